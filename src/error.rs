@@ -24,7 +24,6 @@ pub enum Exit {
     NotAsAsked = 7,
     /// A limit of the user's stopped the operation.
     LimitReached = 8,
-    /// Interrupted.
     Interrupted = 130,
 }
 

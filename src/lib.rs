@@ -13,7 +13,7 @@
 //! floor 1   model   error    plain data; they use no other module
 //! ```
 //!
-//! A module uses modules of lower floors only; `tests/it/arrows.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.
+//! A module uses modules of lower layers only; `tests/it/layers.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.
 
 pub mod app;
 pub mod cli;
@@ -27,5 +27,6 @@ pub mod plan;
 pub mod ports;
 pub mod replay;
 pub mod state_folder;
+pub mod timing;
 pub mod tls;
 pub mod tui;

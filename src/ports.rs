@@ -40,11 +40,11 @@ pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
 
 /// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
 /// pauses without a receiver; the future waits when the channel is full, so that no fact is dropped.
-pub fn driven<F>(room: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
+pub fn driven<F>(capacity: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
 where
     F: Future<Output = ()> + 'static,
 {
-    let (sender, facts) = channel(room);
+    let (sender, facts) = channel(capacity);
     Box::pin(Driven { facts, driver: Some(Box::pin(make(sender))) })
 }
 
@@ -71,7 +71,7 @@ impl Stream for Driven {
 }
 
 /// The pause after `failures` consecutive failures: 100 ms, doubling up to 5 s.
-pub fn back_off(failures: u32) -> Duration {
+pub(crate) fn back_off(failures: u32) -> Duration {
     jitter(Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5)))
 }
 
@@ -108,17 +108,13 @@ pub struct Scope {
 #[expect(clippy::struct_excessive_bools, reason = "each is one list that is made or not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshScope {
-    /// Instances.
     pub instances: bool,
-    /// Rebalances.
     pub rebalances: bool,
-    /// Pods.
     pub pods: bool,
     /// StatefulSets and ReplicaSets, which distinguish the revisions of an upgrade.
     pub sets: bool,
     /// EndpointSlices.
     pub endpoints: bool,
-    /// Events.
     pub events: bool,
     /// What we store about instances.
     pub states: bool,
@@ -161,7 +157,6 @@ pub struct Right {
     pub group: &'static str,
     /// The resource, `pods` or `pods/portforward`.
     pub resource: &'static str,
-    /// The namespace.
     pub namespace: String,
     /// Of one object: a role may name those that it is for.
     pub name: Option<String>,
@@ -204,7 +199,7 @@ impl Right {
     }
 
     /// What a drain writes: Kubernetes nodes where it cordons them, evictions, our ConfigMap and our Lease.
-    pub fn of_drain(id: &InstanceId, cordon: bool) -> Vec<Self> {
+    pub(crate) fn of_drain(id: &InstanceId, cordon: bool) -> Vec<Self> {
         let right = |verb, group, resource, namespace: &str, name: Option<String>| Self {
             verb,
             group,
@@ -222,12 +217,12 @@ impl Right {
     }
 
     /// What the verdict of an operation without an object of its own is recorded with: our ConfigMap.
-    pub fn of_history(id: &InstanceId) -> Vec<Self> {
+    pub(crate) fn of_history(id: &InstanceId) -> Vec<Self> {
         Self::of_state(id).into_iter().filter(|right| right.resource == "configmaps").collect()
     }
 
     /// What a scale writes: the instance, our ConfigMap and our Lease, and the deletion costs of pods of a ReplicaSet.
-    pub fn of_scale(id: &InstanceId, costs: bool) -> Vec<Self> {
+    pub(crate) fn of_scale(id: &InstanceId, costs: bool) -> Vec<Self> {
         let patch = |group, resource, name| {
             let namespace = id.namespace.clone();
             Self { verb: "patch", group, resource, namespace, name }
@@ -458,9 +453,7 @@ pub trait Tunnel {
 /// A key for EMQX's API. Has no `Debug`: it must not reach a log.
 #[derive(Clone)]
 pub struct ApiKey {
-    /// The key.
     pub key: String,
-    /// The secret.
     pub secret: String,
 }
 

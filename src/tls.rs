@@ -168,7 +168,7 @@ impl Signer for P521Key {
 
 /// Judges a server's certificate by these roots. Roots that cannot be parsed are left out; with none left a server's
 /// certificate is trusted only if it equals one of them.
-pub fn verifier(trust: Trust, roots: Vec<CertificateDer<'static>>) -> Arc<dyn ServerCertVerifier> {
+pub(crate) fn verifier(trust: Trust, roots: Vec<CertificateDer<'static>>) -> Arc<dyn ServerCertVerifier> {
     let provider = provider();
     if trust == Trust::Anything {
         return Arc::new(Verifier { trust, chain: None, roots: Vec::new(), provider });

@@ -9,7 +9,7 @@ use std::alloc::System;
 use cap::Cap;
 use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, World};
-use kubectl_emqx::plan::playback::{OperationTracker, Tracker};
+use kubectl_emqx::plan::tracker::{OperationTracker, Tracker};
 use make::{Bench, at, core, documented, emqx, evacuation, id, kubernetes, nodes, nothing, pod, setup};
 use serde_json::{Value, json};
 

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,11 +23,12 @@ use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{InstanceId, NodeName, Operation, PodName, Strategy, StrategyRequest, Target};
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
-use crate::plan::playback::Told;
+use crate::plan::playback::RecordedFacts;
 use crate::ports::{BoxedFuture, RecordingSink, RefreshScope, Right, Scope};
 use crate::replay::{Recorder, Recording};
+use crate::timing::STOP_TIMEOUT;
 use crate::tui::{
-    self, ActionResult, ClusterActions, Live, OpenTape, Playback, Records, UpgradePlanText, ViewContext,
+    self, ActionResult, ClusterActions, Live, OpenRecording, Playback, Records, UpgradePlanText, ViewContext,
     ViewSetup,
 };
 use user_files as files;
@@ -194,9 +194,9 @@ pub(super) async fn recorded(
         Some((spool, copy)) => (Some(spool), copy),
     };
     let begin = Recording::open(&file, Rc::new(Wire))?.begin();
-    let open: OpenTape = Rc::new(move || {
+    let open: OpenRecording = Rc::new(move || {
         let recording = Recording::open(&file, Rc::new(Wire))?;
-        let told = |moment: crate::ports::Moment| Told {
+        let told = |moment: crate::ports::Moment| RecordedFacts {
             t: moment.t,
             at: moment.at,
             change: moment.change,
@@ -219,7 +219,7 @@ pub(super) async fn recorded(
         playback: Some(Playback { begin, paused: false, speed, over: false }),
         now: begin,
     };
-    let from = tui::context::FactSource::Tape(open);
+    let from = tui::context::FactSource::Recording(open);
     let _quiet = Quiet::begin();
     tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await?.exit
 }
@@ -360,9 +360,6 @@ pub(super) fn quiet(
     (context, out, err)
 }
 
-/// How long a stop may take, by the clock on the wall; as `stop` has it.
-const STOP: Duration = Duration::from_mins(1);
-
 /// The lines of a command that the user has to see.
 fn told(text: &str) -> Vec<String> {
     let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
@@ -427,7 +424,7 @@ impl ClusterActions for Doing {
                 backend: BackendChoice::Auto,
                 write: commands::demo::write(),
                 skip: Vec::new(),
-                timeout: STOP,
+                timeout: STOP_TIMEOUT,
                 output: Output::Text,
             };
             commands::stop::run(&context, &stop).await?;
@@ -459,7 +456,7 @@ impl ClusterActions for Doing {
             let stop = evacuate::EvacuateStop {
                 targets: vec![node.to_string()],
                 write: commands::demo::write(),
-                timeout: STOP,
+                timeout: STOP_TIMEOUT,
                 output: Output::Text,
             };
             self.evacuation(id, &Evacuate::Stop(stop)).await

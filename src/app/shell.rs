@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{connect, context};
 use crate::cli::complete::Candidate;
@@ -14,16 +14,14 @@ use crate::commands::{self, Outcome};
 use crate::error::{Exit, Problem};
 use crate::k8s::KubeconfigEntry;
 use crate::output::{Printer, Terminal};
+use crate::timing::COMPLETION_TIMEOUT;
 use emqx_sim::Scenario;
 use user_files as files;
-
-/// So long do we look for names: with what kubectl and the shell need it stays below a second.
-const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Answers with what is known when the time is over. The looking is done in a thread that is not waited for: a login
 /// command of the kubeconfig blocks the one it runs in.
 pub(super) fn complete(printer: &Printer, global: Global, completing: &Completing) -> Exit {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + COMPLETION_TIMEOUT;
     let (tell, told) = channel();
     if let Some(names) = completing.names {
         let word = completing.word.clone();

@@ -49,7 +49,7 @@ impl std::error::Error for Bad {}
 /// The custom resources hold rates, waits and thresholds as 32-bit integers.
 const MOST: u64 = i32::MAX as u64;
 
-/// Of clients in a plan on numbers: a hundred times what the largest clusters hold. More would be a slip of the hand, and rounds
+/// Of clients in a plan on numbers: a hundred times what the largest clusters hold. More would be a typing error, and rounds
 /// without end to go through.
 const MOST_CLIENTS: u64 = 10_000_000_000;
 

@@ -13,7 +13,6 @@ use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, 
 use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, drifted};
-use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, ManifestRequest};
 use crate::plan::rebalance::ownership;
@@ -22,6 +21,7 @@ use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::requirement;
 use crate::plan::results::{Applied, Backend};
 use crate::plan::snapshot;
+use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports;
 
 /// The Rebalance to create, without its name.
@@ -359,7 +359,7 @@ async fn stay(
 }
 
 /// The running operation, otherwise one that an operator has yet to start; for the other commands.
-pub fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
+pub(crate) fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let waiting = || {
         let waiting = ownership::waiting(&cluster.world, &cluster.id, context.clock.now());
         waiting.first().map(|object| object.name.clone())

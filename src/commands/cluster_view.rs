@@ -1,7 +1,6 @@
 //! Reading a cluster: discovery, lists, and EMQX, as far as the command shows it.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures::future::join_all;
 use futures::stream::FusedStream;
@@ -15,6 +14,7 @@ use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
 use crate::ports::{Broker, RefreshScope, Scope};
+use crate::timing::LISTING_RETRY;
 
 /// Limit of the instances named in an error.
 const NAMED: usize = 5;
@@ -46,7 +46,7 @@ pub struct ClusterView {
 impl ClusterView {
     /// Switches to another pod for EMQX requests when the current pod is deleted, or when an upgrade created one that stays;
     /// `true` when it switched.
-    pub fn move_along(&mut self, context: &CommandContext) -> bool {
+    pub(crate) fn move_along(&mut self, context: &CommandContext) -> bool {
         let Some(instance) = self.world.instance(&self.id) else { return false };
         let target = endpoint::target(&self.world, instance);
         if !endpoint::moved(&self.world, &self.target, &target) {
@@ -75,7 +75,7 @@ pub fn scope(context: &CommandContext, name: Option<&InstanceName>, want: Refres
 }
 
 /// The scope of several instances.
-pub fn wide_scope(context: &CommandContext, filter: &Filter, want: RefreshScope) -> Scope {
+pub(crate) fn wide_scope(context: &CommandContext, filter: &Filter, want: RefreshScope) -> Scope {
     Scope {
         namespace: (!filter.all_namespaces).then(|| context.namespace.clone()),
         instance: None,
@@ -270,7 +270,7 @@ pub async fn all(
 }
 
 /// Why a resource of Kubernetes could not be listed; `None` when it was.
-pub fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
+pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
     let hearings = world.hearings.iter();
     let mut of = hearings.filter(|((_, name), _)| *name == resource).map(|(_, hearing)| &hearing.link);
     of.find(|link| matches!(link, Link::Forbidden(_) | Link::Unreachable(_)))
@@ -283,21 +283,17 @@ pub async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Res
     Ok(())
 }
 
-/// Between two requests to EMQX about a rebalance that another source suggests and that EMQX does not list, by the server's
-/// clock; EMQX may list it again at once.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
-
 /// Requests that confirm the end of a rebalance, over 10 s.
 const CONFIRMING: u32 = 5;
 
 /// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
 /// without it is not its end. Returns as soon as EMQX lists it.
-pub async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterView]) -> Result<(), Problem> {
+pub(crate) async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterView]) -> Result<(), Problem> {
     let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, context.clock.now()).is_some();
     announce(context, cluster);
     let asked = cluster.iter_mut().filter(|it| doubtful(it)).map(async |it| {
         for _ in 0..CONFIRMING {
-            tokio::time::sleep(ASK_AGAIN.div_f64(context.clock.speed().max(1.0))).await;
+            tokio::time::sleep(LISTING_RETRY.div_f64(context.clock.speed().max(1.0))).await;
             refresh_objects(context, it).await?;
             let facts = it.broker.read_again().await?;
             take(context, &mut it.world, facts);
@@ -317,19 +313,22 @@ fn announce(context: &CommandContext, cluster: &[ClusterView]) {
         context.printer.notice(&format!(
             "{} may still run, and EMQX does not list it: EMQX is asked again for up to {} s",
             object.name,
-            ASK_AGAIN.as_secs() * u64::from(CONFIRMING)
+            LISTING_RETRY.as_secs() * u64::from(CONFIRMING)
         ));
     }
 }
 
 /// Lists the instance and its rebalances again.
-pub async fn refresh_objects(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
+pub(crate) async fn refresh_objects(
+    context: &CommandContext,
+    cluster: &mut ClusterView,
+) -> Result<(), Problem> {
     relist(context, cluster, RefreshScope { instances: true, rebalances: true, ..RefreshScope::default() })
         .await
 }
 
 /// Lists the resources of the instance again.
-pub async fn relist(
+pub(crate) async fn relist(
     context: &CommandContext,
     cluster: &mut ClusterView,
     want: RefreshScope,

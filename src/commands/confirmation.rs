@@ -34,7 +34,11 @@ pub fn decided(
 }
 
 /// Prompts, unless `--yes` was given. Without a terminal it is refused.
-pub async fn confirm(context: &CommandContext, write: &WriteOptions, question: &str) -> Result<(), Problem> {
+pub(crate) async fn confirm(
+    context: &CommandContext,
+    write: &WriteOptions,
+    question: &str,
+) -> Result<(), Problem> {
     if write.yes {
         return Ok(());
     }

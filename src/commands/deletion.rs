@@ -2,8 +2,6 @@
 //! operator's to do. Operators 2.2 and 2.3 look at a deleted object once, return without requeueing while EMQX is not
 //! Ready, and look again only when the object changes.
 
-use std::time::Duration;
-
 use tokio::time::{Instant, sleep};
 
 use super::CommandContext;
@@ -11,16 +9,7 @@ use super::cluster_view;
 use crate::error::{Cause, Problem};
 use crate::model::{Instance, InstanceId, Rebalance, TOUCHED_ANNOTATION, World};
 use crate::ports::{RefreshScope, Right};
-
-/// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
-pub(super) const GONE_WITHIN: Duration = Duration::from_secs(10);
-
-/// Between two looks.
-pub(super) const LOOK: Duration = Duration::from_millis(250);
-
-/// Between two looks at the instance, and at least between two touches of one object.
-const LOOK_AT_INSTANCE: Duration = Duration::from_secs(1);
-const TOUCH_AGAIN: Duration = Duration::from_secs(5);
+use crate::timing::{INSTANCE_PAUSE, TOUCH_PAUSE, VERIFY_PAUSE};
 
 /// The permission that marking and touching an object need, as it is printed.
 pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
@@ -71,7 +60,7 @@ pub(super) async fn lingers(
         match here.filter(|here| here.uid == object.uid) {
             None => return Ok(None),
             Some(here) if Instant::now() >= until => return Ok(Some(here)),
-            Some(_) => sleep(LOOK).await,
+            Some(_) => sleep(VERIFY_PAUSE).await,
         }
     }
 }
@@ -105,7 +94,7 @@ pub(super) async fn ready(
         if Instant::now() >= until {
             return Ok(false);
         }
-        sleep(LOOK_AT_INSTANCE).await;
+        sleep(INSTANCE_PAUSE).await;
     }
 }
 
@@ -123,7 +112,7 @@ pub(super) async fn freed(
         let here = context.kubernetes.rebalance(&object.namespace, &object.name).await?;
         let Some(here) = here.filter(|here| here.uid == object.uid) else { return Ok(None) };
         let ready = instance(context, &id).await?.is_none_or(|instance| instance.ready());
-        let again = touched.is_none_or(|touched| touched.elapsed() >= TOUCH_AGAIN);
+        let again = touched.is_none_or(|touched| touched.elapsed() >= TOUCH_PAUSE);
         if ready && again && refused.is_none() {
             let value = context.clock.now().to_string();
             match context.kubernetes.annotate_rebalance(&here, TOUCHED_ANNOTATION, Some(&value)).await {
@@ -135,7 +124,7 @@ pub(super) async fn freed(
         if Instant::now() >= until || refused.is_some() && ready {
             return Ok(Some(why(&here, ready, touched.is_some(), refused.as_deref())));
         }
-        sleep(LOOK_AT_INSTANCE).await;
+        sleep(INSTANCE_PAUSE).await;
     }
 }
 

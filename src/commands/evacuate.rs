@@ -2,37 +2,34 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
+use super::fact_loop::{Cut, FactLoop};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Interrupt, Outcome, confirmation, history, limits};
+use super::{CommandContext, Outcome, confirmation, history, limits};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
-use crate::model::{
-    ApiVersion, Event, EventType, Fact, HistoryEntry, InstanceId, NodeName, Operation, Verdict,
-};
+use crate::model::{ApiVersion, Event, EventType, HistoryEntry, InstanceId, NodeName, Operation, Verdict};
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
 use crate::plan::history as past;
 use crate::plan::limits::{LimitForecast, LimitOutcome as Limit, LimitTracker, OperationFacts};
-use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::snapshot::snapshot;
-use crate::plan::upgrade::timing::DrainTiming;
+use crate::plan::tracker::{OperationTracker, Tracker};
+use crate::plan::upgrade::durations::DrainTiming;
 use crate::ports::{self, RefreshScope};
+use crate::timing::POLL;
 
 pub mod shown;
 mod stop;
-
-/// How often EMQX is asked, by the server's clock.
-const POLL: Duration = Duration::from_secs(1);
 
 /// `evacuate` and its subcommands.
 pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
@@ -45,7 +42,7 @@ pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
 }
 
 /// Stops these evacuations and verifies that the nodes serve again.
-pub async fn stop_all(
+pub(crate) async fn stop_all(
     context: &CommandContext,
     write: &WriteOptions,
     timeout: Duration,
@@ -329,7 +326,6 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// One that is over.
 fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
     let node = NodeName::from(entry.name.strip_prefix("evacuation/")?);
     Some(EvacuationItem {
@@ -529,23 +525,10 @@ async fn follow(
     // One that was joined began with other counts.
     let start = if data { None } else { clients(&cluster) };
     let want = if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE };
-    let scope = cluster_view::exact(context, &cluster.id, want);
     let mut output = FollowOutput::of(context, follow, data);
-    let mut objects = context.kubernetes.follow(&scope).fuse();
-    let mut emqx = cluster.broker.follow(POLL).fuse();
-    let mut interrupt: Interrupt = (context.interrupt)();
-    let limit = follow.timeout;
-    let mut out_of_time = std::pin::pin!(async move {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    });
-    let beat = Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0));
-    let mut beat = tokio::time::interval(beat);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let limit = follow.timeout.map(|limit| Instant::now() + limit);
+    let mut facts = FactLoop::new(context, &cluster, want, POLL, limit);
     let mut tracker = limits::tracker(context, &follow.limits);
-    let mut heard: Vec<Fact> = Vec::new();
     let mut verdicts: std::collections::BTreeMap<String, Verdict> = std::collections::BTreeMap::new();
     let mut ended: Vec<HistoryEntry> = Vec::new();
     let left = |what: &str, verdicts: &std::collections::BTreeMap<String, Verdict>| {
@@ -589,20 +572,8 @@ async fn follow(
         };
         if let Some(why) = limit {
             let emptied: Vec<NodeName> = nodes.iter().filter(|node| !open.contains(node)).cloned().collect();
-            let stopped = {
-                let stop = limits::evacuations(context, &mut cluster, &open, &emptied, &why);
-                let mut stop = std::pin::pin!(stop);
-                // The stream may hold the only connection to EMQX.
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = &mut interrupt => break Err(left("interrupted", &verdicts).exit(Exit::Interrupted)),
-                        stopped = &mut stop => break stopped,
-                        Some(fact) = objects.next() => heard.push(fact),
-                        Some(fact) = emqx.next() => heard.push(fact),
-                    }
-                }
-            };
+            let stop = limits::evacuations(context, &mut cluster, &open, &emptied, &why);
+            let stopped = facts.during_stop(stop).await.unwrap_or_else(|_| Err(limits::interrupted()));
             let what = open.iter().map(name).collect::<Vec<_>>().join(", ");
             match stopped {
                 Ok(limits::LimitStop::Over) => tracker = None,
@@ -654,34 +625,20 @@ async fn follow(
         if context.printer.closed() {
             return Ok(Exit::Reached);
         }
-        let first = tokio::select! {
-            biased;
-            () = &mut interrupt => {
-                output.finish();
-                output.notified(context, true).await;
-                return Err(left("interrupted", &verdicts).exit(Exit::Interrupted));
+        let cut = match facts.next(context, &mut cluster).await {
+            Ok(notices) => {
+                for notice in &notices {
+                    output.notice(context, notice);
+                }
+                continue;
             }
-            () = &mut out_of_time => {
-                output.finish();
-                output.notified(context, true).await;
-                return Err(left("timed out", &verdicts).exit(Exit::TimedOut));
-            }
-            Some(fact) = objects.next() => Some(fact),
-            () = std::future::ready(()), if !heard.is_empty() => None,
-            Some(fact) = emqx.next() => Some(fact),
-            _ = beat.tick() => None,
+            Err(cut) => cut,
         };
-        let mut facts = std::mem::take(&mut heard);
-        facts.extend(first);
-        cluster_view::burst(&mut facts, &mut objects);
-        cluster_view::burst(&mut facts, &mut emqx);
-        for fact in facts {
-            if let Some(notice) = cluster.world.apply(fact).notice {
-                output.notice(context, &notice);
-            }
-        }
-        if cluster.move_along(context) {
-            emqx = cluster.broker.follow(POLL).fuse();
-        }
+        output.finish();
+        output.notified(context, true).await;
+        return Err(match cut {
+            Cut::Interrupted => left("interrupted", &verdicts).exit(Exit::Interrupted),
+            Cut::TimedOut => left("timed out", &verdicts).exit(Exit::TimedOut),
+        });
     }
 }

@@ -2,42 +2,31 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::cluster_view::{self, ClusterView};
+use super::cluster_view::ClusterView;
 use super::deletion;
+use super::fact_loop::{Cut, FactLoop};
 use super::follow_output::FollowOutput;
 use super::upgrade::guard::Guard;
-use super::{CommandContext, Interrupt, history, limits};
+use super::{CommandContext, history, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{
-    Event, EventType, Fact, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict,
-    VERDICT_ANNOTATION, Verdict,
+    Event, EventType, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, VERDICT_ANNOTATION,
+    Verdict,
 };
 use crate::plan::history as past;
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
-use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::{RebalanceRun, RunKey};
+use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::guard;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::RefreshScope;
-
-/// Interval of EMQX requests, by the server's clock.
-const POLL: Duration = Duration::from_secs(1);
-
-/// Wall time after which a verdict that waits for the last steps of the guard is announced.
-const ANNOUNCED: Duration = Duration::from_secs(5);
-
-/// How long a guard may take to tidy up after the verdict, by the clock on the wall.
-const TIDY: Duration = Duration::from_mins(1);
-
-/// How long the write of a verdict may take, by the clock on the wall.
-const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+use crate::timing::{GUARD_END_TIMEOUT, POLL, RECORD_TIMEOUT, VERDICT_WAIT_ANNOUNCED};
 
 /// How a follow ended.
 #[derive(Debug)]
@@ -54,11 +43,18 @@ pub enum FollowEnd {
     Interrupted,
 }
 
+impl From<Cut> for FollowEnd {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Interrupted => Self::Interrupted,
+            Cut::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 /// An operation that is followed.
 pub struct FollowRequest {
-    /// The cluster.
     pub cluster: ClusterView,
-    /// The trackers.
     pub operations: OperationTracker,
     /// The name of the followed operation.
     pub name: String,
@@ -194,24 +190,10 @@ impl FollowRequest {
     }
 
     async fn look(&mut self, context: &CommandContext) -> Result<FollowEnd, Problem> {
-        let scope = cluster_view::exact(context, &self.cluster.id, self.want);
-        let mut objects = context.kubernetes.follow(&scope).fuse();
-        let mut emqx = self.cluster.broker.follow(POLL).fuse();
-        let mut interrupt: Interrupt = (context.interrupt)();
-        let limit = self.timeout;
-        let mut out_of_time = std::pin::pin!(async move {
-            match limit {
-                Some(limit) => tokio::time::sleep(limit).await,
-                None => std::future::pending().await,
-            }
-        });
-        // The clock on the screen, and stalls, move on without facts.
-        let beat = Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0));
-        let mut beat = tokio::time::interval(beat);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let limit = self.timeout.map(|limit| Instant::now() + limit);
+        let mut facts = FactLoop::new(context, &self.cluster, self.want, POLL, limit);
         let mut last_word: Option<(Event, Instant)> = None;
         let mut announced = false;
-        let mut heard: Vec<Fact> = Vec::new();
         loop {
             // What begins after the verdict is another operation.
             if let Some(word) = self.observe(context, last_word.is_some()) {
@@ -220,20 +202,9 @@ impl FollowRequest {
             self.output.notified(context, false).await;
             let limit = if last_word.is_none() { self.limit(context) } else { None };
             if let Some(why) = limit {
-                let stopped = {
-                    let (cluster, name) = (&self.cluster, &self.name);
-                    let guarded = self.guard.is_some();
-                    let mut stop = std::pin::pin!(stop(context, cluster, name, guarded, &why));
-                    // The stream may hold the only connection to EMQX.
-                    loop {
-                        tokio::select! {
-                            biased;
-                            stopped = &mut stop => break stopped,
-                            Some(fact) = objects.next() => heard.push(fact),
-                            Some(fact) = emqx.next() => heard.push(fact),
-                        }
-                    }
-                };
+                let (cluster, name, guarded) = (&self.cluster, &self.name, self.guard.is_some());
+                let stopped = facts.during_stop(stop(context, cluster, name, guarded, &why)).await;
+                let stopped = stopped.unwrap_or_else(|_| Err(limits::interrupted()));
                 match stopped {
                     Ok(limits::LimitStop::Over) => self.limits = None,
                     Ok(limits::LimitStop::Done(stopping)) => {
@@ -250,19 +221,10 @@ impl FollowRequest {
             let over = match &mut self.guard {
                 None => false,
                 Some(guard) => {
-                    let over = {
-                        let mut turn = std::pin::pin!(guard.turn(context, &self.cluster, &mut self.output));
-                        // The stream may hold the only connection to EMQX: keep polling it during the guard's step.
-                        loop {
-                            tokio::select! {
-                                biased;
-                                () = &mut interrupt => return Ok(FollowEnd::Interrupted),
-                                () = &mut out_of_time => return Ok(FollowEnd::TimedOut),
-                                over = &mut turn => break over,
-                                Some(fact) = objects.next() => heard.push(fact),
-                                Some(fact) = emqx.next() => heard.push(fact),
-                            }
-                        }
+                    let turn = guard.turn(context, &self.cluster, &mut self.output);
+                    let over = match facts.during(turn).await {
+                        Ok(over) => over,
+                        Err(cut) => return Ok(cut.into()),
                     };
                     let over = match (over, &last_word) {
                         (Ok(over), _) => over,
@@ -286,12 +248,12 @@ impl FollowRequest {
                 let verdict = word.verdict.unwrap_or(Verdict::Unknown);
                 // What ended as it should leaves something to tidy up, and so does what another client ended: pods that
                 // the guard took out of the Service. What failed is left as it is, held.
-                let tidies = self.guard.is_some() && !over && since.elapsed() < TIDY;
+                let tidies = self.guard.is_some() && !over && since.elapsed() < GUARD_END_TIMEOUT;
                 let well = matches!(
                     verdict,
                     Verdict::Upgraded | Verdict::Reverted | Verdict::ClientsMissing | Verdict::Superseded
                 );
-                if tidies && well && !announced && since.elapsed() >= ANNOUNCED {
+                if tidies && well && !announced && since.elapsed() >= VERDICT_WAIT_ANNOUNCED {
                     announced = true;
                     let message = word.reason.as_deref().unwrap_or(&word.message);
                     self.output
@@ -314,27 +276,9 @@ impl FollowRequest {
                     });
                 }
             }
-            // Priority: the user, then the time limit, then new facts.
-            let first: Option<Fact> = tokio::select! {
-                biased;
-                () = &mut interrupt => return Ok(FollowEnd::Interrupted),
-                () = &mut out_of_time => return Ok(FollowEnd::TimedOut),
-                () = std::future::ready(()), if !heard.is_empty() => None,
-                Some(fact) = objects.next() => Some(fact),
-                Some(fact) = emqx.next() => Some(fact),
-                _ = beat.tick() => None,
-            };
-            let mut facts = std::mem::take(&mut heard);
-            facts.extend(first);
-            cluster_view::burst(&mut facts, &mut objects);
-            cluster_view::burst(&mut facts, &mut emqx);
-            for fact in facts {
-                if let Some(notice) = self.cluster.world.apply(fact).notice {
-                    self.output.notice(context, &notice);
-                }
-            }
-            if self.cluster.move_along(context) {
-                emqx = self.cluster.broker.follow(POLL).fuse();
+            match facts.next(context, &mut self.cluster).await {
+                Ok(notices) => notices.iter().for_each(|notice| self.output.notice(context, notice)),
+                Err(cut) => return Ok(cut.into()),
             }
         }
     }
@@ -431,9 +375,9 @@ pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, recor
         let written = context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
         written.map_err(|problem| problem.to_string())
     };
-    let written = tokio::time::timeout(RECORDED_WITHIN, write).await;
+    let written = tokio::time::timeout(RECORD_TIMEOUT, write).await;
     let written = written.unwrap_or_else(|_| {
-        Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
+        Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
     });
     // `Ok(false)`: the object is gone, so that nothing is left to record on.
     if let Err(why) = written {

@@ -7,25 +7,21 @@ use super::CommandContext;
 use super::cluster_view::ClusterView;
 use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
+use crate::model::human::seconds_between;
 use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
-use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::rebalance::messages::{self, contradiction};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::snapshot::{Snapshot, snapshot};
+use crate::plan::tracker::OperationTracker;
+use crate::timing::{LONGEST_QUIET_SECONDS, OLD_LINE_SECONDS};
 
 /// Percents at which a line is worth its place in a log.
 const MARKS: u8 = 25;
-
-/// Seconds after which a line comes in any case.
-const QUIET_SECONDS: i64 = 30;
-
-/// Seconds after which the counts of a line that was left out are no counts of now.
-const STALE_SECONDS: i64 = 10;
 
 /// Which progress is worth a line.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +43,7 @@ impl Filtering {
         }
         let tells = match self.last {
             None => true,
-            Some((told, at)) => mark > told || event.time.duration_since(at).as_secs() >= QUIET_SECONDS,
+            Some((told, at)) => mark > told || seconds_between(at, event.time) >= LONGEST_QUIET_SECONDS,
         };
         if tells {
             self.last = Some((mark, event.time));
@@ -59,11 +55,11 @@ impl Filtering {
     /// The newest progress that was not worth a line, once no line was printed for 30 s; with its time where it is old.
     fn due(&mut self, now: Timestamp) -> Option<Event> {
         let (_, at) = self.last?;
-        if self.held.is_none() || now.duration_since(at).as_secs() < QUIET_SECONDS {
+        if self.held.is_none() || seconds_between(at, now) < LONGEST_QUIET_SECONDS {
             return None;
         }
         let event = self.held.take()?;
-        let stale = now.duration_since(event.time).as_secs() >= STALE_SECONDS;
+        let stale = seconds_between(event.time, now) >= OLD_LINE_SECONDS;
         let message = if stale {
             format!("as of {} UTC: {}", event.time.strftime("%H:%M:%S"), event.message)
         } else {
@@ -270,7 +266,7 @@ impl FollowOutput {
     }
 
     /// The last word on one that was over before it was followed.
-    pub fn last_word(
+    pub(crate) fn last_word(
         &mut self,
         context: &CommandContext,
         name: &str,

@@ -58,7 +58,7 @@ fn report_kept(printer: &Printer, strategy: &Strategy, line: OperatorLine) {
 }
 
 /// Reports what a manifest without a cluster comes to.
-pub fn report_offline(printer: &Printer, intent: &Generate) {
+pub(crate) fn report_offline(printer: &Printer, intent: &Generate) {
     if let (Some(line), StrategyRequest::Given(strategy)) = (intent.line, &intent.strategy) {
         report_kept(printer, strategy, line);
         report_command(printer, intent, strategy);

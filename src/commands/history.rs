@@ -1,7 +1,5 @@
 //! `history`, and the record of an operation that was followed to its end.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
@@ -15,9 +13,11 @@ use crate::plan::assessment::assess;
 use crate::plan::history::{
     FollowedOperation, HistoryItem, PastEntry, Recorded, in_config_map, merged, of_cluster, with_entry,
 };
-use crate::plan::playback::{OperationTracker, Tracker as _};
+use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::Tracker as _;
 use crate::ports::history::StateFolder;
 use crate::ports::{RefreshScope, Right, ServerDryRun};
+use crate::timing::RECORD_TIMEOUT;
 
 /// What is read of Kubernetes.
 pub(super) const WANT: RefreshScope = RefreshScope {
@@ -30,9 +30,6 @@ pub(super) const WANT: RefreshScope = RefreshScope {
     states: true,
     lease: false,
 };
-
-/// How long the record in the cluster may take, by the clock on the wall.
-const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// An operation is followed from here: its recording, where there is one, is kept.
 pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
@@ -60,9 +57,9 @@ pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: b
     if has_object || !decided {
         return;
     }
-    let stored = tokio::time::timeout(RECORDED_WITHIN, store(context, &entry)).await;
+    let stored = tokio::time::timeout(RECORD_TIMEOUT, store(context, &entry)).await;
     let stored = stored.unwrap_or_else(|_| {
-        Err(format!("no answer of the API server within {} s", RECORDED_WITHIN.as_secs()))
+        Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
     });
     if let Err(why) = stored {
         context

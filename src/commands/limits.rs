@@ -2,7 +2,6 @@
 //! it, once, and what was undone is reported.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, demo, evacuate, stop, upgrade};
@@ -15,9 +14,7 @@ use crate::output::Printer;
 use crate::plan::finding::Finding;
 use crate::plan::limits::{LimitForecast, LimitTracker, Stopping, drifted, findings};
 use crate::ports::RefreshScope;
-
-/// How long a stop may take, by the clock on the wall.
-const STOP: Duration = Duration::from_mins(1);
+use crate::timing::STOP_TIMEOUT;
 
 /// A tracker of these limits; `None` without any.
 pub fn tracker(context: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
@@ -25,7 +22,7 @@ pub fn tracker(context: &CommandContext, limits: &Limits) -> Option<LimitTracker
 }
 
 /// The moment of `--not-after`.
-pub fn not_after(context: &CommandContext, limits: &Limits) -> Option<jiff::Timestamp> {
+pub(crate) fn not_after(context: &CommandContext, limits: &Limits) -> Option<jiff::Timestamp> {
     limits.not_after?.resolve(context.clock.now(), context.printer.zone())
 }
 
@@ -56,6 +53,12 @@ pub enum LimitStop {
     Over,
 }
 
+/// The problem of a stop that the user interrupted.
+pub(super) fn interrupted() -> Problem {
+    Problem::new("the stop was interrupted", "it is not known whether EMQX has stopped")
+        .exit(Exit::Interrupted)
+}
+
 /// Stops a rebalance.
 pub async fn rebalance(
     context: &CommandContext,
@@ -74,7 +77,7 @@ pub async fn rebalance(
         backend: BackendChoice::Auto,
         write: write(why),
         skip: Vec::new(),
-        timeout: STOP,
+        timeout: STOP_TIMEOUT,
         output: Output::Text,
     };
     let (exit, stopped) = Box::pin(stop::verified(&context, &intent)).await?;
@@ -102,7 +105,7 @@ pub async fn evacuations(
     emptied: &[NodeName],
     why: &str,
 ) -> Result<LimitStop, Problem> {
-    let stopped = Box::pin(evacuate::stop_all(context, &write(why), STOP, cluster, nodes)).await?;
+    let stopped = Box::pin(evacuate::stop_all(context, &write(why), STOP_TIMEOUT, cluster, nodes)).await?;
     if stopped.is_empty() {
         return Ok(LimitStop::Over);
     }
@@ -182,7 +185,8 @@ async fn paused(context: &CommandContext, name: &InstanceName, why: &str) -> Res
     }
     let mut undone = Vec::new();
     if !nodes.is_empty() {
-        let stopped = Box::pin(evacuate::stop_all(context, &write(why), STOP, &mut cluster, &nodes)).await?;
+        let stopped =
+            Box::pin(evacuate::stop_all(context, &write(why), STOP_TIMEOUT, &mut cluster, &nodes)).await?;
         undone.extend(stopped.iter().map(|it| format!("{}: {}", it.name, it.proof.join(", "))));
     }
     undone.push("the operator is held: it removes no old pod".to_owned());
@@ -199,7 +203,7 @@ pub fn reached(name: &str, why: &str, hint: String) -> Problem {
 }
 
 /// The problem with which a follow ends when a limit was reached and the stop failed.
-pub fn not_stopped(name: &str, why: &str, problem: Problem) -> Problem {
+pub(crate) fn not_stopped(name: &str, why: &str, problem: Problem) -> Problem {
     let exit = if problem.exit == Exit::Interrupted { Exit::Interrupted } else { Exit::TimedOut };
     Problem {
         what: format!("a limit was reached ({why}), but {name} is not stopped"),

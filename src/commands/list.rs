@@ -11,10 +11,11 @@ use crate::model::{
     HistoryEntry, InstanceId, InstanceKind, Link, Operation, Phase, Rebalance, Verdict, World,
 };
 use crate::plan::assessment::assess;
-use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, RebalanceItem, items};
+use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
 /// What is looked at.

@@ -16,7 +16,6 @@ const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that 
 pub(super) enum AppliedFile {
     /// A Rebalance manifest.
     Manifest(Box<ManifestRequest>),
-    /// A saved plan.
     Plan(SavedPlan),
 }
 

@@ -18,6 +18,7 @@ mod deletion;
 pub mod demo;
 pub mod drain;
 pub mod evacuate;
+mod fact_loop;
 pub mod follow;
 pub mod follow_output;
 pub mod generate;

@@ -11,7 +11,8 @@ use crate::error::Problem;
 use crate::model::{InstanceId, World};
 use crate::plan::assessment::{Assessment, RebalanceStatus, assess};
 use crate::plan::membership::Membership;
-use crate::plan::playback::{OperationTracker, Tracker as _};
+use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::Tracker as _;
 use crate::ports::{RefreshScope, Scope};
 
 /// How the name of what runs without an object begins.

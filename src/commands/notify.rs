@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
@@ -11,9 +10,7 @@ use super::CommandContext;
 use crate::model::limits::CommandLine;
 use crate::model::{Event, EventType};
 use crate::output::document::{self, Format};
-
-/// How long the command may run for one event.
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::timing::NOTIFY_TIMEOUT;
 
 /// Commands that run at the same time; further events wait for the first of them.
 const MOST: usize = 8;
@@ -109,8 +106,8 @@ async fn run(command: CommandLine, text: String) -> Result<(), String> {
         }
         child.wait().await
     };
-    match tokio::time::timeout(LIMIT, whole).await {
-        Err(_) => Err(format!("did not end within {}s and was killed", LIMIT.as_secs())),
+    match tokio::time::timeout(NOTIFY_TIMEOUT, whole).await {
+        Err(_) => Err(format!("did not end within {}s and was killed", NOTIFY_TIMEOUT.as_secs())),
         Ok(Err(error)) => Err(error.to_string()),
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("failed with {status}")),

@@ -22,7 +22,7 @@ use crate::ports::{RefreshScope, Right};
 use emqx_rebalance::eviction::Landing;
 
 /// What a plan needs: events show the operator's last activity where its counts are used, its Lease whether it is alive.
-pub const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
+pub(crate) const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
 
 /// Plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
@@ -132,11 +132,9 @@ pub fn exit(decision: Decision) -> Exit {
 
 /// The plan of a live cluster, checked.
 pub struct CheckedPlan {
-    /// The plan.
     pub plan: RebalancePlan,
     /// Who would drive it.
     pub backend: Backend,
-    /// Why that one.
     pub why: String,
 }
 

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::cluster_view;
 use super::confirmation::confirm;
-use super::deletion::{self, GONE_WITHIN};
+use super::deletion::{self};
 use super::list;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{DryRun, Filter, Output, Prune};
@@ -13,6 +13,7 @@ use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{Phase, Rebalance, World};
 use crate::plan::results::RebalanceItem;
 use crate::ports::{self, RefreshScope};
+use crate::timing::DELETION_TIMEOUT;
 
 /// `rebalance prune`.
 pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
@@ -92,8 +93,8 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
         }
     }
     // All were asked to go before the first is waited for: together they get the time of one.
-    let until = Instant::now() + GONE_WITHIN;
-    let (count, free_until) = (doomed.len(), until + GONE_WITHIN);
+    let until = Instant::now() + DELETION_TIMEOUT;
+    let (count, free_until) = (doomed.len(), until + DELETION_TIMEOUT);
     for (place, object) in doomed.iter().chain(&hanging).enumerate() {
         let before = place >= count;
         if before && dry != DryRun::None {
@@ -105,7 +106,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
         let here = if dry == DryRun::None { deletion::lingers(context, object, until).await? } else { None };
         let stays = match &here {
             Some(here) => {
-                deletion::freed(context, here, free_until.min(Instant::now() + GONE_WITHIN)).await?
+                deletion::freed(context, here, free_until.min(Instant::now() + DELETION_TIMEOUT)).await?
             }
             None => None,
         };
@@ -129,7 +130,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
 
 /// Those whose finalizer the operator takes off: it does so only while EMQX is Ready, which is waited for a little.
 async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
-    let until = Instant::now() + GONE_WITHIN;
+    let until = Instant::now() + DELETION_TIMEOUT;
     let mut ready = Vec::with_capacity(doomed.len());
     for object in doomed {
         if object.finalizers.is_empty() || deletion::ready(context, &object, until).await? {

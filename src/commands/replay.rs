@@ -8,7 +8,8 @@ use crate::cli::intent::Stream;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
-use crate::plan::playback::{OperationTracker, Tape, Told};
+use crate::plan::playback::{PlaybackState, RecordedFacts};
+use crate::plan::tracker::OperationTracker;
 use crate::ports::Moment;
 
 /// Tells a recording's operations.
@@ -16,12 +17,12 @@ use crate::ports::Moment;
 pub struct ReplayOutput {
     world: World,
     operations: OperationTracker,
-    tape: Tape,
+    playback: PlaybackState,
 }
 
 impl Default for ReplayOutput {
     fn default() -> Self {
-        Self { world: World::new(), operations: OperationTracker::all(), tape: Tape::default() }
+        Self { world: World::new(), operations: OperationTracker::all(), playback: PlaybackState::default() }
     }
 }
 
@@ -29,12 +30,12 @@ impl ReplayOutput {
     /// Takes a moment in; gives the steps that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
         let Moment { t, at, change, facts, .. } = moment;
-        self.tape.take(&mut self.world, &mut self.operations, Told { t, at, change, facts })
+        self.playback.take(&mut self.world, &mut self.operations, RecordedFacts { t, at, change, facts })
     }
 
     /// The recording is over.
     pub fn finish(&mut self) -> Vec<Event> {
-        self.tape.finish(&self.world, &mut self.operations)
+        self.playback.finish(&self.world, &mut self.operations)
     }
 
     /// What is known at this moment.
@@ -52,7 +53,6 @@ pub struct ReadableMoments<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = Result<Moment, Problem>>> ReadableMoments<'a, I> {
-    /// Of this recording.
     pub fn new(printer: &'a Printer, recording: I) -> Self {
         Self { printer, recording, any: false, unread: None }
     }

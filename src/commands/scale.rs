@@ -26,14 +26,12 @@ use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, evening_out, 
 use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::{RefreshScope, Right};
+use crate::timing::NEW_NODE_READY_SECONDS;
 
 use task::Scaling;
 
 mod task;
 mod undo;
-
-/// How long the operator may take to report a new node as ready, by the server's clock: its loop has 30 s.
-const READY_SECONDS: u64 = 90;
 
 /// `scale`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
@@ -240,7 +238,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
         cluster_view::relist(context, &mut cluster, want).await?;
         cluster_view::refresh(context, &mut cluster).await?;
         let waited = crate::model::human::seconds_between(since, context.clock.now());
-        if cluster.instance()?.ready() || waited > READY_SECONDS {
+        if cluster.instance()?.ready() || waited > NEW_NODE_READY_SECONDS {
             break;
         }
         tokio::select! {

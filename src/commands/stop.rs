@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
-use super::deletion::{self, GONE_WITHIN, LOOK};
+use super::deletion::{self};
 use super::watch::{REACH_EMQX, over};
 use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
@@ -25,6 +25,10 @@ use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, Stopped};
 use crate::plan::snapshot::{SourceState, snapshot};
 use crate::ports::{self, Deletion, RefreshScope};
+use crate::timing::{
+    DELETE_CHECK_AFTER, DELETION_TIMEOUT, ERROR_RETRY, LATE_START, LEFT_BEHIND_SECONDS, SERVES_WITHIN,
+    STOP_UNLISTED_SECONDS, VERIFY_PAUSE,
+};
 
 mod target;
 
@@ -32,27 +36,6 @@ use target::StopTarget;
 
 /// Donors that are asked one by one at the most.
 const ASKED: usize = 8;
-
-/// How long after a delete without EMQX it is looked again.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Between two requests to an EMQX that answers errors.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// After the delete of an object that was never picked up, EMQX is asked again after this time: an operator that had read
-/// the object just before may start it.
-const STARTS_WITHIN: Duration = Duration::from_secs(2);
-
-/// Seconds by the server's clock for which an object that reports Processing may have no entry in EMQX: the operator
-/// writes the phase first, and one answer without the entry is not the end.
-const UNLISTED_SECONDS: f64 = 10.0;
-
-/// Seconds after which an object with the operator's finalizer and without a status is one that it left behind.
-const LEFT_BEHIND_SECONDS: u64 = 30;
-
-/// Donors are asked whether they accept clients; where they cannot be, the endpoints show it within this time: the
-/// operators open the gates 0.4 s to 16 s after the end.
-const SERVES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of what is stopped.
 struct Stopping<'a> {
@@ -262,7 +245,7 @@ impl Stopping<'_> {
                     .printer
                     .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
             }
-            sleep(ASK_AGAIN).await;
+            sleep(ERROR_RETRY).await;
             cluster_view::refresh(self.context, &mut self.cluster).await?;
         }
         Ok(())
@@ -283,7 +266,7 @@ impl Stopping<'_> {
     }
 
     async fn with_emqx(&mut self) -> Outcome {
-        let unlisted = Duration::from_secs_f64(UNLISTED_SECONDS / self.context.clock.speed().max(0.1));
+        let unlisted = Duration::from_secs_f64(STOP_UNLISTED_SECONDS / self.context.clock.speed().max(0.1));
         let mut since: Option<Instant> = None;
         loop {
             match self.standing() {
@@ -306,7 +289,7 @@ impl Stopping<'_> {
             if Instant::now() >= self.until {
                 return Err(self.not_stopped("the operator has begun, and EMQX does not list it so far"));
             }
-            sleep(LOOK).await;
+            sleep(VERIFY_PAUSE).await;
             self.look().await?;
         }
     }
@@ -322,7 +305,7 @@ impl Stopping<'_> {
             Deletion::Accepted => {}
         }
         self.leave(&object).await?;
-        sleep(STARTS_WITHIN).await;
+        sleep(LATE_START).await;
         cluster_view::refresh(self.context, &mut self.cluster).await?;
         if self.hears_emqx() {
             let load = self.cluster.world.load.as_ref();
@@ -492,7 +475,7 @@ impl Stopping<'_> {
                     .printer
                     .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
             }
-            sleep(ASK_AGAIN).await;
+            sleep(ERROR_RETRY).await;
         }
     }
 
@@ -530,7 +513,7 @@ impl Stopping<'_> {
                 .hint(format!("kubectl emqx rebalance stop {} --timeout 5m", self.name))
                 .exit(Exit::TimedOut));
             }
-            sleep(LOOK).await;
+            sleep(VERIFY_PAUSE).await;
         }
     }
 
@@ -556,7 +539,7 @@ impl Stopping<'_> {
                         accepting += 1;
                         break;
                     }
-                    Ok(false) if Instant::now() < self.until => sleep(LOOK).await,
+                    Ok(false) if Instant::now() < self.until => sleep(VERIFY_PAUSE).await,
                     Ok(false) => {
                         open.push((node, format!("{label} still refuses clients")));
                         break;
@@ -599,7 +582,7 @@ impl Stopping<'_> {
                 break;
             }
             if !open.is_empty() {
-                sleep(ASK_AGAIN).await;
+                sleep(ERROR_RETRY).await;
             }
         }
         Ok(all - open.len())
@@ -642,7 +625,7 @@ impl Stopping<'_> {
 
     /// Waits until a deleted object is gone; one that hangs is touched once EMQX is Ready.
     async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
-        let soon = Instant::now() + if object.deleting.is_none() { GONE_WITHIN } else { Duration::ZERO };
+        let soon = Instant::now() + if object.deleting.is_none() { DELETION_TIMEOUT } else { Duration::ZERO };
         let stays = match deletion::lingers(self.context, object, soon).await? {
             None => None,
             Some(here) => deletion::freed(self.context, &here, self.until).await?,
@@ -727,7 +710,7 @@ impl Stopping<'_> {
         let label = self.label();
         self.mark().await;
         self.delete().await?;
-        sleep(LOOK_AGAIN.min(self.intent.timeout)).await;
+        sleep(DELETE_CHECK_AFTER.min(self.intent.timeout)).await;
         cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
         self.proof.push(format!("not verified: whether EMQX stopped ({why})"));

@@ -9,19 +9,19 @@ use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{Fact, InstanceKind, Link, NodeName, Object, Phase, Rebalance, Source, Update};
 use crate::plan::assessment::assess;
-use crate::plan::playback::{OperationTracker, Tracker as _};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::ownership;
 use crate::plan::status::status;
+use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
 /// The hint when EMQX cannot be queried.
-pub const REACH_EMQX: &str =
+pub(crate) const REACH_EMQX: &str =
     "let EMQX be reached: --emqx-url and --api-key-file, or the rights that `kubectl emqx status` names";
 
 /// The operation that a name on the command line resolves to.
 pub struct WatchTarget {
-    /// The cluster.
     pub cluster: ClusterView,
     /// The object's name, or `coordinator/NODE`; `None` when nothing runs.
     pub name: Option<String>,

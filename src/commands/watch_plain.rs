@@ -1,25 +1,19 @@
 //! `watch` without a full screen: a line for every step of the operations in one cluster, until the user interrupts or the
 //! time is over.
 
-use std::time::Duration;
-
-use futures::StreamExt;
+use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
+use super::fact_loop::{Cut, FactLoop};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Interrupt, Outcome};
+use super::{CommandContext, Outcome};
 use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
-use crate::model::{Fact, Phase};
-use crate::plan::playback::{OperationTracker, Tracker};
+use crate::model::Phase;
 use crate::plan::status::status;
+use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports::RefreshScope;
-
-/// How often EMQX is polled while an operation runs, by the server's clock.
-const BUSY: Duration = Duration::from_secs(1);
-
-/// The same while nothing does.
-const IDLE: Duration = Duration::from_secs(10);
+use crate::timing::{IDLE_POLL, POLL};
 
 /// Prints what is running.
 pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
@@ -35,21 +29,12 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
         let is = status(&cluster.world, &cluster.id, now);
         context.printer.talk(&format!("watching {}: {}, {}", cluster.id, is.verdict.words(), is.message));
     }
-    let scope = cluster_view::exact(context, &cluster.id, RefreshScope::ALL);
-    let mut objects = context.kubernetes.follow(&scope).fuse();
-    let mut every = if busy(&cluster, &operations) { BUSY } else { IDLE };
-    let mut emqx = cluster.broker.follow(every).fuse();
-    let mut interrupt: Interrupt = (context.interrupt)();
-    let limit = follow.timeout;
-    let mut out_of_time = std::pin::pin!(async move {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    });
-    // Stalls and verdicts come without facts, too.
-    let mut beat = tokio::time::interval(BUSY.div_f64(context.clock.speed().clamp(1.0, 10.0)));
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let limit = follow.timeout.map(|limit| Instant::now() + limit);
+    let every = |cluster: &ClusterView, operations: &OperationTracker| {
+        if busy(cluster, operations) { POLL } else { IDLE_POLL }
+    };
+    let first = every(&cluster, &operations);
+    let mut facts = FactLoop::new(context, &cluster, RefreshScope::ALL, first, limit);
     loop {
         for event in operations.observe(&cluster.world, context.clock.now()) {
             output.event(context, &event);
@@ -57,29 +42,19 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
         if context.printer.closed() {
             return Ok(Exit::Reached);
         }
-        let wanted = if busy(&cluster, &operations) { BUSY } else { IDLE };
-        if wanted != every {
-            every = wanted;
-            emqx = cluster.broker.follow(every).fuse();
-        }
-        let first: Option<Fact> = tokio::select! {
-            biased;
-            () = &mut interrupt => {
+        facts.ask_every(&cluster, every(&cluster, &operations));
+        match facts.next(context, &mut cluster).await {
+            Ok(notices) => notices.iter().for_each(|notice| context.printer.notice(notice)),
+            Err(Cut::Interrupted) => {
                 return Err(left(&cluster, &operations, "interrupted").exit(Exit::Interrupted));
             }
-            () = &mut out_of_time => {
+            Err(Cut::TimedOut) => {
                 return match going(&cluster, &operations) {
                     Some(_) => Err(left(&cluster, &operations, "time ran out").exit(Exit::TimedOut)),
                     None => Ok(Exit::Reached),
                 };
             }
-            Some(fact) = objects.next() => Some(fact),
-            Some(fact) = emqx.next() => Some(fact),
-            _ = beat.tick() => None,
-        };
-        let mut facts: Vec<Fact> = first.into_iter().collect();
-        cluster_view::burst(&mut facts, &mut objects);
-        cluster_view::take(context, &mut cluster.world, facts);
+        }
     }
 }
 

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
-use super::explain::{Failure, NOT_EMQX, failure};
+use super::endpoint::{EmqxEndpoint, Transport};
+use super::error::{Failure, NOT_EMQX, failure};
 use super::http::{EmqxConnection, HttpResponse, Lost, no_answer};
-use super::order;
-use super::reach::{EmqxEndpoint, Transport};
+use super::request;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::{EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Source, Strategy, Target, Update};
@@ -24,6 +24,7 @@ use crate::ports::{
     ApiKey, BoxedFuture, Broker, Clock, Credentials, EvacuationOrder, FactStream, RecordingSink, back_off,
     driven, jitter,
 };
+use crate::timing::{GLOBAL_STATUS_TIMEOUTS, LONGEST_STEP, NODE_NAME_TIMEOUT, SHORTEST_PAUSE};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -144,7 +145,7 @@ impl Shared {
             let idle = connection.was_used();
             let repeatable = *method == Method::GET;
             let time_limit = if path.ends_with(STATUS) && self.nodes_answered.get() {
-                self.time_limit * STATUS_TIME_LIMITS
+                self.time_limit * GLOBAL_STATUS_TIMEOUTS
             } else {
                 self.time_limit
             };
@@ -302,7 +303,7 @@ impl Shared {
                 },
                 () = &mut give_up => {
                     if waits_for_status(self) || beside.iter().any(waits_for_status) {
-                        let later = tokio::time::Instant::now() + self.time_limit * STATUS_TIME_LIMITS;
+                        let later = tokio::time::Instant::now() + self.time_limit * GLOBAL_STATUS_TIMEOUTS;
                         give_up.as_mut().reset(later);
                         continue;
                     }
@@ -342,7 +343,7 @@ impl Shared {
         };
         self.pod.set(pod);
         // The obstacle may be removed by now: if the node responds again, the cluster may respond, too.
-        let again = tokio::time::timeout(self.time_limit.min(AT_A_NODE), self.first_round());
+        let again = tokio::time::timeout(self.time_limit.min(NODE_NAME_TIMEOUT), self.first_round());
         if let Ok(Ok(facts)) = again.await {
             self.hangs.set(None);
             return Ok(facts);
@@ -363,7 +364,7 @@ impl Shared {
         let places = (0..self.tries().min(ALONE)).map(|later| self.pod.get().wrapping_add(later));
         let asked = places.map(|place| async move {
             let transport = self.way.transport(&self.target, place);
-            let time_limit = self.time_limit.min(AT_A_NODE);
+            let time_limit = self.time_limit.min(NODE_NAME_TIMEOUT);
             let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
             let answer = connection.ask(&Method::GET, "/status", None, None).await;
             let alive = matches!(&answer, Ok(answer) if answer.status == 200)
@@ -414,7 +415,7 @@ impl Shared {
 
     /// The name of the node at this address, which it reports without a key.
     pub(super) async fn node_at(&self, address: &EmqxUrl) -> Option<NodeName> {
-        let time_limit = self.time_limit.min(AT_A_NODE);
+        let time_limit = self.time_limit.min(NODE_NAME_TIMEOUT);
         let transport = Transport::Address(address.clone());
         let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
         let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await.ok()?;
@@ -542,10 +543,6 @@ impl Shared {
     }
 }
 
-/// Factor of the time limit for `global_status` after the nodes were listed at once: a session round of EMQX 5.9 and later
-/// lasts up to 15 s, and earlier ones have no limit.
-const STATUS_TIME_LIMITS: u32 = 2;
-
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
 fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     round.iter().find_map(|fact| match &fact.update {
@@ -563,20 +560,11 @@ const TRIES: usize = 8;
 /// Pods that are asked at the same time for what each answers for itself.
 const ALONE: usize = 3;
 
-/// Limit of the request for the node name of one address.
-pub(super) const AT_A_NODE: Duration = Duration::from_secs(3);
-
 /// After 1/3 of the time limit a pod counts as silent, and another pod is queried concurrently.
 const SILENT: u32 = 3;
 
-/// However fast the server's clock runs, we do not ask more often than this.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-
-/// Longest pause between two measurements of the server's clock.
-const LONGEST_STEP: Duration = Duration::from_millis(250);
-
 /// Capacity of the channel: the facts of one round. The next round starts after they are applied.
-const ROOM: usize = 8;
+const CAPACITY: usize = 8;
 
 /// A broker of one cluster.
 pub(super) struct Client {
@@ -603,7 +591,7 @@ impl Broker for Client {
 
     fn follow(&self, every: Duration) -> FactStream {
         let shared = self.shared.clone();
-        driven(ROOM, move |facts| shared.poll(every, facts))
+        driven(CAPACITY, move |facts| shared.poll(every, facts))
     }
 
     fn start<'a>(
@@ -614,8 +602,8 @@ impl Broker for Client {
     ) -> BoxedFuture<'a, ()> {
         Box::pin(async move {
             let what = format!("cannot start the rebalance on {coordinator}");
-            let path = order::path(coordinator, "start");
-            let body = order::rebalance(nodes, strategy);
+            let path = request::path(coordinator, "start");
+            let body = request::rebalance(nodes, strategy);
             self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))
         })
     }
@@ -623,7 +611,7 @@ impl Broker for Client {
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the rebalance of {coordinator}");
-            let path = order::path(coordinator, "stop");
+            let path = request::path(coordinator, "stop");
             match self.shared.post(&what, &path, &json!({})).await? {
                 Ok(()) => Ok(true),
                 Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),
@@ -636,8 +624,8 @@ impl Broker for Client {
         Box::pin(async move {
             let what = format!("cannot evacuate {node}");
             let v4 = self.shared.is_v4().await.map_err(|failed| Shared::problem(what.clone(), failed))?;
-            let path = order::path(node, "evacuation/start");
-            match self.shared.post(&what, &path, &order::evacuation(order, v4)).await? {
+            let path = request::path(node, "evacuation/start");
+            match self.shared.post(&what, &path, &request::evacuation(order, v4)).await? {
                 Ok(()) => Ok(true),
                 Err(failure) if failure.refusal() == Some(Refusal::AlreadyStarted) => Ok(false),
                 Err(failure) => Err(failure.of_evacuation(what)),
@@ -648,7 +636,7 @@ impl Broker for Client {
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot stop the evacuation of {node}");
-            let path = order::path(node, "evacuation/stop");
+            let path = request::path(node, "evacuation/stop");
             match self.shared.post(&what, &path, &json!({})).await? {
                 Ok(()) => Ok(true),
                 Err(failure) if failure.refusal() == Some(Refusal::NotStarted) => Ok(false),

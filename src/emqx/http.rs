@@ -13,18 +13,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 
 use crate::ports::{self, ApiKey, host};
+use crate::timing::EMQX_LONGEST_IDLE;
 
 /// Ten thousand nodes fit in a third of this.
 pub(super) const LARGEST_ANSWER: usize = 16 << 20;
 
 /// As much of a failure's text as is kept: the reason stands at its start.
 const LONGEST_TEXT: usize = 16 << 10;
-
-/// EMQX asks all its nodes before it answers, and waits up to 5 s for each; a slower one is as good as lost.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// EMQX's web server closes a connection that is idle for 60 s (cowboy's `idle_timeout`).
-const LONGEST_IDLE: Duration = Duration::from_secs(20);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +93,7 @@ impl EmqxConnection {
     /// Whether it was idle for so long that EMQX may have closed it. A port-forward does not report that, and a `start`
     /// would be lost in it.
     pub(super) fn is_stale(&self) -> bool {
-        self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > LONGEST_IDLE)
+        self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > EMQX_LONGEST_IDLE)
     }
 
     /// One request and its answer, within the usual time.
@@ -205,7 +200,7 @@ fn parse(status: u16, bytes: &[u8]) -> Result<Value, Lost> {
         Err(_) => {
             let start = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
             let what = if start == Some(&b'<') { "a web page" } else { "no JSON" };
-            Err(Lost::Useless(format!("{}: it gave {what}", super::explain::NOT_EMQX)))
+            Err(Lost::Useless(format!("{}: it gave {what}", super::error::NOT_EMQX)))
         }
     }
 }
@@ -220,7 +215,7 @@ fn sentence(error: &hyper::Error) -> String {
         };
     }
     if error.is_parse() {
-        return format!("{}: it does not speak HTTP", super::explain::NOT_EMQX);
+        return format!("{}: it does not speak HTTP", super::error::NOT_EMQX);
     }
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

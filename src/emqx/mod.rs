@@ -14,22 +14,23 @@ use std::time::Duration;
 
 use crate::model::{EmqxUrl, Target};
 use crate::ports::{Broker, Brokers, Clock, Credentials, RecordingSink, Tunnel};
+use crate::timing::EMQX_TIMEOUT;
 
-mod begun;
 mod client;
-mod explain;
+mod endpoint;
+mod error;
 mod http;
-mod order;
-mod reach;
+mod request;
+mod start_counts;
 mod storage;
 mod tls;
 mod topology;
 pub mod wire;
 
-pub use reach::{KeyFile, check_access};
+pub use endpoint::{KeyFile, check_access};
 
 use client::{Client, Shared};
-use reach::EmqxEndpoint;
+use endpoint::EmqxEndpoint;
 
 /// Makes brokers that all go the same way.
 pub struct EmqxBrokers {
@@ -54,7 +55,7 @@ impl EmqxBrokers {
             credentials,
             clock,
             tap: None,
-            time_limit: http::PATIENCE,
+            time_limit: EMQX_TIMEOUT,
         }
     }
 
@@ -72,7 +73,7 @@ impl EmqxBrokers {
             credentials,
             clock,
             tap: None,
-            time_limit: http::PATIENCE,
+            time_limit: EMQX_TIMEOUT,
         }
     }
 
@@ -85,7 +86,7 @@ impl EmqxBrokers {
 
     /// The same, and everything that comes from EMQX is shown to a recorder.
     #[must_use]
-    pub fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
+    pub(crate) fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
         self
     }

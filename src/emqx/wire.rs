@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::explain;
+use super::error;
 use crate::model::{
     DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
 };
@@ -16,7 +16,7 @@ pub const NODES: &str = "nodes";
 pub const STATUS: &str = "load_rebalance/global_status";
 
 /// Where a node reports of itself alone.
-pub const OWN_STATUS: &str = "load_rebalance/status";
+pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
 
 /// Reads the body of an answer; the error names the shape that is wrong.
 type Reader = fn(&Value) -> Result<Update, String>;
@@ -44,7 +44,7 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
         return vec![Fact { at, update: Update::Link(Source::Emqx, resource, link) }];
     }
-    let update = match explain::failure(status, body) {
+    let update = match error::failure(status, body) {
         None => update(body).unwrap_or_else(|wrong| {
             let why = format!("cannot ask EMQX: {wrong}");
             Update::Link(Source::Emqx, resource, Link::Unreachable(why))
@@ -60,7 +60,7 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
 /// # Errors
 /// What is wrong with the shape of the answer.
 pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
-    let rows = payload(body).as_array().ok_or_else(|| explain::NOT_EMQX.to_owned())?;
+    let rows = payload(body).as_array().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     let nodes: Option<Vec<Node>> = rows.iter().map(node).collect();
     nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())
 }
@@ -72,9 +72,9 @@ pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
 /// What is wrong with the shape of the answer.
 pub fn load(body: &Value) -> Result<Load, String> {
     // v4 sends these calls without its envelope; one with it is read as well.
-    let object = payload(body).as_object().ok_or_else(|| explain::NOT_EMQX.to_owned())?;
+    let object = payload(body).as_object().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
-        return Err(explain::NOT_EMQX.to_owned());
+        return Err(error::NOT_EMQX.to_owned());
     }
     Ok(Load {
         rebalances: entries(object.get("rebalances"), "rebalances", rebalance)?,

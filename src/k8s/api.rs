@@ -12,13 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::clock::ServerClock;
-use super::explain::{self, ApiError};
+use super::error::{self, ApiError};
+use crate::timing::REQUEST_TIMEOUT;
 
 /// More than any page of 500 objects; a larger answer is an error, and would use too much memory.
 const LARGEST_ANSWER: usize = 128 << 20;
-
-/// Without `--request-timeout`: kubectl waits for ever, but a dead server must be noticed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What we call ourselves.
 pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"));
@@ -110,7 +108,7 @@ impl Api {
         &self,
         call: impl Future<Output = Result<Answer<T>, ApiError>>,
     ) -> Result<Answer<T>, ApiError> {
-        let limit = self.timeout.unwrap_or(PATIENCE);
+        let limit = self.timeout.unwrap_or(REQUEST_TIMEOUT);
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
             Err(_) => Err(ApiError::Lost(format!(
@@ -182,11 +180,11 @@ impl Api {
         let text = text.unwrap_or_default();
         let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
         let said = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
-        let message = explain::message(&object).unwrap_or_else(said);
+        let message = error::message(&object).unwrap_or_else(said);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(ApiError::Busy { seconds: seconds.unwrap_or(1), message });
         }
-        let owners = explain::owners(&object);
+        let owners = error::owners(&object);
         if !owners.is_empty() {
             return Err(ApiError::Owned(owners));
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{Answer, BodyFormat, encode};
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::carried::carried;

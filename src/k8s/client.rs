@@ -22,7 +22,7 @@ use tower::{BoxError, Layer, Service};
 
 use super::api::Api;
 use super::clock::ServerClock;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::kubeconfig::{
     ClusterEntry, Context, Kubeconfig, KubeconfigEntry, User, names, no_current_context, read,
     unknown_context,
@@ -30,6 +30,7 @@ use super::kubeconfig::{
 use super::login::{Authorized, Login, LoginCommand, Relay, basic};
 use super::proxy::{Proxy, named, proxy};
 use crate::error::Problem;
+use crate::timing::CONNECT_TIMEOUT;
 use crate::tls::{self, Trust};
 
 /// kubectl's flags for reaching a cluster.
@@ -82,9 +83,6 @@ pub(super) struct KubernetesConnection {
     /// What the user should know about how the API server is reached.
     pub(super) warnings: Vec<String>,
 }
-
-/// A server that does not even accept a connection within this is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How every problem of connecting begins.
 pub(super) const WHAT: &str = "cannot connect to a cluster";

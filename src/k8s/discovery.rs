@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::api::Api;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::{ApiVersion, OperatorLine, Served};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{BodyFormat, encode};
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::PodName;

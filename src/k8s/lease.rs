@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::encode;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::Instance;
-use crate::model::drain::LEASE_SECONDS;
+
 use crate::model::human::seconds_between;
 use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::timing::LEASE_SECONDS;
 
 /// How this process is named to others: user, host and process id.
 pub(super) fn holder() -> String {

@@ -19,6 +19,7 @@ use tower::{BoxError, Service};
 
 use super::kubeconfig::{Exec, User};
 use crate::error::Problem;
+use crate::timing::{LOGIN_OUTPUT_AFTER, TOKEN_FILE_AGE, TOKEN_RENEWAL};
 use user_files as files;
 
 /// Takes the bytes that a login command writes.
@@ -71,15 +72,6 @@ impl std::error::Error for LoginError {}
 
 /// Output of a login command that is kept, in bytes; an `ExecCredential` with a certificate has a few thousand.
 const MOST_OUTPUT: u64 = 1 << 20;
-
-/// How long a login command is waited for before what it wrote so far is shown: a device code must be seen while it runs.
-const SHOWN_AFTER: Duration = Duration::from_millis(700);
-
-/// A token is fetched again this long before it expires.
-const BEFORE_EXPIRY: SignedDuration = SignedDuration::from_secs(60);
-
-/// A token file is read again after this long, as client-go does.
-const TOKEN_FILE_AGE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Where credentials come from.
 enum Source {
@@ -210,7 +202,7 @@ impl Login {
 }
 
 fn margin(source: &Source) -> SignedDuration {
-    if matches!(source, Source::Exec(_)) { BEFORE_EXPIRY } else { SignedDuration::ZERO }
+    if matches!(source, Source::Exec(_)) { TOKEN_RENEWAL } else { SignedDuration::ZERO }
 }
 
 fn read_token(path: &str) -> Result<String, LoginError> {
@@ -279,7 +271,7 @@ impl LoginCommand {
                 let Some(pipe) = stderr.as_mut() else { return };
                 let mut buffer = [0; 4096];
                 loop {
-                    let left = SHOWN_AFTER.saturating_sub(begun.elapsed());
+                    let left = LOGIN_OUTPUT_AFTER.saturating_sub(begun.elapsed());
                     let waited = if relayed < shown.len() {
                         tokio::time::timeout(left, pipe.read(&mut buffer)).await
                     } else {
@@ -288,7 +280,7 @@ impl LoginCommand {
                     match waited {
                         Ok(Ok(length @ 1..)) if (shown.len() as u64) < MOST_OUTPUT => {
                             shown.extend_from_slice(&buffer[..length]);
-                            if begun.elapsed() < SHOWN_AFTER {
+                            if begun.elapsed() < LOGIN_OUTPUT_AFTER {
                                 continue;
                             }
                         }

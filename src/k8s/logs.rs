@@ -5,7 +5,7 @@ use hyper::Method;
 
 use super::Cluster;
 use super::api::encode;
-use super::explain::ApiError;
+use super::error::ApiError;
 use crate::error::Problem;
 use crate::model::PodName;
 

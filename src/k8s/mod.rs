@@ -28,20 +28,20 @@ use crate::ports::{
     Scope, ServerDryRun,
 };
 
-mod act;
 mod api;
 mod change;
 mod client;
 mod clock;
 mod discovery;
 mod drain;
-mod explain;
+mod error;
 mod kubeconfig;
 mod lease;
 mod login;
 mod logs;
 mod proxy;
 mod read;
+mod rebalances;
 mod resource;
 mod scale;
 mod secret;
@@ -98,14 +98,14 @@ impl Cluster {
 
     /// The same, and everything that comes from it is shown to a recorder.
     #[must_use]
-    pub fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
+    pub(crate) fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
         self
     }
 
     /// The same, writing under another field manager.
     #[must_use]
-    pub fn with_field_manager(mut self, name: impl Into<String>) -> Self {
+    pub(crate) fn with_field_manager(mut self, name: impl Into<String>) -> Self {
         self.field_manager = name.into();
         self
     }
@@ -195,7 +195,7 @@ impl Kubernetes for Cluster {
     }
 
     fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>> {
-        Box::pin(act::rebalance(self, namespace, name))
+        Box::pin(rebalances::rebalance(self, namespace, name))
     }
 
     fn create_rebalance<'a>(
@@ -203,7 +203,7 @@ impl Kubernetes for Cluster {
         manifest: &'a Value,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, Created> {
-        Box::pin(act::create_rebalance(self, manifest, dry_run))
+        Box::pin(rebalances::create_rebalance(self, manifest, dry_run))
     }
 
     fn delete_rebalance<'a>(
@@ -211,11 +211,11 @@ impl Kubernetes for Cluster {
         rebalance: &'a Rebalance,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, bool> {
-        Box::pin(act::delete_rebalance(self, rebalance, dry_run))
+        Box::pin(rebalances::delete_rebalance(self, rebalance, dry_run))
     }
 
     fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion> {
-        Box::pin(act::delete_unchanged(self, rebalance))
+        Box::pin(rebalances::delete_unchanged(self, rebalance))
     }
 
     fn annotate_rebalance<'a>(
@@ -224,7 +224,7 @@ impl Kubernetes for Cluster {
         key: &'a str,
         value: Option<&'a str>,
     ) -> BoxedFuture<'a, bool> {
-        Box::pin(act::annotate_rebalance(self, rebalance, key, value))
+        Box::pin(rebalances::annotate_rebalance(self, rebalance, key, value))
     }
 
     fn object<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<Value>> {
@@ -321,6 +321,6 @@ impl Kubernetes for Cluster {
     }
 
     fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>> {
-        Box::pin(act::may(self, rights))
+        Box::pin(rebalances::may(self, rights))
     }
 }

@@ -3,7 +3,7 @@
 use futures::{StreamExt, stream};
 
 use super::Cluster;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::resource::Resource;
 use super::wire;
 use crate::error::Problem;

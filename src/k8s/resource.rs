@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::api::{Api, encode};
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::lease::{OPERATOR_LEASE, OPERATOR_NAMESPACE};
 use crate::model::operation_state::{STATE_LABEL, state_name};

@@ -3,7 +3,7 @@
 use super::Cluster;
 use super::api::encode;
 use super::drain::list;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::InstanceId;

@@ -5,20 +5,17 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::Cluster;
-use super::explain::ApiError;
+use super::error::ApiError;
 use crate::error::{Cause, Problem};
 use crate::model::PodName;
 use crate::ports::{BoxedFuture, Bytes, Tunnel};
-
-/// The upgrade takes milliseconds; a node that is gone would hold it for minutes.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::timing::PORT_FORWARD_TIMEOUT;
 
 impl Tunnel for Cluster {
     fn open<'a>(
@@ -31,7 +28,8 @@ impl Tunnel for Cluster {
             let what = || format!("cannot reach port {port} of pod {namespace}/{pod}");
             let api: Api<Pod> = Api::namespaced(self.api.client.clone(), namespace);
             let ports = [port];
-            let opening = tokio::time::timeout(PATIENCE, api.portforward(pod.as_str(), &ports)).await;
+            let opening =
+                tokio::time::timeout(PORT_FORWARD_TIMEOUT, api.portforward(pod.as_str(), &ports)).await;
             let mut forwarder = match opening {
                 Ok(Ok(forwarder)) => forwarder,
                 Ok(Err(error)) => {

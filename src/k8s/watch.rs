@@ -22,41 +22,26 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
 use super::Cluster;
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::resource::{Resource, wanted};
 use super::{read, wire};
 use crate::model::{Fact, Link, OperatorLine, Served, Source, Update};
 use crate::ports::{Clock, FactStream, Scope, back_off, driven, jitter};
+use crate::timing::{
+    DENIED_LIST_PAUSE, LEASE_PAUSE, SHORTEST_HEARTBEAT, WATCH_HEARTBEAT, WATCH_SECONDS, WATCH_SILENCE,
+};
 
 /// Capacity of the channel of facts: one page of a list. Beyond that the feeds wait, and TCP back-pressure stops the server.
-const ROOM: usize = 512;
-
-/// Seconds after which the server ends a watch; kube and client-go request a similar value.
-const WATCH_SECONDS: u64 = 290;
-
-/// A watch that is silent for longer than it may live has lost its connection.
-const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS + 15);
-
-/// Interval of the heartbeat, and the limit of its response.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
-/// In a cluster in a hurry the heart beats faster, but not faster than this.
-const SHORTEST_BEAT: Duration = Duration::from_millis(500);
+const CAPACITY: usize = 512;
 
 /// The first beats come soon, to learn how fast the server's clock runs.
 const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
-
-/// Pause before a forbidden or absent resource is listed again: permissions seldom change.
-const LATER: Duration = Duration::from_secs(15);
-
-/// Pause between two looks at the operator's Lease, which is renewed every 2 s and runs out after 15 s to 30 s.
-const LEASE: Duration = Duration::from_secs(10);
 
 /// More than any object can be (etcd's limit is 1.5 MB).
 const LONGEST_LINE: usize = 16 << 20;
 
 pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
-    driven(ROOM, move |facts| async move {
+    driven(CAPACITY, move |facts| async move {
         let teller = Teller { cluster, facts };
         let served = teller.discover().await;
         let blind = served.operator == OperatorLine::Unknown;
@@ -156,7 +141,7 @@ impl Follow {
                 Ok(version) => {
                     failures = 0;
                     if resource.is_optional() {
-                        tokio::time::sleep(self.pause(LEASE)).await;
+                        tokio::time::sleep(self.pause(LEASE_PAUSE)).await;
                     } else {
                         self.watch(index, &resource, version).await;
                     }
@@ -176,14 +161,15 @@ impl Follow {
         let settled = trouble.is_forbidden() || trouble.is_absent();
         feed.settled.set(settled);
         if resource.is_optional() {
-            return tokio::time::sleep(if settled { jitter(LATER) } else { back_off(failures) }).await;
+            return tokio::time::sleep(if settled { jitter(DENIED_LIST_PAUSE) } else { back_off(failures) })
+                .await;
         }
         // Without discovery every version of the group is tried, and another version of this resource may be healthy.
         let other = self.feeds.iter().any(|it| it.heard.get() && it.resource.borrow().name == resource.name);
         if !other {
             self.teller.link(resource, read::link(resource, trouble)).await;
         }
-        tokio::time::sleep(if settled { jitter(LATER) } else { back_off(failures) }).await;
+        tokio::time::sleep(if settled { jitter(DENIED_LIST_PAUSE) } else { back_off(failures) }).await;
         if trouble.is_absent() {
             self.rediscover(index).await;
         }
@@ -272,9 +258,9 @@ impl Follow {
                 End::Failed(trouble) if trouble.is_forbidden() => {
                     // `list` is allowed and `watch` is not: poll the list.
                     let why = resource.forbidden("watch", &trouble);
-                    let told = format!("{why}; it is listed every {} s instead", LATER.as_secs());
+                    let told = format!("{why}; it is listed every {} s instead", DENIED_LIST_PAUSE.as_secs());
                     self.teller.tell(Update::Unreadable(told)).await;
-                    return tokio::time::sleep(jitter(LATER)).await;
+                    return tokio::time::sleep(jitter(DENIED_LIST_PAUSE)).await;
                 }
                 End::Failed(trouble) => {
                     let silent = matches!(&trouble, ApiError::Lost(text) if text.is_empty());
@@ -292,7 +278,8 @@ impl Follow {
 
     async fn watch_once(&self, index: usize, resource: &Resource, version: &mut String) -> End {
         let api = &self.teller.cluster.api;
-        let opening = tokio::time::timeout(HEARTBEAT * 3, resource.watch(api, version, WATCH_SECONDS)).await;
+        let opening =
+            tokio::time::timeout(WATCH_HEARTBEAT * 3, resource.watch(api, version, WATCH_SECONDS)).await;
         let mut body = match opening {
             Ok(Ok(response)) => response.into_body(),
             Ok(Err(trouble)) if trouble.is_expired() => return End::Expired,
@@ -310,7 +297,7 @@ impl Follow {
         let mut pending = Vec::new();
         loop {
             // Broken or ended: resume from the last version; an unreachable server is detected then.
-            let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await else {
+            let Ok(Some(Ok(frame))) = tokio::time::timeout(WATCH_SILENCE, body.frame()).await else {
                 return End::Over;
             };
             let Ok(data) = frame.into_data() else { continue };
@@ -381,7 +368,7 @@ impl Follow {
 
     /// A pause of the server's clock: a cluster whose clock runs faster is asked more often, up to a limit.
     fn pause(&self, of: Duration) -> Duration {
-        of.div_f64(self.teller.cluster.clock().speed().max(1.0)).max(SHORTEST_BEAT)
+        of.div_f64(self.teller.cluster.clock().speed().max(1.0)).max(SHORTEST_HEARTBEAT)
     }
 
     /// Verifies the connection and refreshes the clock. A successful heartbeat proves that cached objects are current: the
@@ -391,15 +378,15 @@ impl Follow {
         let mut up = true;
         let mut first = FIRST_BEATS.into_iter().map(Duration::from_millis);
         loop {
-            tokio::time::sleep(first.next().unwrap_or(self.pause(HEARTBEAT))).await;
-            let why = match tokio::time::timeout(HEARTBEAT, cluster.api.get("/version")).await {
+            tokio::time::sleep(first.next().unwrap_or(self.pause(WATCH_HEARTBEAT))).await;
+            let why = match tokio::time::timeout(WATCH_HEARTBEAT, cluster.api.get("/version")).await {
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
                 // Any answer, even a refusal, proves that it is there.
                 Ok(_) => None,
                 Err(_) => Some(format!(
                     "the API server at {} does not answer: no answer within {} s",
                     cluster.api.server,
-                    HEARTBEAT.as_secs()
+                    WATCH_HEARTBEAT.as_secs()
                 )),
             };
             let mut told = Vec::new();

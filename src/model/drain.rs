@@ -9,19 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::name::{NodeName, PodName};
 
 /// The annotation on a Kubernetes node that the plugin cordoned; its value is when. Without it an undo leaves the node alone.
-pub const CORDONED_ANNOTATION: &str = "cli.emqx.io/cordoned";
+pub(crate) const CORDONED_ANNOTATION: &str = "cli.emqx.io/cordoned";
 
 /// The annotation by which a ReplicaSet chooses the pods that it removes first: the lowest.
-pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+pub(crate) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// The ConfigMap's key with the state of a drain.
-pub const DRAIN_KEY: &str = "drain.json";
-
-/// Seconds after which a lease that was not renewed may be taken over.
-pub const LEASE_SECONDS: u64 = 15;
+pub(crate) const DRAIN_KEY: &str = "drain.json";
 
 /// The checks that `drain --skip-check` may name, those of its evacuations included.
-pub const SKIPPABLE: [&str; 11] = [
+pub(crate) const SKIPPABLE: [&str; 11] = [
     "disruption-budget",
     "durable-sessions",
     "evacuation-running",
@@ -36,7 +33,7 @@ pub const SKIPPABLE: [&str; 11] = [
 ];
 
 /// Checks of a drain that cannot be skipped.
-pub const FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"];
+pub(crate) const FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"];
 
 /// One condition on labels, as selectors and node affinities write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +42,6 @@ pub struct NodeRequirement {
     pub key: String,
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
     pub operator: String,
-    /// The values.
     pub values: Vec<String>,
 }
 
@@ -74,7 +70,7 @@ impl NodeRequirement {
 pub type Alternatives = Vec<Vec<NodeRequirement>>;
 
 /// Whether these labels meet one of the alternatives.
-pub fn admits(alternatives: &Alternatives, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn admits(alternatives: &Alternatives, labels: &BTreeMap<String, String>) -> bool {
     alternatives.is_empty()
         || alternatives.iter().any(|all| all.iter().all(|requirement| requirement.met(labels)))
 }
@@ -82,9 +78,7 @@ pub fn admits(alternatives: &Alternatives, labels: &BTreeMap<String, String>) ->
 /// A taint of a Kubernetes node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taint {
-    /// The key.
     pub key: String,
-    /// The value.
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: String,
@@ -97,7 +91,6 @@ pub struct Toleration {
     pub key: Option<String>,
     /// Whether any value is tolerated.
     pub exists: bool,
-    /// The value.
     pub value: String,
     /// The effect; `None` is every effect.
     pub effect: Option<String>,
@@ -119,14 +112,13 @@ pub struct Amount {
     pub cpu_millis: u64,
     /// Bytes.
     pub memory: u64,
-    /// Pods.
     pub pods: u64,
 }
 
 impl Amount {
     /// Both together.
     #[must_use]
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             cpu_millis: self.cpu_millis.saturating_add(other.cpu_millis),
             memory: self.memory.saturating_add(other.memory),
@@ -145,9 +137,7 @@ impl Amount {
 /// A Kubernetes node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
-    /// Its name.
     pub name: String,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Whether it is cordoned.
     pub cordoned: bool,
@@ -155,7 +145,6 @@ pub struct Machine {
     pub cordoned_by_us: bool,
     /// Whether its kubelet reports that it is ready.
     pub ready: bool,
-    /// Its taints.
     pub taints: Vec<Taint>,
     /// What its pods may use together.
     pub allocatable: Amount,
@@ -166,15 +155,11 @@ pub struct Machine {
 /// A pod and where it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placed {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: PodName,
-    /// The uid.
     pub uid: String,
     /// The Kubernetes node; `None` while it is not scheduled.
     pub machine: Option<String>,
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Whether it has ended and uses nothing any more.
     pub ended: bool,
@@ -195,9 +180,7 @@ pub struct Placed {
 /// A PodDisruptionBudget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// The namespace.
     pub namespace: String,
-    /// The name.
     pub name: String,
     /// Which pods it protects; `None` is none.
     pub selector: Option<Vec<NodeRequirement>>,
@@ -225,7 +208,6 @@ impl Budget {
 pub struct Volume {
     /// The claim's namespace.
     pub namespace: String,
-    /// The claim.
     pub claim: String,
     /// What a node's labels have to be.
     pub affinity: Alternatives,
@@ -254,7 +236,6 @@ impl Placement {
         self.machines.iter().find(|machine| machine.name == name)
     }
 
-    /// A pod by uid.
     pub fn pod(&self, uid: &str) -> Option<&Placed> {
         self.pods.iter().find(|pod| pod.uid == uid)
     }
@@ -286,16 +267,13 @@ pub enum Eviction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainedPod {
-    /// The pod.
     pub pod: PodName,
-    /// Its uid.
     pub uid: String,
     /// Its EMQX node; `None` where EMQX did not list one.
     pub node: Option<NodeName>,
     /// The Kubernetes node; empty where it does not matter.
     #[serde(default)]
     pub machine: String,
-    /// Its set.
     pub set: String,
     /// Whether we started the evacuation of its node.
     #[serde(default)]
@@ -366,7 +344,7 @@ fn thousandths(text: &str) -> Option<f64> {
 }
 
 /// Thousandths of a core of a quantity as `500m` or `2`.
-pub fn millis(text: &str) -> Option<u64> {
+pub(crate) fn millis(text: &str) -> Option<u64> {
     thousandths(text).map(|value| value.ceil() as u64)
 }
 

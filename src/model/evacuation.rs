@@ -5,13 +5,13 @@ use serde::Serialize;
 use super::name::NodeName;
 
 /// Seconds that EMQX waits where nothing else is requested, before it evicts and for takeovers.
-pub const WAIT_SECONDS: u64 = 60;
+pub(crate) const WAIT_SECONDS: u64 = 60;
 
 /// Clients or sessions a second that EMQX evicts where nothing else is requested.
-pub const RATE: u64 = 500;
+pub(crate) const RATE: u64 = 500;
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
-pub const SKIPPABLE: [&str; 6] = [
+pub(crate) const SKIPPABLE: [&str; 6] = [
     "durable-sessions",
     "evacuation-running",
     "few-recipients",
@@ -21,7 +21,7 @@ pub const SKIPPABLE: [&str; 6] = [
 ];
 
 /// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.
-pub const FIRM: [&str; 5] =
+pub(crate) const FIRM: [&str; 5] =
     ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
 
 /// What is requested of EMQX.

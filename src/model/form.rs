@@ -62,7 +62,6 @@ pub struct Look {
 /// The form of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReportForm {
-    /// Markdown.
     #[default]
     Markdown,
     /// One JSON document.

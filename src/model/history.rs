@@ -12,7 +12,7 @@ use super::verdict::{Operation, Verdict};
 pub const HISTORY_KEY: &str = "history.json";
 
 /// The longest entry that is read, in bytes.
-pub const LONGEST_ENTRY: usize = 8192;
+pub(crate) const LONGEST_ENTRY: usize = 8192;
 
 /// The longest message of an entry, in characters.
 const LONGEST_MESSAGE: usize = 512;
@@ -152,7 +152,7 @@ fn ends(operation: Operation, verdict: Verdict) -> bool {
 }
 
 /// Whether a text is the name of a file in one folder, and not a path.
-pub fn is_file_name(text: &str) -> bool {
+pub(crate) fn is_file_name(text: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !text.is_empty() && text.len() <= LONGEST_FILE && !text.starts_with('.') && text.bytes().all(good)
 }
@@ -168,7 +168,7 @@ pub fn stored(text: &str) -> Vec<HistoryEntry> {
 }
 
 /// The text of a ConfigMap with these entries, newest last: the oldest are left out where there are too many.
-pub fn to_store(entries: &[HistoryEntry]) -> String {
+pub(crate) fn to_store(entries: &[HistoryEntry]) -> String {
     let local = |entry: &HistoryEntry| HistoryEntry { cluster: None, recording: None, ..entry.clone() };
     let mut lines: Vec<String> =
         entries.iter().rev().take(MOST_STORED).map(|entry| local(entry).line()).collect();

@@ -16,7 +16,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// A count, or `?` where it is not known.
-pub fn count_or_unknown(number: Option<u64>) -> String {
+pub(crate) fn count_or_unknown(number: Option<u64>) -> String {
     number.map_or_else(|| "?".to_owned(), count)
 }
 

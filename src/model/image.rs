@@ -108,7 +108,6 @@ impl Image {
     }
 }
 
-/// A version of EMQX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EmqxVersion(pub u64, pub u64, pub u64);
 

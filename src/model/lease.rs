@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 /// The Lease's name in every operator line: the operator's `LeaderElectionID`.
-pub const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
+pub(crate) const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
 
 /// Where the manual and the chart install the operator.
 pub const OPERATOR_NAMESPACE: &str = "emqx-operator-system";

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, civil};
 
 /// The checks of limits before an operation starts. The limit itself is what a user changes.
-pub const CHECKS: [&str; 3] = ["drift", "not-after", "reconnect-rate"];
+pub(crate) const CHECKS: [&str; 3] = ["drift", "not-after", "reconnect-rate"];
 
 /// Hundredths of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +16,7 @@ impl Percent {
         (u128::from(number) * u128::from(self.0) / 10_000) as u64
     }
 
-    /// As a fraction: 5 % is 0.05.
-    pub fn fraction(self) -> f64 {
+    pub(crate) fn fraction(self) -> f64 {
         f64::from(self.0) / 10_000.0
     }
 
@@ -90,7 +89,6 @@ impl NotAfter {
 pub struct CommandLine {
     /// The program: a path, or a name that is searched for on the `PATH`.
     pub program: String,
-    /// Its arguments.
     pub arguments: Vec<String>,
 }
 

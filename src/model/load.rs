@@ -92,7 +92,6 @@ pub struct RunningRebalance {
 /// What a donor held when its rebalance began, as it reports of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DonorStart {
-    /// The donor.
     pub donor: NodeName,
     /// The coordinator of its rebalance.
     pub coordinator: NodeName,

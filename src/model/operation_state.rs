@@ -14,27 +14,27 @@ use super::name::InstanceId;
 use super::scale::ScaleState;
 
 /// The label by which the plugin finds its own ConfigMaps.
-pub const STATE_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-emqx");
+pub(crate) const STATE_LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "kubectl-emqx");
 
 /// The ConfigMap's key with the state of an upgrade. Other keys of the same ConfigMap belong to other features.
 pub const GUARD_KEY: &str = "guard.json";
 
 /// The name of an instance's ConfigMap.
-pub fn state_name(id: &InstanceId) -> String {
+pub(crate) fn state_name(id: &InstanceId) -> String {
     format!("kubectl-emqx-{}-{}", id.kind.singular(), id.name)
 }
 
 /// The annotation in which earlier versions stored the user's own delay: its seconds, or `none`.
-pub const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
+pub(crate) const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
 
 /// The annotation in which earlier versions stored how old pods are emptied: `together`, `one-by-one`, `undo`.
-pub const MANNER_NOTE: &str = "cli.emqx.io/guard";
+pub(crate) const MANNER_NOTE: &str = "cli.emqx.io/guard";
 
 /// The annotation in which earlier versions stored what was planned.
-pub const RECORD_NOTE: &str = "cli.emqx.io/upgrade";
+pub(crate) const RECORD_NOTE: &str = "cli.emqx.io/upgrade";
 
 /// The annotation in which earlier versions stored the user's reason.
-pub const REASON_NOTE: &str = "cli.emqx.io/reason";
+pub(crate) const REASON_NOTE: &str = "cli.emqx.io/reason";
 
 /// How old pods are emptied while the operator's delay is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl UpgradeRecord {
     }
 
     /// Whether it is the record of an undo in mid-upgrade: the image it goes back to is the one it began with.
-    pub fn is_undo(&self) -> bool {
+    pub(crate) fn is_undo(&self) -> bool {
         self.from.as_ref() == Some(&self.to)
     }
 }
@@ -125,7 +125,7 @@ impl GuardState {
     }
 
     /// The state that an earlier version stored in annotations; `None` where there are none.
-    pub fn of_notes(notes: &BTreeMap<String, String>) -> Option<Self> {
+    pub(crate) fn of_notes(notes: &BTreeMap<String, String>) -> Option<Self> {
         let hold = notes.get(DELAY_NOTE).map(|delay| HoldState {
             own_delay_seconds: delay.parse().ok(),
             manner: match notes.get(MANNER_NOTE).map(String::as_str) {

@@ -32,7 +32,6 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// Its requirements.
     pub fn requirement(self) -> Requirement {
         match self {
             Self::Careful => {
@@ -68,7 +67,6 @@ pub struct GivenSettings {
 /// How the strategy of a rebalance is chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StrategyRequest {
-    /// As given.
     Given(Strategy),
     /// Worked out from the counts.
     Required(Requirement, GivenSettings),

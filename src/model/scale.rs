@@ -11,13 +11,13 @@ use super::drain::DrainedPod;
 use super::name::{ApiVersion, InstanceId};
 
 /// The ConfigMap's key with the state of a scale.
-pub const SCALE_KEY: &str = "scale.json";
+pub(crate) const SCALE_KEY: &str = "scale.json";
 
 /// The deletion cost of a pod that is to be removed: the lowest that Kubernetes accepts.
-pub const FIRST_COST: i64 = i32::MIN as i64;
+pub(crate) const FIRST_COST: i64 = i32::MIN as i64;
 
 /// The checks that `scale --skip-check` may name, those of its evacuations included.
-pub const SKIPPABLE: [&str; 7] = [
+pub(crate) const SKIPPABLE: [&str; 7] = [
     "autoscaled",
     "durable-sessions",
     "evacuation-running",
@@ -28,7 +28,7 @@ pub const SKIPPABLE: [&str; 7] = [
 ];
 
 /// Checks of a scale that cannot be skipped.
-pub const FIRM: [&str; 9] = [
+pub(crate) const FIRM: [&str; 9] = [
     "deletion-cost",
     "drain-unfinished",
     "durable-storage",
@@ -158,7 +158,6 @@ impl ScaleState {
 pub struct Autoscaler {
     /// `HorizontalPodAutoscaler` or `ScaledObject`.
     pub kind: String,
-    /// Its name.
     pub name: String,
     /// The kind of what it scales.
     pub target_kind: String,

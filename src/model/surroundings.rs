@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceView {
-    /// The name.
     pub name: String,
     /// `ClusterIP`, `NodePort`, `LoadBalancer` or `ExternalName`.
     pub kind: String,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::image::Image;
 
 /// The checks that can be skipped by name. What cannot work is not a matter of opinion.
-pub const SKIPPABLE: [&str; 8] = [
+pub(crate) const SKIPPABLE: [&str; 8] = [
     "downgrade",
     "evacuation-running",
     "field-conflict",

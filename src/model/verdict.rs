@@ -97,7 +97,7 @@ impl Verdict {
     }
 
     /// Whether a rebalance can end with this verdict for good: nothing that is seen later changes it.
-    pub fn ends_a_rebalance(self) -> bool {
+    pub(crate) fn ends_a_rebalance(self) -> bool {
         matches!(
             self,
             Self::Balanced

@@ -8,7 +8,7 @@ use super::cluster::{Instance, Node};
 use super::fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 use super::lease::OperatorLease;
 use super::load::{DonorStart, Load, Stage};
-use super::name::{InstanceId, InstanceKind, NodeName};
+use super::name::{InstanceId, NodeName};
 use super::operation_state::{GuardState, OperationState};
 use super::pod::{Pod, PodEvent, Set, SetKind, Slice};
 use super::rebalance::Rebalance;
@@ -307,7 +307,7 @@ impl World {
     }
 
     /// The instance that a Rebalance is for, if it is known.
-    pub fn instance_of(&self, rebalance: &Rebalance) -> Option<&Instance> {
+    pub(crate) fn instance_of(&self, rebalance: &Rebalance) -> Option<&Instance> {
         let id = InstanceId {
             kind: rebalance.instance_kind,
             namespace: rebalance.namespace.clone(),
@@ -355,15 +355,6 @@ impl World {
     /// The instances, by id.
     pub fn ids(&self) -> Vec<InstanceId> {
         self.instances.keys().cloned().collect()
-    }
-
-    /// Whether any of the instance's kind `EmqxEnterprise` with this name exists in the namespace.
-    pub fn has_enterprise(&self, namespace: &str, name: &str) -> bool {
-        self.instances.contains_key(&InstanceId {
-            kind: InstanceKind::EmqxEnterprise,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        })
     }
 }
 

@@ -97,7 +97,7 @@ impl InlineLine {
     }
 
     /// For a stream.
-    pub fn ansi(&self, theme: Theme) -> String {
+    pub(crate) fn ansi(&self, theme: Theme) -> String {
         self.0.iter().map(|(text, tone)| theme.paint(*tone, text)).collect()
     }
 

@@ -200,7 +200,7 @@ impl Printer {
     }
 
     /// The theme of stderr.
-    pub fn talk_theme(&self) -> Theme {
+    pub(crate) fn talk_theme(&self) -> Theme {
         Theme { color: self.terminal.colored(self.look.color, self.terminal.stderr), ascii: self.look.ascii }
     }
 
@@ -455,7 +455,6 @@ impl Printer {
         self.push(false, &text);
     }
 
-    /// A report.
     pub fn report(&self, report: &Report, form: ReportForm) {
         let text = match form {
             ReportForm::Markdown => report::markdown(report),
@@ -508,14 +507,14 @@ impl Printer {
     }
 
     /// What an upgrade would do.
-    pub fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
+    pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
         let name = || resource(&plan.instance);
         let now = Some((now, &self.zone));
         self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
     }
 
     /// Prints the plan of an upgrade to stderr, before the prompt.
-    pub fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
+    pub(crate) fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
         self.push(true, &(text::upgrade::plan(plan, Some((now, &self.zone)), layout) + "\n"));
     }
@@ -533,7 +532,7 @@ impl Printer {
     }
 
     /// The plan of an evacuation, beside the data.
-    pub fn talk_evacuation(&self, plan: &EvacuationPlan) {
+    pub(crate) fn talk_evacuation(&self, plan: &EvacuationPlan) {
         let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
         self.push(true, &text::evacuation::plan(plan, layout));
     }
@@ -556,7 +555,7 @@ impl Printer {
     }
 
     /// The plan of a drain, beside the data.
-    pub fn talk_drain(&self, drain: &DrainPlan) {
+    pub(crate) fn talk_drain(&self, drain: &DrainPlan) {
         let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
         self.push(true, &text::drain::plan(drain, layout));
     }
@@ -573,12 +572,11 @@ impl Printer {
     }
 
     /// The plan of a scale, beside the data.
-    pub fn talk_scale(&self, scale: &ScalePlan) {
+    pub(crate) fn talk_scale(&self, scale: &ScalePlan) {
         let layout = Layout { theme: self.talk_theme(), ..self.layout(Output::Text) };
         self.push(true, &text::scale::plan(scale, layout));
     }
 
-    /// A scale.
     pub fn scaled(&self, scale: &ScalePlan, output: Output) {
         self.result(
             "Scale",
@@ -646,7 +644,7 @@ impl Printer {
     }
 
     /// A step as a line for people: the time of day, and what happened.
-    pub fn event_line(&self, event: &Event, theme: Theme) -> String {
+    pub(crate) fn event_line(&self, event: &Event, theme: Theme) -> String {
         let tone = match (event.kind, event.verdict) {
             (_, Some(verdict)) => Tone::of(verdict),
             (EventType::Notice, None) => Tone::Warning,

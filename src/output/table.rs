@@ -15,7 +15,7 @@ pub struct Cell {
 
 impl Cell {
     /// A text with a meaning.
-    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self { text: text.into(), tone }
     }
 }

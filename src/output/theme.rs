@@ -150,12 +150,12 @@ const ASCII: Symbols = Symbols {
 
 impl Theme {
     /// The symbols of this theme.
-    pub fn symbols(self) -> Symbols {
+    pub(crate) fn symbols(self) -> Symbols {
         if self.ascii { ASCII } else { UNICODE }
     }
 
     /// A text in the colour of what it means; as it is where there is no colour.
-    pub fn paint(self, tone: Tone, text: &str) -> String {
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.color || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
         }
@@ -189,7 +189,7 @@ impl Theme {
 
 impl Theme {
     /// The same for several lines, which stay lines.
-    pub fn clean_lines(self, text: &str) -> String {
+    pub(crate) fn clean_lines(self, text: &str) -> String {
         text.lines().map(|line| self.clean(line) + "\n").collect()
     }
 }

@@ -5,14 +5,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::membership::{Membership, lasting};
-use super::playback::OperationTracker;
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
 use super::removal;
 use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
+use super::tracker::OperationTracker;
 use super::upgrade::guard::unfinished;
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
+use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
 use emqx_rebalance::rules::mean;
 
 mod operations;
@@ -23,12 +24,6 @@ pub use rebalances::RebalanceStatus;
 
 /// How many rows are named one by one in a message.
 const NAMED: usize = 3;
-
-/// Seconds for which EMQX's last answer still counts after a failed request: one failure is not an outage.
-const CURRENT_SECONDS: u64 = 20;
-
-/// EMQX is asked every 10 s while nothing runs: an answer that is older was the last of several that did not come.
-const SILENT_SECONDS: u64 = 60;
 
 /// The condition of the instance, as the operator last wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -207,13 +202,13 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 }
 
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
-pub fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -> Option<&'w Load> {
+pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -> Option<&'w Load> {
     let load = world.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);
-    let fresh = age <= CURRENT_SECONDS;
+    let fresh = age <= FAILED_REQUEST_SECONDS;
     let heard = |resource: &'static str| {
         world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| match hearing.link {
-            Link::Up => age <= SILENT_SECONDS,
+            Link::Up => age <= OLD_ANSWER_SECONDS,
             Link::Unreachable(_) => fresh,
             Link::Forbidden(_) | Link::Absent(_) => false,
         })
@@ -224,7 +219,7 @@ pub fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -
 /// Whether EMQX lists its nodes, or did a moment ago.
 fn lists_nodes(world: &World, now: Timestamp) -> bool {
     let up = world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up);
-    let lately = |at: Timestamp| seconds_between(at, now) <= CURRENT_SECONDS;
+    let lately = |at: Timestamp| seconds_between(at, now) <= FAILED_REQUEST_SECONDS;
     world.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
 }
 

@@ -115,11 +115,9 @@ pub struct Beside {
 /// What is checked.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// The world.
     pub world: &'a World,
     /// The cluster.
     pub instance: &'a Instance,
-    /// Its snapshot.
     pub snapshot: &'a Snapshot,
     /// What is read beside the world.
     pub beside: &'a Beside,

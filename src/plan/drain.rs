@@ -46,7 +46,6 @@ pub struct DrainPlan {
     /// The pods that are moved, and how.
     #[serde(flatten)]
     pub removal: RemovalPlan,
-    /// The Kubernetes nodes.
     pub kubernetes_nodes: Vec<String>,
     /// Whether all pods leave the Service and are evacuated first, and are moved one after another then.
     pub together: bool,

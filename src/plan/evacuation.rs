@@ -20,9 +20,7 @@ pub mod tracker;
 /// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCounts {
-    /// The node.
     pub node: NodeName,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// Live clients.
     pub connections: u64,
@@ -34,9 +32,7 @@ pub struct NodeCounts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedEvacuation {
-    /// The node.
     pub node: NodeName,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// Live clients, which are disconnected.
     pub connections: u64,
@@ -50,9 +46,7 @@ pub struct PlannedEvacuation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRecipient {
-    /// The node.
     pub node: NodeName,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// Live clients now.
     pub connections: u64,

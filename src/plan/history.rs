@@ -6,18 +6,15 @@ use serde::Serialize;
 
 use super::assessment::RebalanceStatus;
 use super::evacuation::tracker::EvacuationRun;
-use super::playback::OperationTracker;
 use super::rebalance::progress::Counts;
 use super::rebalance::tracker::RebalanceRun;
+use super::tracker::OperationTracker;
 use super::upgrade::run::UpgradeRun;
 use crate::model::human::seconds_between;
 use crate::model::{
     EventType, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, Verdict, World,
 };
-
-/// Two entries without a known beginning are about one operation when they ended within this many seconds of each other:
-/// each follower asks EMQX again before it reports an end.
-const SAME_END_SECONDS: u64 = 30;
+use crate::timing::SAME_END_SECONDS;
 
 /// Where an entry is from; of two entries about one operation that of the higher place counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,7 +218,7 @@ pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) 
 }
 
 /// The entry of an evacuation that ended with this verdict. `connections` are those of all nodes, before and after.
-pub fn of_evacuation(
+pub(crate) fn of_evacuation(
     run: &EvacuationRun,
     id: &InstanceId,
     verdict: (Verdict, String),
@@ -239,7 +236,7 @@ pub fn of_evacuation(
 }
 
 /// The entry of a drain or a scale that ended with this verdict.
-pub fn of_removal(
+pub(crate) fn of_removal(
     operation: Operation,
     id: &InstanceId,
     name: &str,
@@ -280,7 +277,7 @@ fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now:
 }
 
 /// The past operations of one instance that the cluster knows: its Rebalances that are over, and its ConfigMap.
-pub fn of_cluster(
+pub(crate) fn of_cluster(
     world: &World,
     id: &InstanceId,
     rebalances: &[RebalanceStatus],
@@ -298,7 +295,7 @@ pub fn of_cluster(
 }
 
 /// The entries in the ConfigMap of this very instance.
-pub fn in_config_map<'w>(world: &'w World, id: &InstanceId) -> &'w [HistoryEntry] {
+pub(crate) fn in_config_map<'w>(world: &'w World, id: &InstanceId) -> &'w [HistoryEntry] {
     let owner = world.instance(id).map(|instance| instance.uid.as_str());
     let state = world.states.get(id).map(|seen| &seen.value);
     let state = state.filter(|state| owner.is_none_or(|owner| owner == state.owner));
@@ -387,7 +384,7 @@ fn both(one: &PastEntry, other: &PastEntry) -> PastEntry {
 }
 
 /// The entries to store in the ConfigMap with one more; `None` where that operation is stored with a verdict already.
-pub fn with_entry(stored: &[HistoryEntry], entry: &HistoryEntry) -> Option<Vec<HistoryEntry>> {
+pub(crate) fn with_entry(stored: &[HistoryEntry], entry: &HistoryEntry) -> Option<Vec<HistoryEntry>> {
     let past = |entry: &HistoryEntry| PastEntry { entry: entry.clone(), recorded: Recorded::ConfigMap };
     let known =
         stored.iter().any(|known| same(known, entry) && weight(known.verdict) >= weight(entry.verdict));

@@ -11,25 +11,15 @@ use super::rebalance::messages::{short, utc};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::limits::Limits;
 use crate::model::{Load, NodeName, Stage, World};
+use crate::timing::{NO_CLIENTS_SECONDS, RATE_SECONDS, SUSTAINED_SECONDS};
 
 mod before;
 
 pub use before::{LimitForecast, drift, drifted, findings};
 
-/// Seconds for which every answer must exceed a limit before the operation is stopped: one answer may be taken between
-/// the eviction of a client and its return.
-const SUSTAINED_SECONDS: u64 = 5;
-
-/// Seconds over which reconnects are averaged: EMQX evicts once a second and is asked once a second, and the two are not
-/// in step.
-const RATE_SECONDS: u64 = 10;
-
 /// The measured rate may exceed its limit by this factor: of ten seconds between two answers EMQX evicts in nine to
 /// eleven, and one of them may be counted late.
 const RATE_TOLERANCE: f64 = 1.25;
-
-/// Seconds after which a node that EMQX no longer lists counts as a node without clients.
-const UNLISTED_SECONDS: u64 = 10;
 
 /// A limit, by its flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +215,7 @@ impl LimitTracker {
             counts.insert(node.name.clone(), clients.ok_or_else(|| node.name.clone())?);
         }
         let recent = |(clients, seen): &(u64, Timestamp)| {
-            *clients > 0 && seconds_between(*seen, at) < UNLISTED_SECONDS
+            *clients > 0 && seconds_between(*seen, at) < NO_CLIENTS_SECONDS
         };
         let absent = self.listed.iter().find(|(node, last)| !counts.contains_key(*node) && recent(last));
         if let Some((node, _)) = absent {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Node, Pod};
+use crate::timing::JOIN_SECONDS;
 
 /// How a node or a pod belongs to the EMQX cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -71,9 +72,6 @@ pub struct KnownSources {
     /// Whether the list of nodes is EMQX's own; else it is the operator's copy, which may be old.
     pub emqx: bool,
 }
-
-/// Seconds after its containers got ready in which a pod may join the EMQX cluster: until then it is starting.
-const JOIN_SECONDS: u64 = 30;
 
 /// Judges one row: the node as EMQX (or the operator) lists it, and the pod that fits it.
 pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: KnownSources, now: Timestamp) -> Standing {
@@ -169,7 +167,7 @@ fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
 }
 
 /// `for 12m`, empty where that is not known.
-pub fn lasting(since: Option<Timestamp>, now: Timestamp) -> String {
+pub(crate) fn lasting(since: Option<Timestamp>, now: Timestamp) -> String {
     since.map(|since| format!(" for {}", duration(seconds_between(since, now)))).unwrap_or_default()
 }
 

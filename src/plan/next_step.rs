@@ -13,7 +13,6 @@ use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 /// What is known around the node.
 #[derive(Clone, Copy)]
 pub struct NodeContext<'a> {
-    /// The world.
     pub world: &'a World,
     /// The cluster's custom resource.
     pub instance: Option<&'a Instance>,
@@ -23,7 +22,6 @@ pub struct NodeContext<'a> {
     pub goals: Option<&'a Goals>,
     /// Whether the node is of the set that an upgrade leaves.
     pub old: bool,
-    /// Now.
     pub now: Timestamp,
 }
 
@@ -38,7 +36,7 @@ pub fn evacuations<'a>(world: &'a World, instance: Option<&'a Instance>) -> &'a 
 
 /// Seconds that an evacuation needs for what it does now, where that follows from its counts. `connections` are those of
 /// this moment, if EMQX's list of nodes has them.
-pub fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option<u64> {
+pub(crate) fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option<u64> {
     let (left, rate) = match evacuation.stage {
         Stage::EvictingConns => (connections.or(evacuation.connections), evacuation.conn_evict_rate),
         Stage::EvictingSessions => (evacuation.sessions, evacuation.sess_evict_rate),
@@ -48,7 +46,7 @@ pub fn seconds_left(evacuation: &Evacuation, connections: Option<u64>) -> Option
 }
 
 /// Seconds that a rebalance still waits; `None` while it does not wait.
-pub fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)> {
+pub(crate) fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)> {
     let (entry, strategy) = (run.entry.as_ref().filter(|_| run.ended.is_none())?, run.strategy.as_ref()?);
     let length = match entry.stage {
         Stage::WaitHealthCheck => strategy.wait_health_check_seconds,

@@ -6,12 +6,7 @@ use serde::Serialize;
 
 use crate::model::World;
 use crate::model::human::{duration, seconds_between};
-
-/// Seconds that a Lease may be overdue before its process counts as gone: a leader retries for less than that.
-const OVERDUE_SECONDS: u64 = 15;
-
-/// Seconds after which a Lease that could not be read again shows nothing.
-const UNREAD_SECONDS: u64 = 60;
+use crate::timing::{LEASE_OVERDUE_SECONDS, LEASE_UNREAD_SECONDS};
 
 /// What the Lease shows about the operator's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,17 +46,17 @@ impl Evidence {
 /// event: an operator that wrote after its Lease ran out works without a Lease. `None` where no Lease may be read, there is
 /// none, or it shows nothing.
 pub fn evidence(world: &World, silent: Option<u64>, now: Timestamp) -> Option<Evidence> {
-    let read = world.leases.values().filter(|seen| seconds_between(seen.at, now) <= UNREAD_SECONDS);
+    let read = world.leases.values().filter(|seen| seconds_between(seen.at, now) <= LEASE_UNREAD_SECONDS);
     let judged = read.filter_map(|seen| {
         let renewed = seen.value.renewed?;
-        let overdue = seconds_between(renewed, seen.at) > seen.value.seconds + OVERDUE_SECONDS;
+        let overdue = seconds_between(renewed, seen.at) > seen.value.seconds + LEASE_OVERDUE_SECONDS;
         let gone = overdue || seen.value.holder.is_none();
         let process = if gone { OperatorProcess::Gone } else { OperatorProcess::Running };
         Some(Evidence { process, lease_seconds: seconds_between(renewed, now) })
     });
     // An operator that was removed leaves its Lease behind: of several the youngest counts.
     let youngest = judged.min_by_key(|it| (it.process != OperatorProcess::Running, it.lease_seconds))?;
-    let wrote_since = silent.is_some_and(|silent| silent + OVERDUE_SECONDS < youngest.lease_seconds);
+    let wrote_since = silent.is_some_and(|silent| silent + LEASE_OVERDUE_SECONDS < youngest.lease_seconds);
     (youngest.process == OperatorProcess::Running || !wrote_since).then_some(youngest)
 }
 

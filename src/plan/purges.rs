@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use super::snapshot::label;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, NodeName, Operation, World};
-
-/// Seconds for which a purge must be missing from EMQX's answers before it counts as over.
-const MISSING_SECONDS: u64 = 10;
+use crate::timing::PURGE_MISSING_SECONDS;
 
 /// Reports the begin and the end of purges.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +38,7 @@ impl PurgeTracker {
                 return true;
             }
             let since = *missing.get_or_insert(load.at);
-            let over = seconds_between(since, load.at) >= MISSING_SECONDS;
+            let over = seconds_between(since, load.at) >= PURGE_MISSING_SECONDS;
             if over {
                 let message = format!("the purge of {} is over", label(world, node));
                 events.push(event(node, now, EventType::Notice, None, message));

@@ -24,23 +24,14 @@ pub use unfinished::{Unfinished, unfinished};
 pub enum RemovalAction {
     /// Ask EMQX to empty a node.
     StartEvacuation {
-        /// The node.
         node: NodeName,
         /// The pod's uid.
         uid: String,
     },
     /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
-    StopEvacuation {
-        /// The node.
-        node: NodeName,
-    },
+    StopEvacuation { node: NodeName },
     /// Evict this very pod.
-    Evict {
-        /// The pod.
-        pod: PodName,
-        /// Its uid.
-        uid: String,
-    },
+    Evict { pod: PodName, uid: String },
     /// Nothing; why.
     Wait(String),
     /// Nothing; which replacement has not started yet.
@@ -50,19 +41,9 @@ pub enum RemovalAction {
     /// What another client has to do before the drain can continue.
     Needs(String),
     /// Let Kubernetes remove this pod first.
-    SetCost {
-        /// The pod.
-        pod: PodName,
-        /// Its uid.
-        uid: String,
-    },
+    SetCost { pod: PodName, uid: String },
     /// Let Kubernetes remove this pod no sooner than any other.
-    ClearCost {
-        /// The pod.
-        pod: PodName,
-        /// Its uid.
-        uid: String,
-    },
+    ClearCost { pod: PodName, uid: String },
     /// Change the number of pods.
     Change,
     /// Nothing any more: the goal is reached.
@@ -75,12 +56,10 @@ pub enum RemovalAction {
 pub struct RemovalStep {
     /// The EMQX node; `None` where EMQX lists none.
     pub node: Option<NodeName>,
-    /// The pod.
     pub pod: PodName,
     /// The Kubernetes node; empty where it does not matter.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kubernetes_node: String,
-    /// Its set.
     pub set: String,
     /// Core or replicant.
     pub role: Role,

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::playback::OperationTracker;
 use super::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::rebalance::record::PlanRecord;
 use super::rebalance::tracker::RebalanceRun;
+use super::tracker::OperationTracker;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, InstanceId, Link, NodeName, Operation, Source, Verdict, World};
+use crate::timing::RATE_GAP_SECONDS;
 
 mod curves;
 mod parts;
@@ -30,9 +31,6 @@ const MOST_EVENTS: usize = 500;
 
 /// The most notices of a recording in a report.
 const MOST_NOTICES: usize = 100;
-
-/// Seconds between two answers of EMQX beyond which a change of counts is no rate.
-const RATE_GAP_SECONDS: u64 = 30;
 
 type NodeCounts = BTreeMap<NodeName, (Option<u64>, Option<u64>)>;
 

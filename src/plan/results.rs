@@ -16,7 +16,6 @@ pub use crate::model::Backend;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperatorStatus {
-    /// The line.
     pub line: OperatorLine,
     /// Seconds since its last dated status update or event.
     pub silent_seconds: Option<u64>,
@@ -33,7 +32,6 @@ pub struct SourceReport {
     pub kubernetes: SourceAge,
     /// Pods and sets.
     pub pods: SourceAge,
-    /// Endpoints.
     pub endpoints: SourceAge,
     /// EMQX's API.
     pub emqx: SourceAge,
@@ -60,19 +58,16 @@ pub struct Status {
     /// The API version; `None` is written `none`.
     #[serde(serialize_with = "or_none")]
     pub api: Option<ApiVersion>,
-    /// The operator.
     pub operator: OperatorStatus,
     /// `Enterprise` or `Opensource`.
     pub edition: Option<String>,
     /// EMQX versions that run.
     pub versions: Vec<String>,
-    /// The nodes.
     pub nodes: Vec<NodeRow>,
     /// All together.
     pub totals: Totals,
     /// What runs.
     pub operation: Operation,
-    /// Its phase.
     pub phase: Option<String>,
     /// How far it is.
     pub percent: Option<u8>,
@@ -88,7 +83,6 @@ pub struct Status {
     pub membership: MembershipSummary,
     /// What runs, one by one; the first is the one that the verdict is about.
     pub operations: Vec<OperationStatus>,
-    /// The sources.
     pub sources: SourceReport,
     /// Whether clients are spread unevenly over nodes that are all members.
     #[serde(skip)]
@@ -226,9 +220,7 @@ pub struct Stopped {
 pub struct EvacuationItem {
     /// The cluster.
     pub instance: InstanceId,
-    /// The node.
     pub node: NodeName,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// EMQX's own word for its stage; `None` when it is not evacuated.
     pub state: Option<String>,
@@ -259,7 +251,6 @@ pub struct VersionReport {
     pub plugin: String,
     /// The API server.
     pub kubernetes: Option<String>,
-    /// The operator line.
     pub operator: OperatorLine,
     /// Each cluster with the EMQX versions that run.
     pub clusters: Vec<ClusterVersion>,

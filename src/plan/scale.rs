@@ -139,7 +139,6 @@ fn removed<'w>(
     pods
 }
 
-/// The plan.
 pub fn plan(
     world: &World,
     snapshot: &Snapshot,
@@ -275,7 +274,7 @@ const RECONNECTS_PER_SECOND: u64 = 50;
 
 /// The rebalance that evens a scale-up out to within 5 % of the mean: rates by the nodes that take clients, thresholds by the
 /// clients of a node.
-pub fn evening_out(snapshot: &Snapshot) -> Strategy {
+pub(crate) fn evening_out(snapshot: &Snapshot) -> Strategy {
     let counts: Vec<u64> = snapshot.participants().iter().filter_map(|row| row.connections).collect();
     let all: u64 = counts.iter().sum();
     let mean = all / (counts.len() as u64).max(1);

@@ -14,6 +14,7 @@ use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
     Role, RunningRebalance, Source, World,
 };
+use crate::timing::STALE_SOURCE_SECONDS;
 
 /// One EMQX node, or one pod that is not an EMQX node, joined. `None` is "not known", never 0.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,7 +22,6 @@ use crate::model::{
 pub struct NodeRow {
     /// The node; `None` for a pod that EMQX does not list.
     pub node: Option<NodeName>,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// Its StatefulSet or ReplicaSet.
     pub set: Option<String>,
@@ -76,7 +76,6 @@ impl NodeRow {
 pub struct Totals {
     /// Live clients; `None` when a running node's are not known.
     pub connections: Option<u64>,
-    /// Sessions.
     pub sessions: Option<u64>,
     /// EMQX nodes, without stopped ones that have no pod.
     pub nodes: usize,
@@ -135,7 +134,6 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// The API version of its custom resource; `None` when it could not be read.
     pub api: Option<ApiVersion>,
-    /// The operator line.
     pub operator: OperatorLine,
     /// Seconds since the operator's last dated status update or event.
     pub operator_silent: Option<u64>,
@@ -158,7 +156,6 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A node by name.
     pub fn node(&self, name: &NodeName) -> Option<&NodeRow> {
         self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
     }
@@ -187,10 +184,6 @@ impl Snapshot {
         self.sources.get(&source).map_or(SourceState::Absent, |age| age.state)
     }
 }
-
-/// Seconds without a response after which a connected source counts as stale: more than three missed heartbeats, or ten
-/// missed polls.
-const STALE_SECONDS: u64 = 20;
 
 /// Joins the facts of one cluster.
 pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
@@ -541,7 +534,9 @@ fn source_age(world: &World, source: Source, now: Timestamp) -> SourceAge {
         Some(Link::Forbidden(why)) => (SourceState::Forbidden, Some(why.clone())),
         Some(Link::Unreachable(why)) => (SourceState::Unreachable, Some(why.clone())),
         Some(Link::Absent(why)) if heard.is_none() => (SourceState::Absent, Some(why.clone())),
-        None | Some(_) if age_seconds.is_some_and(|age| age > STALE_SECONDS) => (SourceState::Stale, None),
+        None | Some(_) if age_seconds.is_some_and(|age| age > STALE_SOURCE_SECONDS) => {
+            (SourceState::Stale, None)
+        }
         None | Some(_) => (SourceState::Ok, None),
     };
     SourceAge { state, age_seconds, why }

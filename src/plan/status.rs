@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::assessment::{Assessment, assess};
-use super::playback::{OperationTracker, Tracker};
 use super::results::{OperatorStatus, SourceReport, Status};
 use super::snapshot::{SourceAge, SourceState};
+use super::tracker::{OperationTracker, Tracker};
 use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
+use crate::timing::OLD_REPORT_SECONDS;
 
 /// Looks at one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
@@ -62,16 +63,13 @@ impl From<Assessment> for Status {
     }
 }
 
-/// Seconds after which the operator's last word with a date is called old: three of its loops of 30 s.
-pub const OLD_SECONDS: u64 = 90;
-
 /// How old the operator's word may be, where that matters: something is under way, and the counts are the operator's.
 ///
 /// Silence alone is not staleness: nothing is written while nothing changed, counts are written without a date, and on
 /// operator 3.x it has no part in a rebalance ([OP-41]). Where EMQX reports the counts
 /// itself, the age of the operator's copy does not matter.
-pub fn operator_silence(status: &Status) -> Option<String> {
-    let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_SECONDS)?;
+pub(crate) fn operator_silence(status: &Status) -> Option<String> {
+    let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_REPORT_SECONDS)?;
     let busy = status.operation != Operation::None;
     (busy && copied(status)).then(|| old_word(silent))
 }
@@ -82,7 +80,7 @@ pub fn copied(status: &Status) -> bool {
 }
 
 /// The text about such counts.
-pub fn old_word(silent: u64) -> String {
+pub(crate) fn old_word(silent: u64) -> String {
     format!(
         "the counts are the operator's, whose last dated status update is {} old: they may be as old",
         duration(silent)

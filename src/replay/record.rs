@@ -71,7 +71,7 @@ impl Recorder {
 
     /// The same, with something to call at once when writing fails.
     #[must_use]
-    pub fn on_failure(self, call: OnFailure) -> Self {
+    pub(crate) fn on_failure(self, call: OnFailure) -> Self {
         self.state.borrow_mut().on_failure = Some(call);
         self
     }

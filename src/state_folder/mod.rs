@@ -13,12 +13,12 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::error::Problem;
 use crate::model::HistoryEntry;
 use crate::model::history::LONGEST_ENTRY;
 use crate::ports::history::{OwnHistory, StateFolder};
+use crate::timing::LOCK_TRIES;
 
 pub use recording::OwnRecording;
 
@@ -36,9 +36,6 @@ const ROTATED_BYTES: u64 = 1 << 20;
 
 /// The most bytes of one of the files that are read.
 const READ_BYTES: u64 = 4 << 20;
-
-/// How often a lock that another process holds is tried, and the pause between.
-const LOCK_TRIES: (u32, Duration) = (20, Duration::from_millis(25));
 
 /// The state folder of a user by the environment; `None` where no home folder is known.
 pub fn path(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
@@ -139,7 +136,7 @@ impl StateFolder for Folder {
 }
 
 /// The path of a kept recording, if its name is one.
-pub fn recording_path(folder: &Path, name: &str) -> Option<PathBuf> {
+pub(crate) fn recording_path(folder: &Path, name: &str) -> Option<PathBuf> {
     crate::model::history::is_file_name(name).then(|| folder.join(recording::FOLDER).join(name))
 }
 

@@ -35,7 +35,7 @@ pub struct OwnRecording(Rc<RefCell<State>>);
 
 impl OwnRecording {
     /// Whether it has a file.
-    pub fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.0.borrow().file.is_some()
     }
 

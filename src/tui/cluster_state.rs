@@ -9,8 +9,8 @@ use super::log::NoticeLog;
 use super::marks::Marks;
 use super::view_model::ViewModel;
 use crate::model::{InstanceId, Load, Node, NodeName, Seen, Source, SourceHealth};
-use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::tracker::RunKey;
+use crate::plan::tracker::OperationTracker;
 
 /// EMQX's answers of one cluster, while those of another are in the world.
 #[derive(Clone, Debug, Default)]

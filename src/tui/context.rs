@@ -9,7 +9,7 @@ use super::setup::ViewSetup;
 use crate::error::Problem;
 use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
 use crate::plan::endpoint::BackendRequest;
-use crate::plan::playback::Told;
+use crate::plan::playback::RecordedFacts;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
 
 /// What is done to a cluster; the same code as the commands run.
@@ -72,17 +72,17 @@ pub struct Live {
 }
 
 /// The lines of a recording, from its beginning.
-pub type Lines = Box<dyn Iterator<Item = Result<Told, Problem>>>;
+pub type Lines = Box<dyn Iterator<Item = Result<RecordedFacts, Problem>>>;
 
 /// Opens a recording; again for every step back.
-pub type OpenTape = Rc<dyn Fn() -> Result<Lines, Problem>>;
+pub type OpenRecording = Rc<dyn Fn() -> Result<Lines, Problem>>;
 
 /// Where facts come from.
 pub enum FactSource {
     /// A live cluster.
     Live(Live),
     /// A recording.
-    Tape(OpenTape),
+    Recording(OpenRecording),
 }
 
 /// Everything that the view is opened with.

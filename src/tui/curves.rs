@@ -15,7 +15,6 @@ pub enum Quantity {
     /// Live clients.
     #[default]
     Connections,
-    /// Sessions.
     Sessions,
     /// Clients more or fewer per second.
     Change,
@@ -32,7 +31,6 @@ impl Quantity {
         }
     }
 
-    /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Connections => "connections",
@@ -87,7 +85,7 @@ impl ChartSettings {
     }
 
     /// A longer window, or a shorter one.
-    pub fn widen(&mut self, board: &ViewModel, longer: bool) {
+    pub(crate) fn widen(&mut self, board: &ViewModel, longer: bool) {
         let place = self.place(board);
         let next = if longer { place + 1 } else { place.saturating_sub(1) };
         self.window = Some(next.min(WINDOWS.len() - 1));
@@ -115,7 +113,6 @@ pub struct Curve {
 /// The curves of a chart, and the sum over all nodes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
-    /// The curves.
     pub curves: Vec<Curve>,
     /// What all nodes held together, oldest first.
     pub total: Vec<Option<u64>>,
@@ -277,7 +274,7 @@ fn changes(values: &[Option<f64>], moments: &[Option<HistoryStep>], apart: f64) 
 }
 
 /// A round number that is not smaller: the top of a scale.
-pub fn round_up(value: f64) -> f64 {
+pub(crate) fn round_up(value: f64) -> f64 {
     if value <= 4.0 {
         return 4.0;
     }

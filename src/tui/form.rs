@@ -1,7 +1,7 @@
 //! The values of the plan page: what the user requires of the rebalance, from which rates and thresholds follow; or every
 //! setting of EMQX, one by one.
 
-use super::found::FoundStrategy;
+use super::found_strategy::FoundStrategy;
 use crate::error::Problem;
 use crate::model::{GivenSettings, Strategy, World};
 use crate::plan::endpoint::{self, BackendRequest};
@@ -45,10 +45,10 @@ pub enum Field {
 
 impl Field {
     /// What the user requires.
-    pub const REQUIRED: [Self; 3] = [Self::Spread, Self::Deadline, Self::Reconnects];
+    pub(crate) const REQUIRED: [Self; 3] = [Self::Spread, Self::Deadline, Self::Reconnects];
 
     /// Every setting, from the top.
-    pub const SETTINGS: [Self; 9] = [
+    pub(crate) const SETTINGS: [Self; 9] = [
         Self::Rate,
         Self::Absolute,
         Self::Relative,
@@ -204,7 +204,7 @@ impl PlanForm {
     }
 
     /// Takes back what was typed; whether there was anything.
-    pub fn unletter(&mut self) -> bool {
+    pub(crate) fn unletter(&mut self) -> bool {
         self.typing.pop().is_some()
     }
 

@@ -174,7 +174,7 @@ impl History {
     }
 
     /// Clients that arrive anywhere, per second.
-    pub fn arrivals(&self, until: Timestamp) -> Option<f64> {
+    pub(crate) fn arrivals(&self, until: Timestamp) -> Option<f64> {
         let window = self.window(until)?;
         Some(
             self.fine
@@ -214,7 +214,13 @@ impl History {
     }
 
     /// What a node held, in `cells` steps over the last `seconds`; `None` where it is not known.
-    pub fn spark(&self, node: &NodeName, cells: usize, seconds: i64, until: Timestamp) -> Vec<Option<u64>> {
+    pub(crate) fn spark(
+        &self,
+        node: &NodeName,
+        cells: usize,
+        seconds: i64,
+        until: Timestamp,
+    ) -> Vec<Option<u64>> {
         let Some(row) = self.index.get(node).and_then(|place| self.fine.rows.get(*place)) else {
             return vec![None; cells];
         };
@@ -281,7 +287,13 @@ impl History {
     }
 
     /// What a node held, as points: seconds before `until` (negative), and the count. At most `most` points.
-    pub fn points(&self, node: &NodeName, which: Which, until: Timestamp, most: usize) -> Vec<(f64, f64)> {
+    pub(crate) fn points(
+        &self,
+        node: &NodeName,
+        which: Which,
+        until: Timestamp,
+        most: usize,
+    ) -> Vec<(f64, f64)> {
         let Some(place) = self.index.get(node) else { return Vec::new() };
         let until = until.as_millisecond();
         let fine_from = self.fine.times.front().copied().unwrap_or(i64::MAX);

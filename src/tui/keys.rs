@@ -143,7 +143,7 @@ pub enum Needs {
     /// A live cluster in which something runs, and leave to change it.
     Running,
     /// A recording.
-    Tape,
+    Recording,
 }
 
 /// A row of the table.
@@ -178,7 +178,7 @@ const fn with(needs: Needs, binding: Binding) -> Binding {
 }
 
 /// The table, in the order in which the help shows it.
-pub const BINDINGS: &[Binding] = &[
+pub(crate) const BINDINGS: &[Binding] = &[
     key(&["?"], Command::Help, EVERYWHERE, "these keys", Some("keys")),
     key(&["Enter"], Command::Open, &[KeyScope::Clusters], "open the cluster", Some("open")),
     key(&["Enter"], Command::Open, &[KeyScope::Table], "show the node", Some("node")),
@@ -217,7 +217,7 @@ pub const BINDINGS: &[Binding] = &[
         Needs::Live,
         key(&["Space"], Command::Freeze, PICTURES, "freeze the view, and resume", Some("freeze")),
     ),
-    with(Needs::Tape, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and resume", Some("pause"))),
+    with(Needs::Recording, key(&["Space"], Command::Freeze, EVERYWHERE, "pause, and resume", Some("pause"))),
     with(Needs::Act, key(&["e"], Command::Evacuate, ONE, "evacuate the node (asks)", Some("evacuate"))),
     with(
         Needs::Act,
@@ -230,21 +230,24 @@ pub const BINDINGS: &[Binding] = &[
     with(Needs::Live, key(&["l"], Command::Logs, ONE, "log of the pod", Some("log"))),
     key(&["v"], Command::Events, ONE, "events of the pod", None),
     with(
-        Needs::Tape,
+        Needs::Recording,
         key(&["."], Command::Step, EVERYWHERE, "to the next line of the recording", Some("step")),
     ),
     with(
-        Needs::Tape,
+        Needs::Recording,
         key(&[","], Command::StepBack, EVERYWHERE, "to the line before of the recording", None),
     ),
-    with(Needs::Tape, key(&["n"], Command::NextMark, EVERYWHERE, "to the next mark", Some("next mark"))),
-    with(Needs::Tape, key(&["N"], Command::LastMark, EVERYWHERE, "to the mark before", None)),
-    with(Needs::Tape, key(&["Home"], Command::Begin, EVERYWHERE, "to the beginning of the recording", None)),
-    with(Needs::Tape, key(&["End"], Command::End, EVERYWHERE, "to the end of the recording", None)),
-    with(Needs::Tape, key(&["h", "Left"], Command::Left, ONE, "10 s back", None)),
-    with(Needs::Tape, key(&["l", "Right"], Command::Right, ONE, "10 s on", Some("on"))),
-    with(Needs::Tape, key(&["+", "="], Command::More, EVERYWHERE, "play faster", Some("faster"))),
-    with(Needs::Tape, key(&["-"], Command::Less, EVERYWHERE, "play slower", None)),
+    with(Needs::Recording, key(&["n"], Command::NextMark, EVERYWHERE, "to the next mark", Some("next mark"))),
+    with(Needs::Recording, key(&["N"], Command::LastMark, EVERYWHERE, "to the mark before", None)),
+    with(
+        Needs::Recording,
+        key(&["Home"], Command::Begin, EVERYWHERE, "to the beginning of the recording", None),
+    ),
+    with(Needs::Recording, key(&["End"], Command::End, EVERYWHERE, "to the end of the recording", None)),
+    with(Needs::Recording, key(&["h", "Left"], Command::Left, ONE, "10 s back", None)),
+    with(Needs::Recording, key(&["l", "Right"], Command::Right, ONE, "10 s on", Some("on"))),
+    with(Needs::Recording, key(&["+", "="], Command::More, EVERYWHERE, "play faster", Some("faster"))),
+    with(Needs::Recording, key(&["-"], Command::Less, EVERYWHERE, "play slower", None)),
     key(&["Up", "k"], Command::Up, EVERYWHERE, "up", None),
     key(&["Down", "j"], Command::Down, EVERYWHERE, "down", None),
     key(&["Left", "h"], Command::Left, &[KeyScope::Plan], "a smaller value (or type one)", Some("change")),
@@ -320,10 +323,10 @@ mod tests {
 
     #[test]
     fn no_key_has_two_meanings_at_one_place() {
-        let live = |needs| needs != Needs::Tape;
-        let tape = |needs| matches!(needs, Needs::Nothing | Needs::Tape);
+        let live = |needs| needs != Needs::Recording;
+        let recording = |needs| matches!(needs, Needs::Nothing | Needs::Recording);
         for place in EVERYWHERE.iter().copied() {
-            for can in [&live as &dyn Fn(Needs) -> bool, &tape] {
+            for can in [&live as &dyn Fn(Needs) -> bool, &recording] {
                 let mut seen = std::collections::BTreeSet::new();
                 for binding in at(place, can) {
                     for key in binding.keys {
@@ -345,7 +348,7 @@ mod tests {
         ];
         for (code, modifiers, wanted) in events {
             let found =
-                command(KeyEvent::new(code, modifiers), KeyScope::Table, |needs| needs != Needs::Tape);
+                command(KeyEvent::new(code, modifiers), KeyScope::Table, |needs| needs != Needs::Recording);
             assert_eq!(found, Some(wanted), "{code:?}");
         }
         let acting =

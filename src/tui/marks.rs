@@ -10,7 +10,6 @@ use crate::plan::rebalance::tracker::RebalanceRun;
 /// Marks that are kept; older ones go.
 const KEPT: usize = 60;
 
-/// A mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// When.

@@ -10,15 +10,14 @@
 //! stop, record) is reached through the traits of [`context`], which `app` fills.
 
 mod actions;
+mod closing_line;
 mod cluster_state;
 pub mod context;
 mod copy;
 pub mod curves;
-mod done;
-mod farewell;
 mod feed;
 pub mod form;
-mod found;
+mod found_strategy;
 pub mod history;
 mod input;
 pub mod keys;
@@ -26,13 +25,14 @@ pub mod log;
 pub mod marks;
 pub mod mouse;
 pub mod msg;
-pub mod order;
 mod pages;
 pub mod past;
 pub mod player;
+mod results;
 pub mod rows;
 mod run;
 pub mod setup;
+pub mod sort;
 pub mod state;
 mod terminal;
 mod texts;
@@ -40,7 +40,7 @@ pub mod update;
 pub mod view;
 pub mod view_model;
 
-pub use context::{ClusterActions, Live, OpenTape, Records, ViewContext};
+pub use context::{ClusterActions, Live, OpenRecording, Records, ViewContext};
 pub use msg::{ActionResult, Done, Effect, Msg, Play, UpgradePlanText};
 pub use run::{Closed, open};
 pub use setup::{Playback, ViewSetup};

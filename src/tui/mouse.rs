@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
-use super::order::SortBy;
 use super::setup::Overlay;
+use super::sort::SortBy;
 use super::state::{Page, State};
 use super::view_model::Line;
 

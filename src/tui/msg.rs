@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, NodeName, PodName, Strategy};
 use crate::plan::endpoint::BackendRequest;
-use crate::plan::playback::Told;
+use crate::plan::playback::RecordedFacts;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Msg {
     /// Time went by.
     Tick(Timestamp),
     /// A line of a recording.
-    Told(Told),
+    RecordedFacts(RecordedFacts),
     /// The recording is over.
     Over,
     /// The recording begins again.
@@ -47,7 +47,6 @@ pub struct ActionResult {
 /// The plan of an upgrade, as `upgrade plan` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradePlanText {
-    /// The lines.
     pub lines: Vec<String>,
     /// Whether it would run.
     pub goes: bool,

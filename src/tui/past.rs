@@ -6,12 +6,11 @@ use crate::model::human::seconds_between;
 use crate::model::{FIELD_MANAGER, InstanceId, Operation, Rebalance, Verdict};
 use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
-use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 
-/// One operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastOperation {
     /// What was done.

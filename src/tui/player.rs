@@ -5,16 +5,16 @@ use std::iter::Peekable;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::context::{Lines, OpenTape};
+use super::context::{Lines, OpenRecording};
 use super::msg::{Msg, Play};
 use super::setup::{Route, ViewSetup};
 use super::state::State;
 use super::update::update;
 use crate::error::Problem;
-use crate::plan::playback::{HOLE, Told};
+use crate::plan::playback::{LONGEST_GAP, RecordedFacts};
 
 pub struct Player {
-    open: OpenTape,
+    open: OpenRecording,
     lines: Peekable<Lines>,
     begin: Timestamp,
     at: Timestamp,
@@ -26,7 +26,7 @@ pub struct Player {
 
 impl Player {
     /// At the beginning.
-    pub fn new(open: OpenTape, begin: Timestamp, speed: f64) -> Result<Self, Problem> {
+    pub fn new(open: OpenRecording, begin: Timestamp, speed: f64) -> Result<Self, Problem> {
         let lines = open()?.peekable();
         Ok(Self { open, lines, begin, at: begin, last: begin, speed, paused: false })
     }
@@ -41,7 +41,7 @@ impl Player {
             if told.change && steps.last().is_none_or(|last| *last < told.at) {
                 steps.push(told.at);
             }
-            update(&mut state, Msg::Told(told));
+            update(&mut state, Msg::RecordedFacts(told));
         }
         update(&mut state, Msg::Over);
         let marks = state.here().into_iter().flat_map(|cluster| cluster.marks.iter()).cloned().collect();
@@ -54,7 +54,7 @@ impl Player {
     }
 
     /// The next line that can be read; what cannot be read is reported and skipped.
-    fn peek(&mut self, state: &mut State) -> Option<&Told> {
+    fn peek(&mut self, state: &mut State) -> Option<&RecordedFacts> {
         while let Some(Err(problem)) = self.lines.peek() {
             let text = problem.to_string();
             state.say(crate::output::theme::Tone::Warning, text);
@@ -67,7 +67,7 @@ impl Player {
         while self.peek(state).is_some_and(|told| told.at <= until) {
             if let Some(Ok(told)) = self.lines.next() {
                 self.last = told.at;
-                update(state, Msg::Told(told));
+                update(state, Msg::RecordedFacts(told));
             }
         }
         if self.lines.peek().is_none() {
@@ -88,7 +88,7 @@ impl Player {
         let mut to = to;
         // Nobody wants to wait for the end of a hole.
         if let Some(next) = self.peek(state).map(|told| told.at)
-            && next.duration_since(to).as_secs() > HOLE
+            && next.duration_since(to).as_secs() > LONGEST_GAP
         {
             to = next;
         }

@@ -189,7 +189,7 @@ pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) 
 }
 
 /// The stage of an evacuation, in words.
-pub fn stage_words(stage: &Stage, theme: Theme) -> String {
+pub(crate) fn stage_words(stage: &Stage, theme: Theme) -> String {
     match stage {
         Stage::WaitHealthCheck => "leaves Service".to_owned(),
         Stage::EvictingConns => "disconnecting".to_owned(),

@@ -24,18 +24,7 @@ use crate::model::Verdict;
 use crate::output::theme::Tone;
 use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
-
-/// Between two frames that no key asked for.
-const FRAME: Duration = Duration::from_millis(100);
-
-/// Between two refreshes of the clock while an operation runs.
-const LIVELY: Duration = Duration::from_secs(1);
-
-/// The same while nothing runs: ages are drawn again.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// Between two asks of the user's that are obeyed.
-const ASKED: Duration = Duration::from_secs(1);
+use crate::timing::{CLOCK_REFRESH, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
 /// How the view was left.
 #[derive(Clone, Copy)]
@@ -57,14 +46,13 @@ type Soon = Pin<Box<dyn Future<Output = Late>>>;
 /// Where facts come from, opened.
 enum Source {
     Live(Feed),
-    Tape(Player),
+    Recording(Player),
 }
 
 /// How the view was closed.
 pub struct Closed {
     /// What stays in the scrollback: the verdict, or what is still running and how to follow it.
     pub line: Option<String>,
-    /// The exit.
     pub exit: Result<Exit, Problem>,
     /// The operations that ended while it was open.
     pub ended: Vec<FollowedOperation>,
@@ -75,9 +63,9 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
     let ViewContext { setup, from, timeout, interrupt, judged } = opening;
     let source = match from {
         FactSource::Live(live) => Source::Live(Feed::new(live)),
-        FactSource::Tape(tape) => {
+        FactSource::Recording(recording) => {
             let playback = setup.playback.ok_or_else(|| Problem::new("there is nothing to play", ""))?;
-            Source::Tape(Player::new(tape, playback.begin, playback.speed)?)
+            Source::Recording(Player::new(recording, playback.begin, playback.speed)?)
         }
     };
     let mut run = Loop {
@@ -95,7 +83,7 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
         run.begin();
         run.turn(&mut screen, timeout, interrupt).await?
     };
-    let line = matches!(left, Left::Quit).then(|| super::farewell::line(&run.state)).flatten();
+    let line = matches!(left, Left::Quit).then(|| super::closing_line::line(&run.state)).flatten();
     let ended = run.ended();
     let exit = run.close(left, judged);
     // An error names what is still running by itself.
@@ -123,7 +111,7 @@ impl Loop {
             self.late.push(Box::pin(async move { Late::Lists(lists.await) }));
             self.state.recording.clone_from(&feed.live().recording);
         }
-        if let Source::Tape(player) = &self.source {
+        if let Source::Recording(player) = &self.source {
             self.state.route = player.survey(&self.state.setup).ok();
         }
     }
@@ -146,14 +134,16 @@ impl Loop {
         loop {
             let mut urgent = false;
             let plays = match &mut self.source {
-                Source::Tape(player) => player.plays(),
+                Source::Recording(player) => player.plays(),
                 Source::Live(_) => false,
             };
             let beat = match (&self.source, self.state.lively()) {
-                (Source::Tape(_), _) if plays => FRAME,
-                (Source::Tape(_), _) => Duration::from_hours(1),
-                (Source::Live(feed), true) => LIVELY.div_f64(feed.live().clock.speed().clamp(1.0, 10.0)),
-                (Source::Live(_), false) => IDLE,
+                (Source::Recording(_), _) if plays => FRAME,
+                (Source::Recording(_), _) => Duration::from_hours(1),
+                (Source::Live(feed), true) => {
+                    CLOCK_REFRESH.div_f64(feed.live().clock.speed().clamp(1.0, 10.0))
+                }
+                (Source::Live(_), false) => IDLE_REFRESH,
             };
             let mut wake = beaten + beat;
             if self.state.dirty {
@@ -191,7 +181,7 @@ impl Loop {
                         let now = feed.now();
                         self.send(Msg::Tick(now));
                     }
-                    Source::Tape(player) => player.advance(&mut self.state, passed.as_secs_f64()),
+                    Source::Recording(player) => player.advance(&mut self.state, passed.as_secs_f64()),
                 }
             }
             self.outside(screen)?;
@@ -298,13 +288,13 @@ impl Loop {
                 Effect::Copy(text) => Screen::copy(&text)?,
                 Effect::Alarm(title) => screen.alarm(&self.state.theme().clean(&title))?,
                 Effect::Play(play) => {
-                    if let Source::Tape(player) = &mut self.source {
+                    if let Source::Recording(player) = &mut self.source {
                         player.play(&mut self.state, play)?;
                         self.state.dirty = true;
                     }
                 }
                 Effect::Refresh => {
-                    let due = self.asked.is_none_or(|asked| asked.elapsed() >= ASKED);
+                    let due = self.asked.is_none_or(|asked| asked.elapsed() >= REQUEST_PAUSE);
                     if let Source::Live(feed) = &mut self.source
                         && due
                     {
@@ -396,7 +386,7 @@ impl Loop {
 
     /// The operations of live clusters that ended while the view was open.
     fn ended(&self) -> Vec<FollowedOperation> {
-        if matches!(self.source, Source::Tape(_)) {
+        if matches!(self.source, Source::Recording(_)) {
             return Vec::new();
         }
         let (since, now) = (self.state.setup.now, self.state.now);
@@ -457,7 +447,7 @@ async fn key(screen: &mut Screen) -> Option<std::io::Result<TerminalEvent>> {
 async fn learn(source: &mut Source) -> Vec<Learned> {
     match source {
         Source::Live(feed) => feed.next().await,
-        Source::Tape(_) => std::future::pending().await,
+        Source::Recording(_) => std::future::pending().await,
     }
 }
 

@@ -18,7 +18,6 @@ pub enum ConfirmedAction {
     Apply(Strategy, BackendRequest),
     /// Stop the rebalance of this name.
     Stop(String),
-    /// Evacuate this node.
     Evacuate(NodeName),
     /// Stop the evacuation of this node.
     StopEvacuation(NodeName),
@@ -50,7 +49,6 @@ pub struct TextPage {
     pub title: String,
     /// The equivalent command line.
     pub command: String,
-    /// The lines.
     pub lines: Vec<(Tone, String)>,
     /// The first line that is shown.
     pub top: usize,
@@ -65,7 +63,6 @@ pub enum Overlay {
     Help(usize),
     /// A question.
     Confirm(Confirm),
-    /// A text.
     Text(TextPage),
 }
 
@@ -107,7 +104,6 @@ pub struct UpgradeForm {
     pub editing: bool,
     /// Whether its plan is being read.
     pub planning: bool,
-    /// Its plan.
     pub plan: Option<Result<UpgradePlanText, String>>,
     /// The first line of the plan that is shown.
     pub top: usize,

@@ -13,15 +13,16 @@ use super::curves;
 use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
 use super::mouse::ClickTargets;
-use super::order::{Order, SortBy};
 use super::setup::{Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
+use super::sort::{Order, SortBy};
 use super::view_model::{Sources, ViewModel};
 use crate::model::{InstanceId, Operation, Phase, Source, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
-use crate::plan::playback::{OperationTracker, Tape};
+use crate::plan::playback::PlaybackState;
 use crate::plan::snapshot::snapshot;
+use crate::plan::tracker::OperationTracker;
 
 pub type Page = KeyScope;
 
@@ -96,7 +97,7 @@ pub struct State {
     /// Whether the first lists are in.
     pub ready: bool,
     /// Where the recording stands.
-    pub tape: Tape,
+    pub playback_state: PlaybackState,
     /// From where to where the recording goes, and what begins in it.
     pub route: Option<Route>,
     /// Who follows a recording in which no cluster was seen so far.
@@ -145,7 +146,7 @@ impl State {
             doing: None,
             stopped: Vec::new(),
             ready: false,
-            tape: Tape::default(),
+            playback_state: PlaybackState::default(),
             route: None,
             spare: OperationTracker::all(),
             stale: true,
@@ -155,11 +156,11 @@ impl State {
     }
 
     /// The recording starts again from nothing; where the user is stays.
-    pub fn rewind(&mut self) {
+    pub(crate) fn rewind(&mut self) {
         self.world = World::new();
         self.clusters.clear();
         self.inside = None;
-        self.tape = Tape::default();
+        self.playback_state = PlaybackState::default();
         self.spare = OperationTracker::all();
         self.ready = false;
         self.stale = true;
@@ -184,7 +185,7 @@ impl State {
     }
 
     /// The moment that is shown.
-    pub fn shown_at(&self) -> Timestamp {
+    pub(crate) fn shown_at(&self) -> Timestamp {
         self.frozen.unwrap_or(self.now)
     }
 
@@ -296,7 +297,7 @@ impl State {
             Needs::Live => live,
             Needs::Act => live && !self.setup.read_only,
             Needs::Running => live && !self.setup.read_only && self.running().is_some(),
-            Needs::Tape => !live,
+            Needs::Recording => !live,
         }
     }
 
@@ -322,7 +323,7 @@ impl State {
     }
 
     /// Whether the view changes every second by time alone.
-    pub fn lively(&self) -> bool {
+    pub(crate) fn lively(&self) -> bool {
         let operation = |board: &ViewModel| board.status.operation != Operation::None;
         match (&self.open, self.page) {
             (Some(id), _) if self.page != Page::Clusters => {
@@ -365,7 +366,7 @@ impl State {
     }
 
     /// Forecasts again, if the plan is looked at.
-    pub fn foresee(&mut self) {
+    pub(crate) fn foresee(&mut self) {
         if self.page != Page::Plan {
             return;
         }
@@ -376,7 +377,7 @@ impl State {
     }
 
     /// Puts the rows in order again.
-    pub fn arrange(&mut self) {
+    pub(crate) fn arrange(&mut self) {
         let order = self.order.clone();
         let open = self.open.clone();
         if let Some(board) =

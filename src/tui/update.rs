@@ -1,15 +1,17 @@
 //! What a message does to the state: no IO, no clock, no async. What has to be done outside comes back as effects.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::done::finish;
 use super::input::press;
 use super::mouse::mouse;
 use super::msg::{Effect, Msg};
+use super::results::finish;
 use super::state::{ClusterState, State};
 use crate::model::{Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World};
 use crate::output::theme::Tone;
-use crate::plan::playback::{OperationTracker, Told, Tracker};
+use crate::plan::playback::RecordedFacts;
+use crate::plan::tracker::{OperationTracker, Tracker};
+use crate::timing::EVENT_AGE;
 
 /// Takes a message in.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
@@ -44,7 +46,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             changed(state);
         }
         Msg::Tick(now) => tick(state, now),
-        Msg::Told(told) => listen(state, told),
+        Msg::RecordedFacts(told) => listen(state, told),
         Msg::Over => over(state),
         Msg::Rewound => {
             state.rewind();
@@ -87,12 +89,12 @@ fn tick(state: &mut State, now: Timestamp) {
     state.now = state.now.max(now);
     if state.setup.playback.is_some() {
         let events = {
-            let State { world, clusters, tape, spare, open, now, .. } = state;
+            let State { world, clusters, playback_state, spare, open, now, .. } = state;
             let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
                 Some(cluster) => &mut cluster.operations,
                 None => spare,
             };
-            tape.pass(world, follower, *now)
+            playback_state.pass(world, follower, *now)
         };
         tell(state, &events);
     } else if state.ready {
@@ -251,16 +253,13 @@ fn sample(world: &World, cluster: &mut ClusterState) {
     cluster.history.push(nodes.at, counts);
 }
 
-/// Age of the oldest Kubernetes events that are shown when the view opens.
-const PAST: SignedDuration = SignedDuration::from_mins(10);
-
 /// Announces new Kubernetes events.
 fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
     let now = state.now;
     let Some(cluster) = state.clusters.get_mut(id) else { return };
     let from = match (cluster.events_until, first) {
         (Some(until), _) => until,
-        (None, _) => now.checked_sub(PAST).unwrap_or(now),
+        (None, _) => now.checked_sub(EVENT_AGE).unwrap_or(now),
     };
     let dashed = format!("{}-", id.name);
     let ours = |about: &str| about == id.name || about.starts_with(&dashed);
@@ -285,16 +284,16 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
 }
 
 /// A line of a recording.
-fn listen(state: &mut State, told: Told) {
+fn listen(state: &mut State, told: RecordedFacts) {
     state.now = state.now.max(told.at);
     let is_event = told.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
     let (events, notices) = {
-        let State { world, clusters, tape, spare, open, .. } = state;
+        let State { world, clusters, playback_state, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
             Some(cluster) => &mut cluster.operations,
             None => spare,
         };
-        tape.take(world, follower, told)
+        playback_state.take(world, follower, told)
     };
     if state.clusters.is_empty()
         && let Some(id) = state.world.instances.keys().next().cloned()
@@ -343,12 +342,12 @@ fn over(state: &mut State) {
         return;
     }
     let events = {
-        let State { world, clusters, tape, spare, open, .. } = state;
+        let State { world, clusters, playback_state, spare, open, .. } = state;
         let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
             Some(cluster) => &mut cluster.operations,
             None => spare,
         };
-        tape.finish(world, follower)
+        playback_state.finish(world, follower)
     };
     tell(state, &events);
     state.say(Tone::Faint, "the recording is over");
@@ -356,7 +355,7 @@ fn over(state: &mut State) {
 }
 
 /// Whether the followed operation was stopped in the view: then the result is as requested, with any further verdict.
-pub fn stopped_here(state: &State, names: &[String]) -> bool {
+pub(crate) fn stopped_here(state: &State, names: &[String]) -> bool {
     let last = || state.here()?.operations.rebalances.runs.last().map(|run| run.name.as_str());
     let name = names.first().map(String::as_str).or_else(last);
     name.is_some_and(|name| state.stopped.iter().any(|stopped| stopped == name))

@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
-use super::order::{Order, SortBy};
 use super::past::PastOperation;
 use super::rows::{Group, Row, deletions, draining, group, held_at_start, label, rows, state, turns};
+use super::sort::{Order, SortBy};
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, InstanceId, Part, PodName, Role, Stage, Verdict, World};
 use crate::output::names::shorten;
@@ -16,13 +16,14 @@ use crate::output::theme::Theme;
 use crate::plan::assessment::{RebalanceStatus, assess};
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::next_step::{evacuations, wait_left};
-use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::results::Status;
 use crate::plan::snapshot::{NodeRow, SourceState};
+use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
+use crate::timing::{PAST_REBALANCE_SECONDS, VERDICT_SECONDS};
 use emqx_rebalance::rules::mean;
 
 /// A line of the table.
@@ -112,9 +113,6 @@ pub struct Sources<'a> {
     pub zone: &'a TimeZone,
     pub now: Timestamp,
 }
-
-/// Seconds for which a verdict is shown before the present state of the cluster.
-pub const VERDICT_SECONDS: u64 = 600;
 
 impl ViewModel {
     /// Computes the board of one cluster.
@@ -210,7 +208,7 @@ impl ViewModel {
     }
 
     /// Puts the rows in another order.
-    pub fn arrange(&mut self, order: &Order) {
+    pub(crate) fn arrange(&mut self, order: &Order) {
         let needle = order.filter.to_lowercase();
         let mut places: Vec<usize> = (0..self.rows.len())
             .filter(|place| needle.is_empty() || fits(&self.rows[*place], &needle))
@@ -266,11 +264,6 @@ impl ViewModel {
         })
     }
 
-    /// Whether the counts are EMQX's own; else the operator's copy.
-    pub fn from_emqx(&self) -> bool {
-        self.status.nodes.iter().all(|node| node.source == crate::model::Source::Emqx)
-    }
-
     /// Nodes in the Service, and those that should be in it: beside replicants, cores need not be; `None` where it is not
     /// known.
     pub fn in_service(&self) -> Option<(usize, usize)> {
@@ -296,7 +289,6 @@ impl ViewModel {
 /// A rebalance that ended before the view was opened, with the verdict that is recorded, or that its object supports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Past {
-    /// Its name.
     pub name: String,
     /// How it ended.
     pub verdict: Verdict,
@@ -306,16 +298,13 @@ pub struct Past {
     pub ended: Timestamp,
 }
 
-/// Seconds for which a rebalance that ended before the view was opened is more important than that nothing runs.
-const PAST_SECONDS: u64 = 86_400;
-
 fn past(rebalances: &[RebalanceStatus], now: Timestamp) -> Option<Past> {
     let ended = |rebalance: &&RebalanceStatus| {
         let object = rebalance.object.as_ref()?;
         object.completed.or(object.failed).or(object.started).or(object.created)
     };
     let last = rebalances.iter().filter(|rebalance| !rebalance.open).max_by_key(ended)?;
-    let ended = ended(&last).filter(|ended| seconds_between(*ended, now) <= PAST_SECONDS)?;
+    let ended = ended(&last).filter(|ended| seconds_between(*ended, now) <= PAST_REBALANCE_SECONDS)?;
     let (name, message) = (last.name.clone(), last.message.clone());
     Some(Past { name, verdict: last.verdict, message, ended })
 }

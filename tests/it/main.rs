@@ -1,8 +1,8 @@
 //! Tests in process: parsing, output, the wire forms, recordings, the simulated cluster and the screens.
 
-mod arrows;
 mod cli_parse;
 mod forecast_as_measured;
+mod layers;
 mod no_panic;
 mod output_inline;
 mod output_json;

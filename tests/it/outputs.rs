@@ -13,12 +13,13 @@ use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
 use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::playback::{OperationTracker, Tape, Told};
+use kubectl_emqx::plan::playback::{PlaybackState, RecordedFacts};
 use kubectl_emqx::plan::rebalance::forecast::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, RebalanceRequest};
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::snapshot::snapshot;
 use kubectl_emqx::plan::status::{status, status_with};
+use kubectl_emqx::plan::tracker::OperationTracker;
 use kubectl_emqx::ports::Moment;
 use kubectl_emqx::tui::{Msg, Playback, State, ViewSetup, update, view};
 use ratatui::buffer::Buffer;
@@ -29,7 +30,7 @@ use serde_json::Value;
 pub(crate) struct Outputs {
     world: World,
     operations: OperationTracker,
-    tape: Tape,
+    playback: PlaybackState,
     view: State,
     shown: Option<String>,
     first: Option<f64>,
@@ -60,7 +61,7 @@ impl Outputs {
         Self {
             world: World::new(),
             operations: OperationTracker::all(),
-            tape: Tape::default(),
+            playback: PlaybackState::default(),
             view: State::new(setup),
             shown: None,
             first: None,
@@ -73,9 +74,9 @@ impl Outputs {
     /// Takes one line of a recording in and compares.
     pub(crate) fn take(&mut self, moment: Moment) {
         let Moment { t, at, change, facts, .. } = moment;
-        let told = Told { t, at, change, facts };
-        update(&mut self.view, Msg::Told(told.clone()));
-        let (mut events, _) = self.tape.take(&mut self.world, &mut self.operations, told);
+        let told = RecordedFacts { t, at, change, facts };
+        update(&mut self.view, Msg::RecordedFacts(told.clone()));
+        let (mut events, _) = self.playback.take(&mut self.world, &mut self.operations, told);
         // A line that comes because 30 s have passed may belong to a second before this step.
         events.retain(|event| event.verdict.is_some() || event.time == at);
         update(&mut self.view, Msg::Tick(at));
@@ -104,7 +105,7 @@ impl Outputs {
         self.events(&of, events, &mut found);
         let once = status(&self.world, id, now);
         let mut fresh = OperationTracker::of(id);
-        kubectl_emqx::plan::playback::Tracker::observe(&mut fresh, &self.world, now);
+        kubectl_emqx::plan::tracker::Tracker::observe(&mut fresh, &self.world, now);
         agree(&once, &items(&assess(&self.world, id, &fresh, now)), &mut found);
         self.one_shot(&of, &once, &mut found);
         // What is shown is compared when it changes.

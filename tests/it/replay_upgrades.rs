@@ -432,7 +432,12 @@ fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     let acts = |seconds: f64| {
         // That run was driven by hand, without our annotations: the hold alone tells.
         let (world, id, now) = at(GUARDED, seconds);
-        guard::next(&world, &id, GuardPermissions { gates: true, fresh_seconds: guard::FRESH_SECONDS }, now)
+        guard::next(
+            &world,
+            &id,
+            GuardPermissions { gates: true, fresh_seconds: kubectl_emqx::timing::PROOF_SECONDS },
+            now,
+        )
     };
     assert!(
         matches!(acts(20.0).as_slice(), [GuardAction::Wait(why)] if why.contains("new pod")),

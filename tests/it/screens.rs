@@ -562,7 +562,7 @@ fn every_recording_plays_to_its_end_on_the_screen() {
     ] {
         let (mut bench, lines) = recorded(name, false);
         for told in lines {
-            bench.send(Msg::Told(told));
+            bench.send(Msg::RecordedFacts(told));
             bench.buffer(80, 24);
         }
         bench.send(Msg::Over);

@@ -116,7 +116,6 @@ impl Emqx {
         look(&mut broker)
     }
 
-    /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }

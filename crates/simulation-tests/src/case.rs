@@ -171,7 +171,6 @@ pub enum Part {
 pub enum Image {
     /// The one before the upgrade.
     Previous,
-    /// A third one.
     Third,
 }
 
@@ -245,11 +244,9 @@ pub enum Fault {
     ApiHang(f64),
     /// Requests are answered with this status, for this number of seconds.
     ApiStatus {
-        /// 401, 403, 410, 429, 500 or 503.
         code: u16,
         /// Which.
         requests: Requests,
-        /// Seconds.
         seconds: f64,
     },
     /// The next requests, this many, are answered with 429.
@@ -274,7 +271,6 @@ pub enum Fault {
     NodeFrozen {
         /// Which.
         part: Part,
-        /// Seconds.
         seconds: f64,
     },
     /// Another client changes the image of an upgrade.
@@ -379,7 +375,6 @@ pub struct Timed {
     pub fault: Fault,
 }
 
-/// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CaseNode {

@@ -26,7 +26,6 @@ const LIMIT: Duration = Duration::from_mins(15);
 /// A drain or a scale-down that follows from a seed.
 #[derive(Clone, Debug)]
 pub struct Removal {
-    /// The seed.
     pub seed: u64,
     /// The scenario, as YAML.
     pub scenario: String,

@@ -19,7 +19,6 @@ const STEP: Duration = Duration::from_millis(250);
 pub struct Node {
     /// EMQX's name.
     pub name: String,
-    /// Its version.
     pub version: String,
     /// Whether it is a core.
     pub core: bool,
@@ -50,7 +49,6 @@ pub struct Run {
     pub thresholds: [(f64, f64); 2],
 }
 
-/// One moment.
 #[derive(Clone, Debug)]
 pub struct Moment {
     /// Seconds since the start.

@@ -585,7 +585,6 @@ impl ControlPlane {
         self.stop_process("kube-controller-manager");
     }
 
-    /// Starts the controllers again.
     pub fn start_controllers_again(&self) {
         self.start_controller_manager().unwrap();
     }

@@ -15,9 +15,7 @@ use crate::plan::drain::{DrainPlan, stored};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
 use crate::ports;
-
-/// How long EMQX may take to let nodes serve again, without `--timeout`.
-const LIMIT: std::time::Duration = std::time::Duration::from_mins(1);
+use crate::timing::UNDO_TIMEOUT;
 
 /// `drain --undo`.
 pub(super) async fn run(
@@ -93,7 +91,7 @@ async fn undo(
     all: &mut [ClusterView],
     cordoned: &[&String],
 ) -> Outcome {
-    let limit = Instant::now() + intent.removal.timeout.unwrap_or(LIMIT);
+    let limit = Instant::now() + intent.removal.timeout.unwrap_or(UNDO_TIMEOUT);
     let mut results = Vec::new();
     let began = context.clock.now();
     for cluster in all.iter_mut() {

@@ -15,9 +15,7 @@ use crate::model::{NodeName, PodName, Source, Verdict};
 use crate::plan::results::{Backend, Stopped};
 use crate::plan::snapshot::{SourceState, snapshot};
 use crate::ports::RefreshScope;
-
-/// Between two requests of the verification.
-const LOOK: Duration = Duration::from_millis(250);
+use crate::timing::VERIFY_PAUSE;
 
 /// `evacuate stop`.
 pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outcome {
@@ -128,7 +126,7 @@ async fn gone(
         if began.elapsed() >= limit {
             return Err(still(node, "EMQX still lists it", limit));
         }
-        sleep(LOOK).await;
+        sleep(VERIFY_PAUSE).await;
     }
 }
 
@@ -164,7 +162,7 @@ async fn accepts(
             Ok(false) if began.elapsed() >= limit => {
                 return Err(still(node, "its availability check still fails", limit));
             }
-            Ok(false) => sleep(LOOK).await,
+            Ok(false) => sleep(VERIFY_PAUSE).await,
             Err(problem) => {
                 proof.push(format!("not verified: {problem}"));
                 return Ok(());
@@ -196,7 +194,7 @@ async fn serves(
             }
             Some(false) => {}
         }
-        sleep(LOOK).await;
+        sleep(VERIFY_PAUSE).await;
         cluster_view::relist(context, cluster, RefreshScope::REBALANCE).await?;
     }
 }

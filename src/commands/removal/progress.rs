@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::evacuation;
-use super::run::{BACK_SECONDS, Runner, Task};
+use super::run::{Runner, Task};
 use crate::cli::intent::Stream;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;
@@ -11,10 +11,11 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
 use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
-use crate::plan::playback::Tracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::PodProgress;
+use crate::plan::tracker::Tracker;
+use crate::timing::RETURN_SECONDS;
 
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
@@ -101,9 +102,9 @@ impl<T: Task> Runner<'_, T> {
             let message = format!("{reached}; {} of {} are connected", count(left), plural(before, "client"));
             return Some((verdict, message));
         }
-        (seconds_between(since, now) >= BACK_SECONDS).then(|| {
+        (seconds_between(since, now) >= RETURN_SECONDS).then(|| {
             let message = format!(
-                "{reached}, but {} of {} are connected {BACK_SECONDS}s later",
+                "{reached}, but {} of {} are connected {RETURN_SECONDS}s later",
                 count(left),
                 plural(before, "client")
             );

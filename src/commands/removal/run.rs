@@ -1,55 +1,34 @@
 //! A drain or a scale of one instance at work: what its task decides next is done, until it has ended.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::super::cluster_view::{self, ClusterView};
+use super::super::cluster_view::ClusterView;
+use super::super::fact_loop::{Cut, FactLoop};
 use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
-use super::super::{CommandContext, Interrupt, history, limits};
-use super::{WANT, beat, taken};
+use super::super::{CommandContext, history, limits};
+use super::{WANT, taken};
 use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
-use crate::model::drain::{DrainedPod, Eviction, LEASE_SECONDS};
+use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
 use crate::model::limits::{CommandLine, Limits};
-use crate::model::{EventType, Fact, NodeName, Operation, Verdict, World};
+use crate::model::{EventType, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
 use crate::plan::history as past;
 use crate::plan::limits::LimitTracker;
-use crate::plan::playback::OperationTracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep};
+use crate::plan::tracker::OperationTracker;
 use crate::ports::{EvacuationOrder, ServerDryRun};
-
-/// How often EMQX is asked, by the server's clock.
-const POLL: Duration = Duration::from_secs(1);
-
-/// What was done is not done again within this time, by the clock on the wall: its effect has to be seen first.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a failing step is retried, in wall time.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// Seconds between the first refusals of an eviction, doubled up to the last.
-const BACK_OFF_SECONDS: [u64; 2] = [5, 60];
-
-/// Seconds for which a replacement may report why it does not start.
-const MISSING_SECONDS: u64 = 60;
-
-/// Seconds for which a replacement may start without any reason given.
-const STARTING_SECONDS: u64 = 300;
-
-/// Seconds that clients have to come back before they count as missing.
-pub(super) const BACK_SECONDS: u64 = 30;
-
-/// An answer of EMQX's that is older proves nothing.
-const FRESH_SECONDS: u64 = 10;
+use crate::timing::{
+    EVICTION_BACK_OFF_SECONDS, LEASE_SECONDS, POLL, PROOF_SECONDS, REMOVAL_STEP_PAUSE,
+    REPLACEMENT_PROBLEM_SECONDS, REPLACEMENT_START_SECONDS, STEP_TIMEOUT,
+};
 
 /// How it is followed, and what is requested of EMQX.
 #[derive(Clone, Debug)]
@@ -231,87 +210,40 @@ impl<'a, T: Task> Runner<'a, T> {
         self.store(cluster).await?;
         let message = self.task.begins();
         self.tell(cluster, EventType::Created, message, None);
-        let scope = cluster_view::exact(self.context, &cluster.id, WANT);
-        let mut objects = self.context.kubernetes.follow(&scope).fuse();
-        let mut emqx = cluster.broker.follow(POLL).fuse();
-        let mut interrupt: Interrupt = (self.context.interrupt)();
-        let mut out_of_time = std::pin::pin!(async move {
-            match limit {
-                Some(limit) => tokio::time::sleep_until(limit).await,
-                None => std::future::pending().await,
-            }
-        });
-        let mut beat = tokio::time::interval(beat(self.context));
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut heard: Vec<Fact> = Vec::new();
+        let mut facts = FactLoop::new(self.context, cluster, WANT, POLL, limit);
         loop {
-            let turn = {
-                let mut turn = std::pin::pin!(self.turn(cluster, waiting));
-                // EMQX is reached over one connection, which the stream may hold: both streams are read during the turn.
-                loop {
-                    tokio::select! {
-                        biased;
-                        () = &mut interrupt => break None,
-                        () = &mut out_of_time => break Some(Err(Exit::TimedOut)),
-                        turn = &mut turn => break Some(Ok(turn?)),
-                        Some(fact) = objects.next() => heard.push(fact),
-                        Some(fact) = emqx.next() => heard.push(fact),
-                    }
-                }
-            };
-            match turn {
-                None => return Err(self.left("interrupted", Exit::Interrupted)),
-                Some(Err(exit)) => return Err(self.left("timed out", exit)),
-                Some(Ok(Some((verdict, why)))) => {
+            match facts.during(self.turn(cluster, waiting)).await {
+                Err(cut) => return Err(self.cut(cut)),
+                Ok(Err(problem)) => return Err(problem),
+                Ok(Ok(Some((verdict, why)))) => {
                     self.ended(cluster, verdict, why).await?;
                     return Ok(verdict);
                 }
-                Some(Ok(None)) => {}
+                Ok(Ok(None)) => {}
             }
             if let Some(notifier) = &mut self.notifier {
                 notifier.collect(self.context, false).await;
             }
             if let Some(why) = self.limit(cluster) {
                 let nodes = self.evacuated(cluster);
-                let stopped = {
-                    let mut stop =
-                        std::pin::pin!(limits::evacuations(self.context, cluster, &nodes, &[], &why));
-                    loop {
-                        tokio::select! {
-                            biased;
-                            () = &mut interrupt => break None,
-                            stopped = &mut stop => break Some(stopped),
-                            Some(fact) = objects.next() => heard.push(fact),
-                            Some(fact) = emqx.next() => heard.push(fact),
-                        }
-                    }
-                };
-                return Err(match stopped {
-                    None => self.left("interrupted", Exit::Interrupted),
-                    Some(stopped) => self.stopped(cluster, &why, stopped),
+                let stop = limits::evacuations(self.context, cluster, &nodes, &[], &why);
+                return Err(match facts.during_stop(stop).await {
+                    Err(cut) => self.cut(cut),
+                    Ok(stopped) => self.stopped(cluster, &why, stopped),
                 });
             }
-            let first: Option<Fact> = tokio::select! {
-                biased;
-                () = &mut interrupt => return Err(self.left("interrupted", Exit::Interrupted)),
-                () = &mut out_of_time => return Err(self.left("timed out", Exit::TimedOut)),
-                () = std::future::ready(()), if !heard.is_empty() => None,
-                Some(fact) = objects.next() => Some(fact),
-                Some(fact) = emqx.next() => Some(fact),
-                _ = beat.tick() => None,
-            };
-            let mut facts = std::mem::take(&mut heard);
-            facts.extend(first);
-            cluster_view::burst(&mut facts, &mut objects);
-            cluster_view::burst(&mut facts, &mut emqx);
-            for fact in facts {
-                if let Some(notice) = cluster.world.apply(fact).notice {
-                    self.context.printer.notice(&notice);
-                }
+            match facts.next(self.context, cluster).await {
+                Ok(notices) => notices.iter().for_each(|notice| self.context.printer.notice(notice)),
+                Err(cut) => return Err(self.cut(cut)),
             }
-            if cluster.move_along(self.context) {
-                emqx = cluster.broker.follow(POLL).fuse();
-            }
+        }
+    }
+
+    /// The problem of a run that was cut short.
+    fn cut(&mut self, cut: Cut) -> Problem {
+        match cut {
+            Cut::Interrupted => self.left("interrupted", Exit::Interrupted),
+            Cut::TimedOut => self.left("timed out", Exit::TimedOut),
         }
     }
 
@@ -329,7 +261,7 @@ impl<'a, T: Task> Runner<'a, T> {
         if let Some(end) = self.task.superseded(&cluster.world) {
             return Ok(Some(end));
         }
-        let fresh_seconds = (FRESH_SECONDS as f64 * self.context.clock.speed().max(1.0)) as u64;
+        let fresh_seconds = (PROOF_SECONDS as f64 * self.context.clock.speed().max(1.0)) as u64;
         let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, fresh_seconds, now);
         self.stand(cluster, &standings, now);
         if acts.contains(&RemovalAction::Done) {
@@ -365,12 +297,12 @@ impl<'a, T: Task> Runner<'a, T> {
                     }
                 }
                 RemovalAction::Starting(why) => {
-                    if let Some(end) = self.wait(&why, Some(STARTING_SECONDS), now) {
+                    if let Some(end) = self.wait(&why, Some(REPLACEMENT_START_SECONDS), now) {
                         return Ok(Some(end));
                     }
                 }
                 RemovalAction::Missing(why) => {
-                    if let Some(end) = self.wait(&why, Some(MISSING_SECONDS), now) {
+                    if let Some(end) = self.wait(&why, Some(REPLACEMENT_PROBLEM_SECONDS), now) {
                         return Ok(Some(end));
                     }
                 }
@@ -388,7 +320,7 @@ impl<'a, T: Task> Runner<'a, T> {
         now: Timestamp,
     ) -> Result<(), Problem> {
         let key = format!("{act:?}");
-        if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
+        if self.done.get(&key).is_some_and(|at| at.elapsed() < REMOVAL_STEP_PAUSE) {
             return Ok(());
         }
         if let RemovalAction::Evict { uid, .. } = &act
@@ -420,7 +352,7 @@ impl<'a, T: Task> Runner<'a, T> {
                     }
                     Ok(Eviction::Gone) => Ok(()),
                     Ok(Eviction::Refused(why)) => {
-                        let [first, last] = BACK_OFF_SECONDS;
+                        let [first, last] = EVICTION_BACK_OFF_SECONDS;
                         let before = self.refused.get(uid).map(|(_, pause)| *pause);
                         let pause = before.map_or(first, |pause| (pause * 2).min(last));
                         let until = now + SignedDuration::from_secs(pause.cast_signed());
@@ -481,7 +413,10 @@ impl<'a, T: Task> Runner<'a, T> {
     /// What does not work is tried again for a while, unless a permission is missing.
     fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
+        if problem.cause == Cause::Forbidden
+            || problem.exit == Exit::Refused
+            || since.elapsed() > STEP_TIMEOUT
+        {
             let rest = self.task.unfinished(&problem.what, &problem.why);
             return Err(Problem { hint: problem.hint.or(rest.hint), ..rest }
                 .exit(problem.exit)

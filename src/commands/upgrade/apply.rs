@@ -16,8 +16,8 @@ use crate::model::upgrade::Way;
 use crate::model::{ApiVersion, GuardState, NodeName, Verdict};
 use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
-use crate::plan::playback::{OperationTracker, Tracker};
 use crate::plan::results::Applied;
+use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::change::edit;
 use crate::plan::upgrade::field_owners::leftover_notes;
 use crate::plan::upgrade::forecast::UpgradePlan;
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outc
         back: None,
     };
     let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    carry_out(context, cluster, wish, &intent.limits, &intent.write, &intent.then).await
+    Box::pin(carry_out(context, cluster, wish, &intent.limits, &intent.write, &intent.then)).await
 }
 
 /// Checks, plans, asks, looks again, changes, and stays if that was asked.

@@ -2,7 +2,6 @@
 //! a restart would lose: another process can continue at the same step.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -16,19 +15,11 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
 use crate::plan::upgrade::change::{OperatorHold, body, state};
 use crate::plan::upgrade::field_owners::{left_behind, owners};
-use crate::plan::upgrade::guard::{FRESH_SECONDS, GuardAction, GuardPermissions, deserted, next};
+use crate::plan::upgrade::guard::{GuardAction, GuardPermissions, deserted, next};
 use crate::plan::upgrade::preflight::FieldOwner;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::{EvacuationOrder, ServerDryRun};
-
-/// A step is not repeated within this wall time, so that its effect can be observed first.
-const AGAIN: Duration = Duration::from_secs(2);
-
-/// Limit of the retries of a failing step, in wall time.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// A wait is announced each time that it has lasted this much longer.
-const ANNOUNCE_SECONDS: u64 = 30;
+use crate::timing::{ANNOUNCE_SECONDS, GUARD_STEP_PAUSE, PROOF_SECONDS, STEP_TIMEOUT};
 
 /// The guard of one upgrade.
 #[derive(Debug)]
@@ -46,7 +37,7 @@ impl Guard {
     /// A guard that writes as `manager`; `gates`: whether it may write readiness gates.
     pub fn new(manager: &str, gates: bool) -> Self {
         Self {
-            means: GuardPermissions { gates, fresh_seconds: FRESH_SECONDS },
+            means: GuardPermissions { gates, fresh_seconds: PROOF_SECONDS },
             manager: manager.to_owned(),
             done: BTreeMap::new(),
             failing: None,
@@ -63,7 +54,7 @@ impl Guard {
         output: &mut FollowOutput,
     ) -> Result<bool, Problem> {
         let now = context.clock.now();
-        self.means.fresh_seconds = (FRESH_SECONDS as f64 * context.clock.speed().max(1.0)) as u64;
+        self.means.fresh_seconds = (PROOF_SECONDS as f64 * context.clock.speed().max(1.0)) as u64;
         let acts = next(&cluster.world, &cluster.id, self.means, now);
         for act in acts {
             match act {
@@ -82,7 +73,7 @@ impl Guard {
                 }
                 act => {
                     let key = format!("{act:?}");
-                    if self.done.get(&key).is_some_and(|at| at.elapsed() < AGAIN) {
+                    if self.done.get(&key).is_some_and(|at| at.elapsed() < GUARD_STEP_PAUSE) {
                         continue;
                     }
                     self.done.insert(key, Instant::now());
@@ -139,7 +130,10 @@ impl Guard {
             return Ok(());
         }
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if problem.cause == Cause::Forbidden || problem.exit == Exit::Refused || since.elapsed() > PATIENCE {
+        if problem.cause == Cause::Forbidden
+            || problem.exit == Exit::Refused
+            || since.elapsed() > STEP_TIMEOUT
+        {
             return Err(problem);
         }
         output.notice(context, &format!("{problem}; it is tried again"));

@@ -6,7 +6,8 @@ use crate::error::Exit;
 use crate::model::Operation;
 use crate::model::human::seconds_between;
 use crate::plan::history::{HistoryItem, UpgradeItem};
-use crate::plan::playback::{OperationTracker, Tracker as _};
+use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
 /// `upgrade list`.

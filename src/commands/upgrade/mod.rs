@@ -20,7 +20,7 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{Upgrade, UpgradeUndo};
 
 /// Rolls an upgrade back and follows it: `upgrade undo`.
-pub async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outcome {
+pub(crate) async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outcome {
     Box::pin(undo::run(context, intent)).await
 }
 

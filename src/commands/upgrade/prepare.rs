@@ -23,7 +23,6 @@ use crate::ports::{RefreshScope, Right};
 /// The input of the checks.
 #[derive(Clone, Copy)]
 pub(super) struct UpgradeInput<'a> {
-    /// The request.
     pub(super) ask: &'a UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub(super) force: bool,

@@ -35,7 +35,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: Some(&back),
     };
-    carry_out(context, cluster, wish, &Limits::default(), &intent.write, &intent.then).await
+    Box::pin(carry_out(context, cluster, wish, &Limits::default(), &intent.write, &intent.then)).await
 }
 
 /// Why the image before is not known. What may not be listed is not reported as none.

@@ -9,14 +9,13 @@ use crate::commands::follow_output::FollowOutput;
 use crate::commands::{CommandContext, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{Source, Verdict};
-use crate::plan::playback::{OperationTracker, Tracker};
+use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::change::UpgradeRecord;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::{RefreshScope, Right};
 
 /// The running upgrade.
 pub struct UpgradeWatchTarget {
-    /// The cluster.
     pub cluster: ClusterView,
     /// Whether the guard has to continue it.
     pub held: bool,

@@ -10,7 +10,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::model::{Fact, Object, ObjectKind, Update};
+use crate::model::{Fact, Object, Update};
 
 mod event;
 mod field;
@@ -32,10 +32,10 @@ pub(super) use surroundings::{conversion, crd_versions, quota, ready_addresses, 
 pub const GROUP: &str = "apps.emqx.io";
 
 /// The label with an instance's name, on everything that the operator makes ([OP-67]).
-pub const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
+pub(crate) const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
 
 /// The label that the operator puts on everything it makes.
-pub const MANAGED_LABEL: &str = "apps.emqx.io/managed-by=emqx-operator";
+pub(crate) const MANAGED_LABEL: &str = "apps.emqx.io/managed-by=emqx-operator";
 
 /// Reads one object. `Ok(None)` for a kind that does not concern us, an error (a sentence) for an object that
 /// lacks what everything hangs on.
@@ -87,21 +87,4 @@ pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
 /// The uid by which [`Update::Only`] identifies an object; the readers use the same.
 pub(super) fn uid(value: &Value) -> Option<String> {
     field::Head::read(value).map(|head| head.uid)
-}
-
-/// The kind of list to which an object belongs.
-pub fn kind_of(object: &Object) -> ObjectKind {
-    match object {
-        Object::Instance(_) => ObjectKind::Instance,
-        Object::Rebalance(_) => ObjectKind::Rebalance,
-        Object::Pod(_) => ObjectKind::Pod,
-        Object::Set(set) => match set.kind {
-            crate::model::SetKind::StatefulSet => ObjectKind::StatefulSet,
-            crate::model::SetKind::ReplicaSet => ObjectKind::ReplicaSet,
-        },
-        Object::Slice(_) => ObjectKind::Slice,
-        Object::Event(_) => ObjectKind::Event,
-        Object::State(_) => ObjectKind::State,
-        Object::Lease(_) => ObjectKind::Lease,
-    }
 }

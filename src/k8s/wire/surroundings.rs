@@ -21,7 +21,6 @@ const CLOUDS: [&str; 7] = [
 /// The seconds of a session affinity that names none.
 const AFFINITY_SECONDS: u64 = 10_800;
 
-/// A Service.
 pub(crate) fn service(object: &Value) -> Option<ServiceView> {
     let sticky = text(object, &["spec", "sessionAffinity"]).as_deref() == Some("ClientIP");
     let seconds = number(object, &["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"]);

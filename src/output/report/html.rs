@@ -21,7 +21,6 @@ const MOST_DRAWN: usize = 24;
 /// The width and the height of a plot, in its own units; the page scales it.
 const PLOT: (f64, f64) = (1000.0, 100.0);
 
-/// The page.
 pub fn page(report: &Report) -> String {
     let mut text = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     put!(

@@ -8,7 +8,6 @@ use crate::output::theme::Tone;
 use crate::plan::drain::{DrainPlan, RemovalStep};
 use crate::plan::finding::Decision;
 
-/// The plan.
 pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();

@@ -264,7 +264,7 @@ pub(super) fn end(now: Option<(Timestamp, &TimeZone)>, seconds: u64) -> Option<S
     (seconds < 86_400).then(|| clock(end, zone))
 }
 
-pub fn phase_words(name: &str) -> &str {
+pub(crate) fn phase_words(name: &str) -> &str {
     match name {
         "waitHealthCheck" => "wait for load balancers",
         "evictConnections" => "evict connections",

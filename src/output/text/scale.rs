@@ -8,7 +8,6 @@ use crate::output::theme::Tone;
 use crate::plan::finding::Decision;
 use crate::plan::scale::{ScalePlan, amount};
 
-/// The plan.
 pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();

@@ -115,7 +115,7 @@ fn rows(status: &Status, layout: Layout) -> Table {
 }
 
 /// Nodes by their pods' names where known, shortened to what differs.
-pub fn short_names(instance: Option<&InstanceId>, rows: &[NodeRow], theme: Theme) -> Vec<String> {
+pub(crate) fn short_names(instance: Option<&InstanceId>, rows: &[NodeRow], theme: Theme) -> Vec<String> {
     shorten(instance.map(|id| id.name.as_str()), rows.iter().map(NodeRow::label), theme)
 }
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::membership::{Membership, lasting};
-use super::super::playback::OperationTracker;
 use super::super::snapshot::NodeRow;
+use super::super::tracker::OperationTracker;
 use super::super::upgrade::messages as upgrade_words;
 use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
@@ -20,7 +20,6 @@ pub struct OperationStatus {
     pub operation: Operation,
     /// Its name: the object's, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `purge/NODE`.
     pub name: String,
-    /// Its phase.
     pub phase: Option<String>,
     /// Work done, of all work.
     pub percent: Option<u8>,

@@ -3,7 +3,7 @@
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
 
-use super::super::playback::OperationTracker;
+use super::super::tracker::OperationTracker;
 use super::Current;
 use crate::plan::rebalance::messages::{assumption, contradiction, flight, missing};
 use crate::plan::rebalance::ownership;

@@ -3,7 +3,7 @@ use super::*;
 use crate::model::{
     ApiVersion, Condition, Fact, Load, Node, NodeName, Object, OperatorLine, Phase, Pod, Served, Update,
 };
-use crate::plan::playback::Tracker;
+use crate::plan::tracker::Tracker;
 
 const API: ApiVersion = ApiVersion::V2beta1;
 

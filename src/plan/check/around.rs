@@ -13,15 +13,7 @@ use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::operator::OperatorProcess;
 use crate::plan::rebalance::waiting;
-
-/// Seconds after which an object that is being deleted counts as stuck.
-const STUCK_SECONDS: u64 = 60;
-
-/// Seconds without a status after which the operator counts as silent.
-const WAITING_SECONDS: u64 = 30;
-
-/// Seconds for which a failure that the operator reported matters.
-const FAILURE_SECONDS: u64 = 600;
+use crate::timing::{FAILURE_SECONDS, NO_STATUS_SECONDS, STUCK_DELETION_SECONDS};
 
 /// Names that are listed one by one.
 const NAMED: usize = 3;
@@ -66,7 +58,7 @@ fn stuck(subject: Subject<'_>) -> Option<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
     let (object, since) = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
         let since = seen.value.deleting?;
-        (seconds_between(since, snapshot.now) >= STUCK_SECONDS).then_some((&seen.value, since))
+        (seconds_between(since, snapshot.now) >= STUCK_DELETION_SECONDS).then_some((&seen.value, since))
     })?;
     let age = duration(seconds_between(since, snapshot.now));
     let message = format!(
@@ -81,7 +73,7 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
     let pods = "kubectl get pods -A | grep emqx-operator; kubectl get events";
     let waits = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
-        let seconds = waiting::seconds(&seen.value, snapshot.now).filter(|it| *it >= WAITING_SECONDS)?;
+        let seconds = waiting::seconds(&seen.value, snapshot.now).filter(|it| *it >= NO_STATUS_SECONDS)?;
         Some((seen.value.name.clone(), seconds))
     });
     if let Some((name, seconds)) = waits {

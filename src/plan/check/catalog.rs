@@ -10,7 +10,6 @@ use crate::plan::snapshot::SourceState;
 pub enum Need {
     /// EMQX's own API.
     Emqx,
-    /// The pods.
     Pods,
     /// The endpoints, or the pods.
     Serving,
@@ -22,9 +21,7 @@ pub enum Need {
     AllPods,
     /// PodDisruptionBudgets.
     Budgets,
-    /// Autoscalers.
     Autoscalers,
-    /// Services.
     Services,
     /// ResourceQuotas.
     Quotas,
@@ -113,7 +110,6 @@ pub struct CatalogEntry {
     pub ok: &'static str,
     /// What is found otherwise.
     pub meaning: &'static str,
-    /// The way out.
     pub way_out: &'static str,
     /// What it is known from.
     pub needs: &'static [Need],

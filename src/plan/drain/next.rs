@@ -83,7 +83,7 @@ pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAc
 }
 
 /// How each pod stands, in their order.
-pub fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
+pub(crate) fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
     let view = RemovalView::of(world, run, now);
     let stand = |pod: &DrainedPod| {
         if !view.present.contains(pod.uid.as_str()) {

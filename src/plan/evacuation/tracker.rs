@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::super::quiet::{self, Quiet};
+use super::super::heartbeat::{self, Quiet};
 use super::super::retention::forget;
 use super::super::snapshot::label;
+use super::super::upgrade::durations::{DrainTiming, NodeContent};
 use super::super::upgrade::messages::doing;
-use super::super::upgrade::timing::{DrainTiming, NodeContent};
 use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
@@ -20,22 +20,12 @@ use crate::model::{
     World,
 };
 use crate::plan::rebalance::messages::{utc, verdict};
+use crate::timing::{EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS};
 
 mod report;
 
 use report::Requested;
 
-/// Seconds for which an entry must be missing from EMQX's answers before its evacuation counts as stopped, where no cause
-/// is seen.
-const MISSING_SECONDS: u64 = 10;
-
-/// Seconds without any progress in a round of one second after which an evacuation is called stalled.
-const STALLED_SECONDS: u64 = 60;
-
-/// A node that started less than this many seconds ago may have restored its evacuation from disk.
-const RESTARTED_SECONDS: u64 = 1800;
-
-/// One evacuation.
 #[derive(Clone, Debug)]
 pub struct EvacuationRun {
     /// `evacuation/NODE`.
@@ -94,7 +84,7 @@ impl EvacuationTracker {
     }
 
     /// Remembers that we stopped one: its end is not asked for twice.
-    pub fn we_stopped(&mut self, node: NodeName) {
+    pub(crate) fn we_stopped(&mut self, node: NodeName) {
         self.stopped.insert(node);
     }
 
@@ -112,10 +102,10 @@ impl EvacuationTracker {
         now: Timestamp,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        quiet::outages(&mut self.runs, world, now, &mut events);
+        heartbeat::outages(&mut self.runs, world, now, &mut events);
         self.take(world, focus, ours, now, &mut events);
-        quiet::standing(&mut self.runs, world, now, &mut events);
-        quiet::standing(&mut self.requested, world, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, now, &mut events);
+        heartbeat::standing(&mut self.requested, world, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);
         events
     }
@@ -220,7 +210,7 @@ fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
 
 impl EvacuationRun {
     /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
-    pub fn silent_since(&self) -> Option<Timestamp> {
+    pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
     }
 
@@ -402,7 +392,7 @@ impl EvacuationRun {
             }
             return;
         }
-        if !stopped && seconds_between(since, at) < MISSING_SECONDS {
+        if !stopped && seconds_between(since, at) < EVACUATION_MISSING_SECONDS {
             return;
         }
         let clients = self
@@ -418,9 +408,11 @@ impl EvacuationRun {
     fn stalled(&self, world: &World, now: Timestamp) -> Option<String> {
         let spent = seconds_between(self.moved, now);
         let limit = match self.entry.stage {
-            Stage::EvictingConns | Stage::EvictingSessions => STALLED_SECONDS,
-            Stage::WaitHealthCheck => (self.timing.as_ref()?.wait_health_check * 3).max(STALLED_SECONDS),
-            Stage::WaitTakeover => (self.timing.as_ref()?.wait_takeover * 3).max(STALLED_SECONDS),
+            Stage::EvictingConns | Stage::EvictingSessions => EVACUATION_STALLED_SECONDS,
+            Stage::WaitHealthCheck => {
+                (self.timing.as_ref()?.wait_health_check * 3).max(EVACUATION_STALLED_SECONDS)
+            }
+            Stage::WaitTakeover => (self.timing.as_ref()?.wait_takeover * 3).max(EVACUATION_STALLED_SECONDS),
             Stage::Prohibiting | Stage::Unknown(_) => return None,
         };
         if spent < limit {
@@ -492,12 +484,12 @@ impl EvacuationRun {
     }
 
     /// Whether the end is the latest one: the waits are unknown, and EMQX's defaults are assumed.
-    pub fn end_is_bound(&self) -> bool {
+    pub(crate) fn end_is_bound(&self) -> bool {
         self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3)
     }
 
     /// `, 30 seconds to go`; `, at most 30 seconds to go by default waits`. Empty where the end is unknown.
-    pub fn to_go(&self) -> String {
+    pub(crate) fn to_go(&self) -> String {
         let Some(left) = self.seconds else { return String::new() };
         let left = plural(left, "second");
         if self.end_is_bound() {
@@ -551,12 +543,12 @@ pub fn restored(entry: &Evacuation, uptime_millis: Option<u64>) -> bool {
     entry.initial_connections == Some(0)
         && entry.initial_sessions == Some(0)
         && entry.stage != Stage::WaitHealthCheck
-        && uptime_millis.is_some_and(|millis| millis / 1000 < RESTARTED_SECONDS)
+        && uptime_millis.is_some_and(|millis| millis / 1000 < RESTORED_SECONDS)
 }
 
 /// The number of sessions that remain on an evacuated node and are counted on every other node of the same kind as well:
 /// from EMQX 5.8 on each node counts the cluster's disconnected durable sessions.
-pub fn residue(world: &World, entry: &Evacuation) -> Option<u64> {
+pub(crate) fn residue(world: &World, entry: &Evacuation) -> Option<u64> {
     let rest = entry.sessions.filter(|rest| *rest > 0)?;
     let nodes = &world.nodes.as_ref()?.value;
     let others: Vec<&Node> = nodes.iter().filter(|node| node.running && node.name != entry.node).collect();

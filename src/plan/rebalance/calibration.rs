@@ -113,7 +113,7 @@ impl Measurement {
     }
 
     /// The means over all rebalances; `None` without one that was long enough.
-    pub fn calibration(&self) -> Option<Calibration> {
+    pub(crate) fn calibration(&self) -> Option<Calibration> {
         let number = self.done.len();
         if number == 0 {
             return None;

@@ -18,7 +18,6 @@ use crate::plan::finding::{Decision, Finding, Severity};
 /// A node that takes part, with what it holds now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Participant {
-    /// The node.
     pub node: NodeName,
     /// Its pod, where known.
     pub pod: Option<PodName>,
@@ -62,9 +61,7 @@ impl Default for Return {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedNode {
-    /// The node.
     pub node: NodeName,
-    /// Its pod.
     pub pod: Option<PodName>,
     /// Donor or recipient.
     pub part: Option<Part>,
@@ -115,9 +112,7 @@ pub struct Moves {
 /// A phase and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedPhase {
-    /// Its name.
     pub name: &'static str,
-    /// Its seconds.
     pub seconds: u64,
 }
 
@@ -175,7 +170,7 @@ pub struct SessionRounds {
 
 impl RebalancePlan {
     /// How many donors and recipients there are.
-    pub fn participant_counts(&self) -> (usize, usize) {
+    pub(crate) fn participant_counts(&self) -> (usize, usize) {
         let count = |part| self.nodes.iter().filter(|node| node.part == Some(part)).count();
         (count(Part::Donor), count(Part::Recipient))
     }
@@ -404,7 +399,7 @@ fn factor(value: f64) -> String {
 }
 
 /// How the rule reads that holds: `2553.33 <= 2340.00 x 1.1`.
-pub fn holding(means: (f64, f64), threshold: Threshold) -> Option<String> {
+pub(crate) fn holding(means: (f64, f64), threshold: Threshold) -> Option<String> {
     let (donors, recipients) = means;
     if donors <= recipients + threshold.abs {
         Some(format!("{} <= {} + {}", plain(donors), plain(recipients), threshold.abs))

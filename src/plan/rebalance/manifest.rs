@@ -38,7 +38,7 @@ fn fits_two3(text: &str) -> bool {
 }
 
 /// Seconds that are written where a wait of 0 was requested and operator 2.3 would drop the zero. [OP-26]
-pub const SHORTEST_WAIT_SECONDS: u64 = 1;
+pub(crate) const SHORTEST_WAIT_SECONDS: u64 = 1;
 
 /// The strategy as a Rebalance of this operator line keeps it. Operator 2.3 drops zeros when it updates the object, and the
 /// default of the CRD (60 s) takes the place of a wait of 0 [OP-26]; where the line is not known the same is assumed. The
@@ -133,7 +133,7 @@ pub fn manifest(
 }
 
 /// The request to EMQX's own API in the names of the manifest, for a comparison: there is no object.
-pub fn without_object(strategy: &Strategy, nodes: &[super::forecast::PlannedNode]) -> Value {
+pub(crate) fn without_object(strategy: &Strategy, nodes: &[super::forecast::PlannedNode]) -> Value {
     let nodes: Vec<&str> = nodes.iter().map(|node| node.node.as_str()).collect();
     json!({
         "backend": "emqx",
@@ -182,7 +182,6 @@ pub struct ManifestRequest {
     pub namespace: Option<String>,
     /// The kind it names; `None` where it names none.
     pub instance_kind: Option<String>,
-    /// The instance.
     pub instance_name: String,
     /// The strategy, with EMQX's defaults where it is silent.
     pub strategy: Strategy,

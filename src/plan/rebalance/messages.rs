@@ -4,8 +4,8 @@ use super::progress::Counts;
 use super::tracker::{Alarm, RebalanceRun};
 use crate::model::human::{average, count, plural, share};
 use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
+use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
-use crate::plan::upgrade::timing::DrainTiming;
 use jiff::Timestamp;
 
 /// How many nodes are named one by one; more are counted.
@@ -17,7 +17,7 @@ pub fn short(node: &NodeName) -> &str {
 }
 
 /// A time of day in a sentence: `10:02:03 UTC`.
-pub fn utc(at: Timestamp) -> String {
+pub(crate) fn utc(at: Timestamp) -> String {
     format!("{} UTC", crate::model::human::clock(at, &jiff::tz::TimeZone::UTC))
 }
 
@@ -83,22 +83,22 @@ pub fn silent(since: Timestamp, why: Option<&str>) -> String {
 }
 
 /// EMQX answers again.
-pub fn heard_again(since: Timestamp, until: Timestamp) -> String {
+pub(crate) fn heard_again(since: Timestamp, until: Timestamp) -> String {
     format!("EMQX answers again; from {} to {} its state was not known", utc(since), utc(until))
 }
 
 /// One answer did not list a rebalance that still runs.
-pub fn listed_again(at: Timestamp) -> String {
+pub(crate) fn listed_again(at: Timestamp) -> String {
     format!("still running: EMQX lists it again, which it did not at {}", utc(at))
 }
 
 /// The start was not seen and is not recorded.
-pub fn counted_since(since: Timestamp) -> String {
+pub(crate) fn counted_since(since: Timestamp) -> String {
     format!("already running when first seen: clients are counted from {} on, not from its start", utc(since))
 }
 
 /// An operation that was reported as stalled moves again.
-pub const RESUMED: &str = "it resumed";
+pub(crate) const RESUMED: &str = "it resumed";
 
 /// The first line. `ours`: this program started it in EMQX, without an object.
 pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
@@ -110,7 +110,7 @@ pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
 }
 
 /// A stage was entered.
-pub fn entered(run: &RebalanceRun) -> String {
+pub(crate) fn entered(run: &RebalanceRun) -> String {
     let Some(entry) = &run.entry else { return String::new() };
     let strategy = run.strategy.as_ref();
     match &entry.stage {
@@ -178,7 +178,7 @@ fn latest(run: &RebalanceRun) -> &'static str {
 
 /// What is worked out for a rebalance whose thresholds and waits, or whose start, nothing reports: `goal at most 2,500
 /// clients on a recipient: …`, `at most 48 % is done: …`.
-pub fn assumption(run: &RebalanceRun) -> Option<String> {
+pub(crate) fn assumption(run: &RebalanceRun) -> Option<String> {
     run.left?;
     let goals = || super::goal::goals(run).filter(|_| run.strategy.is_none());
     let goal = goals().map(|goals| {
@@ -206,7 +206,7 @@ pub fn missing(run: &RebalanceRun) -> Option<String> {
 }
 
 /// A reason to stop a running rebalance, with the command that stops it.
-pub fn stop_it(run: &RebalanceRun, alarm: &Alarm) -> String {
+pub(crate) fn stop_it(run: &RebalanceRun, alarm: &Alarm) -> String {
     format!("{}; kubectl emqx rebalance stop {} stops it", alarm.sentence(), run.name)
 }
 
@@ -217,7 +217,7 @@ pub fn flight(run: &RebalanceRun) -> u64 {
 }
 
 /// The operator reports Failed and EMQX continues.
-pub fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
+pub(crate) fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
     let why = run
         .object
         .as_ref()

@@ -12,9 +12,7 @@ use crate::model::human::seconds_between;
 use crate::model::{
     InstanceId, Load, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage, World,
 };
-
-/// Seconds by which a wait may last longer than requested, for the operator's and our own delays between two requests.
-const WAIT_SLACK_SECONDS: u64 = 60;
+use crate::timing::{IDLE_SECONDS, OBJECT_START_SECONDS, OVERDUE_SECONDS, WAIT_SLACK_SECONDS};
 
 /// Whether this entry can be the rebalance that the object started: the operator asked EMQX to start it, its copy of
 /// EMQX's states has the same coordinator, nodes and rates, and the entry is not in an earlier
@@ -31,15 +29,8 @@ pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> boo
     object.states.iter().any(|state| continued(state, entry))
 }
 
-/// Seconds in which EMQX has to report in every answer that nothing runs, before an object of an earlier time is not what runs
-/// later: one answer may be wrong.
-const IDLE_SECONDS: u64 = 10;
-
 /// A rebalance that lasts longer than its plan times this factor, and [`OVERDUE_SECONDS`] more, is another one.
 const OVERDUE_FACTOR: u64 = 3;
-
-/// See [`OVERDUE_FACTOR`]. Clients that come back to donors, and a frozen node, make a rebalance last longer.
-const OVERDUE_SECONDS: u64 = 600;
 
 /// Whether what the object started is over, although the object does not say so: EMQX reported after its start that nothing
 /// runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is not that of the object.
@@ -129,13 +120,13 @@ pub fn waiting<'a>(world: &'a World, id: &'a InstanceId, now: Timestamp) -> Vec<
 }
 
 /// Whether a stop of this object began and did not come to its end: our stop has marked it, or it is being deleted.
-pub fn left_by_a_stop(object: &Rebalance) -> bool {
+pub(crate) fn left_by_a_stop(object: &Rebalance) -> bool {
     object.stopped_by.is_some() || object.deleting.is_some()
 }
 
 /// The rebalance that another source than EMQX suggests, while EMQX lists none that it can be: an object reports Processing, or
 /// reports Failed and donors of it are out of the Service.
-pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
+pub(crate) fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
     let load = &world.load.as_ref()?.value;
     let objects = || world.rebalances_of(id).into_iter().map(|seen| &seen.value);
     if let Some(object) = objects().find(|object| not_run(object, load, now)) {
@@ -152,31 +143,27 @@ pub fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Op
 }
 
 /// Whether the object reports Processing while EMQX lists nothing that it can have started.
-pub fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
+pub(crate) fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))
 }
-
-/// Seconds after the start of an object in which EMQX may not list it: states arrive 0.1 s after `Processing` [OP-8], and the
-/// object's times are whole seconds.
-const START_SECONDS: i64 = 2;
 
 /// Whether the object reports Processing and EMQX's last answer is from before its start: EMQX was not asked about it.
 pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
     let object = &seen.value;
     // The operator's clock may be ahead of ours: the object was not observed later than now.
     let began = object.started.or(object.created).map_or(seen.at, |began| began.min(seen.at));
-    object.phase == Phase::Processing && answered.as_second() < began.as_second() + START_SECONDS
+    object.phase == Phase::Processing && answered.as_second() < began.as_second() + OBJECT_START_SECONDS
 }
 
 /// The object of an instance that reports Processing while EMQX was not polled since its start.
-pub fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<&'w Rebalance> {
+pub(crate) fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<&'w Rebalance> {
     let answered = world.load.as_ref()?.at;
     let found = world.rebalances_of(id).into_iter().find(|seen| starting(seen, answered));
     found.map(|seen| &seen.value)
 }
 
 /// What [`not_run`] means, and what becomes of the object.
-pub fn not_run_message() -> &'static str {
+pub(crate) fn not_run_message() -> &'static str {
     "the object reports Processing, but EMQX does not run it: the operator writes Completed (or Failed, where EMQX is not \
      Ready) when it reconciles the object next, and starts nothing"
 }

@@ -13,18 +13,14 @@ use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::results::Backend;
 use crate::plan::snapshot::{Snapshot, SourceState};
-use crate::plan::status::{OLD_SECONDS, old_word};
+use crate::plan::status::old_word;
+use crate::timing::{FAILED_FROM_SECONDS, OLD_REPORT_SECONDS};
 
 pub mod cluster;
-
-/// From this many seconds on, an operator of v2beta1 or v2 will notice that donors left readiness and report Failed
-/// ([OP-1], [OP-2]: 20 to 35 s on 2.2).
-const FAILED_FROM_SECONDS: u64 = 20;
 
 /// What is checked.
 #[derive(Clone, Copy)]
 pub struct RebalanceCheck<'a> {
-    /// The world.
     pub world: &'a World,
     /// The cluster.
     pub instance: &'a Instance,
@@ -158,7 +154,7 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
 }
 
 /// What would refuse every plan of a rebalance, by object or direct: such a plan is not suggested.
-pub fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
+pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let Ok((backend, _)) =
         endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, snapshot.operator_process)
     else {
@@ -224,7 +220,7 @@ pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
 }
 
 /// The same without a plan.
-pub fn running_name(world: &World, instance: &Instance, snapshot: &Snapshot) -> Option<String> {
+pub(crate) fn running_name(world: &World, instance: &Instance, snapshot: &Snapshot) -> Option<String> {
     if assessment::current_load(world, snapshot, snapshot.now).is_some() {
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
@@ -414,7 +410,8 @@ fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
 
 fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let from_status = check.snapshot.nodes.iter().any(|row| row.source == Source::Kubernetes);
-    let silent = check.snapshot.operator_silent.filter(|silent| from_status && *silent > OLD_SECONDS)?;
+    let silent =
+        check.snapshot.operator_silent.filter(|silent| from_status && *silent > OLD_REPORT_SECONDS)?;
     Some(Finding::new("status-old", Severity::Warning, old_word(silent)).hint(
         "let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file",
     ))

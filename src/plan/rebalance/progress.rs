@@ -36,12 +36,12 @@ impl Counts {
     }
 
     /// All live clients of the nodes whose count is known.
-    pub fn all_connections(&self) -> Option<u64> {
+    pub(crate) fn all_connections(&self) -> Option<u64> {
         self.0.values().filter_map(|counts| counts.0).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
     /// All live clients; `None` where one node does not report them.
-    pub fn known_connections(&self) -> Option<u64> {
+    pub(crate) fn known_connections(&self) -> Option<u64> {
         if self.0.is_empty() { None } else { self.0.values().map(|counts| counts.0).sum() }
     }
 

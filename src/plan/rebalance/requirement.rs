@@ -41,7 +41,7 @@ const QUICK_SESSION_ROUND_MS: u64 = 4000;
 const ROUNDING: f64 = 1e-9;
 
 /// The strategy for these nodes. Settings that were given are kept. Where there is nothing to move, its thresholds hold.
-pub fn strategy_for(
+pub(crate) fn strategy_for(
     nodes: &[Participant],
     required: Requirement,
     given: GivenSettings,
@@ -403,7 +403,6 @@ pub struct PlannedRequirement {
     /// The spread that was required, in percent.
     #[serde(serialize_with = "two_decimals")]
     pub target_spread_percent: f64,
-    /// The deadline.
     pub deadline_seconds: u64,
     /// Reconnects per second and recipient.
     pub max_reconnect_rate: u64,

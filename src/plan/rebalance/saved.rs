@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::error::Problem;
 use crate::model::{Backend, InstanceId, InstanceKind, NodeName, Strategy};
 
-/// A saved plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedPlan {
     /// The cluster it was made for.
@@ -19,7 +18,7 @@ pub struct SavedPlan {
 }
 
 /// Whether a document is a saved plan.
-pub fn is_plan(object: &Value) -> bool {
+pub(crate) fn is_plan(object: &Value) -> bool {
     object["kind"] == "RebalancePlan"
 }
 

@@ -45,7 +45,7 @@ pub fn uneven(connections: &[u64], sessions: &[u64]) -> bool {
 }
 
 /// Whether EMQX would start a rebalance with this strategy.
-pub fn would_start(connections: &[u64], sessions: &[u64], strategy: &Strategy) -> bool {
+pub(crate) fn would_start(connections: &[u64], sessions: &[u64], strategy: &Strategy) -> bool {
     let gives = donors(connections);
     if gives.iter().all(|gives| *gives) {
         return false;

@@ -22,9 +22,12 @@ use crate::model::{
     Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
     Strategy, Verdict, World,
 };
-use crate::plan::quiet;
-use crate::plan::rebalance::verdict;
+use crate::plan::heartbeat;
 use crate::plan::retention::forget;
+use crate::timing::{
+    CONFIRM_SECONDS, CREATED_UNLISTED_SECONDS, NEW_ENTRY_SECONDS, OPERATOR_STATUS_SECONDS, PENDING_SECONDS,
+    STOP_SECONDS,
+};
 
 mod alarm;
 mod endings;
@@ -37,24 +40,11 @@ pub use losses::LostNode;
 pub use run::{RebalanceRun, RunKey};
 
 use endings::{
-    CONFIRM_SECONDS, cause_seen, conclude, cut_short, late_counts, lost, silent, stopped, unconfirmed,
-    unheard, unseen, word,
+    cause_seen, conclude, cut_short, late_counts, lost, silent, stopped, unconfirmed, unheard, unseen, word,
 };
 use run::{
     Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
 };
-
-/// Seconds for which an entry that appears may belong to an object which does not report it yet.
-const PENDING_SECONDS: u64 = 10;
-
-/// Seconds within which an operator's status of an object shows what EMQX runs for it: the operators reconcile every 30 s.
-const STATUS_SECONDS: u64 = 60;
-
-/// An entry that EMQX lists is new if an answer at most this many seconds before did not list it; idle, EMQX is polled every ten.
-const NEW_SECONDS: u64 = 30;
-
-/// Seconds after which a list without the object that we created counts.
-const UNLISTED_SECONDS: u64 = 30;
 
 /// Time between two refreshes counts for at most this many seconds without an answer: a laptop that slept, or a clock that
 /// was put right, has not listened in vain.
@@ -93,7 +83,7 @@ impl RebalanceTracker {
 
     /// The same; the object of this name is followed even if it is over when it is first seen, as EMQX may go on.
     #[must_use]
-    pub fn wanting(mut self, name: &str) -> Self {
+    pub(crate) fn wanting(mut self, name: &str) -> Self {
         self.wanted = Some(name.to_owned());
         self
     }
@@ -105,7 +95,7 @@ impl RebalanceTracker {
     }
 
     /// The run with this key.
-    pub fn keyed(&self, key: &RunKey) -> Option<&RebalanceRun> {
+    pub(crate) fn keyed(&self, key: &RunKey) -> Option<&RebalanceRun> {
         self.runs.iter().find(|run| run.key() == *key)
     }
 
@@ -115,7 +105,7 @@ impl RebalanceTracker {
     }
 
     /// Remembers that we stopped it, so that its end is judged so.
-    pub fn we_stopped(&mut self, name: &str) {
+    pub(crate) fn we_stopped(&mut self, name: &str) {
         self.runs.iter_mut().filter(|run| run.name == name).for_each(|run| run.stopped_by_us = true);
     }
 
@@ -135,7 +125,7 @@ impl RebalanceTracker {
         let mut events = Vec::new();
         let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
         self.silent += passed.min(LONGEST_LOOK);
-        quiet::outages(&mut self.runs, world, now, &mut events);
+        heartbeat::outages(&mut self.runs, world, now, &mut events);
         self.absorb_ours(world, now, &mut events);
         self.absorb_objects(world, now, &mut events);
         let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
@@ -162,7 +152,7 @@ impl RebalanceTracker {
         self.judge(world, now, &mut events);
         self.deleted_instances(world, now, &mut events);
         self.runs.iter_mut().for_each(|run| run.observed = now);
-        quiet::standing(&mut self.runs, world, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, now, &mut events);
         self.forget(world);
         self.began = true;
         events
@@ -256,7 +246,8 @@ impl RebalanceTracker {
         let listed = listed.filter(|hearing| hearing.link == Link::Up).and_then(|hearing| hearing.heard);
         for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
             // A list that was made before, or comes from an old cache, does not have it.
-            let late = listed.is_none_or(|listed| seconds_between(run.began, listed) < UNLISTED_SECONDS);
+            let late =
+                listed.is_none_or(|listed| seconds_between(run.began, listed) < CREATED_UNLISTED_SECONDS);
             if run.unlisted && late {
                 continue;
             }
@@ -285,7 +276,7 @@ impl RebalanceTracker {
         let since = self.runs[own].began;
         let started = |run: &RebalanceRun| {
             let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
-            let later = run.began >= since && seconds_between(since, run.began) <= STATUS_SECONDS;
+            let later = run.began >= since && seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS;
             run.object.is_none() && !run.direct && run.verdict.is_none() && later && owned()
         };
         let Some(other) = self.runs.iter().position(started) else { return };
@@ -486,7 +477,7 @@ impl RebalanceTracker {
             }
             // What EMQX lists in its first answer, or in the first one after an outage, may have run for long.
             let fresh = self.began
-                && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_SECONDS);
+                && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
             let mut run = begin(object.as_ref(), Some(entry), world, now, fresh);
             run.close_baseline(entry, now);
             run.take_starts(world, entry);
@@ -543,9 +534,7 @@ impl RebalanceTracker {
             forecast(run, now);
             // The operator calls EMQX at once, if at all.
             let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
-            if asked.is_some_and(|asked| seconds_between(asked, now) >= verdict::STOP_SECONDS)
-                && !run.told_deleting
-            {
+            if asked.is_some_and(|asked| seconds_between(asked, now) >= STOP_SECONDS) && !run.told_deleting {
                 run.told_deleting = true;
                 let message = format!("the deletion of {} was requested, but EMQX continues", run.name);
                 events.push(run.event(now, EventType::Notice, message));

@@ -16,23 +16,11 @@ use crate::model::{
     InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
 };
 use crate::plan::finding::Decision;
+use crate::timing::{NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS};
 use emqx_rebalance::rules::Threshold;
 
 /// Live clients below this share of those at the start count as missing.
-pub const PRESENT: f64 = 0.98;
-
-/// Seconds after the end in which clients may still come back.
-pub const RETURN_SECONDS: u64 = 30;
-
-/// An end within this many seconds of a delete while `Processing` is a stop: the operator stops EMQX at once.
-pub const STOP_SECONDS: u64 = 6;
-
-/// Seconds after its end in which a rebalance without a follower can be judged by the present counts.
-pub const PAST_SECONDS: u64 = 120;
-
-/// A node that started up to this many seconds after the plan was made may have been starting when it was made; EMQX 4.4
-/// reports uptimes in whole seconds.
-const STARTED_SECONDS: i64 = 2;
+pub(crate) const PRESENT: f64 = 0.98;
 
 /// Where the thresholds are not known: above this factor, recipients hold more than the donors by more than a last round
 /// explains.
@@ -92,7 +80,7 @@ pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
 }
 
 /// Why there is no verdict yet: clients were missing at the end, and less than [`RETURN_SECONDS`] passed.
-pub fn not_back(lost: Option<u64>, since: u64) -> String {
+pub(crate) fn not_back(lost: Option<u64>, since: u64) -> String {
     let lost = plural(lost.unwrap_or(0), "client");
     format!("it ended, and {lost} had not come back {since} s later; what came then is not known")
 }
@@ -110,7 +98,7 @@ pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option
 }
 
 /// Sessions without a client that recipients have more than at the start.
-pub fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
+pub(crate) fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
@@ -471,7 +459,7 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
 }
 
 /// A rebalance of the past, by its object and its annotation, with the current counts. EMQX does not run it.
-/// What its follower recorded comes first. Counts of now are those of its end for [`PAST_SECONDS`] only, and if nothing began since.
+/// What its follower recorded comes first. Counts of now are those of its end for [`UNFOLLOWED_VERDICT_SECONDS`] only, and if nothing began since.
 pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,
@@ -502,8 +490,8 @@ pub fn past(
     if afterwards.began {
         return unknown("something else began since, and the counts at its end are not known");
     }
-    let Some((first, last)) =
-        ended(object, &record, at).filter(|(first, _)| seconds_between(*first, at) <= PAST_SECONDS)
+    let Some((first, last)) = ended(object, &record, at)
+        .filter(|(first, _)| seconds_between(*first, at) <= UNFOLLOWED_VERDICT_SECONDS)
     else {
         return unknown("the counts at its end are not known");
     };
@@ -515,7 +503,8 @@ pub fn past(
         return unknown("not all of the nodes that took part are running");
     }
     let members = [donors.as_slice(), recipients.as_slice()].concat();
-    let began = record.time.checked_add(SignedDuration::from_secs(STARTED_SECONDS)).unwrap_or(record.time);
+    let began =
+        record.time.checked_add(SignedDuration::from_secs(NODE_START_SLACK_SECONDS)).unwrap_or(record.time);
     if let Some((node, since)) = afterwards.restarted(&members, began) {
         let what = format!("{} restarted at {}", short(node), utc(since));
         if since <= first {

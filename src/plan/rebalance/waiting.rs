@@ -5,13 +5,7 @@ use jiff::Timestamp;
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Phase, Rebalance, Verdict, World};
 use crate::plan::operator::{OperatorProcess, evidence};
-
-/// Seconds after its creation from which an object without a status is reported as waiting. A running operator writes the
-/// first status within a second (operators 2.2 and 2.3).
-pub const REPORTED_AFTER_SECONDS: u64 = 30;
-
-/// Seconds below which the age is written in seconds alone.
-const PLAIN_SECONDS: u64 = 600;
+use crate::timing::{SECONDS_ALONE, WAITING_REPORTED_SECONDS};
 
 /// For how many seconds the object has waited for an operator; `None` when an operator has written its status, or when it
 /// is being deleted. An object without a creation time has waited 0 seconds.
@@ -22,19 +16,19 @@ pub fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
 
 /// `waiting` for one that has waited long enough to be reported, `running` before: an operator may be about to start it.
 pub fn verdict(seconds: u64) -> Verdict {
-    if seconds >= REPORTED_AFTER_SECONDS { Verdict::Waiting } else { Verdict::Running }
+    if seconds >= WAITING_REPORTED_SECONDS { Verdict::Waiting } else { Verdict::Running }
 }
 
 /// `waiting for the operator (150s)`.
 pub fn message(seconds: u64) -> String {
-    let age = if seconds < PLAIN_SECONDS { format!("{seconds}s") } else { duration(seconds) };
+    let age = if seconds < SECONDS_ALONE { format!("{seconds}s") } else { duration(seconds) };
     format!("waiting for the operator ({age})")
 }
 
 /// The same, and that the operator's process is gone where its Lease shows that.
 pub fn explained(seconds: u64, world: &World, now: Timestamp) -> String {
     let gone = evidence(world, None, now).filter(|it| it.process == OperatorProcess::Gone);
-    match gone.filter(|_| seconds >= REPORTED_AFTER_SECONDS) {
+    match gone.filter(|_| seconds >= WAITING_REPORTED_SECONDS) {
         Some(gone) => format!("{}; {}", message(seconds), gone.cause()),
         None => message(seconds),
     }

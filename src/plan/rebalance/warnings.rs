@@ -152,7 +152,7 @@ fn deviation(counts: &[u64]) -> f64 {
 
 /// The finding of a session round that lasts so long that EMQX may abort the rebalance. `version` is EMQX's, as far as
 /// major and minor go: before 5.9 a round has no time limit.
-pub fn session_round_too_long(plan: &RebalancePlan, version: (u64, u64)) -> Option<Finding> {
+pub(crate) fn session_round_too_long(plan: &RebalancePlan, version: (u64, u64)) -> Option<Finding> {
     let SessionRounds { longest_ms, move_ms } = plan.session_rounds;
     if version < (5, 9) || longest_ms <= LONG_SESSION_ROUND_MS {
         return None;

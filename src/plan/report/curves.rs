@@ -33,7 +33,6 @@ pub struct ReportCurve {
     pub node: String,
     /// Live clients.
     pub connections: Vec<Option<u64>>,
-    /// Sessions.
     pub sessions: Vec<Option<u64>>,
 }
 

@@ -37,11 +37,8 @@ pub struct Report {
 /// The cluster of a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedInstance {
-    /// Its kind.
     pub kind: String,
-    /// Its namespace.
     pub namespace: Option<String>,
-    /// Its name.
     pub name: String,
 }
 
@@ -61,7 +58,6 @@ impl From<&InstanceId> for ReportedInstance {
 pub struct ReportedOperation {
     /// What was done.
     pub operation: Operation,
-    /// Its name.
     pub name: String,
     /// How it ended, or how it stood at the end of the recording.
     pub verdict: Verdict,
@@ -96,9 +92,7 @@ pub struct ReportedOperation {
     pub peak_reconnects_per_second: Option<u64>,
     /// The same by the forecast.
     pub planned_peak_reconnects_per_second: Option<u64>,
-    /// Its phases.
     pub phases: Vec<ReportedPhase>,
-    /// Its nodes.
     pub nodes: Vec<ReportedNode>,
     /// What the forecast warned of.
     pub findings: Vec<ReportedFinding>,
@@ -110,7 +104,6 @@ pub struct ReportedOperation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedPhase {
-    /// Its name.
     pub name: String,
     /// When it was entered.
     pub started_time: Option<Timestamp>,
@@ -126,9 +119,7 @@ pub struct ReportedPhase {
 pub struct ReportedNode {
     /// EMQX's name of it.
     pub node: String,
-    /// Its pod.
     pub pod: Option<String>,
-    /// Its part.
     pub part: Option<String>,
     /// Live clients at the start.
     pub connections_before: Option<u64>,
@@ -170,7 +161,6 @@ pub struct ReportedEvent {
     /// What kind of event.
     #[serde(rename = "type")]
     pub kind: EventType,
-    /// Its phase.
     pub phase: Option<String>,
     /// As a sentence.
     pub message: String,
@@ -232,7 +222,7 @@ impl ReportedOperation {
 
 impl Report {
     /// A report of an operation without a recording: what its entry in the history holds, and the plan on its object.
-    pub fn of_entry(entry: &HistoryEntry, plan: Option<&PlanRecord>) -> Self {
+    pub(crate) fn of_entry(entry: &HistoryEntry, plan: Option<&PlanRecord>) -> Self {
         let mut operation = ReportedOperation::of_entry(entry);
         if let Some(record) = plan {
             let planned = forecast(None, &record.participants(), &record.strategy, Return::default());
@@ -276,7 +266,7 @@ impl Report {
 
     /// Takes in the recorded verdict of the operation that the recording was made of: a drain and a scale are more than the
     /// evacuations that a recording shows.
-    pub fn with_entry(&mut self, entry: &HistoryEntry) {
+    pub(crate) fn with_entry(&mut self, entry: &HistoryEntry) {
         let known = self
             .operations
             .iter()

@@ -1,19 +1,19 @@
 use super::*;
 use crate::model::{ApiVersion, HistoryEntry, InstanceKind, Load, Object, Update};
 use crate::plan::fixtures;
-use crate::plan::playback::{Tape, Told};
+use crate::plan::playback::{PlaybackState, RecordedFacts};
 
 /// A report of these answers of EMQX, by the seconds at which they came.
 fn made(answers: Vec<(i64, Vec<Update>)>) -> (Report, ReportNames) {
     let (mut world, mut operations) = (World::new(), OperationTracker::all());
-    let (mut tape, mut builder, mut names) =
-        (Tape::default(), ReportBuilder::default(), ReportNames::default());
+    let (mut playback, mut builder, mut names) =
+        (PlaybackState::default(), ReportBuilder::default(), ReportNames::default());
     let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
     world.apply(fixtures::fact(0, instance));
     for (at, updates) in answers {
         let facts = updates.into_iter().map(|update| fixtures::fact(at, update)).collect();
-        let told = Told { t: at as f64, at: fixtures::at(at), change: at > 0, facts };
-        let (events, notices) = tape.take(&mut world, &mut operations, told);
+        let told = RecordedFacts { t: at as f64, at: fixtures::at(at), change: at > 0, facts };
+        let (events, notices) = playback.take(&mut world, &mut operations, told);
         names.observe(&world);
         builder.observe(&world, &operations, (&events, &notices), fixtures::at(at));
     }

@@ -171,7 +171,7 @@ fn evacuating(view: &RemovalView<'_>, there: u64) -> String {
 }
 
 /// How each pod that is removed stands, in their order.
-pub fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
+pub(crate) fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
     let view = RemovalView::of(world, run, now);
     let stand = |pod: &crate::model::drain::DrainedPod| {
         if !view.present.contains(pod.uid.as_str()) {

@@ -146,7 +146,7 @@ fn is_ours(key: &str) -> bool {
 }
 
 /// Annotations of an earlier version on an object, as JSON pointers.
-pub fn leftover_notes(object: &Value) -> Vec<String> {
+pub(crate) fn leftover_notes(object: &Value) -> Vec<String> {
     let mut left = Vec::new();
     for place in NOTED {
         let annotations = object.pointer(place).and_then(Value::as_object);

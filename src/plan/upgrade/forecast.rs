@@ -4,21 +4,20 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions, sort};
 use super::target::{UpgradeTarget, Way};
-use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, NodeContent, boot};
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
 use crate::plan::finding::{Decision, Finding, Severity};
+use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS};
 
 /// An old pod in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedStep {
     /// Its node; `None` when EMQX does not list one.
     pub node: Option<NodeName>,
-    /// The pod.
     pub pod: PodName,
-    /// Its set.
     pub set: String,
     /// Its place in the order in which old pods go, from 1.
     pub order: u64,
@@ -178,7 +177,7 @@ fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget
         emptying += drains.iter().copied().max().unwrap_or(0);
         seconds.extend(drains.iter().map(|drain| drain + timing.removal()));
     }
-    let removing = timing::removals(members.len() as u64, None);
+    let removing = durations::removals(members.len() as u64, None);
     let all = plural(members.len() as u64, "old pod");
     let rate = count(timing.conn_evict_rate.unwrap_or(0));
     let how = match sizes.len() {
@@ -189,23 +188,23 @@ fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget
         }
     };
     let total = GUARD_SECONDS + emptying + 1 + removing;
-    (seconds, total, format!("{how} ({emptying} s), then removed one every {} s", timing::LOOP_SECONDS))
+    (seconds, total, format!("{how} ({emptying} s), then removed one every {LOOP_SECONDS} s"))
 }
 
 /// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
 fn unguarded(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     let pods = members.len() as u64;
-    let total = timing.delay + timing::removals(pods, Some(timing.delay));
+    let total = timing.delay + durations::removals(pods, Some(timing.delay));
     let clients: u64 =
         cuts(&members.iter().map(|it| holds(it).connections).collect::<Vec<_>>(), pods).iter().sum();
     let reason = format!(
         "{} deleted with their clients still connected, one every {} to {} s: {} disconnections at once in all",
         plural(pods, "old pod"),
-        timing::LOOP_SECONDS,
-        timing::LOOP_SECONDS + timing.delay,
+        LOOP_SECONDS,
+        LOOP_SECONDS + timing.delay,
         count(clients)
     );
-    (vec![timing::LOOP_SECONDS; members.len()], total, reason)
+    (vec![LOOP_SECONDS; members.len()], total, reason)
 }
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.

@@ -7,6 +7,7 @@ use crate::model::image::Image;
 use crate::model::{
     ApiVersion, Fact, Instance, Node, NodeName, Object, Owner, Role, Set, SetKind, Update, UpdateSpec, World,
 };
+use crate::timing::BOOT_SECONDS;
 
 /// The image that the cluster runs.
 const RUNS: &str = "emqx/emqx-enterprise:5.10.0";
@@ -142,13 +143,13 @@ fn on_3x_a_single_core_without_replicants_is_replaced_without_an_evacuation() {
         &world(ApiVersion::V3beta1, &[sized(Role::Core, "a", RUNS, &[800])], |_| {}),
         ApiVersion::V3beta1,
     );
-    assert_eq!(alone.total_seconds, super::timing::BOOT_SECONDS);
+    assert_eq!(alone.total_seconds, BOOT_SECONDS);
     let two = plan(
         &world(ApiVersion::V3beta1, &[sized(Role::Core, "a", RUNS, &[800, 0])], |_| {}),
         ApiVersion::V3beta1,
     );
-    assert!(two.total_seconds > 2 * super::timing::BOOT_SECONDS, "{}", two.total_seconds);
+    assert!(two.total_seconds > 2 * BOOT_SECONDS, "{}", two.total_seconds);
     let replicants = [sized(Role::Core, "a", RUNS, &[10]), sized(Role::Replicant, "a", RUNS, &[800])];
     let mixed = plan(&world(ApiVersion::V3beta1, &replicants, |_| {}), ApiVersion::V3beta1);
-    assert!(mixed.steps.iter().all(|step| step.seconds > super::timing::BOOT_SECONDS), "{:?}", mixed.steps);
+    assert!(mixed.steps.iter().all(|step| step.seconds > BOOT_SECONDS), "{:?}", mixed.steps);
 }

@@ -14,35 +14,28 @@
 
 use jiff::Timestamp;
 
+use super::durations::DrainTiming;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::{UpgradeTarget, hold, one_by_one, undoing};
-use super::timing::DrainTiming;
 use super::{messages, verdict};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
 };
 use crate::plan::rebalance::messages::short;
-
-/// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
-const SETTLE_SECONDS: u64 = 4;
-
-/// An answer of EMQX's that is older proves nothing.
-pub const FRESH_SECONDS: u64 = 10;
+use crate::timing::SETTLE_SECONDS;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardAction {
     /// Write a pod's gate `apps.emqx.io/on-serving`.
     SetGate {
-        /// The pod.
         pod: PodName,
         /// Whether the Service may lead clients to it.
         serving: bool,
     },
     /// Ask EMQX to empty a node.
     StartEvacuation {
-        /// The node.
         node: NodeName,
         /// Clients cut a second.
         conn_evict_rate: u64,
@@ -54,10 +47,7 @@ pub enum GuardAction {
         migrate_to: Vec<NodeName>,
     },
     /// Ask EMQX to let a node serve again.
-    StopEvacuation {
-        /// The node.
-        node: NodeName,
-    },
+    StopEvacuation { node: NodeName },
     /// Scale the set that an undo leaves to 0: it is empty.
     RemoveSet(String),
     /// Let the operator remove what is empty: this delay takes the place of ours.
@@ -79,7 +69,7 @@ pub enum GuardAction {
 pub struct GuardPermissions {
     /// Whether pods' gates may be written.
     pub gates: bool,
-    /// So many seconds an answer of EMQX's may be old and prove something: [`FRESH_SECONDS`], and more where a pretend
+    /// So many seconds an answer of EMQX's may be old and prove something: [`PROOF_SECONDS`], and more where a pretend
     /// cluster's seconds are shorter than ours.
     pub fresh_seconds: u64,
 }
@@ -184,7 +174,7 @@ pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
 }
 
 /// Whether another client changed the image since the delay was held.
-pub fn deserted(instance: &Instance) -> bool {
+pub(crate) fn deserted(instance: &Instance) -> bool {
     let record = UpgradeRecord::read(instance).filter(|_| hold(instance).is_some());
     record.is_some_and(|record| instance.image.is_some() && Some(&record.to) != instance.image.as_ref())
 }
@@ -309,7 +299,6 @@ enum Node<'e> {
     Busy(&'e Evacuation, String),
     /// Nobody empties it.
     Untouched(&'e NodeName),
-    /// It is unknown.
     Unknown(String),
 }
 

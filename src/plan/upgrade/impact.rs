@@ -3,10 +3,11 @@
 use super::forecast::cuts;
 use super::preflight::{UpgradeCheck, warning};
 use super::target::Way;
-use super::timing::LOOP_SECONDS;
+
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};
 use crate::plan::finding::{Finding, Severity};
+use crate::timing::LOOP_SECONDS;
 
 /// What is to be known.
 pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {

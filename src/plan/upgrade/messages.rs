@@ -1,9 +1,9 @@
 //! The steps of an upgrade in words, the same for every output.
 
+use super::durations::NodeContent;
 use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
-use super::timing::NodeContent;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
@@ -80,7 +80,7 @@ fn seconds(run: &UpgradeRun) -> String {
 }
 
 /// A step was entered. `None` where there is no message.
-pub fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<String> {
+pub(crate) fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     let (gone, total) = run.places();
     let place = (gone + 1).min(total.max(1));
     if undoing(revisions.instance) && !revisions.old.is_empty() {
@@ -163,7 +163,7 @@ fn moved(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
 }
 
 /// All old pods went out of the Service in one moment.
-pub fn left_the_service(count: usize) -> String {
+pub(crate) fn left_the_service(count: usize) -> String {
     match count {
         1 => "the old pod left the Service: new clients go to new pods only".to_owned(),
         count => {
@@ -217,7 +217,6 @@ pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String 
     text
 }
 
-/// A third set.
 pub fn third(sets: usize) -> String {
     format!("{sets} sets run at once: the oldest is emptied first")
 }

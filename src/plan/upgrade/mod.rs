@@ -20,6 +20,7 @@ pub mod change;
 mod change_tests;
 #[cfg(test)]
 mod checks_tests;
+pub mod durations;
 pub mod field_owners;
 #[cfg(test)]
 mod follow_tests;
@@ -37,7 +38,6 @@ pub mod stall;
 pub mod target;
 #[cfg(test)]
 mod tests;
-pub mod timing;
 pub mod tracker;
 pub mod undo;
 mod verdict;

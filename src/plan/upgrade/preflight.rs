@@ -16,7 +16,6 @@ const TOO_MANY_PODS: u64 = 11;
 /// Whoever owns fields that we mean to write, by `managedFields`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldOwner {
-    /// The manager.
     pub manager: String,
     /// The fields, as paths (`spec.image`).
     pub fields: Vec<String>,
@@ -32,7 +31,6 @@ impl FieldOwner {
 /// What is checked.
 #[derive(Clone, Copy)]
 pub struct UpgradeCheck<'a> {
-    /// The world.
     pub world: &'a World,
     /// The cluster.
     pub instance: &'a Instance,

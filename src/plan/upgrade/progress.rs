@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions};
 use super::run::{PodTurn, UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
-use super::timing::{self, BOOT_SECONDS, DrainTiming, GUARD_SECONDS, LOOP_SECONDS, NodeContent, boot};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
-
-/// Seconds that new pods are taken to need until they are up, for a percent that begins somewhere. How long an image is
-/// pulled is unknown: no ETA is shown meanwhile.
-const NEW_PODS_SECONDS: u64 = 30;
+use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, NEW_PODS_SECONDS};
 
 impl UpgradeRun {
     /// What is left, as a forecast from this moment; and so the percent.
@@ -202,9 +199,9 @@ impl UpgradeRun {
         match self.removed {
             Some(removed) if count > 0 => {
                 let look = LOOP_SECONDS.saturating_sub(seconds_between(removed, now));
-                emptying.max(look) + timing::removals(count, None)
+                emptying.max(look) + durations::removals(count, None)
             }
-            _ => emptying + release + timing::removals(count, None),
+            _ => emptying + release + durations::removals(count, None),
         }
     }
 
@@ -212,7 +209,7 @@ impl UpgradeRun {
     fn unguarded_left(&self, count: u64, timing: &DrainTiming, now: Timestamp) -> u64 {
         let Some(removed) = self.removed else {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            return timing.delay.saturating_sub(since) + timing::removals(count, Some(timing.delay));
+            return timing.delay.saturating_sub(since) + durations::removals(count, Some(timing.delay));
         };
         let gone = self.known.values().filter(|known| known.deleting).count() as u64;
         let gap = |place: u64| LOOP_SECONDS + if place % 2 == 1 { timing.delay } else { 0 };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::snapshot::Pods;
-use super::timing::NodeContent;
+use super::durations::NodeContent;
 use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.
@@ -19,11 +19,9 @@ use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodNam
 pub struct RevisionSet {
     /// StatefulSet or ReplicaSet.
     pub kind: SetKind,
-    /// Its name.
     pub name: String,
     /// The hash of its template.
     pub revision: Option<String>,
-    /// Its image.
     pub image: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -36,9 +34,7 @@ pub struct RevisionSet {
 /// A pod with the EMQX node in it.
 #[derive(Clone, Debug)]
 pub struct Member<'a> {
-    /// The pod.
     pub pod: &'a Pod,
-    /// Its set.
     pub set: String,
     /// Its node, once EMQX or the operator lists it.
     pub node: Option<NodeName>,
@@ -100,7 +96,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// EMQX has not answered for a while: what its nodes hold is not known, and which run is the operator's copy.
-    pub fn forget_counts(&mut self) {
+    pub(crate) fn forget_counts(&mut self) {
         let copy = &self.instance.nodes;
         for member in self.old.iter_mut().chain(&mut self.new) {
             member.holds = never_ran(member.pod).then(NodeContent::default);
@@ -159,7 +155,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// When the operator reports that the new pods took over; ignored until they exist.
-    pub fn took_over(&self) -> Option<Timestamp> {
+    pub(crate) fn took_over(&self) -> Option<Timestamp> {
         let (ready, wanted) = self.ready();
         if !self.answered || wanted == 0 || ready < wanted {
             return None;
@@ -181,7 +177,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// The images of the old pods, oldest set first, each once.
-    pub fn old_images(&self) -> Vec<&str> {
+    pub(crate) fn old_images(&self) -> Vec<&str> {
         let mut images: Vec<&str> = Vec::new();
         for group in &self.groups {
             let of_group = self.old.iter().filter(|member| member.set == group.name);

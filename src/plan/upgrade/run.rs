@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::super::quiet::{Followed, Quiet};
+use super::super::heartbeat::{Followed, Quiet};
+use super::durations::NodeContent;
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
-use super::timing::NodeContent;
 use super::verdict::load_heard;
 use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
@@ -51,9 +51,7 @@ impl UpgradeStep {
 pub struct PreviousPod {
     /// Its name.
     pub pod: String,
-    /// Its node.
     pub node: Option<NodeName>,
-    /// Its set.
     pub set: String,
     /// What was on it.
     pub holds: Option<NodeContent>,
@@ -72,7 +70,6 @@ pub struct PreviousPod {
 pub struct UpgradeBaseline {
     /// Live clients.
     pub connections: Option<u64>,
-    /// Sessions.
     pub sessions: Option<u64>,
 }
 
@@ -96,7 +93,6 @@ pub enum PodTurn {
     Waits(u64),
 }
 
-/// One upgrade.
 #[expect(clippy::struct_excessive_bools, reason = "each is something that was seen once")]
 #[derive(Clone, Debug)]
 pub struct UpgradeRun {
@@ -104,7 +100,6 @@ pub struct UpgradeRun {
     pub name: String,
     /// The cluster.
     pub id: InstanceId,
-    /// Its API version.
     pub api: ApiVersion,
     /// The image that is left.
     pub from: Option<String>,

@@ -4,24 +4,16 @@
 use jiff::Timestamp;
 
 use super::super::operator::{OperatorProcess, evidence};
+use super::durations::DrainTiming;
 use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
-use super::timing::{DrainTiming, LOOP_SECONDS};
 use super::verdict::{known_until, load_heard};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
 use crate::plan::rebalance::messages::short;
-
-/// At least this long.
-const LEAST_SECONDS: u64 = 60;
-
-/// New pods without a visible problem may pull an image for a while: 5 minutes is long.
-const PULL_SECONDS: u64 = 300;
-
-/// What a pod is given to go.
-const GRACE_SECONDS: u64 = 30;
+use crate::timing::{IMAGE_PULL_SECONDS, LOOP_SECONDS, POD_GRACE_SECONDS, SHORTEST_STALL_SECONDS};
 
 /// Why it stalls, if it does.
 pub(super) fn find(
@@ -34,9 +26,11 @@ pub(super) fn find(
     let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
     // What a flipping step makes look new is no progress either.
-    let still = still.max(seconds_between(run.moved, now).saturating_sub(LEAST_SECONDS));
+    let still = still.max(seconds_between(run.moved, now).saturating_sub(SHORTEST_STALL_SECONDS));
     // Where pods cannot be listed, the progress is unknown.
-    if still < LEAST_SECONDS || (revisions.old.is_empty() && revisions.new.is_empty() && revisions.answered) {
+    if still < SHORTEST_STALL_SECONDS
+        || (revisions.old.is_empty() && revisions.new.is_empty() && revisions.answered)
+    {
         return None;
     }
     let (limit, cause) = expected(run, revisions, world, now)?;
@@ -53,7 +47,7 @@ fn expected(
         return None;
     }
     let timing = DrainTiming::of(revisions.instance);
-    let three = |step: u64| (3 * step).max(LEAST_SECONDS);
+    let three = |step: u64| (3 * step).max(SHORTEST_STALL_SECONDS);
     match run.step {
         UpgradeStep::NewPods => {
             if !run.evacuating(revisions).is_empty() && run.rolling {
@@ -61,15 +55,15 @@ fn expected(
             }
             if !revisions.answered && revisions.new.is_empty() {
                 return Some((
-                    LEAST_SECONDS,
+                    SHORTEST_STALL_SECONDS,
                     silent(run, revisions, world, now, "it has not made a new set"),
                 ));
             }
             if let Some(cause) = not_ready(revisions, world) {
-                return Some((LEAST_SECONDS, cause));
+                return Some((SHORTEST_STALL_SECONDS, cause));
             }
             let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
-            Some((PULL_SECONDS, format!("new pods are not ready{unknown}")))
+            Some((IMAGE_PULL_SECONDS, format!("new pods are not ready{unknown}")))
         }
         // Paused by us or by another client: nothing is expected to happen.
         _ if run.holding
@@ -79,7 +73,7 @@ fn expected(
         }
         UpgradeStep::Moved | UpgradeStep::Waiting => {
             if let Some(cause) = foreign(revisions, world) {
-                return Some((LEAST_SECONDS, cause));
+                return Some((SHORTEST_STALL_SECONDS, cause));
             }
             let step = match revisions.instance.api {
                 ApiVersion::V1beta4 => LOOP_SECONDS + timing.delay,
@@ -90,7 +84,7 @@ fn expected(
         UpgradeStep::Emptying => emptying(run, revisions, world, now, &timing),
         UpgradeStep::Removing => {
             let going = revisions.old.iter().find(|member| member.pod.deleting.is_some())?;
-            Some((three(GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
+            Some((three(POD_GRACE_SECONDS), format!("{} does not go although it is deleted", going.pod.name)))
         }
         UpgradeStep::Settling => {
             let (ready, wanted) = run.ready;
@@ -115,7 +109,7 @@ fn emptying(
 ) -> Option<(u64, String)> {
     if let Some(why) = &run.blind {
         let text = format!("no old pod was removed; {why}, so that what is left on the old pods is unknown");
-        return Some((PULL_SECONDS, text));
+        return Some((IMAGE_PULL_SECONDS, text));
     }
     let busy = run.evacuating(revisions);
     let (member, stage) = busy.iter().min_by_key(|(_, stage)| *stage)?;
@@ -123,24 +117,26 @@ fn emptying(
     let holds = member.holds.unwrap_or_default();
     Some(match stage {
         Stage::WaitHealthCheck => (
-            (3 * timing.wait_health_check).max(LEAST_SECONDS),
+            (3 * timing.wait_health_check).max(SHORTEST_STALL_SECONDS),
             format!("{name} stays in waiting_health_check"),
         ),
         Stage::EvictingConns if holds.connections == 0 => {
-            (LEAST_SECONDS, format!("{name} stays in evicting_conns although no client is on it"))
+            (SHORTEST_STALL_SECONDS, format!("{name} stays in evicting_conns although no client is on it"))
         }
         Stage::EvictingConns => (
-            LEAST_SECONDS,
+            SHORTEST_STALL_SECONDS,
             format!("{} on {name} come back to it or do not go", plural(holds.connections, "client")),
         ),
-        Stage::WaitTakeover => {
-            ((3 * timing.wait_takeover).max(LEAST_SECONDS), format!("{name} stays in waiting_takeover"))
-        }
-        Stage::EvictingSessions if holds.sessions == 0 => {
-            (LEAST_SECONDS, format!("{name} stays in evicting_sessions although no session is on it"))
-        }
+        Stage::WaitTakeover => (
+            (3 * timing.wait_takeover).max(SHORTEST_STALL_SECONDS),
+            format!("{name} stays in waiting_takeover"),
+        ),
+        Stage::EvictingSessions if holds.sessions == 0 => (
+            SHORTEST_STALL_SECONDS,
+            format!("{name} stays in evicting_sessions although no session is on it"),
+        ),
         Stage::EvictingSessions => (
-            LEAST_SECONDS,
+            SHORTEST_STALL_SECONDS,
             format!(
                 "{} on {name} do not go (known: emqx#14353 fixed in 5.8.4, emqx#14907 in 5.9.0; durable sessions are \
                  counted but cannot be moved)",
@@ -149,9 +145,9 @@ fn emptying(
         ),
         Stage::Prohibiting => {
             if let Some(cause) = foreign(revisions, world) {
-                return Some((LEAST_SECONDS, cause));
+                return Some((SHORTEST_STALL_SECONDS, cause));
             }
-            let limit = (timing.wait_takeover + GRACE_SECONDS).max(LEAST_SECONDS);
+            let limit = (timing.wait_takeover + POD_GRACE_SECONDS).max(SHORTEST_STALL_SECONDS);
             let again = world
                 .events
                 .values()
@@ -174,7 +170,7 @@ fn emptying(
                 ),
             }
         }
-        Stage::Unknown(text) => (LEAST_SECONDS, format!("{name} stays in {text}")),
+        Stage::Unknown(text) => (SHORTEST_STALL_SECONDS, format!("{name} stays in {text}")),
     })
 }
 

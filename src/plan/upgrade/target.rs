@@ -1,7 +1,7 @@
 //! What is wanted, and what follows from it for the object: which image, which way, at which pace.
 
 use super::change::HOLD_SECONDS;
-use super::timing::DrainTiming;
+use super::durations::DrainTiming;
 use crate::error::Problem;
 use crate::model::image::{self, EmqxVersion, Image};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
@@ -153,7 +153,7 @@ fn zero_waits(api: ApiVersion, update: &mut UpdateSpec) -> Vec<(&'static str, &m
 
 /// What is reported where 1 is written into `spec.updateStrategy` because operator 2.3 would drop the 0 that was requested, or
 /// that the object has now. [OP-26]
-pub fn raised_waits(instance: &Instance, ask: &UpgradeRequest) -> Option<String> {
+pub(crate) fn raised_waits(instance: &Instance, ask: &UpgradeRequest) -> Option<String> {
     let mut update = UpdateSpec {
         wait_takeover: ask.wait_takeover.or(instance.update.wait_takeover),
         wait_health_check: ask.wait_health_check.or(instance.update.wait_health_check),
@@ -177,17 +177,17 @@ pub fn hold(instance: &Instance) -> Option<&HoldState> {
 }
 
 /// Whether a guard takes one old pod after another.
-pub fn one_by_one(instance: &Instance) -> bool {
+pub(crate) fn one_by_one(instance: &Instance) -> bool {
     hold(instance).is_some_and(|hold| hold.manner == HoldManner::OneByOne)
 }
 
 /// Whether a guarded upgrade is being turned back: the pods that were old stay.
-pub fn undoing(instance: &Instance) -> bool {
+pub(crate) fn undoing(instance: &Instance) -> bool {
     hold(instance).is_some_and(|hold| hold.manner == HoldManner::Undo)
 }
 
 /// The delay as the user wrote it, also while ours stands in its place.
-pub fn own_delay(instance: &Instance) -> Option<u64> {
+pub(crate) fn own_delay(instance: &Instance) -> Option<u64> {
     match hold(instance) {
         Some(hold) => hold.own_delay_seconds,
         // What the own delay was before a held one of which nothing is stored is not known.

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use super::super::fixtures;
 use super::change::HOLD_SECONDS;
-use super::guard::{self, FRESH_SECONDS, GuardAction, GuardPermissions};
+use super::guard::{self, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
 use crate::model::{
     ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,
     Load, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update, UpdateSpec, Verdict, World,
 };
+use crate::timing::PROOF_SECONDS;
 
 const OLD: &str = "emqx-old";
 const NEW: &str = "emqx-new";
@@ -353,7 +354,7 @@ fn run(
     events
 }
 
-const MEANS: GuardPermissions = GuardPermissions { gates: true, fresh_seconds: FRESH_SECONDS };
+const MEANS: GuardPermissions = GuardPermissions { gates: true, fresh_seconds: PROOF_SECONDS };
 
 fn verdicts(events: &[Event]) -> Vec<Verdict> {
     events.iter().filter_map(|event| event.verdict).collect()
@@ -427,7 +428,7 @@ fn one_by_one_goes_at_the_whole_rate_each() {
 fn without_permission_for_gates_some_are_disconnected_again_but_nothing_is_lost() {
     let mut pretend = Pretend::new(3, 90, 7, 30);
     pretend.manner(HoldManner::OneByOne);
-    run(&mut pretend, GuardPermissions { gates: false, fresh_seconds: FRESH_SECONDS }, 400, |_| true);
+    run(&mut pretend, GuardPermissions { gates: false, fresh_seconds: PROOF_SECONDS }, 400, |_| true);
     assert!(pretend.cut > 270, "{}", pretend.cut);
     assert_eq!((pretend.at_once, pretend.offline_lost, pretend.delay), (0, 0, 5));
 }

@@ -26,29 +26,15 @@ use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
 
-use super::super::quiet::{self, Quiet};
+use super::super::heartbeat::{self, Quiet};
 use super::super::retention::forget;
-use super::timing::DrainTiming;
+use super::durations::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
 use crate::plan::rebalance::progress::Counts;
-
-/// Seconds after a change in which the object may still say that all is well ([OP-42]: 0.2 s, and v1beta4 15 s).
-const STALE_WORD_SECONDS: u64 = 20;
-
-/// For so many seconds after it was written down an upgrade without a new set is one that begins.
-const ANSWER_SECONDS: u64 = 600;
-
-/// Our own undo is observed within so many seconds after the image that it changed.
-const STORED_SECONDS: u64 = 3;
-
-/// After so many seconds in which nothing was heard (a laptop slept, a network was gone) a stall is looked for anew.
-const DEAF_SECONDS: u64 = 40;
-
-/// Between two answers that are this many seconds apart at most nothing was missed.
-const LONGEST_LOOK_SECONDS: u64 = 10;
-
-/// Seconds from a change of the template to the second set: the v1beta4 operator looks every 20 s, the others every 30 s.
-const CALM_SECONDS: u64 = 60;
+use crate::timing::{
+    BEGINNING_SECONDS, COMPLETE_VIEW_SECONDS, LONG_OUTAGE_SECONDS, OLD_CONDITION_SECONDS, OWN_UNDO_SECONDS,
+    SECOND_SET_SECONDS,
+};
 
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
@@ -92,27 +78,27 @@ impl UpgradeTracker {
         let known = verdict::known_until(world, now);
         let before = self.known.replace(known).unwrap_or(known);
         let gap = seconds_between(before, known);
-        if gap > DEAF_SECONDS {
+        if gap > LONG_OUTAGE_SECONDS {
             self.calm.clear();
         }
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > LONGEST_LOOK_SECONDS) {
+        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > COMPLETE_VIEW_SECONDS) {
             // Of what passed meanwhile nothing is known.
             let listened = i64::try_from(gap)
                 .ok()
                 .and_then(|gap| run.moved.checked_add(SignedDuration::from_secs(gap)).ok());
-            run.moved = listened.filter(|_| gap <= DEAF_SECONDS).unwrap_or(known).min(known);
+            run.moved = listened.filter(|_| gap <= LONG_OUTAGE_SECONDS).unwrap_or(known).min(known);
         }
         let ids = match &self.focus {
             Some(id) => vec![id.clone()],
             None => world.ids(),
         };
-        quiet::outages(&mut self.runs, world, now, &mut events);
+        heartbeat::outages(&mut self.runs, world, now, &mut events);
         for id in &ids {
             let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
             let known = world.instance(id).map(|instance| &instance.image);
             let quiet = revisions::quiet(world, id);
             // A new template with the same image begins as a new image does: a second set appears seconds after the change.
-            let calm = self.calm.get(id).is_some_and(|at| seconds_between(*at, now) <= CALM_SECONDS);
+            let calm = self.calm.get(id).is_some_and(|at| seconds_between(*at, now) <= SECOND_SET_SECONDS);
             if quiet {
                 self.calm.insert(id.clone(), now);
             }
@@ -158,7 +144,7 @@ impl UpgradeTracker {
                 settle(run, (Verdict::Failed, reason), now, &mut events);
             }
         }
-        quiet::standing(&mut self.runs, world, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some());
         let ours: BTreeSet<NodeName> = self
             .runs
@@ -206,14 +192,14 @@ impl UpgradeTracker {
     }
 }
 
-/// Whether the operator has not answered what was written down lately: nothing but the record tells of it then.
+/// Whether the operator has not reacted yet to a change that was stored lately: only the record shows the upgrade then.
 fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
     let record = UpgradeRecord::read(revisions.instance);
     !revisions.answered
         && !revisions.old.is_empty()
         && record.is_some_and(|record| {
             Some(&record.to) == revisions.instance.image.as_ref()
-                && seconds_between(record.time, now) <= ANSWER_SECONDS
+                && seconds_between(record.time, now) <= BEGINNING_SECONDS
         })
 }
 
@@ -231,7 +217,7 @@ fn begin(
     let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another between them: somebody went back before we came.
     let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
-    // Or it was written down so: where there is no third set, the sets do not tell.
+    // Or the record has it: without a third set, the sets do not show it.
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
     let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
@@ -393,7 +379,7 @@ fn turn(
     let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
     if !undo && (!back || guarded) {
         let since = *run.changed.get_or_insert(now);
-        if back && seconds_between(since, now) < STORED_SECONDS {
+        if back && seconds_between(since, now) < OWN_UNDO_SECONDS {
             return Turn::Unsure;
         }
         return Turn::Superseded(messages::superseded(run, revisions));
@@ -542,7 +528,7 @@ fn contradict(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>, now: Times
         && instance.ready()
         && !instance.upgrading()
         && !revisions.old.is_empty()
-        && run.asked.is_none_or(|asked| seconds_between(asked, now) > STALE_WORD_SECONDS);
+        && run.asked.is_none_or(|asked| seconds_between(asked, now) > OLD_CONDITION_SECONDS);
     if !quiet {
         run.contradicted = None;
     } else if run.contradicted.is_none() {

@@ -2,11 +2,11 @@
 //! an end, it is refused.
 
 use super::change::UpgradeRecord;
+use super::durations::NodeContent;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::{UpgradeTarget, undoing};
-use super::timing::NodeContent;
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
 use crate::plan::finding::{Decision, Finding, Severity};

@@ -9,10 +9,8 @@ use super::revisions::UpgradeRevisions;
 use super::run::UpgradeRun;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{Link, Node, Seen, Source, Verdict, World};
-use crate::plan::rebalance::verdict::{RETURN_SECONDS, not_back};
-
-/// Seconds after the end in which clients that were cut last come back, before a number is called final.
-const LANDING_SECONDS: u64 = 3;
+use crate::plan::rebalance::verdict::not_back;
+use crate::timing::{NEW_POD_ANSWER_SECONDS, OUTAGE_ANSWER_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS};
 
 /// Whether EMQX can be asked.
 pub(super) fn heard(world: &World) -> bool {
@@ -27,22 +25,16 @@ pub(super) fn load_heard(world: &World) -> bool {
     heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
 }
 
-/// Seconds after which an answer is not current, once EMQX stopped answering.
-const BLIND_SECONDS: u64 = 10;
-
 /// Whether EMQX cannot be asked and its last answer is too old to judge by.
 pub(super) fn blind(world: &World, now: Timestamp) -> bool {
-    let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > BLIND_SECONDS;
+    let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
     world.nodes.as_ref().is_some_and(old) && !heard(world)
 }
-
-/// Seconds after EMQX's last answer in which a new pod may answer in the place of an old one that was asked and removed.
-const ANSWER_AGAIN_SECONDS: u64 = 30;
 
 /// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
 fn may_answer(world: &World, now: Timestamp) -> bool {
     let link = world.hearings.get(&(Source::Emqx, "nodes")).map(|hearing| &hearing.link);
-    let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= ANSWER_AGAIN_SECONDS;
+    let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= NEW_POD_ANSWER_SECONDS;
     matches!(link, Some(Link::Unreachable(_))) && world.nodes.as_ref().is_some_and(lately)
 }
 
@@ -113,7 +105,7 @@ pub(super) fn word(run: &UpgradeRun, world: &World, now: Timestamp) -> Option<(V
         return None;
     }
     let whole = run.lost_clients().is_none_or(|lost| lost == 0);
-    (whole || since >= LANDING_SECONDS).then(|| conclude(run, world, now))
+    (whole || since >= RECONNECT_SECONDS).then(|| conclude(run, world, now))
 }
 
 /// The verdict of an upgrade whose follower ends before its clients had the time to reconnect.

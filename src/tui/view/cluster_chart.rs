@@ -13,7 +13,7 @@
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Painter, spark};
+use super::painter::{Painter, spark};
 use super::plot::{PlotScale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;

@@ -9,7 +9,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::foot;
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::human::{clock, count, count_or_unknown, plural};
 use crate::model::{InstanceId, Operation};
 use crate::output::theme::Tone;

@@ -2,10 +2,10 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::human::count;
-use crate::tui::order::SortBy;
 use crate::tui::rows::Row;
+use crate::tui::sort::SortBy;
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 

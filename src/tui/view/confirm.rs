@@ -12,7 +12,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::help::window;
-use super::pen::{Painter, wrap};
+use super::painter::{Painter, wrap};
 use crate::output::theme::Tone;
 use crate::tui::setup::Confirm;
 use crate::tui::state::State;

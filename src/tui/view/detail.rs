@@ -8,7 +8,7 @@
 //!  serving      no      endpoints, 1s  (chart)
 //! ```
 
-use super::pen::Painter;
+use super::painter::Painter;
 use super::{foot, head, node_chart, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
 use crate::model::{Pod, Source};

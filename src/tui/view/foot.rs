@@ -7,7 +7,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;

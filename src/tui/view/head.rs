@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use unicode_width::UnicodeWidthStr;
 
 use super::headline::doing;
-use super::pen::Painter;
+use super::painter::Painter;
 use super::place::{PLACE_LEAST, PLACE_NARROW, PLACE_USUAL, Place};
 use super::table::in_the_service;
 use super::timeline;

@@ -9,7 +9,8 @@ use crate::plan::rebalance::messages;
 use crate::plan::rebalance::verdict;
 use crate::plan::upgrade::messages as upgrade_words;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
-use crate::tui::view_model::{VERDICT_SECONDS, ViewModel};
+use crate::timing::VERDICT_SECONDS;
+use crate::tui::view_model::ViewModel;
 
 /// The operation in one word, and the most important message.
 pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, String, Tone) {

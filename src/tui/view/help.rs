@@ -9,7 +9,7 @@
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::output::theme::{Theme, Tone};
 use crate::tui::keys;
 use crate::tui::state::State;

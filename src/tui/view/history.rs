@@ -10,7 +10,7 @@
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use super::{foot, head};
 use crate::model::human::{count_or_unknown, duration, plural};
 use crate::output::theme::Tone;

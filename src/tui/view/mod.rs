@@ -20,7 +20,7 @@ mod help;
 mod history;
 mod node_chart;
 mod notices;
-mod pen;
+mod painter;
 mod place;
 mod plan;
 mod plot;
@@ -36,7 +36,7 @@ use ratatui::layout::Rect;
 use super::setup::Overlay;
 use super::state::{Page, State};
 use super::view_model::ViewModel;
-use pen::Painter;
+use painter::Painter;
 
 /// Narrower or lower than this, everything is in one column.
 pub const NARROW: (u16, u16) = (72, 18);

@@ -10,7 +10,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use super::plot::{self, PlotScale};
 use crate::model::human::{count, duration};
 use crate::output::theme::Tone;

@@ -5,7 +5,7 @@
 //!  10:13:58  created rebalance.apps.emqx.io/emqx-20261123-101358
 //! ```
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::human::clock;
 use crate::output::theme::Tone;
 use crate::tui::state::State;

@@ -16,7 +16,7 @@
 use jiff::SignedDuration;
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Painter, wrap};
+use super::painter::{Painter, wrap};
 use super::{foot, head};
 use crate::model::Part;
 use crate::model::human::{clock, count, duration, plural};

@@ -5,7 +5,7 @@ use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line, Points};
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::human::count;
 use crate::output::theme::Tone;
 use crate::tui::curves::Curve;

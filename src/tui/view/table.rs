@@ -11,14 +11,14 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::columns::{Column, Kind, columns, sort_of, sorted, title_of};
-use super::pen::{Painter, bar, narrow as narrow_cell, spark};
+use super::painter::{Painter, bar, narrow as narrow_cell, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::upgrade::run::{UpgradeRun as Upgrade, UpgradeStep};
 use crate::tui::mouse::ClickTargets;
-use crate::tui::order::SortBy;
 use crate::tui::rows::{Group, Row};
+use crate::tui::sort::SortBy;
 use crate::tui::state::State;
 use crate::tui::view_model::{Line, ViewModel};
 

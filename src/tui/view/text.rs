@@ -9,7 +9,7 @@
 
 use ratatui::widgets::{Clear, Widget};
 
-use super::pen::{Painter, wrap};
+use super::painter::{Painter, wrap};
 use crate::output::theme::Tone;
 use crate::tui::setup::TextPage;
 use crate::tui::state::State;

@@ -6,7 +6,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, Operation, Stage};
 use crate::output::theme::Tone;

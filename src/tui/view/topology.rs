@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::pen::Painter;
+use super::painter::Painter;
 use super::table::in_the_service;
 use super::{foot, head};
 use crate::model::human::{count_or_unknown, duration, plural};

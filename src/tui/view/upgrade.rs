@@ -6,7 +6,7 @@
 //!  a apply (asks)  Enter edit the image  Esc back
 //! ```
 
-use super::pen::{Painter, wrap};
+use super::painter::{Painter, wrap};
 use super::{foot, head};
 use crate::output::theme::Tone;
 use crate::tui::state::State;

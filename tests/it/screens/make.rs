@@ -10,7 +10,7 @@ use kubectl_emqx::model::{
 };
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::endpoint::BackendRequest;
-use kubectl_emqx::plan::playback::Told;
+use kubectl_emqx::plan::playback::RecordedFacts;
 use kubectl_emqx::ports::Translate;
 use kubectl_emqx::replay::Recording;
 use kubectl_emqx::tui::{Effect, Msg, Playback, State, ViewSetup, update, view};
@@ -296,14 +296,14 @@ pub(crate) fn text(buffer: &Buffer) -> String {
 }
 
 /// A view on a recording.
-pub(crate) fn recorded(name: &str, ascii: bool) -> (Bench, Vec<Told>) {
+pub(crate) fn recorded(name: &str, ascii: bool) -> (Bench, Vec<RecordedFacts>) {
     let path = format!("{}/tests/data/recorded/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
     let recording = Recording::open(&path, Rc::new(Wire)).expect("it opens");
     let begin = recording.begin();
-    let lines: Vec<Told> = recording
+    let lines: Vec<RecordedFacts> = recording
         .map(|moment| {
             let moment = moment.expect("every line can be read");
-            Told { t: moment.t, at: moment.at, change: moment.change, facts: moment.facts }
+            RecordedFacts { t: moment.t, at: moment.at, change: moment.change, facts: moment.facts }
         })
         .collect();
     let playback = Some(Playback { begin, paused: false, speed: 1.0, over: false });
@@ -321,7 +321,7 @@ pub(crate) fn played_as(name: &str, seconds: f64, ascii: bool) -> Bench {
     let (mut bench, lines) = recorded(name, ascii);
     let begin = bench.state.setup.now;
     for told in lines.into_iter().filter(|told| told.t <= seconds) {
-        bench.send(Msg::Told(told));
+        bench.send(Msg::RecordedFacts(told));
     }
     let now = SignedDuration::try_from_secs_f64(seconds).expect("seconds");
     bench.send(Msg::Tick(begin + now));

@@ -443,7 +443,7 @@ fn rows_of_an_upgrade_name_the_start_of_each_pod_and_the_deletion_of_one() {
     let (mut bench, lines) = recorded("v2beta1-bluegreen-operator-2.2", false);
     let (mut starts, mut deleted, mut waits) = (false, false, false);
     for told in lines {
-        bench.send(Msg::Told(told));
+        bench.send(Msg::RecordedFacts(told));
         let screen = bench.screen(120, 40);
         starts |= screen.lines().any(|line| line.contains("waiting") && line.contains("starts "));
         deleted |= screen.contains("pod deleted in ");

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use kubectl_emqx::tui::context::FactSource;
-use kubectl_emqx::tui::{self, OpenTape, Playback, ViewContext, ViewSetup};
+use kubectl_emqx::tui::{self, OpenRecording, Playback, ViewContext, ViewSetup};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use crate::screens::make::{at, setup};
@@ -22,7 +22,7 @@ fn the_view_of_a_recording_whose_reader_panics() {
         let _ = writeln!(std::io::stderr(), "PANIC: {panic}");
         std::process::abort();
     }));
-    let open: OpenTape = Rc::new(|| {
+    let open: OpenRecording = Rc::new(|| {
         let began = Instant::now();
         Ok(Box::new(std::iter::from_fn(move || {
             // The first frame is on the screen by then.
@@ -35,7 +35,7 @@ fn the_view_of_a_recording_whose_reader_panics() {
     let playback = Playback { begin: at(0), paused: false, speed: 1.0, over: false };
     let opening = ViewContext {
         setup: ViewSetup { playback: Some(playback), ..setup() },
-        from: FactSource::Tape(open),
+        from: FactSource::Recording(open),
         timeout: Some(Duration::from_secs(10)),
         interrupt: Box::pin(std::future::pending()),
         judged: false,

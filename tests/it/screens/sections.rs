@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use kubectl_emqx::model::{Fact, Link, NodeName, Object, Source, Update};
 use kubectl_emqx::plan::rebalance::record::PlanRecord;
 use kubectl_emqx::tui::context::Lines;
-use kubectl_emqx::tui::order::SortBy;
 use kubectl_emqx::tui::player::Player;
+use kubectl_emqx::tui::sort::SortBy;
 use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::json;
 
@@ -298,7 +298,7 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
         // The first answers are sampled by one view before it is ready, by the other after it.
         let settled = told.t > 20.0;
         let now = told.at;
-        replay.send(Msg::Told(told));
+        replay.send(Msg::RecordedFacts(told));
         replay.send(Msg::Tick(now));
         if ready && settled {
             frames += 1;

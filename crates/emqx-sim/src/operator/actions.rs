@@ -3,7 +3,7 @@
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
 
-use super::events::{Events, Told};
+use super::events::{Events, RecordedFacts};
 use super::observation::{Template, name};
 use super::{MANAGER, Shared, to_object};
 use crate::rest_orders;
@@ -73,7 +73,7 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
             return Ok(());
         }
         Deed::Tell { reason, message } => {
-            let told = Told { kind: "Normal", reason, message: &message, by: "emqx-controller" };
+            let told = RecordedFacts { kind: "Normal", reason, message: &message, by: "emqx-controller" };
             events.tell(shared, about, told).await;
             return Ok(());
         }

@@ -13,7 +13,7 @@ const BURST: u64 = 25;
 
 /// The message.
 #[derive(Clone, Copy)]
-pub(super) struct Told<'t> {
+pub(super) struct RecordedFacts<'t> {
     /// `Normal` or `Warning`.
     pub(super) kind: &'t str,
     pub(super) reason: &'t str,
@@ -32,8 +32,8 @@ pub(super) struct Events {
 
 impl Events {
     /// Tells something of an object; failing to is not a failure of the operator.
-    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, told: Told<'_>) {
-        let Told { kind, reason, message, by } = told;
+    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, told: RecordedFacts<'_>) {
+        let RecordedFacts { kind, reason, message, by } = told;
         let uid = about["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let spent = self.spent.entry(uid.clone()).or_default();
         *spent += 1;

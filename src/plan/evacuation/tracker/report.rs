@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::EvacuationRun;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, NodeName, Operation, World};
-use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
+use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{silent, utc};
-use crate::plan::upgrade::timing::DrainTiming;
+use crate::plan::upgrade::durations::DrainTiming;
+use crate::timing::SILENT_SECONDS;
 
 impl Followed for EvacuationRun {
     fn name(&self) -> &str {

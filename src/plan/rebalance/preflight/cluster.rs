@@ -16,7 +16,7 @@ use emqx_rebalance::rules::donors;
 const NAMED: usize = 3;
 
 /// The EMQX that answered is another one: its counts and its answers must not be used.
-pub fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
+pub(crate) fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
     let why = snapshot.wrong_emqx.as_ref()?;
     Some(
         Finding::new("wrong-emqx", Severity::Blocked, why.clone())
@@ -26,7 +26,7 @@ pub fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
 
 /// What does not fit between the nodes that are wanted, the pods and EMQX's list; a node that a scale-down left in the list
 /// is a warning.
-pub fn membership_findings(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
+pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let summary = membership(world, Some(instance), snapshot, snapshot.now);
     let mut found = Vec::new();
     if snapshot.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
@@ -65,7 +65,7 @@ fn recipients(snapshot: &Snapshot) -> Vec<&NodeRow> {
 }
 
 /// Recipients that no client is led to: what donors disconnect would have nowhere to go.
-pub fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -> Option<Finding> {
+pub(crate) fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -> Option<Finding> {
     let recipients = recipients(snapshot);
     let closed: Vec<&NodeRow> = recipients.iter().copied().filter(|row| serves(row) == Some(false)).collect();
     let name = &instance.id.name;
@@ -108,7 +108,7 @@ fn unknown_serving(snapshot: &Snapshot, rows: &[&NodeRow]) -> Option<Finding> {
 }
 
 /// Fewer than a third of all participants receive and serve.
-pub fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<Finding> {
+pub(crate) fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<Finding> {
     let recipients = recipients(snapshot);
     let serving = recipients.iter().filter(|row| serves(row) != Some(false)).count();
     let all = snapshot.participants().len();
@@ -128,7 +128,11 @@ pub fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<Finding>
 
 /// Nobody can go anywhere when these nodes are emptied: none of the others serves. For upgrades (with no node named, all
 /// that serve now) and evacuations.
-pub fn nowhere_to_go(instance: &Instance, snapshot: &Snapshot, leaving: &[NodeName]) -> Option<Finding> {
+pub(crate) fn nowhere_to_go(
+    instance: &Instance,
+    snapshot: &Snapshot,
+    leaving: &[NodeName],
+) -> Option<Finding> {
     let stays = |row: &&NodeRow| row.running && row.node.as_ref().is_some_and(|node| !leaving.contains(node));
     let others: Vec<&NodeRow> = snapshot.nodes.iter().filter(stays).collect();
     let closed = !others.is_empty() && others.iter().all(|row| serves(row) == Some(false));
@@ -145,7 +149,7 @@ pub fn nowhere_to_go(instance: &Instance, snapshot: &Snapshot, leaving: &[NodeNa
 }
 
 /// Why this EMQX cannot rebalance, as far as its version and its answer show it.
-pub fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
+pub(crate) fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
     let open = snapshot.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
     let versions = snapshot.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
     for (text, version) in versions {
@@ -164,7 +168,7 @@ pub fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
 }
 
 /// EMQX has no rebalance API.
-pub fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Finding> {
+pub(crate) fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     let why = lacks_api(world, snapshot)?;
     Some(
         Finding::new("no-rebalance-api", Severity::Blocked, why)
@@ -173,7 +177,7 @@ pub fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Finding> {
 }
 
 /// What EMQX runs could not be asked.
-pub fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
+pub(crate) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     if current_load(world, snapshot, snapshot.now).is_some()
         || snapshot.wrong_emqx.is_some()
         || lacks_api(world, snapshot).is_some()
@@ -194,7 +198,7 @@ pub fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
 
 /// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
 /// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
-pub fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
+pub(crate) fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
     if check.backend != Backend::Rebalance || check.snapshot.wrong_emqx.is_some() {
         return None;
     }

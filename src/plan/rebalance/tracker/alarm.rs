@@ -11,9 +11,7 @@ use crate::model::{Event, EventType, Pod, Stage, World};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::verdict;
-
-/// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
-const HOLD_SECONDS: u64 = 30;
+use crate::timing::{ALARM_SECONDS, ASSUMED_DELAY_SECONDS};
 
 /// The share of the clients at the start that may be missing.
 const MISSING_SHARE: f64 = 0.02;
@@ -24,9 +22,6 @@ const ARRIVED_SHARE: f64 = 0.5;
 /// Seconds over which arrivals are compared with evictions, and the share that must arrive for the missing clients to be in
 /// flight.
 const IN_FLIGHT: (u64, f64) = (10, 0.9);
-
-/// Seconds of eviction that a client may be in flight where only one moment is known.
-const ASSUMED_DELAY_SECONDS: u64 = 10;
 
 /// Why a running rebalance should be stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +100,7 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     hold(&mut alarms.offline_since, offline, if certain { since } else { counted });
     hold(&mut alarms.astray_since, astray.is_some(), if certain { since } else { counted });
     let held =
-        |since: Option<Timestamp>| since.is_some_and(|it| seconds_between(it, counted) >= HOLD_SECONDS);
+        |since: Option<Timestamp>| since.is_some_and(|it| seconds_between(it, counted) >= ALARM_SECONDS);
     let reached = gone.zip(arrived).filter(|(gone, _)| *gone > 0).map(|(gone, arrived)| {
         format!("{} of {} evicted clients reached {}", count(arrived), count(gone), recipients(run))
     });
@@ -145,7 +140,7 @@ fn remember(moved: &mut VecDeque<(Timestamp, u64, u64)>, at: Timestamp, gone: u6
     }
     moved.push_back((at, gone, arrived));
     // One sample of the time before stays, so that the whole window is covered.
-    while moved.get(1).is_some_and(|second| seconds_between(second.0, at) >= HOLD_SECONDS) {
+    while moved.get(1).is_some_and(|second| seconds_between(second.0, at) >= ALARM_SECONDS) {
         moved.pop_front();
     }
 }

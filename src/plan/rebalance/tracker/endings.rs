@@ -9,39 +9,11 @@ use crate::plan::rebalance::messages::utc;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::verdict::{self, Ending, LaterEvents};
 use crate::plan::rebalance::waiting;
-
-/// Seconds after an end in which clients that were cut in the last rounds come back, before the counts are judged.
-const LANDING_SECONDS: u64 = 3;
-
-/// Counts that EMQX reported up to this many seconds before an end are those of the end: nothing moves in the last phase.
-const COUNTED_SECONDS: u64 = 5;
-
-/// Seconds without an answer of EMQX, with a final object, after which the verdict is `unknown`.
-const DEAF_SECONDS: u64 = 30;
-
-/// A stall is no progress for three times the expected step, and at least this long.
-const STALL_SECONDS: u64 = 60;
-
-/// Seconds without an answer of EMQX after which it cannot be determined how one stands that ran then. EMQX itself drops
-/// a node that is frozen or cut off after 120 to 150 s, and answers again.
-const LOST_SECONDS: u64 = 600;
-
-/// A second answer without its entry confirms the end when it comes this many seconds after the first.
-pub(super) const CONFIRM_SECONDS: u64 = 10;
-
-/// A mark of our stop is the cause of an end that comes at most this many seconds later; later only of an object that is
-/// being deleted.
-const MARKED_SECONDS: u64 = 60;
-
-/// EMQX did not answer at its end, when its entry was last seen this many seconds before it was first missing. A session
-/// round may last 15 s, in which the list of rebalances is not answered.
-const UNHEARD_SECONDS: u64 = 20;
-
-/// Seconds by which a poll may miss the beginning and the end of a wait.
-const POLL_SECONDS: u64 = 2;
-
-/// Seconds in which EMQX lists what it was asked to start, if it does at all.
-const STARTED_SECONDS: u64 = 30;
+use crate::timing::{
+    CONFIRM_SECONDS, DIRECT_START_SECONDS, END_COUNTS_SECONDS, END_GAP_SECONDS, LONGEST_OUTAGE_SECONDS,
+    POLL_SLACK_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS, STALL_SECONDS, STOP_MARK_SECONDS, STOP_SECONDS,
+    UNANSWERED_END_SECONDS,
+};
 
 /// Who stopped it, where that is seen.
 pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
@@ -51,14 +23,14 @@ pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
     }
     let object = run.object.as_ref();
     if let Some(mark) = object.and_then(|object| object.stopped_by.as_ref()) {
-        let near = seconds_between(mark.time, ended) <= MARKED_SECONDS;
+        let near = seconds_between(mark.time, ended) <= STOP_MARK_SECONDS;
         if near || object.is_some_and(|object| object.deleting.is_some()) {
             return Some("another client (kubectl emqx rebalance stop)".to_owned());
         }
     }
     // It ended at some time after it was last seen: EMQX may not have answered meanwhile.
     let near = run.deleted.is_some_and(|deleted| {
-        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= verdict::STOP_SECONDS
+        seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= STOP_SECONDS
     });
     near.then(|| "the deletion of its object".to_owned())
 }
@@ -71,7 +43,7 @@ fn waited(run: &RebalanceRun) -> bool {
     }
     let Some(strategy) = &run.strategy else { return true };
     let spent = seconds_between(run.stage_after, run.ended.unwrap_or(run.seen));
-    spent + POLL_SECONDS >= strategy.wait_takeover_seconds
+    spent + POLL_SLACK_SECONDS >= strategy.wait_takeover_seconds
 }
 
 /// Whether the cause of its end is seen, so that no second answer is needed.
@@ -132,19 +104,19 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) 
 
 /// The end of the outage in which it ended, if EMQX did not answer then.
 pub(super) fn unheard(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
-    (seconds_between(run.seen, now) > UNHEARD_SECONDS).then_some((run.seen, now))
+    (seconds_between(run.seen, now) > END_GAP_SECONDS).then_some((run.seen, now))
 }
 
 /// Whether the counts that were known when it was first missed may be of a moment in which it still moved clients.
 pub(super) fn late_counts(run: &RebalanceRun, ended: Timestamp) -> bool {
     let moves = |stage: &Stage| matches!(stage, Stage::EvictingConns | Stage::EvictingSessions);
     run.entry.as_ref().is_some_and(|entry| moves(&entry.stage))
-        && run.end_counted.is_some_and(|counted| seconds_between(counted, ended) > POLL_SECONDS)
+        && run.end_counted.is_some_and(|counted| seconds_between(counted, ended) > POLL_SLACK_SECONDS)
 }
 
 /// Whether the counts that are known are those of its end.
 fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
-    run.counted.is_some_and(|counted| seconds_between(counted, ended) <= COUNTED_SECONDS)
+    run.counted.is_some_and(|counted| seconds_between(counted, ended) <= END_COUNTS_SECONDS)
 }
 
 /// The last verdict when following ends before the end was confirmed.
@@ -163,7 +135,7 @@ pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict
 /// The last verdict when following ends before the clients had time to reconnect.
 pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
-    let early = since < verdict::RETURN_SECONDS
+    let early = since < RETURN_SECONDS
         && run.losses.lost.is_empty()
         && !run.overtaken
         && verdict::missing(run.start.as_ref(), &run.counts);
@@ -205,7 +177,7 @@ pub(super) fn word(
         }
         let missing = verdict::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
         let open = missing || !counted(run, ended) || late_counts(run, ended);
-        if open && run.losses.lost.is_empty() && since < verdict::RETURN_SECONDS {
+        if open && run.losses.lost.is_empty() && since < RETURN_SECONDS {
             return None;
         }
         let verdict = conclude(run, now);
@@ -216,16 +188,17 @@ pub(super) fn word(
                 .object
                 .as_ref()
                 .is_some_and(|object| !run.object_gone && object.phase == Phase::Processing);
-        let early = since < if stopping { verdict::STOP_SECONDS } else { LANDING_SECONDS };
+        let early = since < if stopping { STOP_SECONDS } else { RECONNECT_SECONDS };
         return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
     }
     if run.entry.is_some() {
         return stalled(run, heard?);
     }
     if run.direct && run.object.is_none() {
-        let answered = heard.is_some_and(|heard| seconds_between(run.began, heard) >= STARTED_SECONDS);
+        let answered = heard.is_some_and(|heard| seconds_between(run.began, heard) >= DIRECT_START_SECONDS);
         return answered.then(|| {
-            let reason = format!("EMQX accepted the start, but did not list it within {STARTED_SECONDS} s");
+            let reason =
+                format!("EMQX accepted the start, but did not list it within {DIRECT_START_SECONDS} s");
             (Verdict::Unknown, reason)
         });
     }
@@ -249,11 +222,11 @@ pub(super) fn word(
     if let Some(recorded) = &object.recorded {
         return Some((recorded.verdict, recorded.message.clone()));
     }
-    match heard.filter(|heard| seconds_between(*heard, now) < DEAF_SECONDS) {
+    match heard.filter(|heard| seconds_between(*heard, now) < UNANSWERED_END_SECONDS) {
         // EMQX can be asked and runs nothing of it: it was over before it was seen.
         Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
             .then(|| conclude_unseen(run, object, world, now)),
-        None if seconds_between(run.moved, now) >= DEAF_SECONDS => Some((
+        None if seconds_between(run.moved, now) >= UNANSWERED_END_SECONDS => Some((
             Verdict::Unknown,
             format!(
                 "the object reports {}, but EMQX cannot be asked whether it still runs",
@@ -285,7 +258,7 @@ fn conclude_unseen(
 
 /// An operation that ran at EMQX's last answer, long ago.
 pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)> {
-    if silent >= LOST_SECONDS { unanswered(run, silent) } else { None }
+    if silent >= LONGEST_OUTAGE_SECONDS { unanswered(run, silent) } else { None }
 }
 
 /// The last verdict when following ends while EMQX does not answer: its last answer does not prove that the rebalance

@@ -7,10 +7,7 @@ use jiff::Timestamp;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Node, NodeName, RunningRebalance, Seen};
 use crate::plan::rebalance::messages::{short, utc};
-
-/// A list of nodes and the list of rebalances are asked one after the other: a node that was seen running up to this many
-/// seconds after the end may have stopped before it.
-const SKEW_SECONDS: u64 = 2;
+use crate::timing::LIST_SKEW_SECONDS;
 
 /// A node that stopped running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +96,7 @@ impl Losses {
         let unlisted: Vec<NodeName> = self.alive.keys().filter(|name| !listed(name)).cloned().collect();
         for name in unlisted {
             let Some(alive) = self.alive.get_mut(&name) else { continue };
-            // One list without it may be a slip of the node that answered; with the entry gone too, or twice, it is not.
+            // One list without it may be an error of the node that answered; with the entry gone too, or twice, it is not.
             let first = alive.unlisted.replace(alive.unlisted.unwrap_or(nodes.at));
             if let Some(at) = first.or(ended.map(|_| nodes.at)) {
                 let Some(part) = part(entry, &name) else { continue };
@@ -121,8 +118,8 @@ impl Losses {
     ) {
         // One that did not run when the rebalance was first seen is no loss of it.
         let Some(alive) = self.alive.remove(node) else { return };
-        let after =
-            ended.is_some_and(|ended| alive.at > ended && seconds_between(ended, alive.at) >= SKEW_SECONDS);
+        let after = ended
+            .is_some_and(|ended| alive.at > ended && seconds_between(ended, alive.at) >= LIST_SKEW_SECONDS);
         if !after {
             fresh.push(LostNode { node: node.clone(), part, at, held: alive.connections, restarted });
         }

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{Event, EventType, World};
-use crate::plan::quiet::{Followed, Quiet, SILENT_SECONDS, unreachable};
+use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{self, utc};
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
+use crate::timing::SILENT_SECONDS;
 
 impl Followed for RebalanceRun {
     fn name(&self) -> &str {

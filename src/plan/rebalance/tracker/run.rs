@@ -11,24 +11,14 @@ use crate::model::{
     Event, EventNode, EventType, FIELD_MANAGER, Node, NodeName, Operation, Part, Phase, PodName, Rebalance,
     RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict, World,
 };
-use crate::plan::quiet::Quiet;
+use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-
-/// Seconds in which the counts at the first sight of an entry may still be replaced by those of the same moment: nodes
-/// and entries are asked one after the other.
-const BASELINE_SECONDS: u64 = 2;
-
-/// Counts older than this many seconds are not current: while nothing runs EMQX is polled every ten.
-const FRESH_SECONDS: u64 = 30;
-
-/// EMQX lists a rebalance within this many seconds after the operator started it: it is asked once a second, and an answer
-/// takes up to 10 s.
-const START_SECONDS: u64 = 11;
+use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, LISTED_SECONDS};
 
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
@@ -146,7 +136,7 @@ impl RebalanceRun {
 
     /// What is recorded on its object once it has ended for good; `None` where there is no object, or one that has a
     /// recorded verdict already.
-    pub fn to_record(&self, now: Timestamp) -> Option<(&Rebalance, RecordedVerdict)> {
+    pub(crate) fn to_record(&self, now: Timestamp) -> Option<(&Rebalance, RecordedVerdict)> {
         let (verdict, message) = self.verdict.as_ref().filter(|(verdict, _)| verdict.ends_a_rebalance())?;
         let object = self
             .object
@@ -167,7 +157,7 @@ impl RebalanceRun {
     }
 
     /// Whether its object is deleted, or its deletion was requested.
-    pub fn is_deleted(&self) -> bool {
+    pub(crate) fn is_deleted(&self) -> bool {
         self.object_gone || self.object.as_ref().is_some_and(|object| object.deleting.is_some())
     }
 
@@ -204,7 +194,7 @@ impl RebalanceRun {
 
     /// Whether it may still come to another verdict: it is not judged, or made no progress when it was, or EMQX could not
     /// be asked for a long time.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let lost = || self.entry.is_some() && self.ended.is_none();
         self.verdict.as_ref().is_none_or(|(verdict, _)| match verdict {
             Verdict::Stalled => true,
@@ -214,21 +204,21 @@ impl RebalanceRun {
     }
 
     /// Work done, of all work; `None` where how much there was at its start is not known, or nothing was seen of it.
-    pub fn work_percent(&self) -> Option<u8> {
+    pub(crate) fn work_percent(&self) -> Option<u8> {
         let over =
             self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.final_word()) && self.percent == 100;
         (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
     }
 
     /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
-    pub fn silent_since(&self) -> Option<Timestamp> {
+    pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
     }
 
     /// The strategy, with the rates that EMQX reports: the spec of the object may be edited in mid-run, without effect. Where
     /// nothing reports thresholds and waits, those with which it lasts longest: until the means are equal, and EMQX's own
     /// waits. Nothing is judged by them: they give the end that is the latest.
-    pub fn assumed(&self) -> Option<Strategy> {
+    pub(crate) fn assumed(&self) -> Option<Strategy> {
         let entry = self.entry.as_ref()?;
         let strategy = match &self.strategy {
             Some(strategy) => strategy.clone(),
@@ -297,21 +287,19 @@ impl RebalanceRun {
     }
 
     /// Whether the work that was done before the first look is only bounded: then the percentage is an upper bound.
-    pub fn percent_is_bound(&self) -> bool {
+    pub(crate) fn percent_is_bound(&self) -> bool {
         self.total_is_bound && self.percent < 100
     }
 
     /// When it began, where that is known.
-    pub fn began_at(&self) -> Option<Timestamp> {
+    pub(crate) fn began_at(&self) -> Option<Timestamp> {
         self.begin_known.then_some(self.began)
     }
 
-    /// The donors.
     pub fn donors(&self) -> &[NodeName] {
         self.entry.as_ref().map(|entry| entry.donors.as_slice()).unwrap_or_default()
     }
 
-    /// The recipients.
     pub fn recipients(&self) -> &[NodeName] {
         self.entry.as_ref().map(|entry| entry.recipients.as_slice()).unwrap_or_default()
     }
@@ -429,7 +417,7 @@ pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool
 
 /// EMQX's nodes, unless its last answer is too old.
 pub(super) fn counted(world: &World, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
-    world.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= FRESH_SECONDS)
+    world.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= CURRENT_COUNTS_SECONDS)
 }
 
 fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
@@ -614,7 +602,7 @@ pub(super) fn enter(
     let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
     // The object reports when the first wait began. An object that was seen before EMQX listed its run may report a start
     // that led to nothing: then only a recent one is that of this run.
-    let recent = |at: &Timestamp| run.first_seen == now || seconds_between(*at, now) <= START_SECONDS;
+    let recent = |at: &Timestamp| run.first_seen == now || seconds_between(*at, now) <= LISTED_SECONDS;
     let started = run.object.as_ref().and_then(|object| object.started).filter(recent);
     run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
     run.stage_after = if before.is_none() { run.stage_since } else { seen_before };

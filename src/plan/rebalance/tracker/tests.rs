@@ -294,7 +294,7 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
     late.asked(18, &END, Load::default());
     late.look(20);
     assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
-    // It began before our eyes.
+    // Its start was observed.
     tale.asked(5, &START, fixtures::load("wait_health_check"));
     tale.asked(6, &END, fixtures::load("wait_takeover"));
     tale.asked(7, &END, Load::default());

@@ -133,7 +133,7 @@ impl EmqxEndpoint {
         }
     }
 
-    /// Where a door leads, for messages.
+    /// The name of a connection's target, for messages.
     pub(super) fn name(target: &Target, transport: &Transport) -> String {
         match transport {
             Transport::Address(url) => format!("EMQX at {url}"),

@@ -6,13 +6,7 @@ use jiff::Timestamp;
 use super::rebalance::messages;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, Link, Source, World};
-
-/// A follower prints a line at least every 30 seconds.
-const QUIET_SECONDS: u64 = 30;
-
-/// Seconds without an answer of EMQX after which that is reported. A session round, in which EMQX does not list its
-/// rebalances, takes up to 15 s.
-pub(super) const SILENT_SECONDS: u64 = 16;
+use crate::timing::{LONGEST_QUIET_SECONDS, SILENT_SECONDS};
 
 /// When something was last reported of an operation, and since when EMQX does not answer about it.
 #[derive(Clone, Debug)]
@@ -49,7 +43,6 @@ pub(super) trait Followed {
     /// How it stands, in one sentence, where nothing new is known.
     fn standing(&self, world: &World, now: Timestamp) -> String;
 
-    /// An event of it.
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event;
 }
 
@@ -81,7 +74,7 @@ pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestam
         let last = events.iter().rfind(|event| event.name == run.name()).map(|event| event.time);
         if let Some(last) = last {
             run.quiet().reported = last;
-        } else if seconds_between(run.quiet().reported, now) >= QUIET_SECONDS {
+        } else if seconds_between(run.quiet().reported, now) >= LONGEST_QUIET_SECONDS {
             run.quiet().reported = now;
             let message = match run.quiet().silent_since {
                 Some(since) => messages::silent(since, unreachable(world)),

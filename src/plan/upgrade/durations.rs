@@ -3,17 +3,7 @@
 
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
-
-/// Seconds between two reconciliations of the operator of v1beta4, each of which removes one pod ([OP-16]).
-pub const LOOP_SECONDS: u64 = 20;
-
-/// Seconds from the new pods being up to the first client that a guard moves: old pods leave the Service, and load
-/// balancers notice.
-pub const GUARD_SECONDS: u64 = 6;
-
-/// An initial delay from here on is not a wait but a hold: the operator removes nothing until it is taken back. Ours is a
-/// year ([OP-16]); a day is longer than any user would wait.
-pub const HELD_FROM_SECONDS: u64 = 86_400;
+use crate::timing::{BOOT_SECONDS, HELD_FROM_SECONDS, LOOP_SECONDS};
 
 /// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
 const EMQX_WAIT_SECONDS: u64 = 60;
@@ -21,7 +11,6 @@ const EMQX_WAIT_SECONDS: u64 = 60;
 /// How a pod's emptying is paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainTiming {
-    /// The API version.
     pub api: ApiVersion,
     /// Seconds between the new pods being up and the first evacuation.
     pub delay: u64,
@@ -37,12 +26,9 @@ pub struct DrainTiming {
     pub boot: u64,
 }
 
-/// The assumed time of a pod until it is ready, where no pod shows how long it took.
-pub const BOOT_SECONDS: u64 = 30;
-
 /// Seconds that these pods took to start when they last did: from their place on a machine until their containers were ready;
 /// the median of those that show it. The gate of the operators comes after it, and moves later for other reasons.
-pub fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
+pub(crate) fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
     let since = |pod: &Pod, kind: &str| {
         pod.conditions.iter().find(|it| it.kind == kind && it.holds()).and_then(|it| it.since)
     };

@@ -1,11 +1,11 @@
-//! The arrows between rooms go one way (ARCHITECTURE.md): a room names rooms of lower floors only, and only some rooms
-//! may print, open sockets, read clocks or end the process.
+//! Dependencies between modules go one way (ARCHITECTURE.md): a module uses modules of lower layers only, and only some
+//! modules may print, open sockets, read clocks or end the process.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The rooms and their floors.
-const FLOORS: [(&str, u8); 15] = [
+/// The modules and their layers.
+const LAYERS: [(&str, u8); 16] = [
     ("app", 5),
     ("commands", 4),
     ("tui", 4),
@@ -20,33 +20,34 @@ const FLOORS: [(&str, u8); 15] = [
     ("tls", 2),
     ("model", 1),
     ("error", 1),
+    ("timing", 1),
     ("main", 6),
 ];
 
-/// What a room may name of the floors below it, where that is less than all of them.
-const LESS: [(&str, &[&str]); 11] = [
-    ("commands", &["cli", "output", "plan", "ports", "model", "error"]),
-    ("tui", &["output", "plan", "ports", "model", "error"]),
-    ("cli", &["model", "error"]),
-    ("output", &["plan", "model", "error"]),
-    ("k8s", &["ports", "tls", "model", "error"]),
-    ("emqx", &["ports", "tls", "model", "error"]),
-    ("replay", &["ports", "model", "error"]),
-    ("state_folder", &["ports", "model", "error"]),
+/// What a module may use of the layers below it, where that is less than all of them.
+const NARROWER: [(&str, &[&str]); 11] = [
+    ("commands", &["cli", "output", "plan", "ports", "model", "error", "timing"]),
+    ("tui", &["output", "plan", "ports", "model", "error", "timing"]),
+    ("cli", &["model", "error", "timing"]),
+    ("output", &["plan", "model", "error", "timing"]),
+    ("k8s", &["ports", "tls", "model", "error", "timing"]),
+    ("emqx", &["ports", "tls", "model", "error", "timing"]),
+    ("replay", &["ports", "model", "error", "timing"]),
+    ("state_folder", &["ports", "model", "error", "timing"]),
     ("tls", &[]),
-    ("plan", &["model", "error"]),
-    ("ports", &["model", "error"]),
+    ("plan", &["model", "error", "timing"]),
+    ("ports", &["model", "error", "timing"]),
 ];
 
-/// Arrows along one floor that are meant, each with its reason.
-const ALONG: [(&str, &str, &str); 1] =
+/// Dependencies within one layer that are allowed, each with its reason.
+const SAME_LAYER: [(&str, &str, &str); 1] =
     [("model", "error", "a verdict knows its exit class; both are leaves, and error names nothing")];
 
-/// What the screen may see of `output`: the colours of the lines, and how they shorten names and cut texts to a width, so
-/// that both faces look alike. Never what prints.
+/// What the view may use of `output`: the colours, and how names are shortened and texts cut to a width, so that both outputs
+/// look alike. Never what prints.
 const TUI_SEES_OF_OUTPUT: [&str; 3] = ["theme", "names", "table::cut"];
 
-/// Words that only some rooms may write, each with its reason.
+/// Words that only some modules may write, each with its reason.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["println!", "eprintln!", "print!", "eprint!", "dbg!"], &[], "everything goes through the printer"),
     (
@@ -88,8 +89,8 @@ fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
-/// The room of a file, by its first folder or its own name.
-fn room(file: &str) -> &str {
+/// The module of a file, by its first folder or its own name.
+fn module(file: &str) -> &str {
     let first = file.split('/').next().unwrap_or_default();
     first.strip_suffix(".rs").unwrap_or(first)
 }
@@ -117,8 +118,8 @@ fn is_word(letter: Option<char>) -> bool {
     letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
-/// The rooms that a file names as `crate::room`, also within `use crate::{a, b::c}`.
-fn named(code: &str, rooms: &BTreeMap<&str, u8>) -> Vec<String> {
+/// The modules that a file names as `crate::module`, also within `use crate::{a, b::c}`.
+fn named(code: &str, modules: &BTreeMap<&str, u8>) -> Vec<String> {
     let mut all = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         if is_word(code[..at].chars().next_back()) {
@@ -129,7 +130,7 @@ fn named(code: &str, rooms: &BTreeMap<&str, u8>) -> Vec<String> {
         for item in list {
             let name: String =
                 item.trim_start().chars().take_while(|letter| is_word(Some(*letter))).collect();
-            if rooms.contains_key(name.as_str()) {
+            if modules.contains_key(name.as_str()) {
                 all.push(name);
             }
         }
@@ -175,20 +176,22 @@ fn files() -> Vec<(String, String)> {
 }
 
 #[test]
-fn modules_use_modules_of_lower_floors_only() {
-    let floors: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
+fn modules_use_modules_of_lower_layers_only() {
+    let layers: BTreeMap<&str, u8> = LAYERS.into_iter().collect();
     let mut wrong = Vec::new();
     for (file, code) in files() {
-        let from = room(&file);
-        let floor =
-            *floors.get(from).unwrap_or_else(|| panic!("src/{file} is in no room of ARCHITECTURE.md"));
-        for to in named(&code, &floors) {
-            let meant = ALONG.iter().any(|(one, other, _)| (*one, *other) == (from, to.as_str()));
-            if to == from || meant {
+        let from = module(&file);
+        let layer =
+            *layers.get(from).unwrap_or_else(|| panic!("src/{file} is in no layer of ARCHITECTURE.md"));
+        for to in named(&code, &layers) {
+            let allowed_within =
+                SAME_LAYER.iter().any(|(one, other, _)| (*one, *other) == (from, to.as_str()));
+            if to == from || allowed_within {
                 continue;
             }
-            let less = LESS.iter().find(|(room, _)| *room == from).map(|(_, less)| *less);
-            let allowed = floors[to.as_str()] < floor && less.is_none_or(|less| less.contains(&to.as_str()));
+            let narrower = NARROWER.iter().find(|(module, _)| *module == from).map(|(_, names)| *names);
+            let allowed = layers[to.as_str()] < layer
+                && narrower.is_none_or(|narrower| narrower.contains(&to.as_str()));
             if !allowed {
                 wrong.push(format!("src/{file} names crate::{to}"));
             }
@@ -197,20 +200,20 @@ fn modules_use_modules_of_lower_floors_only() {
             for (at, _) in code.match_indices("crate::output::") {
                 let named = &code[at + "crate::output::".len()..];
                 if !TUI_SEES_OF_OUTPUT.iter().any(|seen| named.starts_with(seen)) {
-                    wrong.push(format!("src/{file} names more of crate::output than how it looks"));
+                    wrong.push(format!("src/{file} uses more of crate::output than how it looks"));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "forbidden arrows (ARCHITECTURE.md):\n  {}", wrong.join("\n  "));
+    assert!(wrong.is_empty(), "forbidden dependencies (ARCHITECTURE.md):\n  {}", wrong.join("\n  "));
 }
 
 #[test]
 fn only_some_modules_print_open_sockets_read_clocks_or_exit() {
     let mut wrong = Vec::new();
     for (file, code) in files() {
-        for (words, rooms, why) in WORDS {
-            if rooms.contains(&room(&file)) || rooms.contains(&file.as_str()) {
+        for (words, modules, why) in WORDS {
+            if modules.contains(&module(&file)) || modules.contains(&file.as_str()) {
                 continue;
             }
             for word in *words {
@@ -225,10 +228,10 @@ fn only_some_modules_print_open_sockets_read_clocks_or_exit() {
 }
 
 #[test]
-fn the_arrows_test_itself_sees_arrows() {
-    let rooms: BTreeMap<&str, u8> = FLOORS.into_iter().collect();
+fn the_test_itself_sees_dependencies() {
+    let modules: BTreeMap<&str, u8> = LAYERS.into_iter().collect();
     let text = "use crate::{model::{A, B}, k8s};\nuse crate::plan::x;\n// crate::sim\nlet a = \"crate::tui\"; my_crate::emqx\n";
-    assert_eq!(named(&code(text), &rooms), ["model", "k8s", "plan"]);
+    assert_eq!(named(&code(text), &modules), ["model", "k8s", "plan"]);
 }
 
 /// The names of the types that a file declares with `pub`.

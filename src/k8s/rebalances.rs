@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use super::api::{BodyFormat, encode};
-use super::explain::ApiError;
+use super::error::ApiError;
 use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};

@@ -5,10 +5,11 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use hyper::Method;
 
-use super::client::{AT_A_NODE, Shared};
-use super::reach::{EmqxEndpoint, Transport};
+use super::client::Shared;
+use super::endpoint::{EmqxEndpoint, Transport};
 use super::wire::{self, OWN_STATUS};
 use crate::model::{Fact, NodeName, RunningRebalance, Stage, Update};
+use crate::timing::NODE_NAME_TIMEOUT;
 
 /// Donors that are asked of one rebalance: all of them lose equally many in a round, so that one is enough.
 const DONORS: usize = 3;
@@ -88,12 +89,13 @@ impl Shared {
         let answer = async {
             let key = self.key().await.ok()?;
             let path = self.rooted(OWN_STATUS).await.ok()?;
-            let mut connection = self.way.open(&self.target, &transport, AT_A_NODE).await.ok()?;
+            let mut connection = self.way.open(&self.target, &transport, NODE_NAME_TIMEOUT).await.ok()?;
             let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.ok()?;
             // The answer does not name its node.
             Some((format!("{path}?node={donor}"), answer))
         };
-        let Ok(Some((path, answer))) = tokio::time::timeout(self.time_limit.min(AT_A_NODE), answer).await
+        let Ok(Some((path, answer))) =
+            tokio::time::timeout(self.time_limit.min(NODE_NAME_TIMEOUT), answer).await
         else {
             return Vec::new();
         };

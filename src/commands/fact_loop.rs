@@ -1,0 +1,129 @@
+//! The loop of every command that follows: facts of Kubernetes and of EMQX, and what else ends a wait.
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::Fuse;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use super::cluster_view::{self, ClusterView};
+use super::{CommandContext, Interrupt};
+use crate::model::Fact;
+use crate::ports::{FactStream, RefreshScope};
+
+/// What ended a wait, other than facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// By the user.
+    Interrupted,
+    /// By `--timeout`.
+    TimedOut,
+}
+
+/// The facts of one cluster, as they come.
+pub(super) struct FactLoop {
+    objects: Fuse<FactStream>,
+    emqx: Fuse<FactStream>,
+    /// Between two requests to EMQX, by the server's clock.
+    every: Duration,
+    interrupt: Interrupt,
+    limit: Pin<Box<dyn Future<Output = ()>>>,
+    beat: Interval,
+    /// Facts that came while something else was waited for.
+    held: Vec<Fact>,
+}
+
+impl FactLoop {
+    /// Follows what `want` names of this cluster, and asks its EMQX this often, until the limit.
+    pub(super) fn new(
+        context: &CommandContext,
+        cluster: &ClusterView,
+        want: RefreshScope,
+        every: Duration,
+        limit: Option<Instant>,
+    ) -> Self {
+        let scope = cluster_view::exact(context, &cluster.id, want);
+        // Clocks on the screen, stalls and verdicts move on without facts.
+        let mut beat = interval(Duration::from_secs_f64((1.0 / context.clock.speed()).clamp(0.1, 1.0)));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            objects: context.kubernetes.follow(&scope).fuse(),
+            emqx: cluster.broker.follow(every).fuse(),
+            every,
+            interrupt: (context.interrupt)(),
+            limit: Box::pin(async move {
+                match limit {
+                    Some(limit) => sleep_until(limit).await,
+                    None => std::future::pending().await,
+                }
+            }),
+            beat,
+            held: Vec::new(),
+        }
+    }
+
+    /// Asks EMQX this often from now on.
+    pub(super) fn ask_every(&mut self, cluster: &ClusterView, every: Duration) {
+        if self.every != every {
+            self.every = every;
+            self.emqx = cluster.broker.follow(every).fuse();
+        }
+    }
+
+    /// Does this; both streams are read meanwhile, because the stream of EMQX's facts may hold the only connection to EMQX.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Cut> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut self.interrupt => return Err(Cut::Interrupted),
+                () = &mut self.limit => return Err(Cut::TimedOut),
+                done = &mut work => return Ok(done),
+                Some(fact) = self.objects.next() => self.held.push(fact),
+                Some(fact) = self.emqx.next() => self.held.push(fact),
+            }
+        }
+    }
+
+    /// The same for a stop, which has a time limit of its own.
+    pub(super) async fn during_stop<T>(&mut self, stop: impl Future<Output = T>) -> Result<T, Cut> {
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut self.interrupt => return Err(Cut::Interrupted),
+                done = &mut stop => return Ok(done),
+                Some(fact) = self.objects.next() => self.held.push(fact),
+                Some(fact) = self.emqx.next() => self.held.push(fact),
+            }
+        }
+    }
+
+    /// Waits for facts or for the next beat, and takes all facts that are there into the cluster's world; gives the notices
+    /// that come with them. The user comes first, then the time limit, then facts.
+    pub(super) async fn next(
+        &mut self,
+        context: &CommandContext,
+        cluster: &mut ClusterView,
+    ) -> Result<Vec<String>, Cut> {
+        let first = tokio::select! {
+            biased;
+            () = &mut self.interrupt => return Err(Cut::Interrupted),
+            () = &mut self.limit => return Err(Cut::TimedOut),
+            () = std::future::ready(()), if !self.held.is_empty() => None,
+            Some(fact) = self.objects.next() => Some(fact),
+            Some(fact) = self.emqx.next() => Some(fact),
+            _ = self.beat.tick() => None,
+        };
+        let mut facts = std::mem::take(&mut self.held);
+        facts.extend(first);
+        cluster_view::burst(&mut facts, &mut self.objects);
+        cluster_view::burst(&mut facts, &mut self.emqx);
+        let notices = facts.into_iter().filter_map(|fact| cluster.world.apply(fact).notice).collect();
+        if cluster.move_along(context) {
+            self.emqx = cluster.broker.follow(self.every).fuse();
+        }
+        Ok(notices)
+    }
+}

@@ -1,0 +1,109 @@
+//! The tracker of every kind of operation: what each of them observes, and one name for what is looked up by an operation's
+//! name.
+
+use jiff::Timestamp;
+
+use super::evacuation::tracker::EvacuationRun;
+use super::purges::PurgeTracker;
+use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
+use super::upgrade::run::UpgradeRun as Upgrade;
+use super::upgrade::tracker::UpgradeTracker;
+use crate::model::{Event, InstanceId, Verdict, World};
+
+/// Follows operations: observes the world each time it changed, and returns the events that follow.
+pub trait Tracker {
+    /// Observes the world and returns what changed.
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+    /// No more facts come: returns the last events.
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
+}
+
+impl Tracker for RebalanceTracker {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        RebalanceTracker::observe(self, world, now)
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        RebalanceTracker::finish(self, world, now)
+    }
+}
+
+/// Follows every kind of operation: rebalances, upgrades, evacuations, purges.
+#[derive(Clone, Debug)]
+pub struct OperationTracker {
+    pub rebalances: RebalanceTracker,
+    /// Upgrades, and evacuations beside them.
+    pub upgrades: UpgradeTracker,
+    pub purges: PurgeTracker,
+}
+
+impl OperationTracker {
+    /// All of them, of every instance.
+    pub fn all() -> Self {
+        Self {
+            rebalances: RebalanceTracker::new(None),
+            upgrades: UpgradeTracker::new(None),
+            purges: PurgeTracker::default(),
+        }
+    }
+
+    /// All of them, of one instance.
+    pub fn of(id: &InstanceId) -> Self {
+        Self {
+            rebalances: RebalanceTracker::new(Some(id.clone())),
+            upgrades: UpgradeTracker::new(Some(id.clone())),
+            purges: PurgeTracker::default(),
+        }
+    }
+
+    /// The upgrade of this name (`upgrade/NAME`) that was seen last.
+    pub fn upgrade(&self, name: &str) -> Option<&Upgrade> {
+        self.upgrades.runs.iter().rfind(|run| run.name == name)
+    }
+
+    /// The evacuation of this name (`evacuation/NODE`) that was seen last.
+    pub fn evacuation(&self, name: &str) -> Option<&EvacuationRun> {
+        self.upgrades.evacuations.run(name)
+    }
+
+    /// Whether an operation of this name was seen.
+    pub fn knows(&self, name: &str) -> bool {
+        self.rebalances.run(name).is_some() || self.upgrade(name).is_some() || self.evacuation(name).is_some()
+    }
+
+    /// How the operation of this name ended, and why.
+    pub fn verdict(&self, name: &str) -> Option<&(Verdict, String)> {
+        let rebalance = self.rebalances.run(name).and_then(|run| run.verdict.as_ref());
+        let upgrade = || self.upgrade(name)?.verdict.as_ref();
+        rebalance.or_else(upgrade).or_else(|| self.evacuation(name)?.verdict.as_ref())
+    }
+
+    /// How the operation of this name stands.
+    pub fn standing(&self, name: &str) -> Verdict {
+        let rebalance = self.rebalances.run(name).map(RebalanceRun::standing);
+        let upgrade = || Some(self.upgrade(name)?.standing());
+        let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|(verdict, _)| *verdict);
+        rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
+    }
+
+    /// EMQX's last answer about the operation of this name, where EMQX has not answered for so long that it is reported.
+    pub(crate) fn silent_since(&self, name: &str) -> Option<Timestamp> {
+        let rebalance = self.rebalances.run(name).and_then(RebalanceRun::silent_since);
+        rebalance.or_else(|| self.evacuation(name)?.silent_since())
+    }
+}
+
+impl Tracker for OperationTracker {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.observe(world, now);
+        events.extend(self.upgrades.observe(world, now));
+        events.extend(self.purges.observe(world, now));
+        events
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        let mut events = self.rebalances.finish(world, now);
+        events.extend(self.upgrades.finish(world, now));
+        events
+    }
+}
