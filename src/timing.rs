@@ -113,6 +113,9 @@ pub(crate) const ANNOUNCE_SECONDS: u64 = 30;
 /// Between two frames that no key asked for.
 pub const FRAME: Duration = Duration::from_millis(100);
 
+/// Facts that come within this time are drawn in one frame: EMQX's nodes and what it runs come as two answers.
+pub const FACTS_TOGETHER: Duration = Duration::from_millis(50);
+
 /// Between two refreshes of the clock while an operation runs.
 pub(crate) const CLOCK_REFRESH: Duration = Duration::from_secs(1);
 

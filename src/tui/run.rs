@@ -24,7 +24,7 @@ use crate::model::Verdict;
 use crate::output::theme::Tone;
 use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
-use crate::timing::{CLOCK_REFRESH, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
+use crate::timing::{CLOCK_REFRESH, FACTS_TOGETHER, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
 /// How the view was left.
 #[derive(Clone, Copy)]
@@ -130,6 +130,8 @@ impl Loop {
         });
         let mut continued = std::pin::pin!(continued());
         let (mut drawn, mut beaten) = (Instant::now(), Instant::now());
+        // When the first of the facts came that are not drawn yet.
+        let mut dirty: Option<Instant> = None;
         self.draw(screen)?;
         loop {
             let mut urgent = false;
@@ -146,8 +148,8 @@ impl Loop {
                 (Source::Live(_), false) => IDLE_REFRESH,
             };
             let mut wake = beaten + beat;
-            if self.state.dirty {
-                wake = wake.min(drawn + FRAME);
+            if let Some(since) = dirty {
+                wake = wake.min((drawn + FRAME).max(since + FACTS_TOGETHER));
             }
             tokio::select! {
                 biased;
@@ -195,9 +197,18 @@ impl Loop {
             if let Source::Live(feed) = &mut self.source {
                 feed.adjust(&self.state);
             }
-            if self.state.dirty && (urgent || drawn.elapsed() >= FRAME) {
+            if !self.state.dirty {
+                dirty = None;
+                continue;
+            }
+            let since = *dirty.get_or_insert_with(Instant::now);
+            if urgent || drawn.elapsed() >= FRAME && since.elapsed() >= FACTS_TOGETHER {
                 self.draw(screen)?;
-                drawn = Instant::now();
+                (drawn, dirty) = (Instant::now(), None);
+                if !urgent && matches!(self.source, Source::Live(_)) && !self.state.lively() {
+                    // Facts were drawn: ages need not be drawn again in less than a full interval.
+                    beaten = drawn;
+                }
             }
         }
     }
