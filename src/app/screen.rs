@@ -133,6 +133,7 @@ pub(super) async fn live(
         wanted: looked.wanted,
         ours: looked.ours.is_some(),
         playback: None,
+        recorded: commands::history::own(printer, context.folder.as_deref()),
         now: context.clock.now(),
     };
     let file = recording.file.borrow().as_ref().map(|(_, name)| name.clone());
@@ -217,6 +218,7 @@ pub(super) async fn recorded(
         wanted: Vec::new(),
         ours: false,
         playback: Some(Playback { begin, paused: false, speed, over: false }),
+        recorded: Vec::new(),
         now: begin,
     };
     let from = tui::context::FactSource::Recording(open);

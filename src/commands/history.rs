@@ -109,7 +109,7 @@ fn client(context: &CommandContext) -> String {
 }
 
 /// The entries of the user's own history about the cluster of this process. What cannot be read is a notice.
-pub(super) fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
+pub fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
     let Some(folder) = folder else { return Vec::new() };
     let history = match folder.history() {
         Ok(history) => history,

@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 
 use crate::model::human::seconds_between;
-use crate::model::{FIELD_MANAGER, InstanceId, Operation, Rebalance, Verdict};
+use crate::model::{FIELD_MANAGER, HistoryEntry, InstanceId, Operation, Rebalance, Verdict};
 use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::history::PastEntry;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
+use crate::timing::SAME_END_SECONDS;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastOperation {
@@ -50,11 +52,13 @@ impl PastOperation {
     }
 }
 
-/// All operations of a cluster. The verdict of a past one is the recorded one; it is not computed again.
+/// All operations of a cluster. The verdict of a past one is the recorded one; it is not computed again. `recorded` are the
+/// entries of the user's own history and of the ConfigMap of the instance.
 pub fn operations(
     rebalances: &[RebalanceStatus],
     operations: &OperationTracker,
     id: &InstanceId,
+    recorded: &[PastEntry],
 ) -> Vec<PastOperation> {
     let runs = &operations.rebalances.runs;
     let mut all: Vec<PastOperation> = rebalances
@@ -67,8 +71,65 @@ pub fn operations(
     let upgrades = operations.upgrades.runs.iter().filter(|run| run.id == *id);
     all.extend(upgrades.map(of_upgrade));
     all.extend(operations.upgrades.evacuations.runs.iter().map(of_evacuation));
+    for past in recorded.iter().filter(|past| past.entry.instance == *id) {
+        match all.iter_mut().find(|known| is_about(known, &past.entry)) {
+            Some(known) => complete(known, &past.entry),
+            None => all.push(of_entry(&past.entry)),
+        }
+    }
     all.sort_by_key(|it| (std::cmp::Reverse(it.open), std::cmp::Reverse(it.ended.or(it.started))));
     all
+}
+
+/// Whether a recorded entry is about this operation: names of upgrades and evacuations are used again.
+fn is_about(known: &PastOperation, entry: &HistoryEntry) -> bool {
+    if known.open || known.operation != entry.operation || known.name != entry.name {
+        return false;
+    }
+    let near = |one: Timestamp, other: Timestamp| {
+        seconds_between(one, other).max(seconds_between(other, one)) <= SAME_END_SECONDS
+    };
+    match (known.started.zip(entry.started), known.ended) {
+        (Some((one, other)), _) if near(one, other) => true,
+        (_, Some(ended)) => near(ended, entry.ended),
+        (_, None) => known.started.is_none_or(|started| started <= entry.ended),
+    }
+}
+
+/// Adds what was recorded: a verdict where none is known, and counts.
+fn complete(known: &mut PastOperation, entry: &HistoryEntry) {
+    if known.verdict == Verdict::Unknown && known.recorded_by.is_none() {
+        known.verdict = entry.verdict;
+        known.message.clone_from(&entry.message);
+        known.ended = Some(entry.ended);
+    }
+    known.started = known.started.or(entry.started);
+    known.moved = known.moved.or(entry.moved_connections);
+    if known.connections.0.is_none() || known.connections.1.is_none() {
+        known.connections = entry.connections;
+    }
+    known.recorded_by = known.recorded_by.take().or_else(|| client(entry));
+}
+
+fn client(entry: &HistoryEntry) -> Option<String> {
+    Some(entry.by.clone()).filter(|by| !by.is_empty())
+}
+
+/// One of which only the record is left.
+fn of_entry(entry: &HistoryEntry) -> PastOperation {
+    PastOperation {
+        operation: entry.operation,
+        name: entry.name.clone(),
+        verdict: entry.verdict,
+        message: entry.message.clone(),
+        started: entry.started,
+        ended: Some(entry.ended),
+        connections: entry.connections,
+        moved: entry.moved_connections,
+        started_by: None,
+        recorded_by: client(entry),
+        open: false,
+    }
 }
 
 fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> PastOperation {

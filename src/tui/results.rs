@@ -16,7 +16,8 @@ fn complain(state: &mut State, problem: &Problem) {
             cluster.log.push(now, Tone::Plain, format!("hint: {hint}"));
         }
     }
-    state.say(Tone::Bad, problem.to_string());
+    let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; hint: {hint}"));
+    state.say(Tone::Bad, format!("{problem}{hint}"));
 }
 
 pub(super) fn finish(state: &mut State, done: Done) {

@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::model::{NodeName, Strategy};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::BackendRequest;
+use crate::plan::history::PastEntry;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
 
@@ -137,5 +138,7 @@ pub struct ViewSetup {
     pub ours: bool,
     /// A recording, and how it is played.
     pub playback: Option<Playback>,
+    /// The entries of the user's own history about this cluster.
+    pub recorded: Vec<PastEntry>,
     pub now: Timestamp,
 }

@@ -355,6 +355,7 @@ impl State {
                 id: &id,
                 operations: &cluster.operations,
                 history: &cluster.history,
+                recorded: &self.setup.recorded,
                 theme,
                 zone: &zone,
                 now,

@@ -10,11 +10,12 @@ use super::past::PastOperation;
 use super::rows::{Group, Row, deletions, draining, group, held_at_start, label, rows, state, turns};
 use super::sort::{Order, SortBy};
 use crate::model::human::{duration, seconds_between};
-use crate::model::{Evacuation, InstanceId, Part, PodName, Role, Stage, Verdict, World};
+use crate::model::{Evacuation, InstanceId, Operation, Part, PodName, Role, Stage, Verdict, World};
 use crate::output::names::shorten;
 use crate::output::theme::Theme;
-use crate::plan::assessment::{RebalanceStatus, assess};
+use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::history::{PastEntry, Recorded, in_config_map, merged};
 use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
@@ -65,7 +66,7 @@ pub struct ViewModel {
     pub upgrading: bool,
     /// Whether the custom resource is there.
     pub present: bool,
-    /// The last rebalance that ended before the view was opened.
+    /// The last operation that ended before the view was opened.
     pub past: Option<Past>,
     /// All operations that are known, newest first.
     pub operations: Vec<PastOperation>,
@@ -107,6 +108,8 @@ pub struct Sources<'a> {
     pub operations: &'a OperationTracker,
     /// What its nodes held.
     pub history: &'a History,
+    /// The entries of the user's own history.
+    pub recorded: &'a [PastEntry],
     /// Colour and form.
     pub theme: Theme,
     /// The time zone of the user's clock.
@@ -117,11 +120,15 @@ pub struct Sources<'a> {
 impl ViewModel {
     /// Computes the board of one cluster.
     pub fn of(sources: Sources<'_>, order: &Order) -> Self {
-        let Sources { world, id, operations, history, now, theme, zone } = sources;
+        let Sources { world, id, operations, history, recorded, now, theme, zone } = sources;
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
-        let past = past(&assessment.rebalances, now);
-        let past_operations = super::past::operations(&assessment.rebalances, operations, id);
+        let in_cluster = in_config_map(world, id)
+            .iter()
+            .map(|entry| PastEntry { entry: entry.clone(), recorded: Recorded::ConfigMap });
+        let recorded = merged(recorded.iter().cloned().chain(in_cluster));
+        let past_operations = super::past::operations(&assessment.rebalances, operations, id, &recorded);
+        let past = past(&past_operations, now);
         let status = Status::from(assessment);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
@@ -289,6 +296,8 @@ impl ViewModel {
 /// A rebalance that ended before the view was opened, with the verdict that is recorded, or that its object supports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Past {
+    /// What was done.
+    pub operation: Operation,
     pub name: String,
     /// How it ended.
     pub verdict: Verdict,
@@ -298,15 +307,12 @@ pub struct Past {
     pub ended: Timestamp,
 }
 
-fn past(rebalances: &[RebalanceStatus], now: Timestamp) -> Option<Past> {
-    let ended = |rebalance: &&RebalanceStatus| {
-        let object = rebalance.object.as_ref()?;
-        object.completed.or(object.failed).or(object.started).or(object.created)
-    };
-    let last = rebalances.iter().filter(|rebalance| !rebalance.open).max_by_key(ended)?;
-    let ended = ended(&last).filter(|ended| seconds_between(*ended, now) <= PAST_REBALANCE_SECONDS)?;
+fn past(operations: &[PastOperation], now: Timestamp) -> Option<Past> {
+    let when = |it: &PastOperation| it.ended.or(it.started);
+    let last = operations.iter().filter(|it| !it.open).max_by_key(|it| when(it))?;
+    let ended = when(last).filter(|ended| seconds_between(*ended, now) <= PAST_REBALANCE_SECONDS)?;
     let (name, message) = (last.name.clone(), last.message.clone());
-    Some(Past { name, verdict: last.verdict, message, ended })
+    Some(Past { operation: last.operation, name, verdict: last.verdict, message, ended })
 }
 
 /// Why the numbers of a status are not those of now; `None` while EMQX reports them.

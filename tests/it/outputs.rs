@@ -56,6 +56,7 @@ impl Outputs {
             wanted: Vec::new(),
             ours: false,
             playback: Some(Playback { begin, paused: false, speed: 1.0, over: false }),
+            recorded: Vec::new(),
             now: begin,
         };
         Self {

@@ -28,7 +28,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     };
     pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
     pen.right(0, 0, width - 1, &clock(state.shown_at(), &state.setup.zone), Tone::Plain);
-    foot::draw(state, None, pen, narrow);
+    let foot = foot::draw(state, None, pen, narrow);
     let widest = |of: fn(&InstanceId) -> &str, least: usize| {
         ids.iter().map(|id| of(id).width()).max().unwrap_or(0).clamp(least, 30)
     };
@@ -50,7 +50,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             pen.put(*x, 2, *size, title, Tone::Faint);
         }
     }
-    let room = height.saturating_sub(5);
+    let room = height.saturating_sub(4 + foot);
     state.lines.set(room);
     let first = (state.cluster + 1).saturating_sub(room);
     for (place, id) in ids.iter().enumerate().skip(first).take(room) {

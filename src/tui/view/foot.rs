@@ -7,7 +7,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::painter::Painter;
+use super::painter::{Painter, wrap};
 use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
 use crate::output::theme::Tone;
@@ -23,13 +23,25 @@ const SAID: i64 = 15;
 
 /// Draws the foot at the bottom; gives back how many lines it took.
 pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'_>, narrow: bool) -> usize {
-    let (width, height) = (pen.width(), pen.height());
-    keys(state, pen, height - 1);
-    let Some(board) = board else { return 1 };
+    let width = pen.width();
+    let message = message(state, pen);
+    let more = message.as_ref().map_or(0, |(_, lines)| lines.len().saturating_sub(1));
+    match message {
+        Some((tone, lines)) => {
+            let top = pen.height() - lines.len().max(1);
+            for (place, line) in lines.iter().enumerate() {
+                pen.put(1, top + place, width - 1, line, tone);
+            }
+        }
+        None => keys(state, pen, pen.height() - 1),
+    }
+    // What stands above the message moves up with it.
+    let height = pen.height() - more;
+    let Some(board) = board else { return 1 + more };
     if state.route.is_some() {
         position(state, pen, if narrow { height - 2 } else { height - 3 });
         if narrow {
-            return 2;
+            return 2 + more;
         }
     }
     let dot = format!(" {} ", pen.symbols().dot);
@@ -43,7 +55,30 @@ pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'
         }
         x = pen.put(x, height - 2, width, &text, tone);
     }
-    if narrow { 2 } else { 3 }
+    more + if narrow { 2 } else { 3 }
+}
+
+/// The message that covers the keys, in lines: an error and its way out are longer than one.
+fn message(state: &State, pen: &Painter<'_>) -> Option<(Tone, Vec<String>)> {
+    if state.filtering {
+        return None;
+    }
+    let (tone, text) = match (&state.doing, &state.said) {
+        (Some(doing), _) => (Tone::Busy, format!("{doing} …")),
+        // After a while the keys are of more use again.
+        (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < SAID => {
+            (*tone, text.clone())
+        }
+        (None, _) => return None,
+    };
+    let most = pen.height().div_ceil(4);
+    let mut lines = wrap(&pen.theme.clean(&text), pen.width().saturating_sub(2));
+    if lines.len() > most {
+        // The last line shows by its ellipsis that there is more.
+        let rest = lines.split_off(most - 1).join(" ");
+        lines.push(rest);
+    }
+    Some((tone, lines))
 }
 
 /// Where a recording stands: a bar with the marks of what begins in it, and the next mark.
@@ -140,18 +175,6 @@ fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
         let x = pen.put(1, y, width, "filter: ", Tone::Strong);
         let x = pen.put(x, y, width, &format!("{}_", state.order.filter), Tone::Plain);
         pen.put(x + 3, y, width, "Enter keeps it, Esc drops it", Tone::Faint);
-        return;
-    }
-    let said = match (&state.doing, &state.said) {
-        (Some(doing), _) => Some((Tone::Busy, format!("{doing} …"))),
-        // After a while the keys are of more use again.
-        (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < SAID => {
-            Some((*tone, text.clone()))
-        }
-        (None, _) => None,
-    };
-    if let Some((tone, text)) = said {
-        pen.put(1, y, width - 1, &text, tone);
         return;
     }
     let mut x = 1;

@@ -81,7 +81,10 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
-            if let Some(past) = board.past.as_ref().filter(|_| sound && board.run.is_none()) {
+            // That nodes are uneven is news after an upgrade; after a rebalance the verdict itself is about it.
+            let past = board.past.as_ref();
+            let past = past.filter(|past| !status.uneven || past.operation == Operation::Rebalance);
+            if let Some(past) = past.filter(|_| sound && board.run.is_none()) {
                 let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 let ago = duration(seconds_between(past.ended, board.now));
                 let text = format!("{ago} ago, {}: {}", past.name, past.message);

@@ -5,6 +5,7 @@ use kubectl_emqx::model::{Fact, Link, NodeName, Source, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Msg, ViewSetup};
 use ratatui::style::Color;
+use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
@@ -73,6 +74,23 @@ fn linked(mut bench: Bench, link: &Link) -> Bench {
     bench
 }
 
+/// EMQX answers, and the operator has not written for an hour: its last event and its status are that old.
+fn silent() -> Bench {
+    let mut object = instance("mq", "emqx", "one");
+    object["status"]["conditions"] = json!([{ "type": "Ready", "status": "True", "reason": "Ready",
+        "lastTransitionTime": "2026-11-23T09:00:00Z", "lastUpdateTime": "2026-11-23T09:00:00Z" }]);
+    let mut facts = documented(3600, &UNEVEN, &nothing());
+    facts.extend(kubernetes(3600, "LISTED", &object));
+    let mut rebalance = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+        "metadata": {"name": "waits-for-the-operator", "namespace": "mq", "uid": "waits", "resourceVersion": "7"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}}});
+    rebalance["metadata"]["creationTimestamp"] = json!(at(3500).to_string());
+    facts.extend(kubernetes(3600, "LISTED", &rebalance));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3603);
+    bench
+}
+
 fn evacuating() -> Bench {
     let mut bench =
         Bench::of(setup(), documented(0, &UNEVEN, &evacuation(&core(2), "evicting_conns", 1200, 3400)));
@@ -106,6 +124,7 @@ fn situations() -> Vec<(&'static str, Bench)> {
         ("one of three clusters", opened()),
         ("EMQX unreachable", linked(running(), &unreachable)),
         ("EMQX forbidden", linked(idle(), &forbidden)),
+        ("operator silent", silent()),
         ("replay of a rebalance", played(REBALANCE, 55.5)),
         ("replay of an upgrade", played("v2beta1-bluegreen-operator-2.2", 150.5)),
         ("replay of a guarded upgrade", played("v1beta4-guarded-operator-2.2", 48.5)),
@@ -128,7 +147,7 @@ fn every_page_in_every_situation_fits_every_screen_in_every_theme() {
             if !keys.is_empty() {
                 bench.keys(keys);
             }
-            for (width, height) in SIZES.into_iter().filter(|(width, _)| !large || *width == 120) {
+            for (width, height) in SIZES {
                 let mut theme = |color, ascii| {
                     bench.state.setup.theme = Theme { color, ascii };
                     bench.state.stale = true;

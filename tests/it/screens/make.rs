@@ -55,6 +55,7 @@ pub(crate) fn setup() -> ViewSetup {
         wanted: Vec::new(),
         ours: false,
         playback: None,
+        recorded: Vec::new(),
         now: at(0),
     }
 }

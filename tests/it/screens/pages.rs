@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use kubectl_emqx::error::Problem;
-use kubectl_emqx::model::{Fact, Link, NodeName, PodName, Source, Strategy, Update};
+use kubectl_emqx::model::{
+    Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName, Source,
+    Strategy, Update, Verdict,
+};
+use kubectl_emqx::plan::history::{PastEntry, Recorded};
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, UpgradePlanText, ViewSetup};
 use serde_json::{Value, json};
 
@@ -161,6 +165,87 @@ fn the_history_shows_recorded_verdicts_newest_first_and_opens_one() {
     let mut bench = idle();
     bench.keys("h");
     assert!(bench.screen(80, 24).contains("no rebalance, upgrade or evacuation is known"));
+}
+
+/// An entry as a client records it.
+fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ended: i64) -> HistoryEntry {
+    HistoryEntry {
+        version: 1,
+        operation,
+        instance: id(),
+        cluster: None,
+        name: name.to_owned(),
+        uid: None,
+        verdict,
+        message: message.to_owned(),
+        started: Some(at(ended - 120)),
+        ended: at(ended),
+        connections: (Some(10_000), Some(9_990)),
+        sessions: (None, None),
+        moved_connections: Some(3_334),
+        by: "ann@laptop".to_owned(),
+        recording: None,
+    }
+}
+
+#[test]
+fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_hold() {
+    let evacuation = "evacuation/emqx@core-2";
+    let own = [
+        entry(Operation::Evacuation, evacuation, Verdict::Evacuated, "empty", -7200),
+        // The same upgrade as in the ConfigMap, and an operation of another cluster.
+        entry(Operation::Upgrade, "upgrade/emqx", Verdict::Upgraded, "emqx 5.8.6 -> 5.8.7", -3600),
+        HistoryEntry {
+            instance: InstanceId { name: "other".to_owned(), ..id() },
+            ..entry(Operation::Drain, "drain/other", Verdict::Done, "moved", -60)
+        },
+    ];
+    let past = |entry: &HistoryEntry| PastEntry { entry: entry.clone(), recorded: Recorded::Folder };
+    let setup = ViewSetup { recorded: own.iter().map(past).collect(), ..setup() };
+    let mut facts = documented(0, &[2500; 4], &nothing());
+    let state = OperationState {
+        instance: id(),
+        owner: "one".to_owned(),
+        uid: "map".to_owned(),
+        guard: None,
+        drain: None,
+        scale: None,
+        history: vec![own[1].clone()],
+    };
+    facts.push(Fact { at: at(0), update: Update::Is(Object::State(Box::new(state))) });
+    let mut bench = Bench::of(setup, facts);
+    bench.tick(3);
+    // The last one is the headline, in place of `IDLE`.
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("UPGRADED") && screen.contains("60m ago, upgrade/emqx"), "{screen}");
+    bench.keys("h");
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("2 operations") && !screen.contains("drain/other"), "{screen}");
+    let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
+    assert!(line("upgraded") < line("evacuated"), "{screen}");
+    assert!(screen.contains("3,334"), "{screen}");
+    bench.keys("Enter");
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("UPGRADE") && screen.contains("ann@laptop"), "{screen}");
+}
+
+#[test]
+fn an_error_that_is_longer_than_the_footer_is_wrapped_with_its_hint() {
+    let why = "the API server answered: rebalances.apps.emqx.io is forbidden: user jane cannot create resource \
+               rebalances in API group apps.emqx.io in the namespace mq";
+    for (width, height) in SIZES {
+        let mut bench = idle();
+        let problem = Problem::new("cannot create the Rebalance", why).hint("kubectl auth can-i --list");
+        bench.send(Msg::Done(Done::Acted("the rebalance".to_owned(), Err(problem))));
+        let screen = bench.screen(width, height);
+        let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("in the namespace mq; hint: kubectl auth can-i --list"), "{screen}");
+        // What stands above it moves up and is not covered.
+        assert!(screen.contains("EMQX 0s ago") || screen.contains("emqx"), "{screen}");
+        bench.tick(30);
+        let later = bench.screen(width, height);
+        assert!(!later.contains("in the namespace mq; hint"), "the keys come back: {later}");
+    }
 }
 
 #[test]
