@@ -23,6 +23,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
+use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::{
@@ -322,6 +323,13 @@ pub trait Kubernetes {
     /// Services and quotas of the namespace of an instance, and the conversion webhook of its CRD. Fails only when the API server
     /// does not respond.
     fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings>;
+    /// The Services and the quotas of the namespace of an instance, each where it is asked for.
+    fn services<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        services: bool,
+        quotas: bool,
+    ) -> BoxedFuture<'a, Surroundings>;
     /// Cordons a Kubernetes node and marks it as ours; a node that is cordoned already is left alone.
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
     /// Uncordons a Kubernetes node if we cordoned it; every other one is left alone.
@@ -430,6 +438,9 @@ pub trait Broker {
     fn cluster_name(&self) -> BoxedFuture<'_, Option<String>>;
     /// The core that each replicant is connected to; `None` where EMQX does not report it.
     fn replicants(&self) -> BoxedFuture<'_, Option<BTreeMap<NodeName, NodeName>>>;
+    /// The licence, the rates of the listeners, and the nodes that each of these cores sees, by a request to the core
+    /// itself. Never fails: what cannot be read is part of the report.
+    fn report<'a>(&'a self, cores: &'a [(NodeName, Option<PodName>)]) -> BoxedFuture<'a, EmqxReport>;
 }
 
 /// Makes a [`Broker`] for a target; `app` passes it to the commands.

@@ -240,6 +240,9 @@ pub(crate) const OLD_REPORT_SECONDS: u64 = 90;
 /// Seconds after which an object that is being deleted counts as stuck.
 pub(crate) const STUCK_DELETION_SECONDS: u64 = 60;
 
+/// Days before its end from which a licence of EMQX is warned of.
+pub(crate) const LICENCE_WARNING_DAYS: i32 = 14;
+
 /// Seconds without a status after which the operator counts as silent.
 pub(crate) const NO_STATUS_SECONDS: u64 = 30;
 

@@ -310,6 +310,18 @@ impl Kubernetes for Standalone {
         }
     }
 
+    fn services<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        services: bool,
+        quotas: bool,
+    ) -> BoxedFuture<'a, Surroundings> {
+        match self.used() {
+            Some(cluster) => cluster.services(id, services, quotas),
+            None => Self::none("read Services"),
+        }
+    }
+
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         match self.used() {
             Some(cluster) => cluster.cordon(machine),

@@ -16,6 +16,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 
 use super::intent::{Completing, InstanceName, Intent, Names, OperationName, Verb};
 use super::rules_rebalance::{APPLY_CHECKS, STOP_CHECKS};
+use super::rules_shared::with_surroundings;
 use crate::model::human::harmless;
 use crate::model::upgrade::SKIPPABLE;
 
@@ -199,7 +200,7 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     });
     let mut candidates: Vec<Candidate> = known.collect();
     if arg.get_long() == Some("skip-check") {
-        candidates.extend(checks(path).iter().map(|&id| Candidate::new(id, "")));
+        candidates.extend(checks(path).into_iter().map(|id| Candidate::new(id, "")));
     }
     Completing {
         word: word.to_owned(),
@@ -210,15 +211,15 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
 }
 
 /// The checks that a command can skip.
-fn checks(path: &[&str]) -> &'static [&'static str] {
-    match path {
+fn checks(path: &[&str]) -> Vec<&'static str> {
+    with_surroundings(match path {
         ["upgrade", ..] => &SKIPPABLE,
         ["evacuate", ..] => &crate::model::evacuation::SKIPPABLE,
         ["drain"] => &crate::model::drain::SKIPPABLE,
         ["scale"] => &crate::model::scale::SKIPPABLE,
-        ["rebalance", "stop"] => &STOP_CHECKS,
+        ["rebalance", "stop"] => return STOP_CHECKS.to_vec(),
         _ => &APPLY_CHECKS,
-    }
+    })
 }
 
 /// Whose names an argument takes.

@@ -4,6 +4,7 @@ use super::args_drain::DrainArgs;
 use super::intent::drain::Drain;
 use super::rules::filter;
 use super::rules_removal::{removal, undo};
+use super::rules_shared::with_surroundings;
 use crate::error::Problem;
 use crate::model::drain;
 
@@ -24,6 +25,6 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
         parallel: args.parallel,
         cordon: !args.no_cordon,
         undo: args.undo,
-        removal: removal(args.removal, &drain::SKIPPABLE, &firm)?,
+        removal: removal(args.removal, &with_surroundings(&drain::SKIPPABLE), &firm)?,
     })
 }

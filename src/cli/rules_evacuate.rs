@@ -4,7 +4,7 @@ use super::args_evacuate::{EvacuateArgs, EvacuateSettingsArgs, EvacuateStartArgs
 use super::intent::evacuate::{Evacuate, EvacuateStart, EvacuateStop, EvacuateWatch, Show};
 use super::intent::{DryRun, Filter, Global};
 use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::evacuation::{FIRM, SKIPPABLE, Settings};
@@ -51,7 +51,7 @@ fn start(args: EvacuateStartArgs, global: &Global) -> Result<EvacuateStart, Prob
         targets: args.targets,
         settings: settings(args.settings),
         write: write(args.write),
-        skip: skippable(args.skip.skip_check, &SKIPPABLE, &FIRM)?,
+        skip: skippable(args.skip.skip_check, &with_surroundings(&SKIPPABLE), &FIRM)?,
         limits: limits(&args.limits),
         then: then(args.watch, args.output, args.follow, args.limits, dry_run, global)?,
     })

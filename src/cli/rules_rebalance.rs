@@ -12,7 +12,7 @@ use super::intent::{
     Plan, PlanSource, Prune, Stop, Verb, Watch,
 };
 use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::limits::Limits;
 use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest};
@@ -390,7 +390,7 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let nodes = chosen(args.nodes, args.backend.backend)?;
     let backend = if nodes.is_empty() { args.backend.backend } else { BackendChoice::Emqx };
     emqx_tries_nothing(backend, args.write.dry_run)?;
-    let skip = skippable(args.skip.skip_check, &APPLY_CHECKS, &FIRM)?;
+    let skip = skippable(args.skip.skip_check, &with_surroundings(&APPLY_CHECKS), &FIRM)?;
     let write = write(args.write);
     let limits = limits(&args.limits);
     let then = then(args.watch, args.output, args.follow, args.limits, write.dry_run, global)?;

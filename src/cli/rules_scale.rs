@@ -5,6 +5,7 @@ use super::intent::Output;
 use super::intent::scale::Scale;
 use super::rules::usage;
 use super::rules_removal::{removal, undo};
+use super::rules_shared::with_surroundings;
 use crate::error::Problem;
 use crate::model::scale::{FIRM, SKIPPABLE, ScaledField};
 
@@ -47,7 +48,7 @@ pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
         let flags = [("--rebalance", args.rebalance)];
         undo(&args.removal, &flags, "an undo starts no evacuation and no rebalance")?;
     }
-    let removal = removal(args.removal, &SKIPPABLE, &FIRM)?;
+    let removal = removal(args.removal, &with_surroundings(&SKIPPABLE), &FIRM)?;
     if args.rebalance && removal.output != Output::Text {
         return Err(usage(
             "--rebalance goes with text and -o jsonl only",

@@ -4,6 +4,7 @@ use super::groups::{ApplyForm, FollowArgs, KeepArgs, LimitArgs, StreamForm, Writ
 use super::intent::{DryRun, Follow, Global, Output, Stream, Then, WriteOptions};
 use super::rules::usage;
 use crate::error::Problem;
+use crate::model::check::SURROUNDINGS;
 use crate::model::limits::{CHECKS, Limits};
 
 /// Only what can be skipped may be named.
@@ -30,6 +31,13 @@ pub(super) fn skippable(
             format!("these can: {}", known.join(", "))
         },
     ))
+}
+
+/// The checks that an operation can skip: its own, and those of the surroundings.
+pub(super) fn with_surroundings(own: &[&'static str]) -> Vec<&'static str> {
+    let mut all: Vec<&'static str> = own.to_vec();
+    all.extend(SURROUNDINGS.iter().filter(|id| !own.contains(id)));
+    all
 }
 
 /// The form of the events and of the result, of a command that always follows what it does.

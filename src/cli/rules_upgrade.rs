@@ -10,7 +10,7 @@ use super::intent::upgrade::{
 };
 use super::intent::{DryRun, Global, Output, Then};
 use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, write};
+use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::upgrade::{DrainMethod, SKIPPABLE, UpgradeRequest, Wanted, Way};
 
@@ -119,7 +119,7 @@ fn ask(args: ChangeArgs) -> Result<UpgradeRequest, Problem> {
 }
 
 fn skip(named: Vec<String>) -> Result<Vec<String>, Problem> {
-    skippable(named, &SKIPPABLE, &FIRM)
+    skippable(named, &with_surroundings(&SKIPPABLE), &FIRM)
 }
 
 fn plan(args: UpgradePlanArgs) -> Result<UpgradePlanArguments, Problem> {

@@ -13,6 +13,7 @@ use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
+use crate::plan::check::Purpose;
 use crate::plan::drain::{DrainPlan, DrainRequest, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitForecast;
@@ -46,6 +47,18 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
         return Ok(if intent.removal.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
     }
     permitted(context, intent, &mut planned).await;
+    for drain in &mut planned {
+        if let Some(cluster) = all.iter().find(|cluster| cluster.id == drain.removal.instance) {
+            Box::pin(removal::around(
+                context,
+                cluster,
+                Purpose::Drain,
+                &mut drain.removal,
+                &intent.removal.skip,
+            ))
+            .await;
+        }
+    }
     for drain in &planned {
         context.printer.talk_drain(drain);
     }

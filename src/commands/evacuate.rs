@@ -7,12 +7,13 @@ use tokio::time::Instant;
 use super::cluster_view::{self, ClusterView};
 use super::fact_loop::{Cut, FactLoop};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Outcome, confirmation, history, limits};
+use super::{CommandContext, Outcome, confirmation, history, limits, surroundings};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{ApiVersion, Event, EventType, HistoryEntry, InstanceId, NodeName, Operation, Verdict};
+use crate::plan::check::{Planned, Purpose};
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
@@ -115,6 +116,7 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
     let settings = settings(context, &cluster, &intent.settings)?;
     let mut planned = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     planned.judge(limits::before(context, &intent.limits, expected(&planned)));
+    around(context, &cluster, &mut planned, &intent.skip).await;
     context.printer.talk_evacuation(&planned);
     let what = format!("will not evacuate {}", labels(&planned, &nodes));
     confirmation::decided(
@@ -136,6 +138,7 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
     cluster_view::refresh(context, &mut cluster).await?;
     let mut fresh = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     fresh.judge(limits::before(context, &intent.limits, expected(&fresh)));
+    around(context, &cluster, &mut fresh, &intent.skip).await;
     let counts = |plan: &EvacuationPlan| -> Vec<(NodeName, u64)> {
         plan.nodes.iter().map(|node| (node.node.clone(), node.connections)).collect()
     };
@@ -189,6 +192,19 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
         }
         Then::Follow(follow) => self::follow(context, cluster, operations, &nodes, follow, false).await,
     }
+}
+
+/// Adds what the checks of the surroundings find.
+async fn around(context: &CommandContext, cluster: &ClusterView, plan: &mut EvacuationPlan, skip: &[String]) {
+    if plan.decision != Decision::Go {
+        return;
+    }
+    let planned = Planned {
+        reconnects: plan.recipients.iter().map(|node| node.reconnects_per_second).max(),
+        wait_health_check: Some(plan.settings.wait_health_check_seconds),
+        image: None,
+    };
+    plan.judge(Box::pin(surroundings::findings(context, cluster, Purpose::Evacuate, planned, skip)).await);
 }
 
 /// What the limits are compared with.

@@ -36,6 +36,7 @@ pub mod replay;
 pub mod report;
 pub mod scale;
 pub mod stop;
+mod surroundings;
 pub mod upgrade;
 pub mod version;
 pub mod watch;

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
-use super::{CommandContext, Outcome};
+use super::{CommandContext, Outcome, surroundings};
 use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::{NodeName, Strategy, StrategyRequest};
+use crate::plan::check::{Planned, Purpose};
 use crate::plan::endpoint::{self, BackendRequest};
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, findings};
@@ -191,6 +192,16 @@ pub async fn live(
     let mut plan = preflight::plan(&cluster.world, &snapshot, wish)?;
     plan.judge(dropped.into_iter().collect());
     complete(&mut plan, request, back, skip, lb_unknown);
+    if plan.decision == Decision::Go {
+        let planned = Planned {
+            reconnects: Some(plan.moves.peak_reconnects_per_second),
+            wait_health_check: Some(plan.strategy.wait_health_check_seconds),
+            image: None,
+        };
+        plan.judge(
+            Box::pin(surroundings::findings(context, cluster, Purpose::Rebalance, planned, skip)).await,
+        );
+    }
     Ok(CheckedPlan { plan, backend, why })
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::CommandContext;
 use super::cluster_view::ClusterView;
+use super::{CommandContext, surroundings};
 use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::operation_state::state_name;
+use crate::plan::check::{Planned, Purpose};
+use crate::plan::finding::Decision;
+use crate::plan::removal::RemovalPlan;
 use crate::ports::{RefreshScope, Right};
 
 mod progress;
@@ -47,6 +50,28 @@ pub(super) async fn release(context: &CommandContext, all: &[ClusterView]) {
             tracing::debug!(%problem, "a lease was not released");
         }
     }
+}
+
+/// Adds what the checks of the surroundings find and its own do not.
+pub(super) async fn around(
+    context: &CommandContext,
+    cluster: &ClusterView,
+    purpose: Purpose,
+    plan: &mut RemovalPlan,
+    skip: &[String],
+) {
+    if plan.decision != Decision::Go {
+        return;
+    }
+    let planned = Planned {
+        reconnects: Some(plan.reconnects_per_second),
+        wait_health_check: Some(plan.settings.wait_health_check_seconds),
+        image: None,
+    };
+    let found = surroundings::findings(context, cluster, purpose, planned, skip).await;
+    let own: Vec<&'static str> = plan.findings.iter().map(|finding| finding.id).collect();
+    plan.findings.extend(found.into_iter().filter(|finding| !own.contains(&finding.id)));
+    plan.decide();
 }
 
 /// The first of these permissions that is missing, as a sentence; a server that cannot be asked refuses nothing.

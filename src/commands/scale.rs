@@ -18,6 +18,7 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
 use crate::model::{ApiVersion, Instance, NodeName, StrategyRequest, Verdict};
+use crate::plan::check::Purpose;
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
@@ -53,6 +54,9 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
             scale.removal.refuse("no-permission", missing, hint);
         }
+        // What it evacuates is what an evacuation has to know of its surroundings.
+        let skip = &intent.removal.skip;
+        Box::pin(removal::around(context, &cluster, Purpose::Evacuate, &mut scale.removal, skip)).await;
         context.printer.talk_scale(&scale);
     }
     if let Some(exit) = decided(context, intent, &scale)? {

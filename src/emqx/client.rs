@@ -19,6 +19,7 @@ use super::http::{EmqxConnection, HttpResponse, Lost, no_answer};
 use super::request;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
+use crate::model::report::EmqxReport;
 use crate::model::{EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Source, Strategy, Target, Update};
 use crate::ports::{
     ApiKey, BoxedFuture, Broker, Clock, Credentials, EvacuationOrder, FactStream, RecordingSink, back_off,
@@ -689,6 +690,10 @@ impl Broker for Client {
 
     fn replicants(&self) -> BoxedFuture<'_, Option<BTreeMap<NodeName, NodeName>>> {
         Box::pin(super::topology::replicants(&self.shared))
+    }
+
+    fn report<'a>(&'a self, cores: &'a [(NodeName, Option<PodName>)]) -> BoxedFuture<'a, EmqxReport> {
+        Box::pin(async move { Ok(super::report::report(&self.shared, cores).await) })
     }
 
     fn storage_sites(&self) -> BoxedFuture<'_, Vec<NodeName>> {

@@ -61,6 +61,11 @@ impl EmqxEndpoint {
         }
     }
 
+    /// Whether it leads through the API server to pods.
+    pub(super) fn is_pods(&self) -> bool {
+        matches!(self, Self::Pods { .. })
+    }
+
     /// Whether the user gave this address.
     pub(super) fn gives(&self, address: &EmqxUrl) -> bool {
         matches!(self, Self::Url { addresses, .. } if addresses.contains(address))

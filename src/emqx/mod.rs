@@ -20,6 +20,7 @@ mod client;
 mod endpoint;
 mod error;
 mod http;
+mod report;
 mod request;
 mod start_counts;
 mod storage;

@@ -8,17 +8,22 @@ use serde_json::{Value, json};
 use crate::model::{NodeName, Strategy};
 use crate::ports::EvacuationOrder;
 
-/// The path under the API's root. EMQX's names hold an `@`: only unreserved characters stand for themselves.
-pub(super) fn path(node: &NodeName, verb: &str) -> String {
-    let mut path = "load_rebalance/".to_owned();
-    for byte in node.as_str().bytes() {
+/// A part of a path, in which only unreserved characters stand for themselves.
+pub(super) fn encoded(part: &str) -> String {
+    let mut path = String::new();
+    for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             path.push(byte as char);
         } else {
             let _ = write!(path, "%{byte:02X}");
         }
     }
-    path + "/" + verb
+    path
+}
+
+/// The path under the API's root. EMQX's names hold an `@`.
+pub(super) fn path(node: &NodeName, verb: &str) -> String {
+    format!("load_rebalance/{}/{verb}", encoded(node.as_str()))
 }
 
 /// A rebalance among these nodes.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::error;
+use crate::model::report::{Licence, Listener};
 use crate::model::{
     DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
 };
@@ -180,6 +181,55 @@ pub fn topology(body: &Value) -> Vec<(NodeName, NodeName)> {
     cores.iter().flat_map(replicants).collect()
 }
 
+/// The licence. EMQX 5.9 renamed its limit from connections to sessions.
+pub fn licence(body: &Value) -> Option<Licence> {
+    let day = text(body, "expiry_at");
+    let counts_sessions = body.get("max_sessions").is_some();
+    let licence = Licence {
+        kind: text(body, "type"),
+        customer_type: number(body, "customer_type"),
+        max_sessions: number(body, if counts_sessions { "max_sessions" } else { "max_connections" }),
+        counts_sessions,
+        expires: day.and_then(|day| day.parse().ok()),
+        expired: body.get("expiry").and_then(Value::as_bool).unwrap_or(false),
+    };
+    (licence.kind.is_some() || licence.max_sessions.is_some()).then_some(licence)
+}
+
+/// The listeners that are enabled, without their rates, which are not in the list.
+pub fn listeners(body: &Value) -> Vec<Listener> {
+    let rows = body.as_array().map(Vec::as_slice).unwrap_or_default();
+    rows.iter()
+        .filter(|row| row.get("enable").and_then(Value::as_bool) != Some(false))
+        .filter_map(|row| {
+            let connections = row.get("status").and_then(|status| number(status, "current_connections"));
+            Some(Listener { id: text(row, "id")?, rate: None, connections })
+        })
+        .collect()
+}
+
+/// Clients a second that a listener accepts; `None` is unlimited. `1000/s`, `500/100ms` and `10/m`; without a unit of time a
+/// second is meant.
+pub fn listener_rate(body: &Value) -> Option<f64> {
+    let value = body.get("max_conn_rate")?;
+    let Some(text) = value.as_str() else { return value.as_f64().filter(|rate| *rate > 0.0) };
+    let (number, period) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));
+    let number: f64 = number.trim().parse().ok()?;
+    let period = period.trim().to_ascii_lowercase();
+    let digits = period.find(|letter: char| !letter.is_ascii_digit())?;
+    let (many, unit) = period.split_at(digits);
+    let many: f64 = if many.is_empty() { 1.0 } else { many.parse().ok()? };
+    let seconds = match unit {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Some(number / (many * seconds)).filter(|rate| rate.is_finite() && *rate > 0.0)
+}
+
 /// Milliseconds in EMQX 5; EMQX 4.4 writes `4 hours, 21 minutes, 19 seconds`.
 fn uptime(value: &Value) -> Option<u64> {
     let Value::String(text) = value else { return value.as_u64() };
@@ -282,6 +332,48 @@ mod tests {
         );
         assert!(nodes[0].running && !nodes[1].running);
         assert!(super::nodes(&json!({"code": 0, "data": {}})).is_err());
+    }
+
+    #[test]
+    fn the_limit_of_a_licence_is_read_under_its_old_and_its_new_name() {
+        let old = json!({"customer": "Foo", "customer_type": 10, "expiry": false, "expiry_at": "2295-10-27",
+            "max_connections": 100, "start_at": "2022-01-11", "type": "trial"});
+        let old = licence(&old).expect("a licence");
+        assert_eq!((old.max_sessions, old.counts_sessions, old.is_evaluation()), (Some(100), false, false));
+        assert_eq!(old.expires, Some(jiff::civil::date(2295, 10, 27)));
+        assert!(old.restricts_when_expired() && !old.is_single_node());
+        let new = json!({"customer_type": 10, "expiry": true, "max_sessions": 25, "type": "community"});
+        let new = licence(&new).expect("a licence");
+        assert_eq!((new.max_sessions, new.expired), (Some(25), true));
+        assert!(new.is_evaluation() && new.is_single_node());
+        assert_eq!(licence(&json!({"code": "NOT_FOUND"})), None);
+    }
+
+    #[test]
+    fn rates_of_listeners_are_read_in_every_form_that_emqx_takes() {
+        let rate = |value: Value| listener_rate(&json!({ "max_conn_rate": value }));
+        assert_eq!(rate(json!("1000/s")), Some(1000.0));
+        assert_eq!(rate(json!(" 1000/1s ")), Some(1000.0));
+        assert_eq!(rate(json!("50/100ms")), Some(500.0));
+        assert_eq!(rate(json!("600/m")), Some(10.0));
+        assert_eq!(rate(json!("250")), Some(250.0));
+        assert_eq!(rate(json!(40)), Some(40.0));
+        for unlimited in [json!("infinity"), json!(null), json!("0/s"), json!("10/fortnight"), json!("10/")] {
+            assert_eq!(rate(unlimited.clone()), None, "{unlimited}");
+        }
+        assert_eq!(listener_rate(&json!({})), None);
+    }
+
+    #[test]
+    fn disabled_listeners_are_left_out() {
+        let body = json!([
+            {"id": "tcp:default", "enable": true, "status": {"current_connections": 7}},
+            {"id": "ssl:default", "enable": false, "status": {"current_connections": 0}},
+            {"enable": true},
+        ]);
+        let found = listeners(&body);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].id.as_str(), found[0].connections), ("tcp:default", Some(7)));
     }
 
     #[test]

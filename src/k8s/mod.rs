@@ -278,6 +278,15 @@ impl Kubernetes for Cluster {
         Box::pin(surroundings::surroundings(self, id))
     }
 
+    fn services<'a>(
+        &'a self,
+        id: &'a InstanceId,
+        services: bool,
+        quotas: bool,
+    ) -> BoxedFuture<'a, Surroundings> {
+        Box::pin(surroundings::services(self, id, services, quotas))
+    }
+
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {
         Box::pin(drain::cordon(self, machine))
     }

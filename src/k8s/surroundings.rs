@@ -17,20 +17,35 @@ fn why(trouble: &ApiError, right: &str) -> String {
     trouble.problem("", "").why
 }
 
-/// Reads all of it; what may not be read is named.
-pub(super) async fn surroundings(cluster: &Cluster, id: &InstanceId) -> Result<Surroundings, Problem> {
+/// The Services and the quotas of the namespace, each where it is asked for; what may not be read is named.
+pub(super) async fn services(
+    cluster: &Cluster,
+    id: &InstanceId,
+    services: bool,
+    quotas: bool,
+) -> Result<Surroundings, Problem> {
     let mut found = Surroundings::default();
     let namespace = encode(&id.namespace);
-    match list(cluster, &format!("/api/v1/namespaces/{namespace}/services")).await {
-        Ok(listed) => found.services = Some(listed.iter().filter_map(wire::service).collect()),
-        Err(trouble) => found.unread.push(format!("Services ({})", why(&trouble, "list on services"))),
-    }
-    match list(cluster, &format!("/api/v1/namespaces/{namespace}/resourcequotas")).await {
-        Ok(listed) => found.quotas = Some(listed.iter().flat_map(wire::quota).collect()),
-        Err(trouble) => {
-            found.unread.push(format!("ResourceQuotas ({})", why(&trouble, "list on resourcequotas")));
+    if services {
+        match list(cluster, &format!("/api/v1/namespaces/{namespace}/services")).await {
+            Ok(listed) => found.services = Some(listed.iter().filter_map(wire::service).collect()),
+            Err(trouble) => found.unread.push(format!("Services ({})", why(&trouble, "list on services"))),
         }
     }
+    if quotas {
+        match list(cluster, &format!("/api/v1/namespaces/{namespace}/resourcequotas")).await {
+            Ok(listed) => found.quotas = Some(listed.iter().flat_map(wire::quota).collect()),
+            Err(trouble) => {
+                found.unread.push(format!("ResourceQuotas ({})", why(&trouble, "list on resourcequotas")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Reads all of it; what may not be read is named.
+pub(super) async fn surroundings(cluster: &Cluster, id: &InstanceId) -> Result<Surroundings, Problem> {
+    let mut found = services(cluster, id, true, true).await?;
     let crd =
         format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}.apps.emqx.io", id.kind.plural());
     match cluster.api.get(&crd).await {

@@ -1,4 +1,24 @@
-//! The operations that `check` looks at.
+//! The operations that are checked, and the checks of their surroundings.
+
+/// The checks of the surroundings of a cluster, which every operation runs before it starts; each can be skipped.
+pub const SURROUNDINGS: [&str; 16] = [
+    "autoscaled",
+    "capacity",
+    "connection-rate",
+    "conversion-webhook",
+    "cordoned-nodes",
+    "cores-disagree",
+    "image",
+    "licence",
+    "object-stuck",
+    "operator-lines",
+    "operator-silent",
+    "probe-period",
+    "publish-not-ready",
+    "quota",
+    "session-affinity",
+    "traffic-policy",
+];
 
 /// An operation that is checked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -20,6 +20,7 @@ pub mod operation_state;
 pub mod pod;
 pub mod rebalance;
 pub mod refusal;
+pub mod report;
 pub mod requirement;
 pub mod scale;
 pub mod surroundings;
@@ -36,7 +37,7 @@ pub use history::{HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
-pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, Set, SetKind, Slice};
+pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, ReadinessProbe, Set, SetKind, Slice};
 pub use rebalance::{
     Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, STOPPED_BY_ANNOTATION,
     StopMark, Strategy, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,

@@ -15,6 +15,17 @@ pub struct Owner {
     pub uid: String,
 }
 
+/// A readiness probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadinessProbe {
+    /// The path that it asks; `None` where it is no HTTP probe.
+    pub path: Option<String>,
+    /// Seconds between two probes.
+    pub period_seconds: u64,
+    /// Failures after which the pod is not ready.
+    pub failures: u64,
+}
+
 /// One pod of an EMQX cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pod {
@@ -39,6 +50,8 @@ pub struct Pod {
     pub on_serving: Option<bool>,
     /// Whether it has that gate.
     pub gated: bool,
+    /// The readiness probe of its `emqx` container.
+    pub readiness: Option<ReadinessProbe>,
     /// `Running`, `Pending`, … as written.
     pub phase: String,
     /// Why a container waits (`ImagePullBackOff`, `CrashLoopBackOff`), if one does.

@@ -18,6 +18,7 @@ use super::upgrade::target::UpgradeTarget;
 use super::{drain, upgrade::change};
 use crate::model::drain::Placement;
 use crate::model::image::Image;
+use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
@@ -25,10 +26,12 @@ use crate::model::{FIELD_MANAGER, Instance, InstanceId, NodeName, Strategy, Worl
 
 pub mod around;
 pub mod catalog;
+pub mod emqx;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::check::SURROUNDINGS;
 pub use catalog::{CATALOG, Need, Purpose};
 
 /// The result of one check.
@@ -110,6 +113,19 @@ pub struct Beside {
     pub object: Option<Value>,
     /// The permissions of the operations.
     pub permissions: Vec<Permission>,
+    /// What EMQX reports about itself.
+    pub emqx: EmqxReport,
+}
+
+/// What an operation would do, as far as the checks of its surroundings depend on it. `None` is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planned<'a> {
+    /// The most clients that reconnect to one node in a second.
+    pub reconnects: Option<u64>,
+    /// Seconds before the first client is disconnected.
+    pub wait_health_check: Option<u64>,
+    /// The image that is to run.
+    pub image: Option<&'a str>,
 }
 
 /// What is checked.
@@ -169,18 +185,33 @@ fn result(entry: &catalog::CatalogEntry, found: Option<&Finding>, subject: Subje
 
 /// What the checks of one operation find.
 fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
-    let mut found = match purpose {
+    let (mut found, planned) = match purpose {
         Purpose::Rebalance => of_rebalance(subject),
         Purpose::Upgrade => of_upgrade(subject),
         Purpose::Evacuate => of_evacuation(subject),
         Purpose::Drain => of_drain(subject),
     };
-    found.extend(around::findings(subject, purpose));
+    found.extend(around::findings(subject, purpose, planned));
+    found
+}
+
+/// The checks of the surroundings that an operation runs before it starts, beside its own: what speaks against it. What its own
+/// checks report is left out, and so is what could not be read.
+pub fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
+    let mut found = around::findings(subject, purpose, planned);
+    let matters = |finding: &Finding| {
+        let entry = CATALOG.iter().find(|entry| entry.id == finding.id);
+        entry.is_some_and(|entry| entry.purposes.contains(&purpose))
+            && !(finding.id == "cordoned-nodes" && purpose == Purpose::Drain)
+    };
+    found.retain(|finding| {
+        SURROUNDINGS.contains(&finding.id) && finding.severity != Severity::Info && matters(finding)
+    });
     found
 }
 
 /// The checks of `rebalance apply`, with EMQX's default strategy.
-fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
+fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, .. } = subject;
     let (backend, refused) =
         match endpoint::backend(BackendRequest::Auto, &world.served, instance, snapshot.operator_process) {
@@ -199,17 +230,24 @@ fn of_rebalance(subject: Subject<'_>) -> Vec<Finding> {
         allowed: None,
         skip: &[],
     };
-    let planned = preflight::plan(world, snapshot, wish).map(|plan| plan.findings);
-    let mut found = planned.unwrap_or_else(|_| preflight::obstacles(world, instance, snapshot));
+    let (mut found, reconnects) = match preflight::plan(world, snapshot, wish) {
+        Ok(plan) => (plan.findings, Some(plan.moves.peak_reconnects_per_second)),
+        Err(_) => (preflight::obstacles(world, instance, snapshot), None),
+    };
     found.extend(refused);
-    found
+    let wait_health_check = Some(strategy.wait_health_check_seconds);
+    (found, Planned { reconnects, wait_health_check, image: None })
 }
 
 /// The checks of `upgrade apply`, for the image that runs: the new one is not known.
-fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
+fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, beside } = subject;
+    let planned = Planned {
+        reconnects: upgrade_reconnects(snapshot, instance.update.conn_evict_rate),
+        ..Planned::default()
+    };
     let Some(image) = instance.image.as_deref().and_then(|image| Image::parse(image).ok()) else {
-        return Vec::new();
+        return (Vec::new(), planned);
     };
     let ask = UpgradeRequest {
         wanted: Wanted::Image(image),
@@ -221,7 +259,7 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
         wait_health_check: None,
         gates: None,
     };
-    let Ok(settled) = UpgradeTarget::of(instance, &ask) else { return Vec::new() };
+    let Ok(settled) = UpgradeTarget::of(instance, &ask) else { return (Vec::new(), planned) };
     let owners = beside.object.as_ref().map(|object| {
         // A value that differs from the present one: equal values conflict with no field manager.
         let mut other = settled.clone();
@@ -240,27 +278,35 @@ fn of_upgrade(subject: Subject<'_>) -> Vec<Finding> {
         stores: [None, None],
         scales: None,
     };
-    upgrade::findings(&check)
+    (upgrade::findings(&check), planned)
+}
+
+/// The clients that reconnect to one of the new nodes in a second, if as many as these are disconnected.
+pub fn upgrade_reconnects(snapshot: &Snapshot, conn_evict_rate: Option<u64>) -> Option<u64> {
+    let nodes = snapshot.participants().len() as u64;
+    conn_evict_rate.filter(|_| nodes > 0).map(|rate| rate.div_ceil(nodes))
 }
 
 /// The checks of `evacuate start` of the node with the most clients.
-fn of_evacuation(subject: Subject<'_>) -> Vec<Finding> {
+fn of_evacuation(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, snapshot, .. } = subject;
     let rows = snapshot.participants();
     let fullest = rows.iter().max_by_key(|row| row.connections).and_then(|row| row.node.clone());
     let nodes: Vec<NodeName> = fullest.into_iter().collect();
-    if nodes.is_empty() {
-        return Vec::new();
-    }
-    evacuation::checks::plan(world, snapshot, &nodes, &Settings::default(), &[])
-        .map(|plan| plan.findings)
-        .unwrap_or_default()
+    let planned = match evacuation::checks::plan(world, snapshot, &nodes, &Settings::default(), &[]) {
+        Ok(plan) if !nodes.is_empty() => plan,
+        _ => return (Vec::new(), Planned::default()),
+    };
+    let reconnects = planned.recipients.iter().map(|node| node.reconnects_per_second).max();
+    let wait_health_check = Some(planned.settings.wait_health_check_seconds);
+    (planned.findings, Planned { reconnects, wait_health_check, image: None })
 }
 
 /// The checks of a drain of each Kubernetes node with pods of this cluster, one at a time.
-fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
+fn of_drain(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, beside } = subject;
-    let Some(placement) = &beside.placement else { return Vec::new() };
+    let mut planned = Planned::default();
+    let Some(placement) = &beside.placement else { return (Vec::new(), planned) };
     let mut machines: Vec<&str> =
         world.pods_of(&instance.id).filter_map(|pod| placement.pod(&pod.uid)?.machine.as_deref()).collect();
     machines.sort_unstable();
@@ -275,6 +321,8 @@ fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
             skip: Vec::new(),
         };
         let Ok(Some(plan)) = drain::plan(world, snapshot, placement, &request) else { continue };
+        planned.reconnects = planned.reconnects.max(Some(plan.removal.reconnects_per_second));
+        planned.wait_health_check = Some(plan.removal.settings.wait_health_check_seconds);
         found.extend(plan.removal.findings.into_iter().map(|mut finding| {
             if !finding.message.contains(machine) {
                 finding.message = format!("drain of {machine}: {}", finding.message);
@@ -282,5 +330,5 @@ fn of_drain(subject: Subject<'_>) -> Vec<Finding> {
             finding
         }));
     }
-    found
+    (found, planned)
 }

@@ -149,7 +149,11 @@ fn the_shipped_permissions_are_those_that_the_program_needs() {
         .iter()
         .flat_map(|verb| readers.iter().map(move |resource| format!("{verb} {resource}")))
         .chain(kinds.iter().map(|kind| format!("get {kind}")))
-        .chain(["list leases".to_owned()])
+        .chain(
+            ["horizontalpodautoscalers", "leases", "resourcequotas", "scaledobjects", "services"]
+                .iter()
+                .map(|resource| format!("list {resource}")),
+        )
         .collect();
     assert_eq!(roles["kubectl-emqx-view"], view, "who looks changes nothing and sees no Secret");
     let of = |name: &str| roles[name].iter().map(String::as_str).collect::<Vec<_>>();
@@ -188,7 +192,14 @@ fn the_shipped_permissions_are_those_that_the_program_needs() {
     );
     assert_eq!(
         of("kubectl-emqx-nodes"),
-        ["get nodes", "get persistentvolumes", "list nodes", "list pods", "patch nodes"]
+        [
+            "get customresourcedefinitions",
+            "get nodes",
+            "get persistentvolumes",
+            "list nodes",
+            "list pods",
+            "patch nodes"
+        ]
     );
     assert_eq!(roles.len(), 6);
     let readme = text("README.md");

@@ -7,7 +7,8 @@ use super::page::{links, parts, spans};
 use super::{files, root, text};
 
 /// English pages that must have a Chinese twin, besides every incident page.
-const TRANSLATED: [&str; 4] = ["README.md", "docs/README.md", "docs/permissions.md", "docs/states.md"];
+const TRANSLATED: [&str; 5] =
+    ["README.md", "docs/README.md", "docs/checks.md", "docs/permissions.md", "docs/states.md"];
 
 /// The English pages with a twin, and the twins.
 fn twins() -> Vec<(String, String)> {

@@ -3,6 +3,7 @@
 
 mod as_kubectl;
 mod between;
+mod checks;
 #[cfg(unix)]
 mod completion;
 mod demos;

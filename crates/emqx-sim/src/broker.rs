@@ -119,6 +119,12 @@ pub struct Broker {
     /// How long one session takes to move.
     pub(super) session_move: Duration,
     pub(super) purges: Vec<super::purge::Purge>,
+    /// What its licence allows.
+    pub licence: super::limits::Licence,
+    /// The listeners of every node.
+    pub listeners: Vec<super::limits::Listener>,
+    /// Nodes that see no other node, although the others see them.
+    blind: BTreeSet<usize>,
     balancer: Balancer,
     reconnect: Duration,
     /// Coordinators die this long after their start.
@@ -164,6 +170,9 @@ impl Broker {
             random: 0x9e37_79b9_7f4a_7c15,
             session_move: Duration::from_millis(scenario.session_move_ms),
             purges: Vec::new(),
+            licence: scenario.licence.clone(),
+            listeners: scenario.listeners.clone(),
+            blind: BTreeSet::new(),
             balancer: scenario.load_balancer,
             reconnect: Duration::from_secs(scenario.reconnect_delay + 1),
             crash_after: scenario.coordinator_crash(),
@@ -260,6 +269,20 @@ impl Broker {
     /// The nodes that run.
     pub(super) fn running_nodes(&self) -> Vec<usize> {
         self.members().filter(|(_, node)| node.running).map(|(node, _)| node).collect()
+    }
+
+    /// Lets a node lose its view of the others, or find it again; the others see the node all the time.
+    pub fn set_blind(&mut self, node: usize, blind: bool) {
+        if blind {
+            self.blind.insert(node);
+        } else {
+            self.blind.remove(&node);
+        }
+    }
+
+    /// Whether this node sees the other one run.
+    pub(super) fn sees(&self, node: usize, other: usize) -> bool {
+        self.nodes[other].running && (node == other || !self.blind.contains(&node))
     }
 
     /// Suspends a node's process, or lets it continue.

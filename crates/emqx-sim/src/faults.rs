@@ -115,6 +115,11 @@ impl Faults {
         self.with_node(name, |broker, node| broker.set_frozen(node, frozen))
     }
 
+    /// Lets a node lose its view of all others, or find it again. `false` when there is no such node.
+    pub fn set_node_blind(&self, name: &str, blind: bool) -> bool {
+        self.with_node(name, |broker, node| broker.set_blind(node, blind))
+    }
+
     /// Begins a purge of all sessions, led by this node. `false` when there is no such node.
     pub fn start_purge(&self, name: &str, rate: u64) -> bool {
         self.with_node(name, |broker, node| {
@@ -208,6 +213,7 @@ impl Faults {
             Fault::StartNode(name) => drop(self.set_node_running(name, true)),
             Fault::FreezeNode(name) => drop(self.set_node_frozen(name, true)),
             Fault::ThawNode(name) => drop(self.set_node_frozen(name, false)),
+            Fault::BlindNode(name) => drop(self.set_node_blind(name, true)),
             Fault::StartPurge { node, rate } => drop(self.start_purge(node, *rate)),
             Fault::StopPurge => self.stop_purges(),
             Fault::StopOperator => self.set_operator_alive(false),

@@ -31,6 +31,7 @@ mod forward;
 mod instance;
 mod kubelet;
 mod lease;
+pub mod limits;
 mod managed;
 pub mod memory;
 pub mod operator;

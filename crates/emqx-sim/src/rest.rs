@@ -25,6 +25,7 @@ use super::broker::Broker;
 use super::clock::http_date;
 use super::coordinator::Refusal;
 use super::emqx::{Emqx, Odd, Question, SimulatedKey};
+use super::limits;
 use super::rest_bodies as bodies;
 use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
@@ -234,8 +235,8 @@ fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
     const GET: &[Method] = &[Method::GET];
     const POST: &[Method] = &[Method::POST];
     Some(match parts {
-        ["nodes" | "stats" | "cluster" | "monitor_current"]
-        | ["nodes", _]
+        ["nodes" | "stats" | "cluster" | "monitor_current" | "license" | "listeners"]
+        | ["nodes" | "listeners", _]
         | ["load_rebalance", "global_status" | "status" | "availability_check"]
         | ["cluster", "topology"] => GET,
         ["ds", "sites" | "storages"] if broker.at_least(5, 5) => GET,
@@ -333,7 +334,7 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
     let plain = |value: Value| (200, Body::Json(value));
     let missing = |name: &str| refused(v4, &Refusal::NoNode(name.to_owned()));
     emqx.with(|broker| match parts {
-        ["nodes"] => wrap(bodies::nodes(broker)),
+        ["nodes"] => wrap(bodies::nodes(broker, node)),
         ["nodes", name] => match broker.find(name).filter(|&node| broker.nodes[node].running) {
             Some(found) => wrap(bodies::node(broker, found)),
             None => missing(name),
@@ -343,6 +344,12 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
         ["load_rebalance", "status"] => plain(bodies::local_status(broker, node)),
         ["cluster", "topology"] if !v4 => plain(bodies::topology(broker)),
         ["cluster"] if !v4 => plain(bodies::cluster(broker, node)),
+        ["license"] if !v4 => plain(limits::licence(broker)),
+        ["listeners"] if !v4 => plain(limits::listeners(broker)),
+        ["listeners", id] if !v4 => match limits::listener(broker, id) {
+            Some(found) => plain(found),
+            None => error(404, "BAD_LISTENER_ID", "Listener id not found"),
+        },
         ["monitor_current"] if !v4 => plain(bodies::monitor(broker)),
         ["ds", _] if !v4 => error(404, "NOT_FOUND", "Durable storage is disabled"),
         _ => error(404, "NOT_FOUND", "Request Path Not Found"),

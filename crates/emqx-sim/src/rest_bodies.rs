@@ -13,24 +13,30 @@ use super::scenario::{Api, Role};
 const UPTIME: Duration = Duration::from_secs(5120);
 
 /// `GET /nodes`: v4 lists only running nodes, v5 stopped ones too.
-pub(super) fn nodes(broker: &Broker) -> Value {
+pub(super) fn nodes(broker: &Broker, asked: usize) -> Value {
     let listed = |running: bool| {
         let members = broker.by_name.iter().copied().filter(|&index| !broker.nodes[index].gone);
         members.filter(move |&index| {
-            let node = &broker.nodes[index];
-            node.running == running && node.back_at.is_none()
+            broker.sees(asked, index) == running && broker.nodes[index].back_at.is_none()
         })
     };
     // A stopped replicant is in no list.
     let stopped =
         listed(false).filter(|&index| broker.api != Api::V1beta4 && broker.nodes[index].role == Role::Core);
-    listed(true).chain(stopped).map(|index| node(broker, index)).collect()
+    let row = |index: usize| {
+        if broker.sees(asked, index) { node(broker, index) } else { stopped_row(&broker.nodes[index]) }
+    };
+    listed(true).chain(stopped).map(row).collect()
+}
+
+fn stopped_row(node: &super::broker::Node) -> Value {
+    json!({ "node": node.name, "node_status": "stopped", "role": node.role.name() })
 }
 
 pub(super) fn node(broker: &Broker, index: usize) -> Value {
     let node = &broker.nodes[index];
     if !node.running {
-        return json!({ "node": node.name, "node_status": "stopped", "role": node.role.name() });
+        return stopped_row(node);
     }
     let uptime =
         node.started.map_or_else(|| UPTIME + broker.now, |started| broker.now.saturating_sub(started));

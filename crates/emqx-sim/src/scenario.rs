@@ -149,6 +149,8 @@ pub enum Fault {
     FreezeNode(String),
     /// A frozen node continues.
     ThawNode(String),
+    /// A node sees no other node any more, although the others see it.
+    BlindNode(String),
     /// A purge of all sessions begins, as by EMQX's command line: led by this node, with this many sessions a second.
     StartPurge {
         /// The node, by its EMQX name or its pod's name.
@@ -354,6 +356,12 @@ pub struct Scenario {
     #[serde(default = "session_move_ms")]
     pub session_move_ms: u64,
     pub nodes: Vec<NodeGroup>,
+    /// What EMQX's licence allows; enough of everything when absent.
+    #[serde(default)]
+    pub licence: super::limits::Licence,
+    /// The listeners of every node; one without limits when absent.
+    #[serde(default = "super::limits::usual")]
+    pub listeners: Vec<super::limits::Listener>,
     /// Put over the instance's own `spec` (a merge patch).
     #[serde(default)]
     pub spec: Value,

@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use crate::cli::intent::WriteOptions;
 use crate::commands::cluster_view::{self, ClusterView};
-use crate::commands::{CommandContext, confirmation};
+use crate::commands::{CommandContext, confirmation, surroundings};
 use crate::error::{Exit, Problem};
 use crate::model::upgrade::UpgradeRequest;
 use crate::model::{GuardState, Instance, World};
-use crate::plan::finding::skip;
+use crate::plan::check::{Planned, Purpose, upgrade_reconnects};
+use crate::plan::finding::{Decision, skip};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, edit, state};
@@ -112,6 +113,19 @@ pub(super) async fn prepare(
     skip(&mut found, wish.skip);
     skip(&mut plan.findings, wish.skip);
     plan.judge(found);
+    if wish.back.is_none() && plan.decision == Decision::Go {
+        let planned = Planned {
+            reconnects: upgrade_reconnects(&snapshot, settled.update.conn_evict_rate),
+            wait_health_check: settled.update.wait_health_check,
+            image: Some(&settled.to),
+        };
+        let found =
+            Box::pin(surroundings::findings(context, cluster, Purpose::Upgrade, planned, wish.skip)).await;
+        // What was measured replaces the request to look at it.
+        let measured = found.iter().any(|finding| finding.id == "capacity");
+        plan.findings.retain(|finding| !measured || finding.id != "capacity");
+        plan.judge(found);
+    }
     let force = wish.force || !owners.is_empty();
     let people = owners.into_iter().filter(FieldOwner::is_person).collect();
     Ok(Prepared { settled, plan, change, state, claim, people, force, unread })

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::INSTANCE_LABEL;
 use super::field::{Head, conditions, controller, flag, label, list, number, text, texts};
 use crate::model::drain::DELETION_COST;
-use crate::model::{ApiPort, Endpoint, Pod, PodName, Role, Set, SetKind, Slice};
+use crate::model::{ApiPort, Endpoint, Pod, PodName, ReadinessProbe, Role, Set, SetKind, Slice};
 
 /// The condition and readiness gate by which the 2.x operators take a pod out of the Service.
 const ON_SERVING: &str = "apps.emqx.io/on-serving";
@@ -52,6 +52,7 @@ pub(super) fn pod(object: &Value) -> Result<Pod, String> {
             .find_map(|status| text(status, &["state", "waiting", "reason"])),
         image: image(object, &["spec", "containers"]),
         api_port: api_port(object),
+        readiness: readiness(object),
         namespace: head.namespace,
         uid: head.uid,
         deleting: head.deleting,
@@ -69,6 +70,19 @@ fn image(object: &Value, containers: &[&str]) -> Option<String> {
         .find(|container| text(container, &["name"]).as_deref() == Some("emqx"))
         .or_else(|| list(object, containers).next())
         .and_then(|container| text(container, &["image"]))
+}
+
+/// The readiness probe of the container that runs EMQX, with Kubernetes' defaults.
+fn readiness(object: &Value) -> Option<ReadinessProbe> {
+    let container = list(object, &["spec", "containers"])
+        .find(|container| text(container, &["name"]).as_deref() == Some("emqx"))?;
+    container.get("readinessProbe")?;
+    let number = |key: &str| number(container, &["readinessProbe", key]);
+    Some(ReadinessProbe {
+        path: text(container, &["readinessProbe", "httpGet", "path"]),
+        period_seconds: number("periodSeconds").unwrap_or(10),
+        failures: number("failureThreshold").unwrap_or(3),
+    })
 }
 
 /// The port of EMQX's API by the name of the container's port. EMQX 4 has its API at `management` and only a

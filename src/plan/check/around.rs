@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Purpose, Subject};
+use super::{Planned, Purpose, Subject};
 use crate::model::drain::{Amount, Placed, Placement};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::image::Image;
@@ -18,37 +18,38 @@ use crate::timing::{FAILURE_SECONDS, NO_STATUS_SECONDS, STUCK_DELETION_SECONDS};
 /// Names that are listed one by one.
 const NAMED: usize = 3;
 
-fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
+pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
 }
 
-fn warning(id: &'static str, message: impl Into<String>) -> Finding {
+pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Warning, message)
 }
 
-fn info(id: &'static str, message: impl Into<String>) -> Finding {
+pub(super) fn info(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Info, message)
 }
 
 /// All of them for one operation.
-pub(super) fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
+pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(stuck(subject));
     found.extend(operator_silent(subject, purpose));
-    found.extend(webhook(subject));
+    found.extend(webhook(subject, purpose));
     found.extend(operator_lines(subject));
     found.extend(services(subject));
     found.extend(autoscaled(subject));
     found.extend(cordoned(subject));
     found.extend(permissions(subject, purpose));
     if purpose == Purpose::Upgrade {
-        found.extend(image(subject));
+        found.extend(image(subject, planned));
         found.extend(second_set(subject));
     }
+    found.extend(super::emqx::findings(subject, purpose, planned));
     found
 }
 
-fn named(names: &[&str]) -> String {
+pub(super) fn named(names: &[&str]) -> String {
     let listed = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     if names.len() > NAMED { format!("{listed} and {} more", names.len() - NAMED) } else { listed }
 }
@@ -56,16 +57,21 @@ fn named(names: &[&str]) -> String {
 /// A Rebalance whose deletion waits for an operator.
 fn stuck(subject: Subject<'_>) -> Option<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
-    let (object, since) = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
+    let stuck = world.rebalances_of(&instance.id).into_iter().find_map(|seen| {
         let since = seen.value.deleting?;
         (seconds_between(since, snapshot.now) >= STUCK_DELETION_SECONDS).then_some((&seen.value, since))
-    })?;
+    });
+    let Some((object, since)) = stuck else { return super::emqx::dying(subject, STUCK_DELETION_SECONDS) };
     let age = duration(seconds_between(since, snapshot.now));
+    let gone = snapshot.operator_process.is_some_and(|it| it.process == OperatorProcess::Gone);
     let message = format!(
-        "Rebalance {} has been in deletion for {age}: its finalizer waits for the operator",
-        object.name
+        "Rebalance {} has been in deletion for {age}: its finalizer waits for the operator{}",
+        object.name,
+        if gone { ", whose process is gone" } else { "" }
     );
-    Some(warning("object-stuck", message).hint(format!("kubectl emqx rebalance stop {}", object.name)))
+    let stop = format!("kubectl emqx rebalance stop {}", object.name);
+    let hint = if gone { format!("start the operator again; then: {stop}") } else { stop };
+    Some(warning("object-stuck", message).hint(hint))
 }
 
 /// An object that no operator picked up, or failures that the operator reports of this instance.
@@ -104,7 +110,7 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
 }
 
 /// Objects cannot be read in another version than the stored one, nor written, while the webhook is dead.
-fn webhook(subject: Subject<'_>) -> Option<Finding> {
+fn webhook(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
     let webhook = subject.beside.surroundings.conversion.as_ref()?.as_ref()?;
     if webhook.ready? > 0 {
         let text = format!("the conversion webhook {} has ready addresses", webhook.service);
@@ -116,7 +122,9 @@ fn webhook(subject: Subject<'_>) -> Option<Finding> {
          converted",
         subject.instance.id.kind, webhook.service
     );
-    Some(blocked("conversion-webhook", message).hint(format!(
+    // An evacuation writes no object, and a drain none of this kind.
+    let finding = if matches!(purpose, Purpose::Rebalance | Purpose::Upgrade) { blocked } else { warning };
+    Some(finding("conversion-webhook", message).hint(format!(
         "kubectl get pods -n {namespace}; kubectl get endpointslices -n {namespace} | grep {service}"
     )))
 }
@@ -277,9 +285,10 @@ fn permissions(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
 }
 
 /// An image that names no version, or another product.
-fn image(subject: Subject<'_>) -> Option<Finding> {
+fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     let instance = subject.instance;
-    let text = instance.image.as_ref()?;
+    let runs = instance.image.as_deref();
+    let text = planned.image.or(runs)?;
     let hint = format!("kubectl emqx upgrade plan {} --image emqx/emqx-enterprise:VERSION", instance.id.name);
     let Ok(image) = Image::parse(text) else {
         return Some(blocked("image", format!("{text:?} is not an image reference")).hint(hint));
@@ -296,15 +305,27 @@ fn image(subject: Subject<'_>) -> Option<Finding> {
         _ if image.version().is_none() && image.digest.is_none() => {
             format!("the tag of {text} names no version of EMQX")
         }
+        _ if planned.image.is_some() && runs.is_some_and(|runs| edition_changes(runs, &image)) => {
+            format!(
+                "{text} is from another repository than {}, the image that runs",
+                runs.unwrap_or_default()
+            )
+        }
         _ if instance.id.kind == InstanceKind::EmqxEnterprise
             && !last.contains("ee")
             && !last.contains("enterprise") =>
         {
             format!("{text} is not of the Enterprise edition, and {} is an EmqxEnterprise", instance.id)
         }
-        _ => return Some(info("image", text.clone())),
+        _ => return Some(info("image", text)),
     };
     Some(warning("image", message).hint(hint))
+}
+
+/// Whether the image that runs has another name than this one, whatever registry it is from: a mirror is no other edition.
+fn edition_changes(runs: &str, image: &Image) -> bool {
+    let last = |image: &Image| image.repository.rsplit('/').next().unwrap_or_default().to_owned();
+    Image::parse(runs).is_ok_and(|runs| last(&runs) != last(image))
 }
 
 /// The pods of a blue-green upgrade's second set.

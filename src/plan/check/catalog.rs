@@ -3,6 +3,7 @@
 use super::Subject;
 use crate::model::Source;
 pub use crate::model::check::Purpose;
+use crate::model::report::Reading;
 use crate::plan::snapshot::SourceState;
 
 /// A source without which a check is unknown.
@@ -31,6 +32,12 @@ pub enum Need {
     Object,
     /// Answers about permissions.
     Permissions,
+    /// EMQX's licence.
+    Licence,
+    /// EMQX's listeners.
+    Listeners,
+    /// The list of nodes of each core.
+    Cores,
 }
 
 const PERMISSIONS: &str =
@@ -92,7 +99,53 @@ impl Need {
             Self::Permissions if beside.permissions.iter().all(|it| it.allowed.is_none()) => {
                 of("the API server does not answer which permissions you have")
             }
+            Self::Licence | Self::Listeners | Self::Cores => self.reported(subject),
             Self::Placement | Self::Services | Self::Quotas | Self::Object | Self::Permissions => None,
+        }
+    }
+}
+
+impl Need {
+    /// Why EMQX did not report this, and what to do.
+    fn reported(self, subject: Subject<'_>) -> Option<(String, String)> {
+        let Subject { world, instance, beside, .. } = subject;
+        let report = &beside.emqx;
+        let status = format!("kubectl emqx status {} shows whether EMQX can be asked", instance.id.name);
+        let unread = |why: &str, hint: &str| Some((why.to_owned(), hint.to_owned()));
+        match self {
+            Self::Licence => match &report.licence {
+                Reading::Is(_) => None,
+                Reading::Unread(why) => unread(why, "emqx ctl license info, on any node, prints the licence"),
+                Reading::Absent => {
+                    let mut nodes = world.nodes.iter().flat_map(|seen| &seen.value);
+                    let open = nodes.any(|node| {
+                        node.edition.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("opensource"))
+                    });
+                    let why = "EMQX does not report its licence";
+                    if open {
+                        None
+                    } else {
+                        unread(why, "emqx ctl license info, on any node, prints the licence")
+                    }
+                }
+            },
+            Self::Listeners => match &report.listeners {
+                Reading::Is(_) => None,
+                Reading::Unread(why) => unread(why, "emqx ctl listeners, on any node, prints the listeners"),
+                Reading::Absent => unread("EMQX does not report its listeners", &status),
+            },
+            Self::Cores => {
+                match report.views.iter().find_map(|view| Some((&view.core, view.running.as_ref().err()?))) {
+                    Some((core, why)) => {
+                        unread(&format!("{core} could not be asked for its list of nodes: {why}"), &status)
+                    }
+                    None if report.views.is_empty() => {
+                        unread("no core was asked for its list of nodes", &status)
+                    }
+                    None => None,
+                }
+            }
+            _ => None,
         }
     }
 }
@@ -151,6 +204,10 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "the pods and EMQX's list of nodes agree",
         "a ready pod is missing in EMQX's cluster, a node is stopped, or EMQX lists a node without a pod",
         "`kubectl emqx nodes`; `emqx ctl cluster force-leave NODE` removes a stopped node";
+    "cores-disagree" [] ALL [Cores]
+        "all cores see the same nodes",
+        "a core does not see a node that another core sees: the cluster is split, in part or in whole",
+        "`emqx ctl cluster status` in that pod; a restart of the pod lets it join again";
     "too-few-nodes" [] MOVES [Emqx]
         "another node can take the clients",
         "no node, or only one, runs: clients have nowhere to go",
@@ -183,9 +240,13 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no scale is unfinished",
         "a scale was not finished",
         "the same `kubectl emqx scale` again, or with `--undo`";
+    "orphans" [] ALL [Emqx]
+        "nothing runs in EMQX that has no owner",
+        "EMQX runs a rebalance that no Rebalance describes, or evacuates a node for which no upgrade, drain or scale waits",
+        "`kubectl emqx rebalance stop coordinator/NODE`, `kubectl emqx evacuate stop NODE`";
     "object-stuck" [] ALL []
-        "no Rebalance is stuck in its deletion",
-        "a Rebalance has been in deletion for a minute or more: its finalizer waits for the operator",
+        "no object is stuck in its deletion",
+        "a Rebalance or the EMQX object has been in deletion for a minute or more: its finalizers wait for the operator",
         "`kubectl emqx rebalance stop NAME` stops EMQX and releases the object";
     "operator-silent" [] ALL [Events]
         "the operator's process is not known to be gone, and it reports no failures",
@@ -215,6 +276,14 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "this EMQX can evacuate before its pods are deleted",
         "this EMQX cannot evacuate, or evacuation is disabled: an upgrade disconnects all clients of a pod at once",
         "an edition with evacuation, or a maintenance window";
+    "licence" [] ALL [Licence]
+        "the licence has room, or none is needed",
+        "the licence of EMQX has expired or ends within 14 days, allows fewer sessions than there are or only one node, or is an evaluation of more than 30 days",
+        "`emqx ctl license update KEY`";
+    "connection-rate" [] ALL [Listeners]
+        "no listener accepts clients more slowly than they reconnect",
+        "more clients a second reconnect to one node than its listener accepts (`max_conn_rate`)",
+        "a lower `--conn-evict-rate`, or raise `max_conn_rate`";
     "version-defect" [] VERSIONS [Emqx]
         "no known defect of this EMQX version matters here",
         "this version of EMQX has a known defect in what is done",
@@ -279,6 +348,10 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no Service leads clients to pods that are not ready",
         "a Service publishes addresses of pods that are not ready: disconnected clients return to donors and are refused",
         "`publishNotReadyAddresses: false` on the Service of the clients";
+    "probe-period" [] ALL [Pods]
+        "pods leave the Service before their clients are disconnected",
+        "the readiness probe of pods without a gate takes longer than EMQX waits, or does not ask EMQX whether the node accepts clients",
+        "a longer `--wait-health-check`, or a readiness probe of `availability_check`";
     "session-affinity" [] ALL [Services]
         "no Service keeps clients on the pod where they were",
         "a Service with `sessionAffinity: ClientIP` leads clients back to the donor until it has left the Service",

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::drain::{Amount, Budget, DrainState, Machine, Placed, Volume};
+use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
 use crate::model::scale::{Autoscaler, ScaleState, ScaledField};
 use crate::model::surroundings::{Conversion, QuotaLimit, ServiceView};
 use crate::model::{
     ApiVersion, Evacuation, InstanceKind, Link, Load, Node, Object, OperationState, OperatorLine, Owner,
-    Phase, Pod, PodName, Served, Set, SetKind, Source, Stage, Update,
+    Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Stage, Update,
 };
 use crate::plan::fixtures;
 use crate::plan::snapshot::snapshot;
@@ -46,6 +47,7 @@ impl Case {
                 pod.owner = Some(Owner { kind: "StatefulSet".into(), name: SET.into(), uid: "set".into() });
             })
         };
+        let mut pods: Vec<Pod> = (0..4).map(pod).collect();
         let machine = |number: usize| Machine {
             name: format!("worker-{number}"),
             ready: true,
@@ -74,6 +76,12 @@ impl Case {
             selector: BTreeMap::from([("app".to_owned(), "emqx".to_owned())]),
             ..ServiceView::default()
         };
+        for pod in &mut pods {
+            // Operator 3.x has a probe in place of a gate.
+            pod.gated = api != ApiVersion::V3beta1;
+            let path = Some("/api/v5/load_rebalance/availability_check".into());
+            pod.readiness = Some(ReadinessProbe { path, period_seconds: 5, failures: 1 });
+        }
         let permission = |purpose| Permission { purpose, right: "patch pods".into(), allowed: Some(true) };
         let line = match api {
             ApiVersion::V1beta4 | ApiVersion::V2beta1 => OperatorLine::Two2,
@@ -86,8 +94,8 @@ impl Case {
             vec![("rebalances".to_owned(), "v2beta1".to_owned())]
         };
         Self {
-            pods: (0..4).map(pod).collect(),
-            nodes,
+            pods,
+            nodes: nodes.clone(),
             load: Load::default(),
             more: Vec::new(),
             served: Served { operator: line, kinds, instance_kind: Some(true), ..Served::default() },
@@ -102,8 +110,16 @@ impl Case {
                 },
                 object: Some(json!({})),
                 permissions: Purpose::ALL.map(permission).to_vec(),
+                emqx: report(&nodes),
             },
             instance,
+        }
+    }
+
+    fn licence(&mut self) -> &mut Licence {
+        match &mut self.beside.emqx.licence {
+            Reading::Is(licence) => licence,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -166,6 +182,26 @@ impl Case {
         let checks = self.checks(None);
         let found = checks.checks.iter().find(|check| check.id == id);
         found.unwrap_or_else(|| panic!("no check {id}")).status
+    }
+}
+
+/// What a healthy EMQX reports: enough of everything.
+fn report(nodes: &[Node]) -> EmqxReport {
+    let all: std::collections::BTreeSet<NodeName> = nodes.iter().map(|node| node.name.clone()).collect();
+    let licence = Licence {
+        kind: Some("official".into()),
+        customer_type: Some(0),
+        max_sessions: Some(100_000),
+        counts_sessions: true,
+        expires: Some(jiff::civil::date(2999, 1, 1)),
+        expired: false,
+    };
+    let listener = Listener { id: "tcp:default".into(), rate: None, connections: Some(2000) };
+    let view = |node: &Node| CoreView { core: node.name.clone(), running: Ok(all.clone()) };
+    EmqxReport {
+        licence: Reading::Is(licence),
+        listeners: Reading::Is(vec![listener]),
+        views: nodes.iter().map(view).collect(),
     }
 }
 
@@ -239,6 +275,9 @@ fn trips() -> Vec<Trip> {
         ("membership", V2beta1, Blocked, |it| {
             it.nodes.pop();
         }),
+        ("cores-disagree", V2beta1, Blocked, |it| {
+            it.beside.emqx.views[2].running = Ok([fixtures::core(2)].into());
+        }),
         ("too-few-nodes", V2beta1, Blocked, |it| {
             it.nodes.truncate(1);
             it.pods.truncate(1);
@@ -256,6 +295,7 @@ fn trips() -> Vec<Trip> {
         }),
         ("drain-unfinished", V2beta1, Blocked, |it| it.store(Some(drain_state()), None)),
         ("scale-unfinished", V2beta1, Blocked, |it| it.store(None, Some(scale_state()))),
+        ("orphans", V2beta1, Warning, |it| it.load = fixtures::load("evicting_conns")),
         ("object-stuck", V2beta1, Warning, |it| {
             it.more.push(fixtures::rebalance("dying", Phase::Failed, |object| {
                 object.deleting = Some(fixtures::at(-120));
@@ -296,6 +336,11 @@ fn trips() -> Vec<Trip> {
         ("no-evacuation", V2beta1, Warning, |it| {
             it.nodes.iter_mut().for_each(|node| node.edition = Some("Opensource".into()));
         }),
+        ("licence", V2beta1, Blocked, |it| it.licence().max_sessions = Some(1000)),
+        ("connection-rate", V2beta1, Warning, |it| {
+            let listener = Listener { id: "tcp:default".into(), rate: Some(10.0), connections: Some(2000) };
+            it.beside.emqx.listeners = Reading::Is(vec![listener]);
+        }),
         ("version-defect", V2beta1, Warning, |it| {
             it.instance.image = Some("emqx/emqx-enterprise:5.3.2".into());
             it.nodes.iter_mut().for_each(|node| node.version = Some("5.3.2".into()));
@@ -333,6 +378,11 @@ fn trips() -> Vec<Trip> {
             }
         }),
         ("publish-not-ready", V2beta1, Warning, |it| it.service().publishes_not_ready = true),
+        ("probe-period", V3beta1, Warning, |it| {
+            for pod in &mut it.pods {
+                pod.readiness.as_mut().expect("a probe").failures = 20;
+            }
+        }),
         ("session-affinity", V2beta1, Warning, |it| it.service().affinity_seconds = Some(10_800)),
         ("traffic-policy", V2beta1, Warning, |it| it.service().local = true),
         ("load-balancer", V2beta1, Warning, |it| it.beside.surroundings.services = Some(Vec::new())),

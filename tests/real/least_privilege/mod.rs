@@ -118,6 +118,9 @@ pub async fn checked(plane: &ControlPlane) {
     let may = cases::program(plane, &table, &["drain", "scale"]).run(&args).await;
     assert_eq!(of(&may.stdout, "no-permission")["status"], "ok", "{}", may.stdout);
     assert_eq!(of(&may.stdout, "load-balancer")["status"], "unknown", "{}", may.stdout);
+    let all = cases::program(plane, &table, &["check"]).run(&args).await;
+    assert_ne!(of(&all.stdout, "load-balancer")["status"], "unknown", "{}", all.stdout);
+    assert_eq!(of(&all.stdout, "conversion-webhook")["status"], "ok", "{}", all.stdout);
     let reads = table.iter().filter(|verb| verb.name == "scale").flat_map(|verb| &verb.needs);
     let reads: Vec<&str> = reads
         .filter(|need| matches!(need.layer, table::Layer::View | table::Layer::Ask))

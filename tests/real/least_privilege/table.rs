@@ -131,12 +131,13 @@ pub fn group(resource: &str) -> &'static str {
         "poddisruptionbudgets" => "policy",
         "horizontalpodautoscalers" => "autoscaling",
         "scaledobjects" => "keda.sh",
+        "customresourcedefinitions" => "apiextensions.k8s.io",
         _ => "",
     }
 }
 
 /// Resources that belong to no namespace.
-pub const CLUSTER_WIDE: [&str; 2] = ["nodes", "persistentvolumes"];
+pub const CLUSTER_WIDE: [&str; 3] = ["nodes", "persistentvolumes", "customresourcedefinitions"];
 
 /// What a drain asks for in all namespaces: without it free CPU and memory are not checked.
 pub const EVERYWHERE: &str = "list pods";
@@ -643,7 +644,28 @@ fn removals() -> Vec<Verb> {
         each(&rights, Remove, Refused(6), words::BEFORE)
     };
     let limits = |rights: &[&'static str], layer| each(rights, layer, Foretold(0), words::UNCHECKED);
+    let silent = |rights: &[&'static str], layer| each(rights, layer, Silent, words::UNKNOWN_CHECKS);
     vec![
+        verb(
+            "check",
+            When::Removal,
+            &["check", "--for", "evacuate", "-o", "json"],
+            [
+                kinds(REFUSED),
+                rebalances(),
+                pods(Blocked, words::UNKNOWN_CHECKS),
+                endpoints(&[]),
+                events(),
+                sets(),
+                states(),
+                lease(),
+                ask(Blocked, words::UNKNOWN_CHECKS),
+                silent(&["get emqxes", "list services", "list resourcequotas"], View),
+                silent(&["list horizontalpodautoscalers", "list scaledobjects"], View),
+                silent(&["list poddisruptionbudgets", "get persistentvolumeclaims"], Remove),
+                silent(&["list nodes", "get persistentvolumes", "get customresourcedefinitions"], Nodes),
+            ],
+        ),
         verb(
             "drain",
             When::Removal,

@@ -66,5 +66,9 @@ pub const SCALE: Words = [
     "计划会报告：回滚后空的 StatefulSet 需要用 `kubectl scale` 缩容",
 ];
 pub const UNOFFERED: Words = ["`<Tab>` offers fewer candidates", "`<Tab>` 的候选项较少"];
+pub const UNKNOWN_CHECKS: Words = [
+    "the checks that need it are `unknown`, and name what is missing",
+    "需要它的检查为 `unknown`，并指出缺少什么",
+];
 pub const UNLISTED: Words = ["refused: the pods are unknown", "被拒绝：Pod 未知"];
 pub const UNCHECKED: Words = ["reported by the plan: this limit is not checked", "计划会报告：不检查该限制"];

@@ -1,0 +1,143 @@
+//! What is read beside a cluster, for `check` and for the checks that an operation runs before it starts.
+
+use std::collections::BTreeSet;
+
+use super::CommandContext;
+use super::cluster_view::ClusterView;
+use crate::model::check::Purpose;
+use crate::model::report::EmqxReport;
+use crate::model::surroundings::Surroundings;
+use crate::model::{NodeName, PodName, Role};
+use crate::plan::check::{Beside, Permission, Planned, Subject, before};
+use crate::plan::finding::{Finding, skip};
+use crate::plan::snapshot::snapshot;
+use crate::ports::Right;
+
+/// All of it; what cannot be read makes its checks unknown.
+pub(super) async fn everything(context: &CommandContext, cluster: &ClusterView) -> Beside {
+    let id = &cluster.id;
+    let namespaces = [id.namespace.clone()];
+    let pods: BTreeSet<String> = cluster.world.pods_of(id).map(|pod| pod.uid.clone()).collect();
+    let kubernetes = &context.kubernetes;
+    let (placement, autoscalers, surroundings, object, permissions, emqx) = futures::join!(
+        kubernetes.placement(&namespaces, &pods),
+        kubernetes.autoscalers(&id.namespace),
+        kubernetes.surroundings(id),
+        kubernetes.object(id),
+        permissions(context, cluster),
+        report(context, cluster),
+    );
+    Beside {
+        placement: placement.ok(),
+        autoscalers: autoscalers.ok(),
+        surroundings: surroundings.unwrap_or_else(|problem| Surroundings {
+            unread: vec![problem.to_string()],
+            ..Surroundings::default()
+        }),
+        object: object.ok().flatten(),
+        permissions,
+        emqx,
+    }
+}
+
+/// What the checks of the surroundings find before an operation starts. Only what may be read is asked for: nothing is
+/// reported as missing, and `check` names it.
+pub(super) async fn findings(
+    context: &CommandContext,
+    cluster: &ClusterView,
+    purpose: Purpose,
+    planned: Planned<'_>,
+    skipped: &[String],
+) -> Vec<Finding> {
+    let Ok(instance) = cluster.instance() else { return Vec::new() };
+    let id = &cluster.id;
+    let namespaces = [id.namespace.clone()];
+    let pods: BTreeSet<String> = cluster.world.pods_of(id).map(|pod| pod.uid.clone()).collect();
+    let wanted = wanted(id.namespace.as_str(), purpose);
+    let kubernetes = &context.kubernetes;
+    let readable = async {
+        let answers = kubernetes.may(&wanted).await.unwrap_or_default();
+        // In the order of `wanted`.
+        let may = |place: usize| answers.get(place).copied().flatten() == Some(true);
+        let placement = async {
+            let all = wanted.len() > PLACEMENT && may(PLACEMENT) && may(PLACEMENT + 1);
+            if all { kubernetes.placement(&namespaces, &pods).await.ok() } else { None }
+        };
+        let autoscalers =
+            async { if may(1) && may(2) { kubernetes.autoscalers(&id.namespace).await.ok() } else { None } };
+        let services = async {
+            let quotas = wanted.len() > QUOTAS && may(QUOTAS);
+            kubernetes.services(id, may(0), quotas).await.unwrap_or_default()
+        };
+        futures::join!(placement, autoscalers, services)
+    };
+    let ((placement, autoscalers, surroundings), emqx) = futures::join!(readable, report(context, cluster));
+    let beside = Beside { placement, autoscalers, surroundings, emqx, ..Beside::default() };
+    let snapshot = snapshot(&cluster.world, id, context.clock.now());
+    let subject = Subject { world: &cluster.world, instance, snapshot: &snapshot, beside: &beside };
+    let mut found = before(subject, purpose, planned);
+    skip(&mut found, skipped);
+    found
+}
+
+/// The places of permissions in [`wanted`].
+const QUOTAS: usize = 3;
+const PLACEMENT: usize = 4;
+
+/// What is read of Kubernetes: Services and autoscalers, and before an upgrade what a second set of pods needs.
+fn wanted(namespace: &str, purpose: Purpose) -> Vec<Right> {
+    let list = |group, resource, namespace: &str| Right {
+        verb: "list",
+        group,
+        resource,
+        namespace: namespace.to_owned(),
+        name: None,
+    };
+    let mut all = vec![
+        list("", "services", namespace),
+        list("autoscaling", "horizontalpodautoscalers", namespace),
+        list("keda.sh", "scaledobjects", namespace),
+    ];
+    if purpose == Purpose::Upgrade {
+        all.push(list("", "resourcequotas", namespace));
+        all.push(list("", "nodes", ""));
+        all.push(list("", "pods", ""));
+    }
+    all
+}
+
+/// What EMQX reports about itself; nothing where EMQX did not answer before.
+async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
+    if cluster.world.nodes.is_none() {
+        return EmqxReport::default();
+    }
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let cores: Vec<(NodeName, Option<PodName>)> = snapshot
+        .nodes
+        .iter()
+        .filter(|row| row.running && row.role == Role::Core)
+        .filter_map(|row| Some((row.node.clone()?, row.pod.clone())))
+        .collect();
+    cluster.broker.report(&cores).await.unwrap_or_default()
+}
+
+/// What each operation writes, and whether it may.
+async fn permissions(context: &CommandContext, cluster: &ClusterView) -> Vec<Permission> {
+    let id = &cluster.id;
+    let object = cluster.world.served.version_of("rebalances").is_some();
+    let mut asked: Vec<(Purpose, Right)> = Vec::new();
+    if object {
+        let rebalance = |verb| (Purpose::Rebalance, Right::of_rebalance(verb, &id.namespace));
+        asked.extend(["create", "delete", "patch"].map(rebalance));
+    }
+    asked.extend(Right::of_upgrade(id).map(|right| (Purpose::Upgrade, right)));
+    asked.extend(Right::of_drain(id, true).into_iter().map(|right| (Purpose::Drain, right)));
+    let rights: Vec<Right> = asked.iter().map(|(_, right)| right.clone()).collect();
+    let answers = context.kubernetes.may(&rights).await.unwrap_or_else(|_| vec![None; rights.len()]);
+    let permission = |((purpose, right), allowed): ((Purpose, Right), Option<bool>)| Permission {
+        purpose,
+        right: right.sentence(),
+        allowed,
+    };
+    asked.into_iter().zip(answers).map(permission).collect()
+}
