@@ -7,7 +7,6 @@ use super::CommandContext;
 use super::cluster_view::ClusterView;
 use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
-use crate::model::human::seconds_between;
 use crate::model::human::{clock, count, plural};
 use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
@@ -31,6 +30,11 @@ pub struct Filtering {
     held: Option<Box<Event>>,
 }
 
+/// Full seconds that have passed; 29.9 s are 29.
+fn whole_seconds(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_secs()).unwrap_or(0)
+}
+
 impl Filtering {
     /// Whether this event is a line of a log for people: all but the many steps of progress, of which every quarter and
     /// every minute is reported.
@@ -43,7 +47,7 @@ impl Filtering {
         }
         let tells = match self.last {
             None => true,
-            Some((told, at)) => mark > told || seconds_between(at, event.time) >= LONGEST_QUIET_SECONDS,
+            Some((told, at)) => mark > told || whole_seconds(at, event.time) >= LONGEST_QUIET_SECONDS,
         };
         if tells {
             self.last = Some((mark, event.time));
@@ -55,11 +59,11 @@ impl Filtering {
     /// The newest progress that was not worth a line, once no line was printed for 30 s; with its time where it is old.
     fn due(&mut self, now: Timestamp) -> Option<Event> {
         let (_, at) = self.last?;
-        if self.held.is_none() || seconds_between(at, now) < LONGEST_QUIET_SECONDS {
+        if self.held.is_none() || whole_seconds(at, now) < LONGEST_QUIET_SECONDS {
             return None;
         }
         let event = self.held.take()?;
-        let stale = seconds_between(event.time, now) >= OLD_LINE_SECONDS;
+        let stale = whole_seconds(event.time, now) >= OLD_LINE_SECONDS;
         let message = if stale {
             format!("as of {} UTC: {}", event.time.strftime("%H:%M:%S"), event.message)
         } else {

@@ -125,7 +125,7 @@ pub fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry
     let cluster = folder.cluster();
     let here = |entry: &HistoryEntry| cluster.is_none() || entry.cluster == cluster;
     let entries = history.entries.into_iter().filter(here);
-    entries.map(|entry| PastEntry { entry, recorded: Recorded::Folder }).collect()
+    entries.map(|entry| PastEntry::recorded(entry, Recorded::Folder)).collect()
 }
 
 /// The past operations of these clusters, oldest first: of one of them, or of all in a namespace or everywhere.

@@ -36,6 +36,15 @@ pub struct PastEntry {
     pub entry: HistoryEntry,
     /// Where that is recorded.
     pub recorded: Recorded,
+    /// Whether its end is known, and with it how long it took: the operator's `Failed` is no end.
+    pub end_known: bool,
+}
+
+impl PastEntry {
+    /// One whose end was observed and recorded.
+    pub fn recorded(entry: HistoryEntry, recorded: Recorded) -> Self {
+        Self { entry, recorded, end_known: true }
+    }
 }
 
 /// A past operation as it is printed: an item of `history`.
@@ -74,7 +83,7 @@ impl From<&PastEntry> for HistoryItem {
             verdict: entry.verdict,
             message: entry.message.clone(),
             started_time: entry.started,
-            duration_seconds: entry.seconds(),
+            duration_seconds: entry.seconds().filter(|_| past.end_known),
             moved_connections: entry.moved_connections,
             lost_clients: entry.lost_clients(),
             by: Some(entry.by.clone()).filter(|by| !by.is_empty()),
@@ -263,17 +272,18 @@ fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now:
             message: recorded.message.clone(),
             ..ended(Operation::Rebalance, id, name, verdict, recorded.ended)
         };
-        return PastEntry { entry, recorded: Recorded::Object };
+        return PastEntry::recorded(entry, Recorded::Object);
     }
     let started = object.started.or(object.created);
-    let over = object.completed.or(object.failed);
     let after = |started: Timestamp| {
         let seconds = i64::try_from(status.duration_seconds?).ok()?;
         started.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
     };
-    let end = over.or_else(|| started.and_then(after)).or(started).unwrap_or(now);
+    let end = started.and_then(after);
+    let end_known = end.is_some();
+    let end = end.or(object.completed).or(object.failed).or(started).unwrap_or(now);
     let entry = HistoryEntry { uid, started, ..ended(Operation::Rebalance, id, name, verdict, end) };
-    PastEntry { entry, recorded: Recorded::Assessed }
+    PastEntry { entry, recorded: Recorded::Assessed, end_known }
 }
 
 /// The past operations of one instance that the cluster knows: its Rebalances that are over, and its ConfigMap.
@@ -287,9 +297,7 @@ pub(crate) fn of_cluster(
     let mut all: Vec<PastEntry> =
         over.filter_map(|status| Some(of_object(id, status, status.object.as_ref()?, now))).collect();
     all.extend(
-        in_config_map(world, id)
-            .iter()
-            .map(|entry| PastEntry { entry: entry.clone(), recorded: Recorded::ConfigMap }),
+        in_config_map(world, id).iter().map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap)),
     );
     all
 }
@@ -380,12 +388,13 @@ fn both(one: &PastEntry, other: &PastEntry) -> PastEntry {
             ..kept.clone()
         },
         recorded: first.recorded,
+        end_known: first.end_known,
     }
 }
 
 /// The entries to store in the ConfigMap with one more; `None` where that operation is stored with a verdict already.
 pub(crate) fn with_entry(stored: &[HistoryEntry], entry: &HistoryEntry) -> Option<Vec<HistoryEntry>> {
-    let past = |entry: &HistoryEntry| PastEntry { entry: entry.clone(), recorded: Recorded::ConfigMap };
+    let past = |entry: &HistoryEntry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap);
     let known =
         stored.iter().any(|known| same(known, entry) && weight(known.verdict) >= weight(entry.verdict));
     if known {

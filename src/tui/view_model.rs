@@ -125,7 +125,7 @@ impl ViewModel {
         let assessment = assess(world, id, operations, now);
         let in_cluster = in_config_map(world, id)
             .iter()
-            .map(|entry| PastEntry { entry: entry.clone(), recorded: Recorded::ConfigMap });
+            .map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap));
         let recorded = merged(recorded.iter().cloned().chain(in_cluster));
         let past_operations = super::past::operations(&assessment.rebalances, operations, id, &recorded);
         let past = past(&past_operations, now);

@@ -4,9 +4,10 @@ use super::Layout;
 use super::plan::{decision, findings};
 use crate::model::human::{count, count_or_unknown, duration};
 use crate::output::table::Table;
-use crate::output::theme::Tone;
+use crate::output::theme::{Theme, Tone};
 use crate::plan::drain::{DrainPlan, RemovalStep};
 use crate::plan::finding::Decision;
+use crate::plan::removal::RemovalPlan;
 
 pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
     let theme = layout.theme;
@@ -23,16 +24,19 @@ pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
     put!(text, "{}\n\n", theme.clean(&rates));
     text.push_str(&table(&drain.removal.steps, layout));
     text.push('\n');
-    let (word, tone) = decision(drain.removal.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&drain.removal.message));
-    if drain.removal.decision == Decision::Go && drain.removal.total_seconds > 0 {
-        put!(
-            text,
-            "  {} for the evacuations, and the time that each replacement takes to start\n",
-            duration(drain.removal.total_seconds)
-        );
+    text.push_str(&decided(&drain.removal, "each replacement takes to start", theme));
+    text
+}
+
+/// The decision, how long the evacuations take beside what is not forecast, and the findings.
+pub(super) fn decided(removal: &RemovalPlan, also: &str, theme: Theme) -> String {
+    let (word, tone) = decision(removal.decision);
+    let mut text = format!("{}: {}\n", theme.paint(tone, word), theme.clean(&removal.message));
+    if removal.decision == Decision::Go && removal.total_seconds > 0 {
+        let length = duration(removal.total_seconds);
+        put!(text, "  {length} for the evacuations, and the time that {also}\n");
     }
-    text.push_str(&findings(&drain.removal.findings, theme));
+    text.push_str(&findings(&removal.findings, theme));
     text
 }
 

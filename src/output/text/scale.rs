@@ -1,11 +1,9 @@
 //! `scale`: its plan, and what became of each pod.
 
 use super::Layout;
-use super::drain::table;
-use super::plan::{decision, findings};
-use crate::model::human::{count, duration};
+use super::drain::{decided, table};
+use crate::model::human::count;
 use crate::output::theme::Tone;
-use crate::plan::finding::Decision;
 use crate::plan::scale::{ScalePlan, amount};
 
 pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
@@ -33,16 +31,7 @@ pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
         text.push_str(&table(&scale.removal.steps, layout));
         text.push('\n');
     }
-    let (word, tone) = decision(scale.removal.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&scale.removal.message));
-    if scale.removal.decision == Decision::Go && scale.removal.total_seconds > 0 {
-        put!(
-            text,
-            "  {} for the evacuations, and the time that the pods take to end\n",
-            duration(scale.removal.total_seconds)
-        );
-    }
-    text.push_str(&findings(&scale.removal.findings, theme));
+    text.push_str(&decided(&scale.removal, "the pods take to end", theme));
     text
 }
 

@@ -1,6 +1,8 @@
 use super::*;
-use crate::model::ApiVersion;
+use crate::model::{ApiVersion, Object, Phase, Update, World};
+use crate::plan::assessment::assess;
 use crate::plan::fixtures;
+use crate::plan::tracker::OperationTracker;
 
 fn entry(name: &str, verdict: Verdict, started: Option<i64>, end: i64) -> HistoryEntry {
     let id = fixtures::id(ApiVersion::V2beta1);
@@ -12,7 +14,7 @@ fn entry(name: &str, verdict: Verdict, started: Option<i64>, end: i64) -> Histor
 }
 
 fn past(entry: HistoryEntry, recorded: Recorded) -> PastEntry {
-    PastEntry { entry, recorded }
+    PastEntry { entry, recorded, end_known: true }
 }
 
 #[test]
@@ -81,4 +83,22 @@ fn a_verdict_is_stored_once_and_a_better_one_replaces_unknown() {
     assert_eq!(with_entry(std::slice::from_ref(&known), &known), None);
     let stored = with_entry(&[unknown], &known).expect("it is new");
     assert_eq!(stored.iter().map(|it| it.verdict).collect::<Vec<_>>(), [Verdict::Evacuated]);
+}
+
+#[test]
+fn failed_is_the_operators_word_and_no_end_of_a_rebalance_that_nobody_followed() {
+    let failed =
+        fixtures::rebalance("evening", Phase::Failed, |object| object.failed = Some(fixtures::at(21)));
+    let completed = fixtures::rebalance("night", Phase::Completed, |object| {
+        object.started = Some(fixtures::at(100));
+        object.completed = Some(fixtures::at(198));
+    });
+    let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
+    let world = World::of([fixtures::fact(0, Update::Is(instance)), failed, completed]);
+    let (id, now) = (fixtures::id(ApiVersion::V2beta1), fixtures::at(900));
+    let known = assess(&world, &id, &OperationTracker::of(&id), now).rebalances;
+    let items: Vec<HistoryItem> =
+        of_cluster(&world, &id, &known, now).iter().map(HistoryItem::from).collect();
+    let took: Vec<_> = items.iter().map(|item| (item.name.as_str(), item.duration_seconds)).collect();
+    assert_eq!(took, [("evening", None), ("night", known[1].duration_seconds)]);
 }

@@ -205,11 +205,12 @@ impl ReportedOperation {
 
     /// What a history knows of an operation.
     fn of_entry(entry: &HistoryEntry) -> Self {
+        let over = entry.verdict != Verdict::Unknown;
         Self {
             message: entry.message.clone(),
             started_time: entry.started,
-            ended_time: Some(entry.ended),
-            duration_seconds: entry.seconds(),
+            ended_time: Some(entry.ended).filter(|_| over),
+            duration_seconds: entry.seconds().filter(|_| over),
             moved_connections: entry.moved_connections,
             connections_before: entry.connections.0,
             connections_after: entry.connections.1,

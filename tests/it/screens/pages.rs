@@ -200,7 +200,7 @@ fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_ho
             ..entry(Operation::Drain, "drain/other", Verdict::Done, "moved", -60)
         },
     ];
-    let past = |entry: &HistoryEntry| PastEntry { entry: entry.clone(), recorded: Recorded::Folder };
+    let past = |entry: &HistoryEntry| PastEntry::recorded(entry.clone(), Recorded::Folder);
     let setup = ViewSetup { recorded: own.iter().map(past).collect(), ..setup() };
     let mut facts = documented(0, &[2500; 4], &nothing());
     let state = OperationState {
