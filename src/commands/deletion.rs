@@ -8,6 +8,8 @@ use super::CommandContext;
 use super::cluster_view;
 use crate::error::{Cause, Problem};
 use crate::model::{Instance, InstanceId, Rebalance, TOUCHED_ANNOTATION, World};
+use crate::plan::operator::{Evidence, OperatorProcess};
+use crate::plan::snapshot::snapshot;
 use crate::ports::{RefreshScope, Right};
 use crate::timing::{INSTANCE_PAUSE, TOUCH_PAUSE, VERIFY_PAUSE};
 
@@ -72,6 +74,15 @@ async fn instance(context: &CommandContext, id: &InstanceId) -> Result<Option<In
     Ok(World::of(facts).instance(id).cloned())
 }
 
+/// That the operator's process is gone, in words, where its Lease may be read and shows that. What the operator has to do
+/// after a delete is not done then.
+pub(super) async fn operator_gone(context: &CommandContext, id: &InstanceId) -> Option<String> {
+    let want = RefreshScope { instances: true, rebalances: true, lease: true, ..RefreshScope::default() };
+    let facts = context.kubernetes.read(&cluster_view::exact(context, id, want)).await.ok()?;
+    let process = snapshot(&World::of(facts), id, context.clock.now()).operator_process;
+    process.filter(|it| it.process == OperatorProcess::Gone).map(Evidence::cause)
+}
+
 /// The id of the instance that an object is for.
 pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
     InstanceId {
@@ -122,26 +133,83 @@ pub(super) async fn freed(
             }
         }
         if Instant::now() >= until || refused.is_some() && ready {
-            return Ok(Some(why(&here, ready, touched.is_some(), refused.as_deref())));
+            let gone = operator_gone(context, &id).await;
+            let stays = DeletedObject {
+                gone: gone.as_deref(),
+                ready,
+                touched: touched.is_some(),
+                refused: refused.as_deref(),
+            };
+            return Ok(Some(stays.why(&here)));
         }
         sleep(INSTANCE_PAUSE).await;
     }
 }
 
-/// Why a deleted object stays.
-fn why(object: &Rebalance, ready: bool, touched: bool, refused: Option<&str>) -> String {
-    let finalizers = format!("(finalizers: {})", object.finalizers.join(", "));
-    match refused {
-        _ if !ready => format!(
-            "the operator takes its finalizer off only when EMQX is Ready again and the object changes then {finalizers}"
-        ),
-        Some(refused) => format!(
-            "the operator reconciles it again only when the object changes, and this program cannot change it: {refused} \
-             {finalizers}"
-        ),
-        None if touched => {
-            format!("the operator has not taken its finalizer off; is it running? {finalizers}")
+/// What is known of a deleted object that stays.
+struct DeletedObject<'a> {
+    /// That the operator's process is gone.
+    gone: Option<&'a str>,
+    /// Whether EMQX is Ready.
+    ready: bool,
+    /// Whether the object was changed, so that the operator reconciles it again.
+    touched: bool,
+    /// Why it may not be changed.
+    refused: Option<&'a str>,
+}
+
+impl DeletedObject<'_> {
+    /// Why it stays. Without an operator nothing else counts: Ready is then as old as the operator's last status update.
+    fn why(&self, object: &Rebalance) -> String {
+        let finalizers = format!("(finalizers: {})", object.finalizers.join(", "));
+        match (self.gone, self.refused) {
+            (Some(gone), _) => {
+                format!(
+                    "{gone}; the operator takes its finalizer off when its process runs again {finalizers}"
+                )
+            }
+            _ if !self.ready => format!(
+                "the operator takes its finalizer off only when EMQX is Ready again and the object changes then {finalizers}"
+            ),
+            (None, Some(refused)) => format!(
+                "the operator reconciles it again only when the object changes, and this program cannot change it: \
+                 {refused} {finalizers}"
+            ),
+            (None, None) if self.touched => {
+                format!("the operator has not taken its finalizer off; is it running? {finalizers}")
+            }
+            (None, None) => format!("the operator has not looked at it again so far {finalizers}"),
         }
-        None => format!("the operator has not looked at it again so far {finalizers}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Object, Phase, Update};
+    use crate::plan::fixtures;
+
+    #[test]
+    fn a_deleted_object_that_stays_names_the_process_of_the_operator_before_any_other_reason() {
+        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("golden", Phase::Processing, |it| {
+            it.finalizers = vec!["apps.emqx.io/finalizer".to_owned()];
+        })
+        .update
+        else {
+            panic!("not a Rebalance");
+        };
+        let gone = Evidence { process: OperatorProcess::Gone, lease_seconds: 600 }.cause();
+        for (ready, touched, refused) in
+            [(false, false, None), (true, true, None), (true, false, Some("verb patch on rebalances"))]
+        {
+            let of = |gone| DeletedObject { gone, ready, touched, refused }.why(&object);
+            let told = of(Some(gone.as_str()));
+            assert!(
+                told.starts_with("the operator's process is gone: its Lease was last renewed 10m ago; "),
+                "{told}"
+            );
+            assert!(told.ends_with("(finalizers: apps.emqx.io/finalizer)"), "{told}");
+            assert!(!of(None).contains("process"), "{}", of(None));
+        }
     }
 }

@@ -47,6 +47,8 @@ struct Stopping<'a> {
     until: Instant,
     /// Whether the object may be marked, and touched if its delete hangs.
     may_patch: bool,
+    /// That the operator's process is gone, where its Lease shows that.
+    operator_gone: Option<String>,
     /// What was stopped.
     stopped: Option<Stopped>,
 }
@@ -82,8 +84,17 @@ pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, 
         }
     };
     let until = Instant::now() + intent.timeout;
-    let mut stopping =
-        Stopping { context, intent, cluster, name, proof: Vec::new(), until, may_patch: true, stopped: None };
+    let mut stopping = Stopping {
+        context,
+        intent,
+        cluster,
+        name,
+        proof: Vec::new(),
+        until,
+        may_patch: true,
+        operator_gone: None,
+        stopped: None,
+    };
     // Only EMQX, or a phase that proves it, shows that it is over.
     let heard = stopping.cluster.world.load.is_some();
     if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
@@ -179,6 +190,10 @@ impl Stopping<'_> {
             self.await_emqx().await?;
         }
         let asked = self.hears_emqx() && !object_only;
+        if self.object().is_some() && (!asked || self.entry().is_none()) {
+            // What comes next is the operator's to do.
+            self.operator_gone = deletion::operator_gone(self.context, &self.cluster.id).await;
+        }
         let blind = if asked || waits { None } else { Some(self.blind()?) };
         // EMQX stopped and its object left behind is half a stop.
         let deletes = self.object().is_some_and(|it| it.deleting.is_none());
@@ -217,10 +232,15 @@ impl Stopping<'_> {
                 format!("send the stop to {}, verify that it stopped", entry.coordinator)
             }
             (Standing::Waits(_, seconds), _) => {
-                format!("delete the object, which is {}", waiting::message(seconds))
+                format!("delete the object, which is {}{}", waiting::message(seconds), self.gone())
             }
             _ => "delete the object".to_owned(),
         }
+    }
+
+    /// That the operator's process is gone, as a further clause.
+    fn gone(&self) -> String {
+        self.operator_gone.as_ref().map(|gone| format!("; {gone}")).unwrap_or_default()
     }
 
     fn label(&self) -> String {
@@ -287,7 +307,10 @@ impl Stopping<'_> {
                 }
             }
             if Instant::now() >= self.until {
-                return Err(self.not_stopped("the operator has begun, and EMQX does not list it so far"));
+                let gone = self.gone();
+                return Err(self.not_stopped(&format!(
+                    "the operator has begun, and EMQX does not list it so far{gone}"
+                )));
             }
             sleep(VERIFY_PAUSE).await;
             self.look().await?;
@@ -319,7 +342,11 @@ impl Stopping<'_> {
             let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             self.proof.push(format!("not verified: that EMQX started nothing, because {why}"));
         }
-        let message = format!("deleted before an operator started it: it was {}", waiting::message(seconds));
+        let message = format!(
+            "deleted before an operator started it: it was {}{}",
+            waiting::message(seconds),
+            self.gone()
+        );
         self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
         Ok(Some(Exit::Reached))
     }
@@ -353,7 +380,7 @@ impl Stopping<'_> {
         self.proof.push("EMQX does not run it".to_owned());
         self.mark().await;
         self.delete().await?;
-        let message = "EMQX does not run it; the object reported Processing".to_owned();
+        let message = format!("EMQX does not run it; the object reported Processing{}", self.gone());
         self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
         Ok(Some(Exit::Reached))
     }
@@ -628,7 +655,16 @@ impl Stopping<'_> {
         let soon = Instant::now() + if object.deleting.is_none() { DELETION_TIMEOUT } else { Duration::ZERO };
         let stays = match deletion::lingers(self.context, object, soon).await? {
             None => None,
-            Some(here) => deletion::freed(self.context, &here, self.until).await?,
+            Some(here) => {
+                if let Some(gone) = deletion::operator_gone(self.context, &self.cluster.id).await {
+                    let limit = self.intent.timeout.as_secs();
+                    let text = format!(
+                        "the object is terminating: {gone}; waiting for the operator, up to {limit} s"
+                    );
+                    self.context.printer.talk(&text);
+                }
+                deletion::freed(self.context, &here, self.until).await?
+            }
         };
         cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
         self.proof.push(match stays {
@@ -682,6 +718,9 @@ impl Stopping<'_> {
         };
         let ready = self.cluster.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
+            (Phase::Processing, ..) if self.operator_gone.is_some() => {
+                Some("only a running operator stops EMQX when the object is deleted")
+            }
             (Phase::Processing, false, true) => None,
             (Phase::Processing, false, false)
                 if self.intent.skip.iter().any(|id| id == "instance-not-ready") =>
@@ -699,7 +738,7 @@ impl Stopping<'_> {
         if let Some(refused) = refused {
             return Err(Problem::refused(
                 format!("will not stop {} without EMQX", self.name),
-                format!("{refused}; {why}"),
+                format!("{refused}{}; {why}", self.gone()),
             )
             .hint(REACH_EMQX));
         }

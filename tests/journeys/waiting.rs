@@ -62,13 +62,23 @@ fn an_object_that_no_operator_picks_up_is_listed_as_waiting_and_not_as_nothing()
 }
 
 #[test]
-fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_name() {
-    let demo = without_operator(20.0);
-    let name = created(&demo);
-    demo.run(&format!("rebalance stop {name} --dry-run client")).exits(0).says("waiting for the operator");
-    assert_eq!(demo.rebalances().len(), 1);
+fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_name_and_a_dead_operator_process_is_named() {
+    let demo = Cluster::faulty("documented", 60.0);
+    demo.faults().set_operator_alive(false);
+    let ran = demo.run(&format!("rebalance apply --yes --backend rebalance {SLOW}")).exits(0);
+    let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
+    // The Lease runs out after 15 s; the process counts as gone 15 s later.
+    until("the Lease is overdue", || age(&demo, &name) > 40);
+    let gone = "the operator's process is gone: its Lease was last renewed";
+    let dry = demo.run(&format!("rebalance stop {name} --dry-run client")).exits(0);
+    let dry = dry.says("waiting for the operator (").says(gone);
+    assert_eq!(demo.rebalances().len(), 1, "{dry}");
+    demo.run(&format!("rebalance stop {name} --dry-run client --context no-leases"))
+        .exits(0)
+        .never_says(gone);
     let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
     assert_eq!(stopped["verdict"], "stopped", "{stopped:#}");
+    assert!(stopped["message"].to_string().contains(gone), "{stopped:#}");
     assert!(stopped["proof"].to_string().contains("EMQX started nothing"), "{stopped:#}");
     assert_eq!(demo.rebalances(), []);
     // The operator comes back, and has nothing to start.
@@ -151,7 +161,23 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     let ran = demo.run(&format!("rebalance stop {name} --yes")).fails(6);
     assert!(ran.err.contains("another rebalance"), "{ran}");
     demo.run(&format!("rebalance stop coordinator/{} --yes", nodes[0])).exits(0);
-    demo.run(&format!("rebalance stop {name} --yes --timeout 15s")).exits(0).shows("does not run it");
+    let ran =
+        demo.run(&format!("rebalance stop {name} --yes --timeout 15s")).exits(0).shows("does not run it");
+    ran.shows("the object is terminating: the operator's process is gone: its Lease was last renewed");
+}
+
+#[test]
+fn a_stop_that_only_the_operator_could_make_is_refused_while_its_process_is_gone() {
+    let demo = Cluster::faulty("documented-v1beta4", 60.0);
+    let name = demo.running(SLOW);
+    until("states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
+    demo.faults().set_operator_alive(false);
+    let silent = || demo.run("status -o json").json()["operator"]["process"] == "gone";
+    until("the Lease is overdue", silent);
+    let ran = demo.run(&format!("rebalance stop {name} --yes --backend rebalance")).fails(6);
+    assert!(ran.err.contains("only a running operator stops EMQX"), "{ran}");
+    assert!(ran.err.contains("the operator's process is gone"), "{ran}");
+    assert!(demo.rebalance(&name)["metadata"]["deletionTimestamp"].is_null());
 }
 
 #[test]

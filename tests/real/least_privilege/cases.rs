@@ -187,7 +187,7 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
             expect(notices.iter().all(|it| names(it, need.right)), "the notice does not name the right");
             expect(less.stdout.lines().any(|it| names(it, need.right)), "the answer does not name the right");
         }
-        Without::Silent | Without::Later => {
+        Without::Silent | Without::Later | Without::Rarely => {
             expect(less.code == Some(verb.exit), "another exit");
             expect(notices(less).is_empty(), "a notice");
         }
@@ -248,7 +248,12 @@ pub async fn audited(
     }
     for verbs in earnest {
         let (asked, all) = (of(&doer(verbs)), together(table, verbs));
-        if !asked.refused.is_empty() || !asked.allowed.iter().map(String::as_str).eq(all.iter().copied()) {
+        let needs = table.iter().filter(|verb| verbs.contains(&verb.name)).flat_map(|verb| &verb.needs);
+        let least = needs
+            .filter(|need| need.without != Without::Rarely)
+            .all(|need| asked.allowed.contains(need.right));
+        let most = asked.allowed.iter().all(|right| all.contains(right.as_str()));
+        if !asked.refused.is_empty() || !least || !most {
             wrong.push(format!("{verbs:?} in earnest asks for {asked:?}"));
         }
     }
@@ -256,7 +261,7 @@ pub async fn audited(
         let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
         // What is foretold, or was tried without being done, was only asked about.
         let asked_about = |need: &&Need| {
-            matches!(need.without, Without::Foretold(_) | Without::Later)
+            matches!(need.without, Without::Foretold(_) | Without::Later | Without::Rarely)
                 || done && !matches!(need.layer, Layer::View | Layer::Ask)
         };
         let all: BTreeSet<&str> = rights(verb, None).into_iter().collect();

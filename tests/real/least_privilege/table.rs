@@ -2,7 +2,7 @@
 //! roles are its unions, and `cases.rs` proves every line.
 
 use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
-use Without::{Blocked, Foretold, Later, Poorer, Refused, Silent, Unoffered};
+use Without::{Blocked, Foretold, Later, Poorer, Rarely, Refused, Silent, Unoffered};
 
 use super::words::{self, Words};
 use test_support::control_plane::{NAMESPACE, NODE};
@@ -51,6 +51,8 @@ pub enum Without {
     Silent,
     /// It is used only when the operation is carried out: what is tried is the whole answer, without a notice.
     Later,
+    /// It is used only where an object does not go: what is tried, and most of what is carried out, is whole without it.
+    Rarely,
     /// Silence, and whether less is offered.
     Unoffered(bool),
 }
@@ -221,6 +223,11 @@ fn events() -> Vec<Need> {
 /// Whether the operator's process is alive.
 fn lease() -> Vec<Need> {
     each(&[LEASES], View, Silent, words::PROCESS)
+}
+
+/// The same where it is read only while an object does not go.
+fn lease_rarely() -> Vec<Need> {
+    each(&[LEASES], View, Rarely, words::PROCESS)
 }
 
 fn sets() -> Vec<Need> {
@@ -498,6 +505,7 @@ fn driving() -> Vec<Verb> {
                 pods(Refused(6), words::NOT_STOPPED),
                 endpoints(&[]),
                 ask(Refused(6), words::NOT_STOPPED),
+                lease_rarely(),
                 acting("delete rebalances"),
                 each(&["patch rebalances"], Act, POORER, words::UNMARKED),
             ],
@@ -523,6 +531,7 @@ fn driving() -> Vec<Verb> {
                 each(&["list rebalances"], View, REFUSED, words::NOT_PRUNED),
                 pods(Poorer(&["/0"]), words::STAYS),
                 ask(Poorer(&["/0"]), words::STAYS),
+                lease_rarely(),
                 acting("delete rebalances"),
             ],
         ),
