@@ -117,7 +117,7 @@ async fn show(
         context.printer.problem(&problem);
     }
     if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {
-        watch::tell(context, &edit);
+        watch::tell(context, &edit.map(|edit| edit.lines).unwrap_or_default());
     }
     outcome
 }

@@ -129,6 +129,16 @@ fn the_eta_is_right_from_its_first_appearance() {
 }
 
 #[test]
+fn no_recorded_upgrade_shows_0_seconds_to_go_before_its_end() {
+    for name in ALL {
+        for it in told(name).iter().filter(|it| it.event.verdict.is_none()) {
+            assert_ne!(it.event.eta_seconds, Some(0), "{name} at {}: {}", it.t, it.event.message);
+            assert!(!it.event.message.contains(", 0 s to go"), "{name} at {}: {}", it.t, it.event.message);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_called_up_or_over_before_it_is() {
     // The first look at which the new pods are up, by Available or startedAt; and the verdict after the last old node.
     for (name, up, over) in

@@ -18,7 +18,7 @@ use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
 use crate::plan::results::Applied;
 use crate::plan::tracker::{OperationTracker, Tracker};
-use crate::plan::upgrade::change::edit;
+use crate::plan::upgrade::change::{ManifestEdit, edit};
 use crate::plan::upgrade::field_owners::leftover_notes;
 use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{self, AppliedObject, RefreshScope};
@@ -74,7 +74,8 @@ pub(super) async fn carry_out(
     // A follower from the beginning has the start counts.
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
-    let edit = edit(cluster.instance()?, &prepared.settled);
+    let lines = edit(cluster.instance()?, &prepared.settled);
+    let edit = ManifestEdit { to: prepared.settled.to.clone(), lines };
     let dry = write.dry_run == DryRun::Server;
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let applied = change(context, &cluster, &prepared, how).await?;
@@ -193,7 +194,7 @@ async fn stay(
     operations: OperationTracker,
     follow: &Follow,
     guarded: Option<&str>,
-    edit: &[String],
+    edit: &ManifestEdit,
 ) -> Result<Verdict, Problem> {
     let guard = match guarded.filter(|_| !follow.read_only) {
         Some(manager) => Some(guard(context, &cluster, manager).await),
@@ -201,7 +202,7 @@ async fn stay(
     };
     let output = FollowOutput::of(context, follow, false);
     let following = following(context, cluster, operations, output, follow, guard);
-    Ok(ended(context, following, edit).await?.unwrap_or(Verdict::Upgraded))
+    Ok(ended(context, following, Some(edit)).await?.unwrap_or(Verdict::Upgraded))
 }
 
 fn question(cluster: &ClusterView, prepared: &Prepared, verb: &str) -> String {

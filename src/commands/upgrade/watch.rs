@@ -10,7 +10,7 @@ use crate::commands::{CommandContext, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::{Source, Verdict};
 use crate::plan::tracker::{OperationTracker, Tracker};
-use crate::plan::upgrade::change::UpgradeRecord;
+use crate::plan::upgrade::change::ManifestEdit;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::{RefreshScope, Right};
 
@@ -19,8 +19,8 @@ pub struct UpgradeWatchTarget {
     pub cluster: ClusterView,
     /// Whether the guard has to continue it.
     pub held: bool,
-    /// The edit that the user's own manifest needs, where it was written down.
-    pub edit: Vec<String>,
+    /// The edit that the user's own manifest needs, where it is stored.
+    pub edit: Option<ManifestEdit>,
 }
 
 /// Resolves the upgrade; `None` when none is running.
@@ -30,7 +30,7 @@ pub async fn meant(
 ) -> Result<Option<UpgradeWatchTarget>, Problem> {
     let cluster = cluster_view::one(context, name, RefreshScope::ALL).await?;
     let instance = cluster.instance()?;
-    let edit = UpgradeRecord::read(instance).map(|record| record.edit).unwrap_or_default();
+    let edit = ManifestEdit::stored(instance).filter(|edit| !edit.lines_for(instance).is_empty());
     let held = UpgradeTarget::resumed(instance).is_some();
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeWatch) -> Outc
     let output = FollowOutput::of(context, &intent.follow, true);
     let id = cluster.id.clone();
     let following = following(context, cluster, operations, output, &intent.follow, guarded);
-    if let Some(verdict) = ended(context, following, &edit).await? {
+    if let Some(verdict) = ended(context, following, edit.as_ref()).await? {
         return Ok(verdict.exit());
     }
     context.printer.talk(&format!("the upgrade of {id} was over; its own delay is back"));
@@ -114,12 +114,12 @@ pub(super) fn following(
 pub(super) async fn ended(
     context: &CommandContext,
     mut following: FollowRequest,
-    edit: &[String],
+    edit: Option<&ManifestEdit>,
 ) -> Result<Option<Verdict>, Problem> {
     let verdict = following.ended(context).await?;
     let well = matches!(verdict, None | Some(Verdict::Upgraded | Verdict::ClientsMissing));
-    if well {
-        tell(context, edit);
+    if let (true, Some(edit), Ok(instance)) = (well, edit, following.cluster.instance()) {
+        tell(context, edit.lines_for(instance));
     }
     Ok(verdict)
 }

@@ -242,6 +242,28 @@ pub fn edit(instance: &Instance, settled: &UpgradeTarget) -> Vec<String> {
         .collect()
 }
 
+/// The edit of one upgrade, for the advice at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestEdit {
+    /// The image of that upgrade.
+    pub to: String,
+    /// The lines of [`edit`].
+    pub lines: Vec<String>,
+}
+
+impl ManifestEdit {
+    /// That of the upgrade that is stored for an instance.
+    pub fn stored(instance: &Instance) -> Option<Self> {
+        UpgradeRecord::read(instance).map(|record| Self { to: record.to, lines: record.edit })
+    }
+
+    /// Its lines while the instance has the image of that upgrade. After another change of the image the edit would start
+    /// another upgrade: none.
+    pub fn lines_for(&self, instance: &Instance) -> &[String] {
+        if instance.image.as_ref() == Some(&self.to) { &self.lines } else { &[] }
+    }
+}
+
 fn lines_of(value: &Value, path: &str, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(map) => {

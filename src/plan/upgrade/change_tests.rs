@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::fixtures;
-use super::change::{OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
+use super::change::{ManifestEdit, OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
 use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
@@ -192,4 +192,44 @@ fn the_whole_object_the_patch_and_the_edit() {
             "spec.template.spec.emqxContainer.image.version: 4.4.24  (was 4.4.20)"
         ]
     );
+}
+
+#[test]
+fn the_closing_advice_never_names_an_edit_that_would_start_another_upgrade() {
+    let mut instance = fixtures::instance(ApiVersion::V2beta1);
+    instance.image = Some("emqx/emqx-enterprise:5.8.6".into());
+    let target = settled(&instance, image("emqx/emqx-enterprise:5.8.7"), |_| {});
+    let lines = edit(&instance, &target);
+    assert_eq!(lines[0], "spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
+    let applied = ManifestEdit { to: target.to.clone(), lines: lines.clone() };
+    // As it is stored while the upgrade runs, and long after it.
+    let record = UpgradeRecord {
+        version: 1,
+        time: fixtures::at(0),
+        from: instance.image.clone(),
+        to: target.to.clone(),
+        version_only: false,
+        connections: None,
+        sessions: None,
+        edit: lines.clone(),
+    };
+    instance.guard = Some(crate::model::GuardState {
+        version: 1,
+        upgrade: Some(record),
+        ..crate::model::GuardState::default()
+    });
+    let stored = ManifestEdit::stored(&instance).expect("it is stored");
+    assert_eq!(stored, applied);
+    for (image, advised) in [
+        ("emqx/emqx-enterprise:5.8.7", true),
+        // Put back, and changed to a third image by another client: the edit would start another upgrade.
+        ("emqx/emqx-enterprise:5.8.6", false),
+        ("emqx/emqx-enterprise:5.8.8", false),
+    ] {
+        instance.image = Some(image.to_owned());
+        assert_eq!(stored.lines_for(&instance) == lines.as_slice(), advised, "{image}");
+        assert_eq!(stored.lines_for(&instance).is_empty(), !advised, "{image}");
+    }
+    instance.guard = None;
+    assert_eq!(ManifestEdit::stored(&instance), None);
 }

@@ -521,6 +521,40 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
 }
 
 #[test]
+fn an_undo_counts_its_time_from_its_own_start() {
+    let seconds = |scenes: &[(i64, Scene)]| {
+        let (verdict, reason) = last(&told(scenes, 90));
+        assert_eq!(verdict, Verdict::Reverted, "{reason}");
+        reason.rsplit(", ").next().map(str::to_owned).unwrap_or_default()
+    };
+    let back = |record: Option<(&str, i64)>| {
+        Scene::rest().with(|scene| {
+            scene.sets.push(Side("b", NEW, vec![0]));
+            scene.revisions = ("b", "a");
+            scene.record = record.map(|(to, time)| UpgradeRecord {
+                version: 1,
+                time: fixtures::at(time),
+                from: Some(OLD.into()),
+                to: to.into(),
+                version_only: false,
+                connections: Some(300),
+                sessions: Some(330),
+                edit: Vec::new(),
+            });
+        })
+    };
+    // Followed from the start of the upgrade, 59 s before the undo.
+    let whole =
+        [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3)), (60, back(None)), (80, Scene::rest())];
+    assert_eq!(seconds(&whole), "20 s");
+    // A follower that comes 5 s after the start of the undo.
+    assert_eq!(seconds(&[(65, back(Some((OLD, 60)))), (80, Scene::rest())]), "20 s");
+    // The image was changed back by another client, and a stored undo finishes that.
+    let finished = [(50, back(Some((NEW, 0)))), (60, back(Some((OLD, 60)))), (80, Scene::rest())];
+    assert_eq!(seconds(&finished), "20 s");
+}
+
+#[test]
 fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_in_them() {
     let record = UpgradeRecord {
         version: 1,

@@ -186,22 +186,29 @@ impl UpgradeRun {
         let count = standing.len() as u64;
         let one_by_one = one_by_one(revisions.instance);
         let shared = if one_by_one { *timing } else { timing.shared(count) };
+        // The guard's own steps come once, before the first node is emptied.
+        let first = if standing.iter().any(|member| drain(member, timing).is_some()) {
+            0
+        } else {
+            let since = self.started.map_or(0, |started| seconds_between(started, now));
+            GUARD_SECONDS.saturating_sub(since)
+        };
         let mut emptying = 0;
         for member in standing {
-            let left = drain(member, timing).unwrap_or_else(|| {
-                let since = self.started.map_or(0, |started| seconds_between(started, now));
-                shared.drain(member.holds.unwrap_or_default()) + GUARD_SECONDS.saturating_sub(since)
-            });
+            let left =
+                drain(member, timing).unwrap_or_else(|| shared.drain(member.holds.unwrap_or_default()));
             // One after another takes the sum, all together the longest.
             emptying = if one_by_one { emptying + left } else { emptying.max(left) };
         }
+        emptying += first;
         let release = u64::from(self.holding);
         match self.removed {
             Some(removed) if count > 0 => {
                 let look = LOOP_SECONDS.saturating_sub(seconds_between(removed, now));
                 emptying.max(look) + durations::removals(count, None)
             }
-            _ => emptying + release + durations::removals(count, None),
+            // The last pod is on its way: a second at least.
+            _ => (emptying + release + durations::removals(count, None)).max(1),
         }
     }
 

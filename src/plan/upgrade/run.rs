@@ -210,7 +210,7 @@ impl UpgradeRun {
 
     /// Clients fewer than at the start.
     pub fn lost_clients(&self) -> Option<u64> {
-        let now = self.counts.all_connections().filter(|_| self.blind.is_none())?;
+        let now = self.counts.known_connections().filter(|_| self.blind.is_none())?;
         Some(self.start.connections?.saturating_sub(now))
     }
 
@@ -222,7 +222,8 @@ impl UpgradeRun {
 
     /// Whether more clients are missing than come and go.
     pub fn missing(&self) -> bool {
-        match (self.start.connections, self.counts.all_connections()) {
+        // A node that does not report its clients may hold those that seem to be missing.
+        match (self.start.connections, self.counts.known_connections()) {
             (Some(before), Some(now)) if self.blind.is_none() => {
                 (now as f64) < before as f64 * crate::plan::rebalance::verdict::PRESENT
             }

@@ -424,6 +424,56 @@ fn one_by_one_goes_at_the_whole_rate_each() {
     assert_eq!((pretend.peak_rate, pretend.delay), (30, 5));
 }
 
+/// Each second with the seconds to go that are shown in it, up to the verdict; and the second of the verdict.
+fn shown(pretend: &mut Pretend) -> (Vec<(i64, u64)>, i64) {
+    let id = fixtures::id(ApiVersion::V1beta4);
+    let mut follower = UpgradeTracker::new(None);
+    let mut shown = Vec::new();
+    for _ in 0..1000 {
+        follower.observe(&pretend.world(), fixtures::at(pretend.now));
+        let run = follower.last(&id);
+        if run.is_some_and(|run| run.verdict.is_some()) {
+            return (shown, pretend.now);
+        }
+        shown.extend(run.and_then(|run| run.seconds).map(|left| (pretend.now, left)));
+        pretend.second();
+        let acts = guard::next(&pretend.world(), &id, MEANS, fixtures::at(pretend.now));
+        pretend.act(acts);
+    }
+    panic!("it has no end");
+}
+
+#[test]
+fn a_guarded_upgrade_never_shows_0_seconds_to_go_before_its_end() {
+    for manner in [HoldManner::Together, HoldManner::OneByOne] {
+        let mut pretend = Pretend::new(4, 800, 60, 200);
+        pretend.manner(manner);
+        let (shown, end) = shown(&mut pretend);
+        for (at, left) in &shown {
+            assert_ne!(*left, 0, "{manner:?}: at {at}, {} s before the end", end - at);
+            let near = *left == 1 && end - at > 5;
+            assert!(!near, "{manner:?}: 1 s to go at {at}, {} s before the end", end - at);
+        }
+    }
+}
+
+#[test]
+fn one_by_one_has_an_end_time_that_moves_with_every_pod_that_is_emptied() {
+    let mut pretend = Pretend::new(4, 800, 60, 200);
+    pretend.manner(HoldManner::OneByOne);
+    let (shown, end) = shown(&mut pretend);
+    let whole = end - shown[0].0;
+    assert!(whole > 100, "{shown:?}");
+    for (at, left) in &shown {
+        let wrong = (at + i64::try_from(*left).expect("it fits") - end).abs();
+        assert!(wrong * 10 <= whole, "{left} s to go at {at}, {} s before the end", end - at);
+    }
+    // It stands still for no longer than a removal is looked for.
+    for pair in shown.windows(22) {
+        assert!(pair[21].1 < pair[0].1, "{pair:?}");
+    }
+}
+
 #[test]
 fn without_permission_for_gates_some_are_disconnected_again_but_nothing_is_lost() {
     let mut pretend = Pretend::new(3, 90, 7, 30);

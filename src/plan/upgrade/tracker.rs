@@ -405,6 +405,8 @@ fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());
     let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
     run.turned = true;
+    // The time of an undo is counted from its own start.
+    run.began = record.time;
     run.from = record.from;
     run.start.connections = run.start.connections.or(record.connections);
     run.start.sessions = run.start.sessions.or(record.sessions);
