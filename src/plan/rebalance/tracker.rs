@@ -273,7 +273,8 @@ impl RebalanceTracker {
         let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
         let idle = |run: &RebalanceRun| of(run) && run.entry.is_none() && run.verdict.is_none();
         let Some(own) = self.runs.iter().position(idle) else { return };
-        let since = self.runs[own].began;
+        // The object may be seen later than EMQX's entry: what counts is when it was created.
+        let since = object.created.unwrap_or(now).min(self.runs[own].began);
         let started = |run: &RebalanceRun| {
             let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
             let later = run.began >= since && seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS;
@@ -282,7 +283,8 @@ impl RebalanceTracker {
         let Some(other) = self.runs.iter().position(started) else { return };
         let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
         run.name.clone_from(&own_run.name);
-        (run.object, run.began, run.begin_known) = (own_run.object, own_run.began, own_run.begin_known);
+        (run.object, run.begin_known) = (own_run.object, own_run.begin_known);
+        run.began = run.began.min(own_run.began);
         run::own(run, object);
         self.runs.remove(own);
     }
@@ -415,7 +417,7 @@ impl RebalanceTracker {
                 run.seen = now;
             } else if let Some(place) = same {
                 run.backwards = None;
-                let entry = fresh.remove(place).clone();
+                let entry = run::complete(fresh.remove(place).clone(), old);
                 if entry.stage != old.stage {
                     resume(run, now, events);
                 }
@@ -578,7 +580,7 @@ fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
         let now = now.connections(node);
         before.is_some_and(|before| now.is_some_and(|now| now + 1 + before / 50 < before))
     };
-    let totals = start.and_then(Counts::all_connections).zip(now.all_connections());
+    let totals = start.and_then(|start| start.all_connections().zip(now.connections_since(start)));
     let others = totals.is_some_and(|(before, now)| now > before + before / 50 + 1);
     if !others && !at_end.0.iter().any(fell) {
         *at_end = now.clone();
@@ -588,8 +590,7 @@ fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
 /// Whether there are fewer connections than these, as far as both are known.
 fn fewer(now: &Counts, before: Option<&Counts>) -> bool {
     before
-        .and_then(Counts::all_connections)
-        .zip(now.all_connections())
+        .and_then(|before| before.all_connections().zip(now.connections_since(before)))
         .is_some_and(|(before, now)| now < before)
 }
 

@@ -68,12 +68,14 @@ impl Ending<'_> {
 
 /// Clients fewer than at the start; `None` when either is not known.
 pub fn lost(start: Option<&Counts>, now: &Counts) -> Option<u64> {
-    Some(start?.all_connections()?.saturating_sub(now.all_connections()?))
+    let start = start?;
+    Some(start.all_connections()?.saturating_sub(now.connections_since(start)?))
 }
 
 /// Whether clients are missing.
 pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
-    match (start.and_then(Counts::all_connections), now.all_connections()) {
+    let Some(start) = start else { return false };
+    match (start.all_connections(), now.connections_since(start)) {
         (Some(before), Some(after)) => (after as f64) < before as f64 * PRESENT,
         _ => false,
     }

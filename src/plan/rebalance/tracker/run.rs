@@ -330,9 +330,9 @@ impl RebalanceRun {
         let recipients = self.recipients().iter().map(|name| node(name, Part::Recipient));
         let mut nodes: Vec<EventNode> = donors.chain(recipients).collect();
         nodes.sort_by(|one, other| one.node.as_str().cmp(other.node.as_str()));
-        let lost = |of: fn(&Counts) -> Option<u64>| {
-            Some(of(self.start.as_ref()?)?.saturating_sub(of(&self.counts)?))
-        };
+        let start = self.start.as_ref();
+        let lost_sessions = start
+            .and_then(|start| Some(start.all_sessions()?.saturating_sub(self.counts.sessions_since(start)?)));
         Event {
             time: now,
             kind,
@@ -348,8 +348,8 @@ impl RebalanceRun {
                 .filter(|_| self.entry.is_some()),
             percent: self.work_percent(),
             eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),
-            lost_clients: lost(Counts::all_connections),
-            lost_sessions: lost(Counts::all_sessions),
+            lost_clients: verdict::lost(start, &self.counts),
+            lost_sessions,
             landing_ratio: self.landing_ratio(),
             message,
             verdict: None,
@@ -403,11 +403,21 @@ pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool 
     forwards && same_nodes(old, new)
 }
 
-/// Whether both have the same coordinator, donors and recipients.
+/// An entry with the donors and recipients of the last answer where it lacks them.
+pub(super) fn complete(mut new: RunningRebalance, old: &RunningRebalance) -> RunningRebalance {
+    for (list, known) in [(&mut new.donors, &old.donors), (&mut new.recipients, &old.recipients)] {
+        if list.is_empty() {
+            list.clone_from(known);
+        }
+    }
+    new
+}
+
+/// Whether both have the same coordinator, donors and recipients. A list that an answer lacks is not another one.
 pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool {
     let same = |one: &[NodeName], other: &[NodeName]| {
         let set = |nodes: &[NodeName]| nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
-        set(one) == set(other)
+        one.is_empty() || other.is_empty() || set(one) == set(other)
     };
     // The order of a list means nothing.
     old.coordinator == new.coordinator

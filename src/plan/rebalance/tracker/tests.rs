@@ -502,6 +502,82 @@ fn one_answer_that_does_not_list_it_ends_nothing() {
 }
 
 #[test]
+fn an_object_of_which_every_version_is_seen_late_is_the_operation_that_emqx_listed_before() {
+    let mut tale = Tale::of(&START);
+    tale.asked(3, &START, fixtures::load("wait_health_check"));
+    // Created at 2 s; its versions are seen three seconds after EMQX's entry.
+    let created = |it: &mut Rebalance| it.created = Some(fixtures::at(2));
+    tale.object(6, Phase::Pending, created);
+    tale.object(7, Phase::Processing, created);
+    tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    let names: Vec<&str> = tale.follower.runs.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["r"]);
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    tale.asked(112, &END, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+}
+
+#[test]
+fn an_answer_that_lacks_donors_or_recipients_is_no_other_rebalance() {
+    let lacking = |change: fn(&mut RunningRebalance)| {
+        let mut load = fixtures::load("evicting_conns");
+        change(&mut load.rebalances[0]);
+        load
+    };
+    let mut tale = until_evicting();
+    for (second, load) in [
+        (14, lacking(|entry| entry.donors.clear())),
+        (15, lacking(|entry| entry.recipients.clear())),
+        (16, lacking(|entry| (entry.donors, entry.recipients) = (Vec::new(), Vec::new()))),
+        (17, fixtures::load("evicting_conns")),
+    ] {
+        tale.asked(second, &[3303, 3303, 3304, 60], load);
+        let run = tale.follower.running().expect("it runs");
+        assert_eq!(
+            (tale.follower.runs.len(), run.donors().len(), run.recipients().len()),
+            (1, 3, 1),
+            "{second}"
+        );
+        assert_eq!(run.name, "r", "{second}");
+    }
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    tale.asked(112, &END, Load::default());
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced));
+}
+
+#[test]
+fn clients_of_a_node_that_does_not_report_them_are_not_missing() {
+    let mut tale = until_evicting();
+    let without = |counts: &[u64; 4]| {
+        let mut nodes = fixtures::nodes(counts);
+        (nodes[0].connections, nodes[0].sessions) = (None, None);
+        nodes
+    };
+    let unreported = |tale: &mut Tale, at: i64, counts: &[u64; 4], load: Load| {
+        tale.world.apply(fixtures::fact(at, Update::Nodes(without(counts))));
+        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.look(at);
+    };
+    unreported(&mut tale, 14, &[3313, 3313, 3314, 30], fixtures::load("evicting_conns"));
+    let run = tale.follower.running().expect("it runs");
+    assert_eq!(messages::missing(run), None);
+    let event = tale.events.iter().rfind(|event| event.kind == EventType::Progress).expect("progress");
+    assert_eq!((event.lost_clients, event.lost_sessions), (None, None), "{}", event.message);
+    assert!(!event.message.contains("missing"), "{}", event.message);
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
+    // Its end, and the half minute after it, in which the node is silent.
+    for second in [101, 112, 140] {
+        unreported(&mut tale, second, &END, Load::default());
+    }
+    assert_ne!(tale.verdict(), Some(Verdict::ClientsMissing));
+    tale.asked(141, &END, Load::default());
+    let verdict = tale.verdict();
+    assert!(!matches!(verdict, Some(Verdict::ClientsMissing | Verdict::CoordinatorLost)), "{verdict:?}");
+}
+
+#[test]
 fn the_order_of_donors_means_nothing() {
     let mut tale = until_evicting();
     let mut turned = fixtures::load("evicting_conns");
