@@ -57,7 +57,13 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
             };
             ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
         }
-        Operation::Upgrade => ("UPGRADING".to_owned(), Tone::Busy, status.message.clone(), Tone::Plain),
+        Operation::Upgrade => {
+            let (word, tone) = match status.verdict {
+                Verdict::Stalled => ("STALLED", Tone::of(Verdict::Stalled)),
+                _ => ("UPGRADING", Tone::Busy),
+            };
+            (word.to_owned(), tone, status.message.clone(), Tone::Plain)
+        }
         Operation::Evacuation => {
             // An empty node that refuses clients stays in EMQX's list until its evacuation is stopped.
             let through = board.evacuations.iter().all(|entry| entry.stage == Stage::Prohibiting);

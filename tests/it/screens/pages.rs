@@ -140,6 +140,30 @@ fn with_past() -> Bench {
 }
 
 #[test]
+fn of_two_past_verdicts_the_view_names_the_one_with_the_later_end() {
+    let recorded = |uid: &str, verdict: &str, ended: &str| {
+        json!({"uid": uid, "verdict": verdict, "message": format!("{uid} ended"), "started": "2026-11-23T08:50:01Z",
+            "ended": ended, "connections": [10000, 10000], "sessions": [10000, 10000], "by": "ci"})
+    };
+    // `long` was reported as Failed by the operator at 08:52 and ended in EMQX at 09:58; `short` ended at 09:40.
+    let mut long = past("long", Some(&recorded("long", "uneven", "2026-11-23T09:58:00Z")), "Failed");
+    long["status"]["conditions"] = json!([{"type": "Failed", "status": "True", "reason": "Failed",
+        "message": "EMQX emqx is not ready", "lastTransitionTime": "2026-11-23T08:52:00Z"}]);
+    long["status"].as_object_mut().expect("a status").remove("completedTime");
+    let mut short = past("short", Some(&recorded("short", "balanced", "2026-11-23T09:40:00Z")), "Completed");
+    short["status"]["completedTime"] = json!("2026-11-23T09:40:00Z");
+    for order in [[&long, &short], [&short, &long]] {
+        let mut facts = documented(0, &[2500, 2500, 2500, 2500], &nothing());
+        order.iter().for_each(|object| facts.extend(kubernetes(0, "LISTED", object)));
+        let mut bench = Bench::of(setup(), facts);
+        bench.tick(3);
+        let screen = bench.screen(120, 40);
+        assert!(screen.contains("UNEVEN") && screen.contains("long: long ended"), "{screen}");
+        assert!(!screen.contains("short ended"), "{screen}");
+    }
+}
+
+#[test]
 fn the_history_shows_recorded_verdicts_newest_first_and_opens_one() {
     for (width, height) in SIZES {
         let mut bench = with_past();

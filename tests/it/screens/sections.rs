@@ -134,6 +134,53 @@ fn a_view_that_is_opened_after_the_end_shows_the_recorded_verdict() {
     }
 }
 
+#[test]
+fn a_past_verdict_hides_neither_a_node_that_is_gone_nor_an_operation_that_runs() {
+    let record = r#"{"uid":"r1","verdict":"balanced","message":"10,000 clients on 4 nodes",
+        "started":"2026-11-23T09:50:01Z","ended":"2026-11-23T09:58:00Z","connections":[10000,10000],
+        "sessions":[10000,10000],"by":"ci"}"#;
+    let even = [2500, 2500, 2500, 2500];
+    let mut bench = ended(Some(record));
+    bench.learn(5, documented(5, &even, &nothing()));
+    assert!(bench.screen(120, 40).contains("BALANCED  2m3s ago, evening"), "{}", bench.screen(120, 40));
+    // EMQX lists three nodes, and four pods run.
+    let three: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    bench.learn(10, emqx(10, "/api/v5/nodes", &crate::screens::make::nodes(&three, &even)));
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(!screen.contains("BALANCED") && !screen.contains("IDLE"), "{screen}");
+    }
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("runs and serves clients, and EMQX does not list it"), "{screen}");
+    // It is back, and another client evacuates a node.
+    let evacuates = crate::screens::make::evacuation(&core(1), "evicting_conns", 1200, 3400);
+    bench.learn(20, documented(20, &even, &evacuates));
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("EVACUATING") && !screen.contains("BALANCED"), "{screen}");
+}
+
+#[test]
+fn a_stalled_upgrade_stays_the_headline_with_its_cause() {
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    bench.tick(3);
+    for second in (5..=140).step_by(5) {
+        let mut facts = documented(second, &UNEVEN, &nothing());
+        let mut changed = instance("mq", "emqx", "one");
+        changed["spec"]["image"] = json!("emqx/emqx-enterprise:5.8.7");
+        changed["metadata"]["resourceVersion"] = json!((100 + second).to_string());
+        facts.extend(kubernetes(second, "MODIFIED", &changed));
+        bench.learn(second, facts);
+        bench.tick(second);
+    }
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("STALLED"), "{screen}");
+        assert!(!screen.contains("IDLE") && !screen.contains("UPGRADING"), "{screen}");
+    }
+    let screen = bench.screen(200, 50);
+    assert!(screen.contains("no progress for") && screen.contains("it has not made a new set"), "{screen}");
+}
+
 /// The recorded rebalance, first seen 55 s after its beginning; with what `apply` would have written down, or without.
 fn joined(recorded_start: bool) -> Bench {
     let (replay, lines) = recorded(REBALANCE, false);
