@@ -191,6 +191,8 @@ pub enum Requests {
     Pods,
     /// Port-forward.
     Forwards,
+    /// The instance by its name: what reads it whole and changes it. Seeds do not draw it.
+    Instance,
 }
 
 /// Something that goes wrong.

@@ -1,5 +1,6 @@
 //! Cases that failed once. Each is a file: `known/` holds those whose fault is not fixed yet, `kept/` those that must pass.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,14 @@ pub fn kept() -> PathBuf {
 /// The folder of the faults that are not fixed yet. It only shrinks.
 pub fn known() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("known")
+}
+
+/// The rules whose faults are known and not fixed yet.
+///
+/// # Errors
+/// A file that is not a case.
+pub fn known_rules() -> Result<BTreeSet<String>, String> {
+    Ok(cases(&known())?.into_iter().map(|(_, kept)| kept.rule).collect())
 }
 
 /// Every case of a folder, with the name of its file.

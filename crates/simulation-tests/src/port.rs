@@ -181,6 +181,7 @@ fn hits(requests: Requests, path: &str) -> bool {
         Requests::Rebalances => path.contains("/rebalances"),
         Requests::Pods => path.ends_with("/pods"),
         Requests::Forwards => path.ends_with("/portforward"),
+        Requests::Instance => path.contains("/emqxenterprises/") || path.contains("/emqxes/"),
     }
 }
 

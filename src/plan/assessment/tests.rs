@@ -226,6 +226,44 @@ fn a_purge_is_an_operation() {
 }
 
 #[test]
+fn evacuations_are_named_as_the_status_names_the_node() {
+    // Replicants have an address in their names, and their pods another name.
+    let mut world = World::of(pods(3));
+    world.apply(is(fixtures::instance(API)));
+    world.apply(fixtures::is_pod(fixtures::pod("emqx-replicant-x7k2p", |pod| {
+        pod.ips = vec!["10.244.1.7".parse().expect("an address")];
+        pod.role = Some(crate::model::Role::Replicant);
+    })));
+    let mut nodes = fixtures::nodes(&[10, 10, 10]);
+    let name = NodeName::from("emqx@10.244.1.7");
+    nodes.push(Node { name: name.clone(), running: true, connections: Some(10), ..Node::default() });
+    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    let mut load = Load::default();
+    load.evacuations.push(crate::model::Evacuation {
+        node: name.clone(),
+        stage: crate::model::Stage::EvictingConns,
+        state: "evicting_conns".to_owned(),
+        recipients: Vec::new(),
+        conn_evict_rate: Some(5),
+        sess_evict_rate: Some(5),
+        initial_connections: Some(10),
+        connections: Some(10),
+        initial_sessions: Some(10),
+        sessions: Some(10),
+    });
+    world.apply(fixtures::fact(1, Update::Load(load)));
+    let found = of(&world);
+    let row = found.snapshot.node(&name).expect("it is listed");
+    assert_eq!(row.label(), "emqx-replicant-x7k2p");
+    assert_eq!(found.operations[0].name, format!("evacuation/{name}"));
+    assert!(
+        found.message.starts_with("emqx-replicant-x7k2p refuses clients: evacuation"),
+        "{}",
+        found.message
+    );
+}
+
+#[test]
 fn two_rebalances_on_disjoint_nodes_are_both_listed() {
     let mut world = world(&[10, 10, 10, 10]);
     let mut load = fixtures::load("evicting_conns");
