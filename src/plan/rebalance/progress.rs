@@ -43,18 +43,17 @@ impl Counts {
     /// All live clients, to be compared with earlier counts; `None` where a node that was counted then runs and does not
     /// report its clients: those clients are not missing.
     pub fn connections_since(&self, before: &Self) -> Option<u64> {
-        if self.hides(before, |counts| counts.0) { None } else { self.all_connections() }
+        if self.hides(before, Self::connections) { None } else { self.all_connections() }
     }
 
     /// The same for all sessions.
     pub fn sessions_since(&self, before: &Self) -> Option<u64> {
-        if self.hides(before, |counts| counts.1) { None } else { self.all_sessions() }
+        if self.hides(before, Self::sessions) { None } else { self.all_sessions() }
     }
 
     /// Whether a node that runs does not report what it reported before.
-    fn hides(&self, before: &Self, of: fn(&(Option<u64>, Option<u64>)) -> Option<u64>) -> bool {
-        let known = |node: &NodeName| before.0.get(node).is_some_and(|counts| of(counts).is_some());
-        self.0.iter().any(|(node, counts)| of(counts).is_none() && known(node))
+    fn hides(&self, before: &Self, of: fn(&Self, &NodeName) -> Option<u64>) -> bool {
+        self.0.keys().any(|node| of(self, node).is_none() && of(before, node).is_some())
     }
 
     /// All live clients; `None` where one node does not report them.

@@ -142,7 +142,7 @@ fn a_past_verdict_hides_neither_a_node_that_is_gone_nor_an_operation_that_runs()
     let even = [2500, 2500, 2500, 2500];
     let mut bench = ended(Some(record));
     bench.learn(5, documented(5, &even, &nothing()));
-    assert!(bench.screen(120, 40).contains("BALANCED  2m3s ago, evening"), "{}", bench.screen(120, 40));
+    assert!(bench.screen(120, 40).contains("BALANCED  2m5s ago, evening"), "{}", bench.screen(120, 40));
     // EMQX lists three nodes, and four pods run.
     let three: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
     bench.learn(10, emqx(10, "/api/v5/nodes", &crate::screens::make::nodes(&three, &even)));
@@ -150,7 +150,7 @@ fn a_past_verdict_hides_neither_a_node_that_is_gone_nor_an_operation_that_runs()
         let screen = bench.screen(width, height);
         assert!(!screen.contains("BALANCED") && !screen.contains("IDLE"), "{screen}");
     }
-    let screen = bench.screen(120, 40);
+    let screen = bench.screen(200, 60);
     assert!(screen.contains("runs and serves clients, and EMQX does not list it"), "{screen}");
     // It is back, and another client evacuates a node.
     let evacuates = crate::screens::make::evacuation(&core(1), "evicting_conns", 1200, 3400);
