@@ -31,6 +31,7 @@ use emqx_sim as sim;
 use user_files as files;
 
 mod evacuate;
+mod flags;
 mod history;
 mod report;
 mod screen;
@@ -57,7 +58,8 @@ pub fn run() -> ExitCode {
 }
 
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
-    let printer = Rc::new(Printer::new(&intent.global.look, environment));
+    let printer = Printer::new(&intent.global.look, environment).repeating(flags::chosen(&intent.global));
+    let printer = Rc::new(printer);
     let force = match &intent.verb {
         Verb::DemoServe(serve) => serve.force,
         Verb::CompletionInstall(install) => install.force,

@@ -268,7 +268,7 @@ fn question(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {
     )
 }
 
-fn timing(settings: &Settings, health_check: bool) -> DrainTiming {
+pub(super) fn timing(settings: &Settings, health_check: bool) -> DrainTiming {
     DrainTiming {
         api: ApiVersion::V2,
         delay: 0,
@@ -338,7 +338,7 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
         let listed = |node: &NodeName| items.iter().any(|item: &EvacuationItem| item.node == *node);
         past = ended.filter(|item| !listed(&item.node)).collect();
     }
-    context.printer.evacuations(&items, &past, intent.output);
+    context.printer.evacuations(&items, &past, intent.targets.len() == 1, intent.output);
     Ok(Exit::Reached)
 }
 
@@ -593,7 +593,7 @@ async fn follow(
             let what = open.iter().map(name).collect::<Vec<_>>().join(", ");
             match stopped {
                 Ok(limits::LimitStop::Over) => tracker = None,
-                Ok(limits::LimitStop::Done(stopping)) => {
+                Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => {
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
                     let mut event = report(

@@ -17,6 +17,7 @@ macro_rules! put {
     }};
 }
 
+pub mod commands;
 pub mod document;
 pub mod inline;
 pub mod inline_view;
@@ -28,6 +29,7 @@ pub mod table;
 pub mod text;
 pub mod theme;
 
+pub use commands::ClusterFlags;
 pub use inline::Inline;
 pub use inline_view::{InlineRow, InlineStep, InlineView, When};
 pub use printer::{Printer, Terminal};

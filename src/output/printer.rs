@@ -8,6 +8,7 @@ use std::rc::Rc;
 use anstream::AutoStream;
 use jiff::{Timestamp, tz::TimeZone};
 
+use super::commands::ClusterFlags;
 use super::document::{self, Format};
 use super::jsonpath;
 use super::report;
@@ -99,6 +100,8 @@ pub struct Printer {
     look: Look,
     terminal: Terminal,
     zone: TimeZone,
+    /// What printed commands repeat.
+    flags: ClusterFlags,
     /// Notices that were printed already.
     said: RefCell<BTreeSet<String>>,
     /// Whether the reader of stdout has closed it.
@@ -166,6 +169,7 @@ impl Printer {
             look,
             terminal,
             zone,
+            flags: ClusterFlags::default(),
             said: RefCell::default(),
             closed: Cell::new(false),
             failed: RefCell::default(),
@@ -177,6 +181,17 @@ impl Printer {
         let (out, err) = (Captured::default(), Captured::default());
         let printer = Self::to(Box::new(out.clone()), Box::new(err.clone()), look, terminal, TimeZone::UTC);
         (printer, out, err)
+    }
+
+    /// The same with flags that printed commands repeat.
+    #[must_use]
+    pub fn repeating(self, flags: ClusterFlags) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// The flags that printed commands repeat.
+    pub fn flags(&self) -> &ClusterFlags {
+        &self.flags
     }
 
     /// Colour and form.
@@ -223,7 +238,16 @@ impl Printer {
         }
     }
 
+    /// A text, in which commands get the flags that they need.
     fn push(&self, talk: bool, text: &str) {
+        if talk {
+            self.write(true, &self.flags.text(text));
+        } else {
+            self.write(false, text);
+        }
+    }
+
+    fn write(&self, talk: bool, text: &str) {
         let sink = if talk { &self.err } else { &self.out };
         if !talk && self.closed.get() {
             return;
@@ -264,7 +288,9 @@ impl Printer {
         let theme = self.talk_theme();
         // Where both end up on one screen, a blank line parts the talk from the data.
         let gap = if self.terminal.stdout && self.terminal.stderr { "\n" } else { "" };
-        self.push(true, &format!("{gap}{} {}\n", theme.paint(Tone::Faint, "next:"), theme.clean(command)));
+        let line = format!("{gap}{} ", theme.paint(Tone::Faint, "next:"));
+        let command = theme.clean(&self.flags.command(command)) + "\n";
+        self.write(true, &(line + &command));
     }
 
     /// Prints a notice; equal notices once, with limits of length and number.
@@ -330,7 +356,7 @@ impl Printer {
         text: impl FnOnce(Layout) -> String,
     ) {
         let text = match output {
-            Output::Text | Output::Wide => text(self.layout(output)),
+            Output::Text | Output::Wide => self.flags.text(&text(self.layout(output))).into_owned(),
             Output::Json => document::one(kind, body, Format::Json),
             Output::Yaml => document::one(kind, body, Format::Yaml),
             Output::Name => self.theme().clean(&name()) + "\n",
@@ -364,7 +390,7 @@ impl Printer {
             Output::Text | Output::Wide if bodies.is_empty() => {
                 return self.talk("no EMQX or EmqxEnterprise found");
             }
-            Output::Text | Output::Wide => text(self.layout(output)),
+            Output::Text | Output::Wide => self.flags.text(&text(self.layout(output))).into_owned(),
             Output::Json => document::list(kind, bodies, Format::Json),
             Output::Yaml => document::list(kind, bodies, Format::Yaml),
             Output::Name => bodies.iter().map(|body| self.theme().clean(&name(body)) + "\n").collect(),
@@ -427,7 +453,10 @@ impl Printer {
     pub fn rebalances(&self, items: &[RebalanceItem], output: Output, now: Timestamp) {
         let text = match output {
             Output::Text | Output::Wide if items.is_empty() => return self.talk("no rebalances found"),
-            Output::Text | Output::Wide => text::lists::rebalances(items, now, self.layout(output)),
+            Output::Text | Output::Wide => {
+                let text = text::lists::rebalances(items, now, self.layout(output));
+                self.flags.text(&text).into_owned()
+            }
             Output::Json => document::items("RebalanceList", items, Format::Json),
             Output::Yaml => document::items("RebalanceList", items, Format::Yaml),
             Output::Name => {
@@ -537,8 +566,14 @@ impl Printer {
         self.push(true, &text::evacuation::plan(plan, layout));
     }
 
-    /// Evacuations, running and past: one document for one node, a list for several.
-    pub fn evacuations(&self, running: &[EvacuationItem], past: &[EvacuationItem], output: Output) {
+    /// Evacuations, running and past: one document where one node was named, else a list, whatever there is.
+    pub fn evacuations(
+        &self,
+        running: &[EvacuationItem],
+        past: &[EvacuationItem],
+        one_named: bool,
+        output: Output,
+    ) {
         if running.is_empty() && !past.is_empty() && matches!(output, Output::Text | Output::Wide) {
             self.talk("no EMQX node is being evacuated");
         }
@@ -546,7 +581,7 @@ impl Printer {
         let name = |item: &EvacuationItem| format!("evacuation/{}", item.node);
         match (items.as_slice(), &output) {
             ([], Output::Text | Output::Wide) => self.talk("no EMQX node is being evacuated"),
-            ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
+            ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) if one_named => {
                 self.result("Evacuation", one, output, || name(one), |_| String::new());
             }
             _ => self
@@ -567,6 +602,8 @@ impl Printer {
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
                 self.result("Drain", one, output, || name(one), |_| String::new());
             }
+            // The command has printed why there is nothing to do.
+            ([], Output::Text | Output::Wide) => {}
             _ => self.results("Drain", drains, output, name, |layout| text::drain::results(drains, layout)),
         }
     }
@@ -596,6 +633,13 @@ impl Printer {
             || rebalance_name(&stopped.name),
             |layout| text::lists::stopped(stopped, layout),
         );
+    }
+
+    /// What one `stop` of several operations did.
+    pub fn several_stopped(&self, all: &[Stopped], output: Output) {
+        let name = |stopped: &Stopped| rebalance_name(&stopped.name);
+        let text = |layout: Layout| all.iter().map(|it| text::lists::stopped(it, layout)).collect();
+        self.results("Stopped", all, output, name, text);
     }
 
     /// The checks of a cluster.
@@ -628,7 +672,7 @@ impl Printer {
     pub fn event(&self, event: &Event, stream: Stream) {
         let text = match stream {
             Stream::Jsonl => document::one("Event", event, Format::Line),
-            Stream::Text => self.event_line(event, self.theme()) + "\n",
+            Stream::Text => self.flags.text(&(self.event_line(event, self.theme()) + "\n")).into_owned(),
         };
         self.push(false, &text);
     }

@@ -5,7 +5,7 @@ use super::msg::Effect;
 use super::rows::Row;
 use super::setup::{Confirm, ConfirmedAction, Overlay};
 use super::state::State;
-use super::texts::place;
+use super::texts::own_place;
 use super::view_model::ViewModel;
 use crate::model::evacuation::Settings;
 use crate::model::human::{count, count_or_unknown, duration, plural};
@@ -79,7 +79,7 @@ fn busy(state: &mut State) -> bool {
 /// The instance as it is named on the command line, and the flags of its place.
 fn named(state: &State) -> Option<(String, String)> {
     let board = state.board()?;
-    Some((board.status.instance.name.clone(), place(state, board)))
+    Some((board.status.instance.name.clone(), own_place(state, board)))
 }
 
 /// Asks before the planned rebalance is created.
@@ -201,7 +201,7 @@ pub(super) fn evacuate(state: &mut State) {
     if board.upgrading {
         says.push("! an upgrade is running: the operator evacuates the old nodes by itself".to_owned());
     }
-    let command = format!("kubectl emqx evacuate start {}{}", target(row, &node), place(state, board));
+    let command = format!("kubectl emqx evacuate start {}{}", target(row, &node), own_place(state, board));
     ask(state, ConfirmedAction::Evacuate(node), "EVACUATE A NODE", says, command, true);
 }
 
@@ -224,7 +224,7 @@ pub(super) fn stop_evacuation(state: &mut State) {
     if board.upgrading {
         says.push("! the upgrade waits until this node is empty: the operator may start again".to_owned());
     }
-    let command = format!("kubectl emqx evacuate stop {}{}", target(row, &node), place(state, board));
+    let command = format!("kubectl emqx evacuate stop {}{}", target(row, &node), own_place(state, board));
     ask(state, ConfirmedAction::StopEvacuation(node), "STOP THE EVACUATION", says, command, false);
 }
 

@@ -1,6 +1,7 @@
 //! What is shown, as text for the clipboard.
 
 use super::state::{Page, State};
+use super::texts::own_place;
 use crate::model::human::{count_or_unknown, share};
 use crate::output::theme::Theme;
 
@@ -9,8 +10,11 @@ pub(super) fn text(state: &State) -> String {
     let theme = state.theme();
     match state.page {
         Page::Clusters => clusters(state, theme),
-        Page::Plan => match &state.open {
-            Some(id) => state.form.command("apply", &id.name) + "\n",
+        Page::Plan => match state.board() {
+            Some(board) => {
+                let command = state.form.command("apply", &board.status.instance.name);
+                theme.clean(&(command + &own_place(state, board))) + "\n"
+            }
             None => String::new(),
         },
         Page::Table | Page::Detail | Page::Topology => table(state, theme),
@@ -68,6 +72,7 @@ fn history(state: &State, theme: Theme) -> String {
 
 /// The command line of the upgrade that is planned.
 fn upgrade(state: &State, theme: Theme) -> String {
-    let (Some(form), Some(id)) = (&state.upgrade, &state.open) else { return String::new() };
-    theme.clean(&format!("kubectl emqx upgrade apply {} --image {}", id.name, form.image)) + "\n"
+    let (Some(form), Some(board)) = (&state.upgrade, state.board()) else { return String::new() };
+    let (name, place) = (&board.status.instance.name, own_place(state, board));
+    theme.clean(&format!("kubectl emqx upgrade apply {name} --image {}{place}", form.image)) + "\n"
 }

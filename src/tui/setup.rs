@@ -122,6 +122,8 @@ pub struct ViewSetup {
     pub place: String,
     /// The API server's address.
     pub server: String,
+    /// The flags that reach EMQX, each after a blank: commands that are shown repeat them.
+    pub access: String,
     /// Whether nothing can be changed from here.
     pub read_only: bool,
     /// Whether the mouse is left to the terminal.

@@ -36,7 +36,7 @@ pub(super) fn operation(state: &State) -> Option<TextPage> {
     }
     pair("clients moved", it.moved.map(count));
     pair("verdict by", it.recorded_by.clone().map(|by| format!("{by}, recorded when it ended")));
-    let place = place(state, board);
+    let place = own_place(state, board);
     let name = &it.name;
     let command = match it.operation {
         crate::model::Operation::Upgrade => {
@@ -90,7 +90,7 @@ pub(super) fn why(state: &State, board: &ViewModel) -> Option<TextPage> {
     lines.push((Tone::Plain, String::new()));
     let advice = "EMQX evicts more clients every second until it is stopped. Clients that have moved stay where they are.";
     lines.push((Tone::Plain, advice.to_owned()));
-    let command = format!("kubectl emqx rebalance stop {}{}", run.name, place(state, board));
+    let command = format!("kubectl emqx rebalance stop {}{}", run.name, own_place(state, board));
     let title = format!("WHY {}", run.name);
     Some(TextPage { title, command, lines, top: 0, from_end: false })
 }
@@ -108,6 +108,11 @@ pub(super) fn place(state: &State, board: &ViewModel) -> String {
         text.extend([" --context ", context]);
     }
     text
+}
+
+/// The same for a command of ours, with the flags that reach EMQX.
+pub(super) fn own_place(state: &State, board: &ViewModel) -> String {
+    place(state, board) + &state.setup.access
 }
 
 /// The pod of a row, and the page for an unknown pod.

@@ -47,6 +47,7 @@ impl Outputs {
             theme: Theme { color: false, ascii: true },
             zone: TimeZone::UTC,
             place: String::new(),
+            access: String::new(),
             server: String::new(),
             read_only: true,
             no_mouse: true,

@@ -70,9 +70,15 @@ fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stop
     one.until("evictConnections");
     other.until("clients");
     emqx.run(&format!("evacuate start {node} --yes")).fails(6).says("already");
-    let list = emqx.run("evacuate list -o json").exits(0).json();
+    let lists = emqx.run("evacuate list -o json").exits(0).json();
+    assert_eq!(
+        (&lists["kind"], lists["items"].as_array().map(Vec::len)),
+        (&"EvacuationList".into(), Some(1))
+    );
+    let list = lists["items"][0].clone();
+    let own = emqx.run(&format!("evacuate status {node} -o json")).exits(0).json();
     keys(
-        &list,
+        &own,
         "apiVersion kind connections etaSeconds initialConnections initialSessions instance message node percent pod \
          recipients sessions state verdict",
     );
@@ -81,6 +87,8 @@ fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stop
     assert!(list["message"].to_string().contains("at most"), "{list:#}");
     let stopped = emqx.run("evacuate stop --yes").exits(0);
     assert!(stopped.out.contains("the node's availability check passes"), "{stopped}");
+    let past = emqx.run("evacuate list -o json").exits(0).json();
+    assert_eq!(past["kind"], "EvacuationList", "the same form whatever there is: {past:#}");
     let ran = one.end();
     assert_eq!(ran.code, Some(7), "{ran}");
     ran.verdict("stopped");
@@ -98,8 +106,10 @@ fn an_interrupt_leaves_the_evacuation_running_and_prints_how_to_continue() {
     watch.signal("INT");
     let ran = watch.end();
     assert_eq!(ran.code, Some(130), "{ran}");
-    assert!(ran.err.contains(&format!("kubectl emqx evacuate stop {node}")), "{ran}");
-    until("it evicts", || emqx.run("evacuate status -o json").json()["state"] == "evicting_conns");
+    assert!(ran.err.contains(&format!(" evacuate stop {node}")), "{ran}");
+    until("it evicts", || {
+        emqx.run("evacuate status -o json").json()["items"][0]["state"] == "evicting_conns"
+    });
     let ran = emqx.run(&format!("evacuate watch {node} --timeout 1s")).exits(5);
     assert!(ran.err.contains("continues to evacuate"), "{ran}");
 }

@@ -71,6 +71,15 @@ impl Emqx {
     pub(crate) fn run(&self, arguments: &str) -> Ran {
         self.start(arguments).end()
     }
+
+    /// Starts the command that a text names after `label`, as it is printed.
+    #[track_caller]
+    fn as_printed(&self, text: &str, label: &str) -> Going {
+        let command = text.split(label).nth(1).and_then(|rest| rest.split(['\n', ';']).next());
+        let command = command.unwrap_or_else(|| panic!("no {label} in {text}"));
+        let words: Vec<&str> = command.trim().strip_prefix("kubectl emqx ").expect(text).split(' ').collect();
+        Going::start(program(&self.cluster.home, &words), None)
+    }
 }
 
 const QUICK: &str = "--conn-evict-rate 100 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
@@ -137,6 +146,33 @@ fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
     let text = std::fs::read_to_string(&record).expect("a recording");
     assert!(text.contains("global_status") && !text.contains("Authorization"), "{text}");
     until("nothing runs", || emqx.run("status -o json").json()["operation"] == "none");
+}
+
+#[test]
+fn printed_commands_work_as_they_are_printed() {
+    let emqx = Emqx::of("documented", 1.0);
+    let slow = "--conn-evict-rate 1 --wait-health-check 10h --abs-conn-threshold 100";
+    let started = emqx.run(&format!("rebalance apply --yes {slow}")).exits(0);
+    let mut watch = emqx.as_printed(&started.err, "next: ");
+    watch.until("waiting for load balancers");
+    drop(watch);
+    let status = emqx.run("status").exits(0);
+    let mut watch = emqx.as_printed(&status.err, "next: ");
+    watch.until("waiting for load balancers");
+    drop(watch);
+    // In a sentence the flags stand before the subcommand.
+    let refused = emqx.run(&format!("rebalance apply --yes {slow}")).fails(6);
+    let of = format!("kubectl emqx --emqx-url {} --api-key-file", emqx.url().trim_end_matches('/'));
+    assert!(refused.err.contains(&of), "{refused}");
+    emqx.run("rebalance stop --yes").exits(0);
+    let node = emqx.node(0);
+    let started = emqx.run(&format!("evacuate start {node} --wait-health-check 10h --yes")).exits(0);
+    let mut watch = emqx.as_printed(&started.err, "next: ");
+    watch.until("evacuation of");
+    drop(watch);
+    // With a namespace of Kubernetes.
+    let listed = emqx.cluster.run("status -n mq").exits(0);
+    assert!(!listed.err.contains("next:") || listed.err.contains(" -n mq"), "{listed}");
 }
 
 #[test]

@@ -55,8 +55,9 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
     tokio::select! {
         biased;
         stopped = all(context, &intent.write, intent.timeout, &mut cluster, &here) => {
-            for one in stopped? {
-                context.printer.stopped(&one, intent.output);
+            match stopped?.as_slice() {
+                [one] => context.printer.stopped(one, intent.output),
+                several => context.printer.several_stopped(several, intent.output),
             }
             Ok(Exit::Reached)
         }

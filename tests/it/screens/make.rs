@@ -47,6 +47,7 @@ pub(crate) fn setup() -> ViewSetup {
         zone: TimeZone::UTC,
         place: "prod-eu".into(),
         server: String::new(),
+        access: String::new(),
         read_only: false,
         no_mouse: false,
         many: false,
