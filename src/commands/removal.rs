@@ -11,6 +11,7 @@ use crate::plan::check::{Planned, Purpose};
 use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
 use crate::ports::{RefreshScope, Right};
+use crate::timing::LEASE_SECONDS;
 
 mod progress;
 pub(super) mod run;
@@ -34,7 +35,8 @@ fn taken(cluster: &ClusterView, what: &str, other: &str) -> Problem {
     let what = format!("will not {what} pods of {}", cluster.id);
     Problem::refused(what, format!("another process of kubectl-emqx is at work on it: {other}")).hint(
         format!(
-            "wait until it has ended; who has it: kubectl get lease -n {} {}",
+            "wait until it has ended; the Lease of a process that was killed ends {LEASE_SECONDS}s after its last renewal: \
+             kubectl get lease -n {} {}",
             cluster.id.namespace,
             state_name(&cluster.id)
         ),

@@ -21,6 +21,18 @@ fn cluster(more: &str) -> Cluster {
     Cluster::inside(scenario("v2beta1", more), 40.0)
 }
 
+/// A cluster of each API version, and the flag that lets evacuations be started there: operator 3.x ends those that it did
+/// not start, and is therefore silent here.
+fn on_each_version(more: &str, journey: impl Fn(&str, &Cluster, &str)) {
+    for api in ["v1beta4", "v2beta1", "v2", "v3beta1"] {
+        let (silent, skip) = match api {
+            "v3beta1" => ("\noperatorAlive: false", "--skip-check operator-ends-evacuation"),
+            _ => ("", ""),
+        };
+        journey(api, &Cluster::inside(scenario(api, &format!("{more}{silent}")), 40.0), skip);
+    }
+}
+
 fn cuts(cluster: &Cluster) -> u64 {
     cluster.parts().emqx.with(|broker| broker.tally.cuts)
 }
@@ -50,17 +62,13 @@ fn budget(cluster: &Cluster, spec: &Value) {
     });
 }
 
-fn selector() -> Value {
-    json!({"matchLabels": {"apps.emqx.io/instance": "emqx"}})
+fn selector(api: &str) -> Value {
+    json!({"matchLabels": {"apps.emqx.io/instance": if api == "v1beta4" { "emqx-ee" } else { "emqx" }}})
 }
 
 #[test]
 fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once() {
-    for api in ["v1beta4", "v2beta1", "v2", "v3beta1"] {
-        // Operator 3.x stops evacuations that it did not start.
-        let silent = if api == "v3beta1" { "operatorAlive: false" } else { "" };
-        let cluster = Cluster::inside(scenario(api, silent), 40.0);
-        let skip = if api == "v3beta1" { "--skip-check operator-ends-evacuation" } else { "" };
+    on_each_version("", |api, cluster, skip| {
         if api == "v3beta1" {
             cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("apps.emqx.io/paused");
         }
@@ -72,92 +80,103 @@ fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once(
             (&plan["kind"], &plan["disconnections"], &plan["verdict"]),
             (&"Drain".into(), &500.into(), &Value::Null)
         );
-        let moved = pods_on(&cluster, "sim-3");
+        let moved = pods_on(cluster, "sim-3");
         assert_eq!(moved.len(), 1, "{api}");
-        assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null(), "a dry run cordons nothing");
+        assert!(machine(cluster, "sim-3")["spec"]["unschedulable"].is_null(), "a dry run cordons nothing");
         let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip} --timeout 60s -o jsonl"));
         assert_eq!(ran.code, Some(0), "{api}\n{ran}");
         let ran = ran.verdict("done").says("kubectl drain sim-3 --ignore-daemonsets");
         let last = ran.events().pop().expect("a verdict");
         assert_eq!((&last["operation"], &last["percent"]), (&"drain".into(), &100.into()), "{ran}");
-        assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{api}\n{ran}");
-        assert!(pods_on(&cluster, "sim-3").is_empty(), "{api}");
-        let node = machine(&cluster, "sim-3");
+        assert_eq!((cuts(cluster), clients(cluster)), (500, 2000), "{api}\n{ran}");
+        assert!(pods_on(cluster, "sim-3").is_empty(), "{api}");
+        let node = machine(cluster, "sim-3");
         assert_eq!(node["spec"]["unschedulable"], true);
         assert!(node["metadata"]["annotations"]["cli.emqx.io/cordoned"].is_string(), "{node:#}");
         cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
         // Again: nothing is left to do.
         cluster.run("drain sim-3 --yes").exits(0).says("no EMQX pod").says("kubectl drain sim-3");
         cluster.run("drain sim-3 --yes --error-unchanged").exits(3);
-    }
+    });
 }
 
 #[test]
 fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_twice() {
-    let cluster = cluster("");
-    // Both evacuations begin before either disconnects a client, also on a busy machine.
-    let flags = "--conn-evict-rate 4000 --wait-health-check 60s --wait-takeover 1s --yes";
-    let ran = cluster.run(&format!("drain sim-0 sim-1 {flags} -o json --timeout 60s")).exits(0);
-    let drain = ran.json();
-    assert_eq!(drain["verdict"], "done", "{ran}");
-    assert_eq!((&drain["together"], &drain["disconnections"]), (&true.into(), &1000.into()), "{ran}");
-    assert_eq!(drain["disconnectionsPerClient"], 1.0, "{ran}");
-    let states: Vec<&str> =
-        drain["steps"].as_array().into_iter().flatten().filter_map(|it| it["state"].as_str()).collect();
-    assert_eq!(states, ["done", "done"], "{ran}");
-    assert_eq!((cuts(&cluster), clients(&cluster)), (1000, 2000), "{ran}");
+    on_each_version("", |api, cluster, skip| {
+        // Both evacuations begin before either disconnects a client, also on a busy machine.
+        let flags = format!("--conn-evict-rate 4000 --wait-health-check 60s --wait-takeover 1s --yes {skip}");
+        let ran = cluster.run(&format!("drain sim-0 sim-1 {flags} -o json --timeout 60s"));
+        assert_eq!(ran.code, Some(0), "{api}\n{ran}");
+        let drain = ran.json();
+        assert_eq!(drain["verdict"], "done", "{api}\n{ran}");
+        assert_eq!((&drain["together"], &drain["disconnections"]), (&true.into(), &1000.into()), "{ran}");
+        assert_eq!(drain["disconnectionsPerClient"], 1.0, "{api}\n{ran}");
+        let steps = drain["steps"].as_array().into_iter().flatten();
+        let states: Vec<&str> = steps.filter_map(|it| it["state"].as_str()).collect();
+        assert_eq!(states, ["done", "done"], "{api}\n{ran}");
+        assert_eq!(clients(cluster), 2000, "{api}\n{ran}");
+        // EMQX 4.4 evicts at once: between two requests of the same moment seconds of this clock can pass.
+        let most = if api == "v1beta4" { 1500 } else { 1000 };
+        assert!((1000..=most).contains(&cuts(cluster)), "{api}: {}\n{ran}", cuts(cluster));
+    });
 }
 
 #[test]
 fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_tried_again() {
-    let cluster = cluster("");
-    budget(&cluster, &json!({"minAvailable": 4, "selector": selector()}));
-    let ran = cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("PodDisruptionBudget emqx");
-    assert!(ran.err.contains("hint: kubectl get pdb"), "{ran}");
-    assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null(), "nothing was done");
-    assert_eq!(cuts(&cluster), 0);
-    let mut going = cluster.start(&format!("drain sim-3 {QUICK} --skip-check disruption-budget"));
-    going.until("is not evicted yet: Cannot evict pod");
-    let path = "/apis/policy/v1/namespaces/mq/poddisruptionbudgets/emqx";
-    assert_eq!(cluster.api("DELETE", path, "").0, 200);
-    going.end().exits(0).says("done: 1 pod moved off sim-3");
-    assert_eq!(clients(&cluster), 2000);
+    on_each_version("", |api, cluster, skip| {
+        budget(cluster, &json!({"minAvailable": 4, "selector": selector(api)}));
+        let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip}")).fails(6);
+        assert!(ran.err.contains("PodDisruptionBudget emqx"), "{api}\n{ran}");
+        assert!(ran.err.contains("hint: kubectl get pdb"), "{api}\n{ran}");
+        assert!(machine(cluster, "sim-3")["spec"]["unschedulable"].is_null(), "nothing was done");
+        assert_eq!(cuts(cluster), 0, "{api}");
+        let mut going = cluster.start(&format!("drain sim-3 {QUICK} --skip-check disruption-budget {skip}"));
+        going.until("is not evicted yet: Cannot evict pod");
+        let path = "/apis/policy/v1/namespaces/mq/poddisruptionbudgets/emqx";
+        assert_eq!(cluster.api("DELETE", path, "").0, 200);
+        going.end().exits(0).says("done: 1 pod moved off sim-3");
+        assert_eq!(clients(cluster), 2000, "{api}");
+    });
 }
 
 #[test]
 fn a_pod_without_capacity_is_refused_before_the_start_and_one_that_does_not_come_back_is_a_stall() {
-    let cluster = cluster("podsPerKubernetesNode: 1");
-    cluster
-        .run(&format!("drain sim-3 {QUICK}"))
-        .fails(6)
-        .says("there is no room for")
-        .says("3 without enough free");
-    assert_eq!(cuts(&cluster), 0);
-    let ran = cluster.run(&format!("drain sim-3 {QUICK} --skip-check no-room")).exits(4);
-    let ran = ran.says("stalled").says("Unschedulable");
-    assert!(ran.err.contains("next: kubectl emqx drain sim-3"), "{ran}");
-    // Uncordoned, the pod starts where it was.
-    cluster.run("drain sim-3 --undo --yes").exits(0).shows("node/sim-3 uncordoned");
-    until("it runs again", || {
-        cluster.run("nodes -o json").json()["items"]
-            .as_array()
-            .is_some_and(|it| it.iter().filter(|row| row["ready"] == true).count() == 4)
+    on_each_version("podsPerKubernetesNode: 1", |api, cluster, skip| {
+        let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip}")).fails(6).says("there is no room for");
+        assert!(ran.err.contains("3 without enough free"), "{api}\n{ran}");
+        assert_eq!(cuts(cluster), 0, "{api}");
+        let ran = cluster.run(&format!("drain sim-3 {QUICK} --skip-check no-room {skip}"));
+        assert_eq!(ran.code, Some(4), "{api}\n{ran}");
+        let ran = ran.says("stalled").says("Unschedulable");
+        assert!(ran.err.contains("next: kubectl emqx drain sim-3"), "{api}\n{ran}");
+        // Uncordoned, the pod starts where it was.
+        cluster.run("drain sim-3 --undo --yes").exits(0).shows("node/sim-3 uncordoned");
+        until("it runs again", || {
+            cluster.run("nodes -o json").json()["items"]
+                .as_array()
+                .is_some_and(|it| it.iter().filter(|row| row["ready"] == true).count() == 4)
+        });
+        assert!(machine(cluster, "sim-3")["spec"]["unschedulable"].is_null(), "{api}");
+        cluster.run("drain sim-3 --undo --yes").exits(0).says("nothing to undo");
+        assert_eq!(clients(cluster), 2000, "{api}");
     });
-    assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null());
-    cluster.run("drain sim-3 --undo --yes").exits(0).says("nothing to undo");
-    assert_eq!(clients(&cluster), 2000);
 }
 
 #[test]
 fn an_evacuation_that_a_replacement_restores_from_its_volume_is_stopped() {
+    on_each_version("persistentVolumes: true", |api, cluster, skip| {
+        let ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s {skip}"));
+        assert_eq!(ran.code, Some(0), "{api}\n{ran}");
+        let ran = ran.says("EMQX restored the evacuation");
+        assert!(ran.out.contains("done"), "{api}\n{ran}");
+        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        assert_eq!(clients(cluster), 2000, "{api}");
+    });
+}
+
+#[test]
+fn an_evacuation_of_another_client_is_named_and_left_alone() {
     let cluster = cluster("persistentVolumes: true");
-    let ran = cluster
-        .run(&format!("drain sim-3 {QUICK} --timeout 60s"))
-        .exits(0)
-        .says("EMQX restored the evacuation");
-    assert!(ran.out.contains("done"), "{ran}");
-    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
-    // Another client's evacuation is named, and left alone.
     let node = cluster.run("nodes -o json").json()["items"][0].clone();
     let (name, pod) = (node["node"].as_str().expect("a node"), node["pod"].as_str().expect("a pod"));
     cluster.run(&format!("evacuate start {pod} {QUICK} --watch")).exits(0);
@@ -173,25 +192,40 @@ fn an_evacuation_that_a_replacement_restores_from_its_volume_is_stopped() {
 #[cfg(unix)]
 #[test]
 fn killed_at_any_step_it_continues_when_it_is_run_again() {
-    for step in ["begins", "disconnecting clients", "is empty", "is evicted", "is deleted"] {
-        let cluster = cluster("persistentVolumes: true");
-        let mut going =
-            cluster.start("drain sim-3 --conn-evict-rate 50 --wait-health-check 1s --wait-takeover 1s --yes");
+    let steps = [
+        ("v1beta4", "is evicted"),
+        ("v2beta1", "begins"),
+        ("v2beta1", "disconnecting clients"),
+        ("v2beta1", "is empty"),
+        ("v2beta1", "is evicted"),
+        ("v2beta1", "is deleted"),
+        ("v2", "is empty"),
+        ("v3beta1", "is deleted"),
+    ];
+    for (api, step) in steps {
+        let (silent, skip) = match api {
+            "v3beta1" => ("\noperatorAlive: false", "--skip-check operator-ends-evacuation"),
+            _ => ("", ""),
+        };
+        let cluster = Cluster::inside(scenario(api, &format!("persistentVolumes: true{silent}")), 40.0);
+        let slow = "--conn-evict-rate 50 --wait-health-check 1s --wait-takeover 1s --yes";
+        let mut going = cluster.start(&format!("drain sim-3 {slow} {skip}"));
         going.until(step);
         going.signal("KILL");
         going.end();
         // Its lease runs out first.
-        let mut ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s"));
+        let again = format!("drain sim-3 {QUICK} {skip} --timeout 60s");
+        let mut ran = cluster.run(&again);
         until("the lease runs out", || {
             let refused = ran.code == Some(6) && ran.err.contains("another process of kubectl-emqx");
             if refused {
-                ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s"));
+                ran = cluster.run(&again);
             }
             !refused
         });
-        assert_eq!(ran.code, Some(0), "{step}\n{ran}");
-        assert!(pods_on(&cluster, "sim-3").is_empty(), "{step}\n{ran}");
-        assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{step}\n{ran}");
+        assert_eq!(ran.code, Some(0), "{api}, {step}\n{ran}");
+        assert!(pods_on(&cluster, "sim-3").is_empty(), "{api}, {step}\n{ran}");
+        assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{api}, {step}\n{ran}");
         cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
     }
 }
@@ -237,6 +271,7 @@ fn what_cannot_be_drained_is_refused_with_the_reason() {
     drain("sim-4 --yes")
         .exits(0)
         .says("no EMQX pod of namespace mq runs on sim-4")
+        .never_says("no EMQX or EmqxEnterprise found")
         .says("kubectl drain sim-4");
     drain("worker-9 --yes").fails(1).says("no Kubernetes node worker-9").says("sim-0, sim-1");
     drain("sim-0 sim-1 sim-2 sim-3 sim-4 --yes").fails(6);

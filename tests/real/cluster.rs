@@ -33,6 +33,8 @@ pub struct RealCluster<'a> {
     pub emqx: Emqx,
     /// In the order of EMQX's nodes.
     pub pods: Vec<String>,
+    /// Whether the operator works.
+    pub operator: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -100,7 +102,8 @@ impl<'a> RealCluster<'a> {
                 node.pod.clone_from(name);
             }
         });
-        let mut cluster = Self { plane, client, scenario, emqx, pods: names, tasks: Vec::new() };
+        let operator = Arc::new(AtomicBool::new(true));
+        let mut cluster = Self { plane, client, scenario, emqx, pods: names, operator, tasks: Vec::new() };
         cluster.open().await;
         cluster.forward().await;
         cluster.operate().await;
@@ -170,7 +173,7 @@ impl<'a> RealCluster<'a> {
             client: self.plane.admin_client().await,
             emqx: self.emqx.clone(),
             scenario: self.scenario.clone(),
-            alive: Arc::new(AtomicBool::new(true)),
+            alive: Arc::clone(&self.operator),
         });
         self.tasks.push(tokio::spawn(operator.run()));
         self.ready().await;

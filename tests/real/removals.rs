@@ -2,8 +2,10 @@
 //! obeys PodDisruptionBudgets, and evictions carry the pod's UID.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use emqx_sim::scenario::Api as Version;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};
 use crate::least_privilege::program_of;
-use crate::program::verdict;
+use crate::program::{Program, refused, verdict};
 use test_support::control_plane::{ControlPlane, NODE, until};
 
 const EMQX: &str = "
@@ -169,4 +171,32 @@ pub async fn drained(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     program.run(&["drain", NODE, "--undo", "--yes"]).await.ok();
     let node = nodes.get(NODE).await.expect("the node");
     assert_eq!(node.spec.as_ref().and_then(|spec| spec.unschedulable), None, "uncordoned");
+}
+
+/// Each pod of the only Kubernetes node is evacuated, evicted and replaced once; the pods' template names the node, so that
+/// they come back to it.
+pub async fn moved(plane: &ControlPlane, cluster: &RealCluster<'_>) {
+    let program = Program::admin(plane, cluster.namespace());
+    let before = pods(cluster).await;
+    let connected = clients(cluster);
+    let of_operator_3 = cluster.scenario.api == Version::V3beta1;
+    let mut args = vec!["drain", NODE, "--no-cordon", "-o", "jsonl"];
+    args.extend(QUICK);
+    if of_operator_3 {
+        let out = program.run(&args).await;
+        refused(&out, 6, &["operator 3.x ends an evacuation", "apps.emqx.io/paused=true"]);
+        cluster.operator.store(false, Ordering::Relaxed);
+        args.push("--skip-check=operator-ends-evacuation");
+    }
+    let out = cluster.alive(program.start(&args).end_within(LIMIT)).await;
+    verdict(&out, "done", 0);
+    let after = pods(cluster).await;
+    let uids = |pods: &BTreeMap<String, Pod>| pods.values().map(ResourceExt::uid).collect::<BTreeSet<_>>();
+    assert_eq!(
+        (after.len(), uids(&after).intersection(&uids(&before)).count()),
+        (before.len(), 0),
+        "{after:?}"
+    );
+    assert_eq!(clients(cluster), connected, "every client is back");
+    cluster.operator.store(true, Ordering::Relaxed);
 }

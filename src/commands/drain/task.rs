@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
 use super::super::removal::run::{Progress, RemovalSettings, Task};
-use super::unfinished;
+use super::{again, unfinished};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
 use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
@@ -107,6 +107,10 @@ impl Task for Draining<'_> {
             fresh_seconds,
         };
         (next(world, run, now), standings(world, run, now))
+    }
+
+    fn undo(&self) -> String {
+        format!("kubectl emqx drain {} --undo", again(self.intent))
     }
 
     fn superseded(&self, _world: &World) -> Option<(Verdict, String)> {

@@ -1,21 +1,26 @@
 //! `drain --undo`: evacuations that a drain started are stopped, and nodes that it cordoned are uncordoned. Pods that were moved
 //! stay where they are.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::{WANT, beat, lease, release};
 use super::super::{CommandContext, Outcome, confirmation, history};
+use super::again;
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
-use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, Placement};
+use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, DrainedPod, Placement};
+use crate::model::human::seconds_between;
 use crate::model::{NodeName, Operation, Verdict};
 use crate::plan::drain::{DrainPlan, stored};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
 use crate::ports;
-use crate::timing::UNDO_TIMEOUT;
+use crate::timing::{RESTORED_WITHIN_SECONDS, UNDO_TIMEOUT};
 
 /// `drain --undo`.
 pub(super) async fn run(
@@ -92,7 +97,7 @@ async fn undo(
     cordoned: &[&String],
 ) -> Outcome {
     let limit = Instant::now() + intent.removal.timeout.unwrap_or(UNDO_TIMEOUT);
-    let mut results = Vec::new();
+    let (mut results, mut stopped) = (Vec::new(), Vec::new());
     let began = context.clock.now();
     for cluster in all.iter_mut() {
         cluster_view::relist(context, cluster, WANT).await?;
@@ -120,6 +125,17 @@ async fn undo(
             sleep(beat(context)).await;
             cluster_view::refresh(context, cluster).await?;
         }
+        stopped.push(nodes);
+    }
+    let mut lines = Vec::new();
+    for machine in cordoned {
+        if context.kubernetes.uncordon(machine).await? == Cordon::Changed {
+            lines.push(format!("node/{machine} uncordoned"));
+        }
+    }
+    for (cluster, mut nodes) in all.iter_mut().zip(stopped) {
+        // Uncordoned, a pod that was evicted can start again; EMQX then restores its evacuation from the volume.
+        nodes.extend(returned(context, intent, cluster, limit).await?);
         if let Some(state) = state(cluster, intent) {
             results.push(result(context, cluster, state, &nodes));
         }
@@ -132,12 +148,6 @@ async fn undo(
             let (counts, times) = ((None, None), (began, now));
             let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, times);
             Box::pin(history::record(context, entry, false)).await;
-        }
-    }
-    let mut lines = Vec::new();
-    for machine in cordoned {
-        if context.kubernetes.uncordon(machine).await? == Cordon::Changed {
-            lines.push(format!("node/{machine} uncordoned"));
         }
     }
     if intent.removal.stream == Stream::Jsonl {
@@ -167,6 +177,74 @@ async fn undo(
         context.printer.drains(&results, intent.removal.output);
     }
     Ok(Exit::Reached)
+}
+
+/// Waits until the pods of StatefulSets that were evicted run again, and stops the evacuations that EMQX restored from their
+/// volumes: those nodes would refuse clients forever. The stored state stays until then, so that the undo can be run again.
+async fn returned(
+    context: &CommandContext,
+    intent: &Intent,
+    cluster: &mut ClusterView,
+    limit: Instant,
+) -> Result<Vec<NodeName>, Problem> {
+    let mut stopped: Vec<NodeName> = Vec::new();
+    let mut announced = false;
+    let mut alone: BTreeMap<NodeName, Timestamp> = BTreeMap::new();
+    loop {
+        let now = context.clock.now();
+        for node in running(cluster, intent) {
+            alone.remove(&node);
+            if cluster.broker.stop_evacuation(&node).await? && !stopped.contains(&node) {
+                stopped.push(node);
+            }
+        }
+        let snapshot = snapshot(&cluster.world, &cluster.id, now);
+        let evacuated = running(cluster, intent);
+        let away = absent(cluster, intent).find(|pod| {
+            let Some(row) = snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.pod)) else {
+                return true;
+            };
+            let Some(node) = row.node.as_ref().filter(|node| row.running && !evacuated.contains(*node))
+            else {
+                return true;
+            };
+            // EMQX lists a restored evacuation when its node starts.
+            let since = *alone.entry(node.clone()).or_insert(now);
+            row.ready != Some(true) && seconds_between(since, now) < RESTORED_WITHIN_SECONDS
+        });
+        let Some(away) = away else { return Ok(stopped) };
+        let pod = away.pod.clone();
+        if !announced {
+            announced = true;
+            context.printer.talk(&format!(
+                "waiting for {pod} to start again: EMQX restores an evacuation from its volume, which is stopped then"
+            ));
+        }
+        if Instant::now() >= limit {
+            return Err(Problem::new(
+                "timed out",
+                format!("{pod} does not run yet, and EMQX may restore its evacuation when it does"),
+            )
+            .hint(format!("kubectl emqx drain {} --undo", again(intent)))
+            .exit(Exit::TimedOut));
+        }
+        sleep(beat(context)).await;
+        lease(context, cluster, "put back").await?;
+        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::refresh(context, cluster).await?;
+    }
+}
+
+/// The pods of StatefulSets that were evacuated and are not there as the same pod any more: they come back with their name and
+/// their volume.
+fn absent<'g>(cluster: &'g ClusterView, intent: &Intent) -> impl Iterator<Item = &'g DrainedPod> {
+    let pods = state(cluster, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
+    pods.iter().filter(|it| {
+        let number = it.pod.as_str().strip_prefix(&it.set).and_then(|rest| rest.strip_prefix('-'));
+        let named = number.is_some_and(|number| number.parse::<u64>().is_ok());
+        let same = cluster.world.pods_of(&cluster.id).any(|pod| pod.uid == it.uid && pod.deleting.is_none());
+        it.started && named && !same
+    })
 }
 
 fn result(
