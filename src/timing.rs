@@ -133,6 +133,9 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long EMQX may take to let nodes serve again, without `--timeout`.
 pub(crate) const UNDO_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Seconds after the start of a node within which EMQX lists an evacuation that it restored from a volume.
+pub(crate) const RESTORED_WITHIN_SECONDS: u64 = 10;
+
 /// How long a deleted object may take to go before it is called terminating, by the clock on the wall.
 pub(crate) const DELETION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -315,6 +318,12 @@ pub(crate) const CREATED_UNLISTED_SECONDS: u64 = 30;
 
 /// Seconds for which a condition must hold before it is an alarm: clients need a moment to reconnect.
 pub(crate) const ALARM_SECONDS: u64 = 30;
+
+/// Seconds for which clients are compared after an evacuated node is empty: the last of them have this long to come back.
+pub(crate) const EMPTIED_WATCH_SECONDS: u64 = 60;
+
+/// Seconds after its start for which clients that are missing can be those of a drain or scale that another process runs.
+pub(crate) const REMOVAL_ALARM_SECONDS: u64 = 3600;
 
 /// Seconds of eviction that a client may be in flight where only one moment is known.
 pub(crate) const ASSUMED_DELAY_SECONDS: u64 = 10;

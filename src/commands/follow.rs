@@ -72,6 +72,8 @@ pub struct FollowRequest {
     pub limits: Option<LimitTracker>,
     /// The verdict of an operation that was stopped at a limit.
     pub stopped: Option<(Verdict, String)>,
+    /// The limit that was reached by an upgrade which is rolled back now, and what is undone so far.
+    pub rollback: Option<(String, Stopping)>,
 }
 
 impl FollowRequest {
@@ -93,6 +95,7 @@ impl FollowRequest {
             followed: None,
             limits: None,
             stopped: None,
+            rollback: None,
         }
     }
 
@@ -119,7 +122,16 @@ impl FollowRequest {
     /// The verdict; `None` when there was only a clean-up.
     pub async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
         history::begins(context, &self.cluster.id, operation(&self.name));
-        let ended = self.look(context).await;
+        let mut ended = self.look(context).await;
+        if matches!(ended, Ok(FollowEnd::TimedOut))
+            && let Some((why, mut stopping)) = self.rollback.take()
+        {
+            let name = &self.cluster.id.name;
+            stopping.kept.push(format!(
+                "time ran out before the rollback ended: kubectl emqx upgrade watch {name} follows it"
+            ));
+            ended = Err(self.stopped(context, &why, &stopping));
+        }
         self.output.finish();
         if let Some(tap) = &context.tap {
             tap.ends(context.clock.now());
@@ -207,6 +219,14 @@ impl FollowRequest {
                 let stopped = stopped.unwrap_or_else(|_| Err(limits::interrupted()));
                 match stopped {
                     Ok(limits::LimitStop::Over) => self.limits = None,
+                    Ok(limits::LimitStop::RollsBack(stopping)) => {
+                        self.limits = None;
+                        let message =
+                            format!("{}: the rollback is followed to its end", stopping.undone.join(", "));
+                        let event = self.event(context, EventType::Notice, message);
+                        self.output.event(context, &event);
+                        self.rollback = Some((why, stopping));
+                    }
                     Ok(limits::LimitStop::Done(stopping)) => {
                         return Err(self.stopped(context, &why, &stopping));
                     }
@@ -244,6 +264,11 @@ impl FollowRequest {
                     over
                 }
             };
+            if let Some((word, _)) = &last_word
+                && let Some((why, stopping)) = self.rollback.take()
+            {
+                return Err(self.rolled_back(context, &why, stopping, word));
+            }
             if let Some((word, since)) = &last_word {
                 let verdict = word.verdict.unwrap_or(Verdict::Unknown);
                 // What ended as it should leaves something to tidy up, and so does what another client ended: pods that
@@ -332,6 +357,25 @@ impl FollowRequest {
         self.stopped = Some((Verdict::Stopped, reason));
         let hint = format!("kubectl emqx status {}", self.cluster.id.name);
         limits::reached(&self.name, why, hint)
+    }
+
+    /// The end of the rollback of an upgrade that reached a limit.
+    fn rolled_back(
+        &mut self,
+        context: &CommandContext,
+        why: &str,
+        mut stopping: Stopping,
+        word: &Event,
+    ) -> Problem {
+        let verdict = word.verdict.unwrap_or(Verdict::Unknown);
+        let end = word.reason.as_deref().unwrap_or(&word.message);
+        if verdict == Verdict::Reverted {
+            stopping.undone.push(end.to_owned());
+        } else {
+            stopping.kept.push(format!("the rollback ended {}", messages::verdict(verdict, end)));
+        }
+        stopping.kept.push("disconnections of clients".to_owned());
+        self.stopped(context, why, &stopping)
     }
 
     /// Shows what became different; gives back the verdict, which is shown when everything is done.

@@ -49,6 +49,8 @@ fn write(why: &str) -> WriteOptions {
 pub enum LimitStop {
     /// The operation is stopped.
     Done(Stopping),
+    /// The image is changed back: the operator rolls the upgrade back, which is followed to its end.
+    RollsBack(Stopping),
     /// There was nothing to stop: it had ended, or another client had stopped it.
     Over,
 }
@@ -154,11 +156,7 @@ pub async fn upgrade(
     let now = cluster_view::one(&context, undo.instance.as_ref(), want).await?;
     let image = now.instance()?.image.clone().unwrap_or_default();
     let undone = vec![format!("the object has its previous image again ({image})")];
-    let kept = vec![format!(
-        "this operator cannot pause an upgrade and rolls back by itself: kubectl emqx upgrade watch {}",
-        id.name
-    )];
-    Ok(LimitStop::Done(Stopping { undone, kept }))
+    Ok(LimitStop::RollsBack(Stopping { undone, kept: Vec::new() }))
 }
 
 /// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.

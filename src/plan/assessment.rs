@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::eviction_alarm::StopAdvice;
 use super::membership::{Membership, lasting};
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
@@ -74,6 +75,10 @@ pub struct Assessment {
     pub uneven: bool,
     /// EMQX was not asked, and all nodes serve: nothing suggests that an operation runs.
     pub quiet: bool,
+    /// The recommendation to stop an upgrade, an evacuation, a drain or a scale; a rebalance has its own.
+    pub advice: Option<StopAdvice>,
+    /// A drain or a scale that has not ended, where nothing else runs that is no part of it.
+    pub removal: Option<Operation>,
     /// The command to type next.
     pub next: Option<String>,
 }
@@ -161,9 +166,13 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
         message,
         uneven,
         quiet,
+        advice: advice(id, operations, removal.as_ref()),
+        removal: removal.as_ref().map(|it| it.operation),
         next: None,
     };
-    assessment.next = if let Some(removal) = removal {
+    assessment.next = if let Some(advice) = &assessment.advice {
+        Some(advice.command.clone())
+    } else if let Some(removal) = removal {
         Some(removal.next)
     } else if held {
         Some(format!("kubectl emqx upgrade watch {}", id.name))
@@ -171,6 +180,22 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
         next(&assessment, world, instance)
     };
     assessment
+}
+
+/// Which operation should be stopped, and how.
+fn advice(
+    id: &InstanceId,
+    operations: &OperationTracker,
+    removal: Option<&removal::Unfinished>,
+) -> Option<StopAdvice> {
+    let evacuations = &operations.upgrades.evacuations;
+    let (alarm, command) =
+        match (removal, operations.upgrades.running(id).filter(|run| run.alarm().is_some())) {
+            (Some(removal), _) => (removal.alarm.as_ref().or(evacuations.alarm())?, removal.undo.clone()),
+            (None, Some(upgrade)) => (upgrade.alarm()?, upgrade.stop_command()),
+            (None, None) => (evacuations.alarm()?, evacuations.stop_command()?),
+        };
+    Some(StopAdvice { alarm: alarm.clone(), command })
 }
 
 /// The command that follows from it. A plan is named only where no check refuses it.

@@ -5,6 +5,7 @@ pub mod check;
 pub mod drain;
 pub mod endpoint;
 pub mod evacuation;
+pub mod eviction_alarm;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;

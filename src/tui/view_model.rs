@@ -15,6 +15,7 @@ use crate::output::names::shorten;
 use crate::output::theme::Theme;
 use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::eviction_alarm::StopAdvice;
 use crate::plan::history::{PastEntry, Recorded, in_config_map, merged};
 use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::rebalance::goal::{Goals, goals};
@@ -62,6 +63,10 @@ pub struct ViewModel {
     pub emptied: Vec<EvacuationRun>,
     /// The running upgrade, or the last one.
     pub upgrade: Option<Upgrade>,
+    /// The recommendation to stop an operation that is no rebalance.
+    pub advice: Option<StopAdvice>,
+    /// A drain or a scale that has not ended.
+    pub removal: Option<Operation>,
     /// Whether two revisions run.
     pub upgrading: bool,
     /// Whether the custom resource is there.
@@ -129,6 +134,7 @@ impl ViewModel {
         let recorded = merged(recorded.iter().cloned().chain(in_cluster));
         let past_operations = super::past::operations(&assessment.rebalances, operations, id, &recorded);
         let past = past(&past_operations, now);
+        let (removal, advice) = (assessment.removal, assessment.advice.clone());
         let status = Status::from(assessment);
         let instance = world.instance(id);
         let recent = |ended: Option<Timestamp>| {
@@ -202,6 +208,8 @@ impl ViewModel {
             evacuations,
             emptied: operations.upgrades.evacuations.runs.clone(),
             upgrade,
+            advice,
+            removal,
             upgrading,
             present: instance.is_some(),
             past,

@@ -46,6 +46,24 @@ fn a_limit_stops_what_another_client_started() {
     let past = "--not-after 2020-01-01T00:00:00Z";
     stopped(demo.run(&format!("rebalance watch {name} -o jsonl {past}")));
     assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "none");
+    let pod = "emqx-core-66c88f5c8-0";
+    demo.run(&format!("evacuate start {pod} --wait-health-check 10h --yes")).exits(0);
+    stopped(demo.run(&format!("evacuate watch {pod} -o jsonl {past}")));
+    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_stops_a_drain_that_another_process_left() {
+    let demo = away("v2beta1");
+    let mut first = demo.start("drain sim-1 --conn-evict-rate 5 --wait-health-check 1 --yes");
+    first.until("disconnecting clients");
+    first.signal("INT");
+    first.end();
+    // The clients at its start are recorded.
+    let message = stopped(demo.run("drain sim-1 --abort-if-lost 20 --yes -o jsonl"));
+    assert!(message.contains("--abort-if-lost 20"), "{message}");
+    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
 }
 
 #[test]
@@ -59,6 +77,53 @@ fn without_limits_nothing_is_stopped_and_status_and_list_recommend_it() {
     demo.run("status").exits(0).says("kubectl emqx rebalance stop emqx");
     demo.run("rebalance list -o wide").exits(0).shows("STOP IT");
     assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "rebalance");
+}
+
+/// Follows a command that evicts clients which do not come back until it recommends to stop, and ends it.
+#[cfg(unix)]
+#[track_caller]
+fn recommends(demo: &Cluster, command: &str, stop: &str) {
+    let mut going = demo.start(command);
+    going.until("STOP IT: ");
+    going.until(stop);
+    going.signal("INT");
+    let ran = going.end();
+    assert_eq!(ran.code, Some(130), "nothing is stopped without a limit\n{ran}");
+}
+
+#[cfg(unix)]
+#[test]
+fn without_limits_every_operation_recommends_to_stop_when_evicted_clients_stay_away() {
+    let slow = "--conn-evict-rate 5 --wait-health-check 1 --yes";
+    let demo = away("v2beta1");
+    let nodes = demo.run("nodes -o json").exits(0).json();
+    let (pod, node) = (nodes["items"][3]["pod"].as_str().expect("a pod"), &nodes["items"][3]["node"]);
+    let stop = format!("kubectl emqx evacuate stop {}", node.as_str().expect("a node"));
+    recommends(&demo, &format!("evacuate start {pod} {slow} --watch"), &stop);
+    // And one that another client started.
+    recommends(&demo, "watch --plain", &stop);
+    let demo = away("v2beta1");
+    recommends(&demo, &format!("drain sim-1 {slow}"), "kubectl emqx drain sim-1 --undo");
+    let status = demo.run("status").exits(0).shows("STOP IT: ");
+    assert!(status.err.contains("next: kubectl emqx drain sim-1 --undo"), "{status}");
+    let demo = away("v1beta4");
+    recommends(&demo, &format!("scale --replicas 3 {slow}"), "kubectl emqx scale emqx-ee --undo");
+    let status = demo.run("status").exits(0).shows("STOP IT: ");
+    assert!(status.err.contains("next: kubectl emqx scale emqx-ee --undo"), "{status}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_upgrade_whose_clients_stay_away_recommends_the_undo() {
+    let text = "name: away\napi: v2beta1\nreconnectDelay: 100000\nspec:\n  updateStrategy:\n    initialDelaySeconds: 5\n    \
+        evacuationStrategy: {connEvictRate: 20, sessEvictRate: 200, waitTakeover: 3600}\nnodes:\n\
+        - {count: 4, connections: 800}\n";
+    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 40.0);
+    let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.8.7 --yes --watch";
+    recommends(&demo, upgrade, "kubectl emqx upgrade undo emqx");
+    let status = demo.run("status").exits(0).shows("STOP IT: ");
+    assert!(status.err.contains("next: kubectl emqx upgrade undo emqx"), "{status}");
+    demo.run("upgrade list -o wide").exits(0).shows("STOP IT: ");
 }
 
 #[test]
@@ -88,25 +153,30 @@ fn lost_clients_stop_a_drain_and_a_scale_whose_evacuations_are_stopped() {
 }
 
 #[test]
-fn an_upgrade_is_paused_or_rolled_back_and_both_are_verified() {
-    let past = "--not-after 2020-01-01T00:00:00Z";
-    for (scenario, image, undone) in [
-        ("upgrade-v1beta4", "--version 4.4.24", "it removes no old pod"),
-        ("upgrade-v2beta1", "--image emqx/emqx-enterprise:5.10.0", "has its previous image again"),
-    ] {
-        let demo = Cluster::demo(scenario, 40);
-        demo.run(&format!("upgrade apply {image} --yes --conn-evict-rate 1")).exits(0);
-        let watched = demo.run(&format!("upgrade watch -o jsonl {past}"));
-        assert_eq!(watched.code, Some(8), "{scenario}\n{watched}");
-        let last = watched.events().pop().expect("a verdict");
-        assert_eq!(last["verdict"], "stopped", "{watched}");
-        assert!(last["message"].as_str().is_some_and(|it| it.contains(undone)), "{watched}");
-        if scenario == "upgrade-v2beta1" {
-            continue;
-        }
-        let evacuations = demo.run("evacuate list -o json").exits(0).json();
-        assert_eq!(evacuations["items"].as_array().map(Vec::len), Some(0), "{evacuations:#}");
-    }
+fn a_guarded_upgrade_is_paused_and_its_evacuations_are_stopped() {
+    let demo = Cluster::demo("upgrade-v1beta4", 40);
+    demo.run("upgrade apply --version 4.4.24 --yes --conn-evict-rate 1").exits(0);
+    let message = stopped(demo.run("upgrade watch -o jsonl --not-after 2020-01-01T00:00:00Z"));
+    assert!(message.contains("it removes no old pod"), "{message}");
+    let evacuations = demo.run("evacuate list -o json").exits(0).json();
+    assert_eq!(evacuations["items"].as_array().map(Vec::len), Some(0), "{evacuations:#}");
+}
+
+#[test]
+fn the_rollback_of_any_other_upgrade_is_followed_to_its_end_and_reported() {
+    let text = "name: back\napi: v2beta1\nreconnectDelay: 60\nspec:\n  updateStrategy:\n    initialDelaySeconds: 5\n    \
+        evacuationStrategy: {connEvictRate: 50, sessEvictRate: 200, waitTakeover: 5}\nnodes:\n\
+        - {count: 2, connections: 200}\n";
+    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 100.0);
+    let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.8.7 --yes --watch -o jsonl --abort-if-lost 5";
+    let ran = demo.run(upgrade);
+    let out = ran.out.clone();
+    let message = stopped(ran);
+    assert!(out.contains("the rollback is followed to its end"), "{out}");
+    assert!(message.contains("has its previous image again"), "{message}");
+    assert!(message.contains("not undone: disconnections of clients"), "{message}");
+    let status = demo.run("status -o json").exits(0).json();
+    assert_eq!((&status["operation"], &status["verdict"]), (&"none".into(), &"idle".into()), "{status:#}");
 }
 
 #[test]

@@ -47,7 +47,18 @@ impl<T: Task> Runner<'_, T> {
                 Some(_) | None => {}
             }
         }
+        self.watch_clients(cluster);
         end
+    }
+
+    /// Recommends once to stop, when clients stay missing.
+    fn watch_clients(&mut self, cluster: &ClusterView) {
+        let emptied = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
+        let start = self.state.connections.map(|start| (start, self.began));
+        self.watch.observe(&cluster.world, &emptied.collect(), start);
+        if let Some(message) = self.watch.announce(&self.task.undo()) {
+            self.tell(cluster, EventType::Notice, message, None);
+        }
     }
 
     /// Prints which pods stand differently.
@@ -189,7 +200,7 @@ impl<T: Task> Runner<'_, T> {
                 self.tell(cluster, EventType::Notice, problem.to_string(), None);
                 return problem;
             }
-            Ok(limits::LimitStop::Done(stopping)) => stopping,
+            Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => stopping,
             Ok(limits::LimitStop::Over) => {
                 let undone = vec!["no evacuation of it runs".to_owned()];
                 Stopping { undone, kept: Vec::new() }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::super::cluster_view::ClusterView;
+use super::super::evacuate::timing;
 use super::super::fact_loop::{Cut, FactLoop};
 use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
@@ -18,6 +20,7 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::limits::{CommandLine, Limits};
 use crate::model::{EventType, NodeName, Operation, Verdict, World};
 use crate::plan::evacuation::Settings;
+use crate::plan::eviction_alarm::EvictionWatch;
 use crate::plan::history as past;
 use crate::plan::limits::LimitTracker;
 use crate::plan::rebalance::messages;
@@ -85,6 +88,8 @@ pub(in crate::commands) trait Task {
         fresh_seconds: u64,
         now: Timestamp,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>);
+    /// The command that puts back what was not removed.
+    fn undo(&self) -> String;
     /// An end that another client brought about.
     fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
     /// Takes in what is to be done, where that changes what is stored: `true` then.
@@ -159,7 +164,9 @@ pub(super) struct Runner<'a, T> {
     pub(super) percent: u8,
     pub(super) limits: Option<LimitTracker>,
     pub(super) notifier: Option<Notifier>,
-    began: Timestamp,
+    /// The clients since the start.
+    pub(super) watch: EvictionWatch,
+    pub(super) began: Timestamp,
     /// How it ended.
     pub(super) judged: Option<(Verdict, String)>,
 }
@@ -195,6 +202,7 @@ impl<'a, T: Task> Runner<'a, T> {
             percent: 0,
             limits: limits::tracker(context, &manner.limits),
             notifier: manner.notify.clone().map(Notifier::new),
+            watch: EvictionWatch::default(),
             context,
             task,
             manner,
@@ -288,6 +296,9 @@ impl<'a, T: Task> Runner<'a, T> {
             self.failed(problem)?;
             return Ok(None);
         }
+        let (starts, acts): (Vec<RemovalAction>, Vec<RemovalAction>) =
+            acts.into_iter().partition(|act| matches!(act, RemovalAction::StartEvacuation { .. }));
+        self.start(cluster, &starts).await?;
         for act in acts {
             match act {
                 RemovalAction::Done => {}
@@ -313,6 +324,34 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(None)
     }
 
+    /// Starts evacuations, all at the same time: EMQX 4.4 evicts at once, and a client must not reconnect to the next node
+    /// before that one refuses clients.
+    async fn start(&mut self, cluster: &ClusterView, starts: &[RemovalAction]) -> Result<(), Problem> {
+        let mut nodes = Vec::new();
+        for act in starts {
+            let RemovalAction::StartEvacuation { node, .. } = act else { continue };
+            let key = format!("{act:?}");
+            if self.done.get(&key).is_none_or(|at| at.elapsed() >= REMOVAL_STEP_PAUSE) {
+                self.done.insert(key, Instant::now());
+                nodes.push(node);
+            }
+        }
+        let this = &*self;
+        let outcomes = join_all(nodes.iter().map(|node| this.evacuate(cluster, node))).await;
+        for (node, outcome) in nodes.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(()) => {
+                    self.failing = None;
+                    let timing = timing(&self.manner.settings, self.manner.waits_for_load_balancers);
+                    let now = self.context.clock.now();
+                    self.operations.upgrades.evacuations.asked(node.clone(), timing, now);
+                }
+                Err(problem) => self.failed(problem)?,
+            }
+        }
+        Ok(())
+    }
+
     async fn act(
         &mut self,
         cluster: &ClusterView,
@@ -330,7 +369,6 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         self.done.insert(key, Instant::now());
         let outcome = match &act {
-            RemovalAction::StartEvacuation { node, .. } => self.evacuate(cluster, node).await,
             RemovalAction::StopEvacuation { node } => {
                 self.operations.upgrades.evacuations.we_stopped(node.clone());
                 let stopped = cluster.broker.stop_evacuation(node).await;
@@ -380,7 +418,8 @@ impl<'a, T: Task> Runner<'a, T> {
                     Err(problem) => Err(problem),
                 }
             }
-            RemovalAction::Wait(_)
+            RemovalAction::StartEvacuation { .. }
+            | RemovalAction::Wait(_)
             | RemovalAction::Starting(_)
             | RemovalAction::Missing(_)
             | RemovalAction::Needs(_)
@@ -395,7 +434,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    async fn evacuate(&mut self, cluster: &ClusterView, node: &NodeName) -> Result<(), Problem> {
+    async fn evacuate(&self, cluster: &ClusterView, node: &NodeName) -> Result<(), Problem> {
         let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
         let waits = self.manner.waits_for_load_balancers;

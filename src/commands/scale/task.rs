@@ -204,6 +204,10 @@ impl Task for Scaling<'_> {
         (next(world, run, self.change(), now), standings(world, run, now))
     }
 
+    fn undo(&self) -> String {
+        format!("kubectl emqx scale {} --undo", self.scale.removal.instance.name)
+    }
+
     fn superseded(&self, world: &World) -> Option<(Verdict, String)> {
         let sizes = BTreeMap::new();
         let number = requested(world, &self.run(&[], &sizes, 0), &self.change())?;

@@ -28,7 +28,10 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeList) -> Outco
             instance: cluster.id.clone(),
             phase: Some(run.step.phase().to_owned()),
             verdict: run.standing(),
-            message: told.map(|event| event.message).unwrap_or_default(),
+            message: match (run.alarm(), told.map(|event| event.message).unwrap_or_default()) {
+                (Some(alarm), told) => format!("{}; {told}", alarm.sentence()),
+                (None, told) => told,
+            },
             started_time: Some(run.began),
             duration_seconds: Some(seconds_between(run.began, now)),
         });

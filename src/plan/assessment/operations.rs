@@ -124,6 +124,9 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
         }
         is.eta_seconds = None;
     }
+    if let Some(alarm) = run.alarm() {
+        is.message = format!("{}; {}", alarm.sentence(), is.message);
+    }
     is
 }
 
@@ -165,6 +168,9 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
             is.message.push_str(&run.to_go());
         }
         Some((_, why)) => is.message.clone_from(why),
+    }
+    if let Some(alarm) = operations.upgrades.evacuations.alarm() {
+        is.message = format!("{}; {}", alarm.sentence(), is.message);
     }
     is
 }

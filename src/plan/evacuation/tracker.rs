@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::super::eviction_alarm::EvictionWatch;
 use super::super::heartbeat::{self, Quiet};
 use super::super::retention::forget;
 use super::super::snapshot::label;
@@ -22,6 +23,7 @@ use crate::model::{
 use crate::plan::rebalance::messages::{utc, verdict};
 use crate::timing::{EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS};
 
+mod alarm;
 mod report;
 
 use report::Requested;
@@ -74,6 +76,8 @@ pub struct EvacuationTracker {
     requested: Vec<Requested>,
     stopped: BTreeSet<NodeName>,
     seen: Option<Timestamp>,
+    /// The clients of the cluster since the first of the evacuations that run began.
+    watched: Option<EvictionWatch>,
 }
 
 impl EvacuationTracker {
@@ -104,6 +108,7 @@ impl EvacuationTracker {
         let mut events = Vec::new();
         heartbeat::outages(&mut self.runs, world, now, &mut events);
         self.take(world, focus, ours, now, &mut events);
+        self.watch(world, now, &mut events);
         heartbeat::standing(&mut self.runs, world, now, &mut events);
         heartbeat::standing(&mut self.requested, world, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);

@@ -29,7 +29,7 @@ use crate::timing::{
     STOP_SECONDS,
 };
 
-mod alarm;
+pub(in crate::plan) mod alarm;
 mod endings;
 mod losses;
 mod report;

@@ -1,22 +1,58 @@
 //! A drain or a scale that has not ended, as `status`, `watch` and the view report it: whose, how far, and what continues it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::super::eviction_alarm::EvictionWatch;
+use super::super::rebalance::tracker::Alarm;
 use super::super::{drain, scale};
 use super::{PodProgress, RemovalRun, sizes};
 use crate::model::drain::DrainedPod;
-use crate::model::human::plural;
-use crate::model::{InstanceId, World};
+use crate::model::human::{plural, seconds_between};
+use crate::model::{InstanceId, NodeName, Operation, World};
+use crate::timing::REMOVAL_ALARM_SECONDS;
 
 /// A drain or a scale that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
+    /// A drain or a scale.
+    pub operation: Operation,
     /// What it is, by whom, and how far.
     pub message: String,
     /// The command that continues it.
     pub next: String,
+    /// The command that puts back what was not removed.
+    pub undo: String,
+    /// Why it should be stopped: clients are missing while it evacuates.
+    pub alarm: Option<Alarm>,
+}
+
+/// Compares the clients with those at the recorded start, while EMQX empties one of the pods.
+fn alarm(
+    world: &World,
+    pods: &[DrainedPod],
+    (connections, began): (Option<u64>, Timestamp),
+    now: Timestamp,
+) -> Option<Alarm> {
+    let load = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let emptied = pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
+    let emptied: BTreeSet<NodeName> =
+        emptied.filter(|node| load.iter().any(|entry| entry.node == *node)).collect();
+    if emptied.is_empty() || seconds_between(began, now) > REMOVAL_ALARM_SECONDS {
+        return None;
+    }
+    let mut watch = EvictionWatch::default();
+    watch.observe(world, &emptied, Some((connections?, began)));
+    watch.raised().cloned()
+}
+
+/// A message with what an alarm says before it.
+fn alarmed(alarm: Option<&Alarm>, message: String) -> String {
+    match alarm {
+        Some(alarm) => format!("{}; {message}", alarm.sentence()),
+        None => message,
+    }
 }
 
 /// What is stored about this very instance; `None` where nothing is unfinished.
@@ -25,14 +61,19 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
         let sizes = sizes(world, id);
         let standings = drain::next::standings(world, run("drain", id, &state.pods, &sizes), now);
         let machines = state.machines.join(" ");
+        let alarm = alarm(world, &state.pods, (state.connections, state.time), now);
+        let message = format!(
+            "drain of {}{}: {}",
+            state.machines.join(", "),
+            by(state.by.as_deref()),
+            far(&state.pods, &standings, "moved")
+        );
         return Some(Unfinished {
-            message: format!(
-                "drain of {}{}: {}",
-                state.machines.join(", "),
-                by(state.by.as_deref()),
-                far(&state.pods, &standings, "moved")
-            ),
+            operation: Operation::Drain,
+            message: alarmed(alarm.as_ref(), message),
             next: format!("kubectl emqx drain {machines}"),
+            undo: format!("kubectl emqx drain {machines} --undo"),
+            alarm,
         });
     }
     let state = scale::unfinished(world, id)?;
@@ -43,14 +84,19 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
     } else {
         far(&state.pods, &standings, "removed")
     };
+    let alarm = alarm(world, &state.pods, (state.connections, state.time), now);
+    let message = format!(
+        "scale from {} to {}{}: {far}",
+        state.from,
+        scale::amount(state.field, state.to),
+        by(state.by.as_deref())
+    );
     Some(Unfinished {
-        message: format!(
-            "scale from {} to {}{}: {far}",
-            state.from,
-            scale::amount(state.field, state.to),
-            by(state.by.as_deref())
-        ),
+        operation: Operation::Scale,
+        message: alarmed(alarm.as_ref(), message),
         next: format!("kubectl emqx scale {} --{} {}", id.name, state.field.as_str(), state.to),
+        undo: format!("kubectl emqx scale {} --undo", id.name),
+        alarm,
     })
 }
 

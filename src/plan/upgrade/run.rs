@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::super::eviction_alarm::{EvictionAlarm, EvictionCounts};
 use super::super::heartbeat::{Followed, Quiet};
+use super::super::limits::flight;
+use super::super::rebalance::tracker::Alarm;
 use super::durations::NodeContent;
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
@@ -160,6 +163,8 @@ pub struct UpgradeRun {
     pub trouble: Option<String>,
     /// Seconds of work of the whole upgrade, by the forecast when it was first known.
     pub(super) work: Option<u64>,
+    /// Whether its clients stay missing.
+    pub(super) alarm: EvictionAlarm,
     /// When something was last reported of it, and since when EMQX does not answer.
     pub(super) quiet: Quiet,
 }
@@ -201,6 +206,50 @@ impl UpgradeRun {
             None if self.contradicted.is_some() => Verdict::StillRunning,
             None => Verdict::Running,
         }
+    }
+
+    /// Why it should be stopped now; `None` while nothing supports that, and while it is undone already.
+    pub fn alarm(&self) -> Option<&Alarm> {
+        self.alarm.raised().filter(|_| self.verdict.is_none() && !self.turned)
+    }
+
+    /// The command that stops it.
+    pub fn stop_command(&self) -> String {
+        format!("kubectl emqx upgrade undo {}", self.id.name)
+    }
+
+    /// Compares the clients with those at the start; the first alarm is announced once.
+    pub(super) fn watch_clients(
+        &mut self,
+        world: &World,
+        revisions: &UpgradeRevisions<'_>,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
+        let counts = self.eviction_counts(world, revisions);
+        self.alarm.observe(counts);
+        if self.alarm().is_none() {
+            return;
+        }
+        let command = self.stop_command();
+        if let Some(message) = self.alarm.announce(&command) {
+            events.push(self.event(now, EventType::Notice, message));
+        }
+    }
+
+    fn eviction_counts(&self, world: &World, revisions: &UpgradeRevisions<'_>) -> Option<EvictionCounts> {
+        let at = world.nodes.as_ref().filter(|_| self.blind.is_none())?.at;
+        let start = self.start.connections?;
+        let on_old: u64 =
+            revisions.old.iter().map(|it| it.holds.map(|holds| holds.connections)).sum::<Option<u64>>()?;
+        Some(EvictionCounts {
+            at,
+            start,
+            connected: self.counts.all_connections()?,
+            evicted: start.saturating_sub(on_old),
+            per_second: flight(world)?,
+            began: (!self.told.contains("fresh")).then_some(self.began),
+        })
     }
 
     /// Old pods that are gone, and all of them.

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::evacuation::tracker::EvacuationTracker;
+use super::super::eviction_alarm::EvictionAlarm;
 use super::announcements::tell;
 use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
@@ -271,6 +272,7 @@ fn begin(
         blind: None,
         trouble: None,
         work: None,
+        alarm: EvictionAlarm::default(),
         quiet: Quiet::new(now),
     }
 }
@@ -306,6 +308,9 @@ fn absorb(
     run.holding = holding;
     run.held |= run.holding;
     let changed = run.count(world, revisions, now);
+    if counted {
+        run.watch_clients(world, revisions, now, events);
+    }
     if run.started.is_none() {
         run.started = if run.rolling { revisions.answered.then_some(now) } else { took_over(run, revisions) };
     }

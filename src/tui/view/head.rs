@@ -138,7 +138,8 @@ fn evacuation(board: &ViewModel) -> Option<&EvacuationRun> {
 }
 
 fn percent(board: &ViewModel) -> Option<u8> {
-    if board.unsure.is_some() {
+    // The percent of an evacuation is that of one step of a drain or scale.
+    if board.unsure.is_some() || board.removal.is_some() {
         return None;
     }
     let other = || upgrade(board).map(|run| run.percent).or_else(|| evacuation(board).map(|it| it.percent));
@@ -154,7 +155,7 @@ fn percent_words(board: &ViewModel) -> Option<String> {
 
 /// When it ends, on the user's clock.
 fn ends(state: &State, board: &ViewModel) -> Option<String> {
-    if board.unsure.is_some() {
+    if board.unsure.is_some() || board.removal.is_some() {
         return None;
     }
     let other = || upgrade(board).map(|run| run.seconds).or_else(|| evacuation(board).map(|it| it.seconds));

@@ -21,6 +21,10 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
     if let Some(alarm) = board.alarm() {
         return ("STOP IT:".to_owned(), Tone::Bad, alarm.reason.clone(), Tone::Bad);
     }
+    if let Some(advice) = board.advice.as_ref().filter(|_| board.unsure.is_none()) {
+        let text = format!("{}: {}", advice.alarm.reason, advice.command);
+        return ("STOP IT:".to_owned(), Tone::Bad, text, Tone::Bad);
+    }
     if let Some(unsure) = &board.unsure {
         let before = match status.operation {
             Operation::None => String::new(),
@@ -36,6 +40,10 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
             _ => ("UPGRADING", Tone::Busy),
         };
         return (word.to_owned(), tone, headline, Tone::Plain);
+    }
+    if let Some(removal) = board.removal {
+        let word = if removal == Operation::Drain { "DRAINING" } else { "SCALING" };
+        return (word.to_owned(), Tone::Busy, status.message.clone(), Tone::Plain);
     }
     match status.operation {
         Operation::Rebalance if status.verdict == Verdict::Waiting || status.phase.is_none() => {

@@ -446,6 +446,47 @@ fn d_shows_why_a_rebalance_should_be_stopped() {
     }
 }
 
+/// The view of the documented cluster with what a drain or a scale stored about itself; core 3 is being evacuated.
+fn removing(key: &str, state: &Value) -> Bench {
+    let mut bench = Bench::of(setup(), documented(0, &[3333, 3333, 3334, 1200], &nothing()));
+    let stored = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubectl-emqx-emqx-emqx",
+        "namespace": "mq", "uid": "stored", "resourceVersion": "2",
+        "labels": {"app.kubernetes.io/managed-by": "kubectl-emqx"},
+        "ownerReferences": [{"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX", "name": "emqx", "uid": "one"}]},
+        "data": {key: state.to_string()}});
+    let mut facts = kubernetes(5, "ADDED", &stored);
+    let load = evacuation(&core(3), "evicting_conns", 700, 700);
+    facts.extend(emqx(5, "/api/v5/load_rebalance/global_status", &load));
+    bench.learn(5, facts);
+    bench.tick(6);
+    bench
+}
+
+#[test]
+fn an_unfinished_drain_or_scale_is_the_headline_with_its_user_and_its_progress() {
+    let pods: Vec<Value> = [3, 2]
+        .map(|number| {
+            let pod = core(number);
+            json!({"pod": pod, "uid": format!("uid-{pod}"), "node": node(&pod), "machine": format!("worker-{number}"),
+                "set": "emqx-core-66c88f5c8", "started": number == 3})
+        })
+        .to_vec();
+    let drain = json!({"version": 1, "time": "2026-11-23T09:58:00Z", "machines": ["worker-3", "worker-2"], "pods": pods,
+        "connections": 11_200, "by": "ops@bastion (process 7)"});
+    let scale = json!({"version": 1, "time": "2026-11-23T09:58:00Z", "field": "cores", "from": 4, "to": 2, "pods": pods,
+        "connections": 11_200, "by": "ops@bastion (process 7)"});
+    for (name, key, state) in [("drain", "drain.json", &drain), ("scale", "scale.json", &scale)] {
+        for (width, height) in [(60, 15), (80, 24)] {
+            let screen = removing(key, state).screen(width, height);
+            insta::assert_snapshot!(format!("unfinished_{name}_{width}x{height}"), screen);
+        }
+        let screen = removing(key, state).screen(200, 60);
+        let word = if name == "drain" { "DRAINING" } else { "SCALING" };
+        assert!(screen.contains(word) && screen.contains("ops@bastion (process 7)"), "{screen}");
+        assert!(screen.contains("0 of 2 pods"), "{screen}");
+    }
+}
+
 #[test]
 fn acting_keys_do_nothing_in_a_read_only_view() {
     let mut bench = Bench::of(ViewSetup { read_only: true, ..setup() }, documented(0, &UNEVEN, &nothing()));

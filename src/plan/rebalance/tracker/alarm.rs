@@ -14,10 +14,10 @@ use crate::plan::rebalance::verdict;
 use crate::timing::{ALARM_SECONDS, ASSUMED_DELAY_SECONDS};
 
 /// The share of the clients at the start that may be missing.
-const MISSING_SHARE: f64 = 0.02;
+pub(in crate::plan) const MISSING_SHARE: f64 = 0.02;
 
 /// The share of the evicted clients that must arrive on recipients.
-const ARRIVED_SHARE: f64 = 0.5;
+pub(in crate::plan) const ARRIVED_SHARE: f64 = 0.5;
 
 /// Seconds over which arrivals are compared with evictions, and the share that must arrive for the missing clients to be in
 /// flight.
@@ -130,11 +130,16 @@ fn moves_sessions(run: &RebalanceRun) -> bool {
     run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingSessions)
 }
 
-fn hold(since: &mut Option<Timestamp>, holds: bool, from: Timestamp) {
+pub(in crate::plan) fn hold(since: &mut Option<Timestamp>, holds: bool, from: Timestamp) {
     *since = if holds { Some(since.unwrap_or(from)) } else { None };
 }
 
-fn remember(moved: &mut VecDeque<(Timestamp, u64, u64)>, at: Timestamp, gone: u64, arrived: u64) {
+pub(in crate::plan) fn remember(
+    moved: &mut VecDeque<(Timestamp, u64, u64)>,
+    at: Timestamp,
+    gone: u64,
+    arrived: u64,
+) {
     if moved.back().is_some_and(|last| last.0 >= at) {
         return;
     }
@@ -146,7 +151,7 @@ fn remember(moved: &mut VecDeque<(Timestamp, u64, u64)>, at: Timestamp, gone: u6
 }
 
 /// Whether the missing clients can be those that were evicted in the last seconds: as many arrive now as are evicted.
-fn in_flight(moved: &VecDeque<(Timestamp, u64, u64)>, lost: u64) -> bool {
+pub(in crate::plan) fn in_flight(moved: &VecDeque<(Timestamp, u64, u64)>, lost: u64) -> bool {
     let (Some(first), Some(last)) = (moved.front(), moved.back()) else { return false };
     let recent = moved.iter().rev().find(|it| seconds_between(it.0, last.0) >= IN_FLIGHT.0).unwrap_or(first);
     let (evicted, arrived) = (last.1.saturating_sub(recent.1), last.2.saturating_sub(recent.2));
