@@ -46,4 +46,4 @@ pub use refusal::Refusal;
 pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};
 pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
-pub use world::{Changes, SourceHealth, World};
+pub use world::{Changes, EmqxAnswers, SourceHealth, World};

@@ -68,6 +68,17 @@ pub struct World {
     notices: BTreeSet<String>,
 }
 
+/// All that a world knows from EMQX's API, of one cluster: a view of several clusters puts in those of the cluster that it
+/// looks at.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmqxAnswers {
+    pub(crate) nodes: Option<Seen<Vec<Node>>>,
+    pub(crate) load: Option<Seen<Load>>,
+    begun: BTreeMap<NodeName, DonorStart>,
+    idle: Option<(Timestamp, Timestamp)>,
+    pub(crate) hearings: BTreeMap<(Source, &'static str), SourceHealth>,
+}
+
 /// Departed rebalances that are remembered: enough for any list a person reads, bounded for a follow of days.
 const DEPARTED: usize = 100;
 
@@ -90,6 +101,24 @@ impl World {
             world.apply(fact);
         }
         world
+    }
+
+    /// Takes EMQX's answers out of it.
+    pub(crate) fn take_emqx_answers(&mut self) -> EmqxAnswers {
+        EmqxAnswers {
+            nodes: self.nodes.take(),
+            load: self.load.take(),
+            begun: std::mem::take(&mut self.begun),
+            idle: self.idle.take(),
+            hearings: self.hearings.extract_if(.., |(source, _), _| *source == Source::Emqx).collect(),
+        }
+    }
+
+    /// Puts EMQX's answers into one that has none.
+    pub(crate) fn put_emqx_answers(&mut self, answers: EmqxAnswers) {
+        let EmqxAnswers { nodes, load, begun, idle, hearings } = answers;
+        (self.nodes, self.load, self.begun, self.idle) = (nodes, load, begun, idle);
+        self.hearings.extend(hearings);
     }
 
     /// Takes one fact in.
@@ -384,5 +413,31 @@ mod tests {
         for text in ["cannot get secrets", "cannot create pods/portforward"] {
             assert!(world.apply(forbidden(Source::Emqx, text)).notice.is_some(), "{text}");
         }
+    }
+
+    #[test]
+    fn answers_of_one_emqx_leave_nothing_behind_for_another_cluster() {
+        let at = |seconds| Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(seconds);
+        let link = |seconds, source| Fact { at: at(seconds), update: Update::Link(source, "pods", Link::Up) };
+        let started = DonorStart {
+            donor: NodeName::from("emqx@a"),
+            coordinator: NodeName::from("emqx@a"),
+            connections: 10,
+            sessions: Some(10),
+        };
+        let kubernetes = link(0, Source::Kubernetes);
+        let mut world = World::of([
+            kubernetes.clone(),
+            link(0, Source::Emqx),
+            Fact { at: at(1), update: Update::Nodes(Vec::new()) },
+            Fact { at: at(1), update: Update::Load(Load::default()) },
+            Fact { at: at(2), update: Update::Began(started) },
+        ]);
+        let before = world.clone();
+        let answers = world.take_emqx_answers();
+        assert_eq!(world, World::of([kubernetes]));
+        assert_eq!(answers.idle, Some((at(1), at(1))));
+        world.put_emqx_answers(answers);
+        assert_eq!(world, before);
     }
 }

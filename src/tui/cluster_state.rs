@@ -8,17 +8,9 @@ use super::history::History;
 use super::log::NoticeLog;
 use super::marks::Marks;
 use super::view_model::ViewModel;
-use crate::model::{InstanceId, Load, Node, NodeName, Seen, Source, SourceHealth};
+use crate::model::{EmqxAnswers, InstanceId, NodeName};
 use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::tracker::OperationTracker;
-
-/// EMQX's answers of one cluster, while those of another are in the world.
-#[derive(Clone, Debug, Default)]
-pub(super) struct EmqxAnswers {
-    pub(super) nodes: Option<Seen<Vec<Node>>>,
-    pub(super) load: Option<Seen<Load>>,
-    pub(super) hearings: BTreeMap<(Source, &'static str), SourceHealth>,
-}
 
 /// One cluster in sight.
 #[derive(Debug)]

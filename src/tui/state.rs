@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use super::cluster_state::ClusterState;
-use super::cluster_state::EmqxAnswers;
 use super::curves;
 use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
@@ -194,11 +193,7 @@ impl State {
         if self.inside.as_ref() == Some(id) {
             return;
         }
-        let left = EmqxAnswers {
-            nodes: self.world.nodes.take(),
-            load: self.world.load.take(),
-            hearings: self.world.hearings.extract_if(.., |(source, _), _| *source == Source::Emqx).collect(),
-        };
+        let left = self.world.take_emqx_answers();
         // A recording may have EMQX's first answers before its cluster: they are of the cluster that comes.
         let early = match self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
             Some(cluster) => {
@@ -210,9 +205,7 @@ impl State {
         let cluster = self.clusters.entry(id.clone()).or_insert_with(|| ClusterState::new(id));
         let own = std::mem::take(&mut cluster.answers);
         let word = early.filter(|_| own.nodes.is_none() && own.load.is_none()).unwrap_or(own);
-        self.world.nodes = word.nodes;
-        self.world.load = word.load;
-        self.world.hearings.extend(word.hearings);
+        self.world.put_emqx_answers(word);
         self.inside = Some(id.clone());
     }
 
