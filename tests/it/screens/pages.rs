@@ -154,7 +154,9 @@ fn of_two_past_verdicts_the_view_names_the_one_with_the_later_end() {
     short["status"]["completedTime"] = json!("2026-11-23T09:40:00Z");
     for order in [[&long, &short], [&short, &long]] {
         let mut facts = documented(0, &[2500, 2500, 2500, 2500], &nothing());
-        order.iter().for_each(|object| facts.extend(kubernetes(0, "LISTED", object)));
+        for object in &order {
+            facts.extend(kubernetes(0, "LISTED", object));
+        }
         let mut bench = Bench::of(setup(), facts);
         bench.tick(3);
         let screen = bench.screen(120, 40);
