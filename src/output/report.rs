@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::{count_or_unknown, duration, harmless};
-use crate::plan::report::{Report, ReportedOperation};
+use crate::plan::report::{Report, ReportedClusterEvent, ReportedOperation};
 
 pub mod html;
 
@@ -18,6 +18,13 @@ pub fn markdown(report: &Report) -> String {
     }
     for operation in &report.operations {
         section(&mut text, operation);
+    }
+    if !report.kubernetes_events.is_empty() {
+        text.push_str("\n## Events of Kubernetes\n\n| time | object | reason | message | count |\n| --- | --- | --- | --- | ---: |\n");
+        for event in &report.kubernetes_events {
+            let row = cluster_event(event).map(|cell| escaped(&cell));
+            put!(text, "| {} |\n", row.join(" | "));
+        }
     }
     if !report.notices.is_empty() {
         text.push_str("\n## Notices\n\n");
@@ -61,6 +68,20 @@ pub(super) fn utc(at: Timestamp) -> String {
 
 pub(super) fn seconds(value: Option<u64>) -> String {
     value.map_or_else(|| "?".to_owned(), duration)
+}
+
+/// An event of Kubernetes as a row: time, object, reason, message, count.
+pub(super) fn cluster_event(event: &ReportedClusterEvent) -> [String; 5] {
+    let reason = if event.warning { format!("Warning {}", event.reason) } else { event.reason.clone() };
+    // A sentence of an event may have several lines.
+    let message = event.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    [
+        event.time.strftime("%H:%M:%S").to_string(),
+        format!("{}/{}", event.kind, event.name),
+        reason,
+        message,
+        event.count.to_string(),
+    ]
 }
 
 /// The numbers of an operation with their names: planned, and happened.

@@ -21,13 +21,17 @@ mod redact;
 use curves::Samples;
 pub use curves::{ReportCurve, ReportCurves};
 pub use parts::{
-    Report, ReportedEvent, ReportedFinding, ReportedInstance, ReportedNode, ReportedOperation, ReportedPhase,
+    Report, ReportedClusterEvent, ReportedEvent, ReportedFinding, ReportedInstance, ReportedNode,
+    ReportedOperation, ReportedPhase,
 };
 use rates::RisingCounts;
 pub use redact::ReportNames;
 
 /// The most events of one operation in a report.
 const MOST_EVENTS: usize = 500;
+
+/// The most events of Kubernetes in a report, the newest.
+const MOST_CLUSTER_EVENTS: usize = 500;
 
 /// The most notices of a recording in a report.
 const MOST_NOTICES: usize = 100;
@@ -67,6 +71,10 @@ pub struct ReportBuilder {
     drafts: Vec<Draft>,
     samples: Samples,
     notices: Vec<String>,
+    /// By namespace and name: an event that is repeated keeps its name.
+    cluster_events: BTreeMap<(String, String), ReportedClusterEvent>,
+    /// Events that were last seen at this time or before were too many.
+    cluster_events_after: Option<Timestamp>,
     versions: BTreeSet<String>,
     instances: BTreeSet<InstanceId>,
     first: Option<Timestamp>,
@@ -94,6 +102,7 @@ impl ReportBuilder {
             }
         }
         self.instances.extend(world.instances.keys().cloned());
+        self.cluster_events(world);
         let rates = self.count(world, before, now);
         for seen in runs(operations) {
             self.draft(world, operations, &seen, now);
@@ -113,6 +122,41 @@ impl ReportBuilder {
                 draft.over = true;
                 draft.peaks(&latest(&self.rising));
             }
+        }
+    }
+
+    /// Takes in events of Kubernetes that were seen since the recording began; the cluster deletes them after an hour.
+    fn cluster_events(&mut self, world: &World) {
+        for (key, seen) in &world.events {
+            let event = &seen.value;
+            let Some(time) = event.last.filter(|last| self.first.is_none_or(|first| *last >= first)) else {
+                continue;
+            };
+            if self.cluster_events_after.is_some_and(|after| time <= after) {
+                continue;
+            }
+            if self
+                .cluster_events
+                .get(key)
+                .is_some_and(|known| (known.time, known.count) == (time, event.count))
+            {
+                continue;
+            }
+            let reported = ReportedClusterEvent {
+                time,
+                kind: event.about_kind.clone(),
+                name: event.about.clone(),
+                warning: event.warning,
+                reason: event.reason.clone(),
+                message: event.message.clone(),
+                count: event.count,
+            };
+            self.cluster_events.insert(key.clone(), reported);
+        }
+        while self.cluster_events.len() > MOST_CLUSTER_EVENTS {
+            let oldest = self.cluster_events.iter().min_by_key(|(_, event)| event.time);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
+            self.cluster_events_after = self.cluster_events.remove(&key).map(|event| event.time);
         }
     }
 
@@ -238,6 +282,8 @@ impl ReportBuilder {
         let operations = std::mem::take(&mut self.drafts).into_iter().map(|draft| draft.finish(last));
         let mut operations: Vec<ReportedOperation> = operations.collect();
         operations.sort_by_key(|it| it.started_time.or_else(|| it.events.first().map(|event| event.time)));
+        let mut cluster_events: Vec<_> = std::mem::take(&mut self.cluster_events).into_values().collect();
+        cluster_events.sort_by_key(|event| event.time);
         let only = (self.instances.len() == 1).then(|| self.instances.first()).flatten();
         Report {
             instance: only.map(ReportedInstance::from),
@@ -247,6 +293,7 @@ impl ReportBuilder {
             versions: self.versions.into_iter().collect(),
             operations,
             curves: self.samples.curves(),
+            kubernetes_events: cluster_events,
             notices: self.notices,
             redacted: false,
         }

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{about, figures, seconds, title};
+use super::{about, cluster_event, figures, seconds, title};
 use crate::model::human::{count, count_or_unknown, duration, harmless};
 use crate::output::document::{Format, one};
 use crate::plan::report::{Report, ReportCurve, ReportCurves, ReportedOperation};
@@ -47,6 +47,11 @@ pub fn page(report: &Report) -> String {
         text.push_str("<h2>Clients and sessions</h2>\n");
         chart(&mut text, report, "connections", "Connections of each node", |curve| &curve.connections);
         chart(&mut text, report, "sessions", "Sessions of each node", |curve| &curve.sessions);
+    }
+    if !report.kubernetes_events.is_empty() {
+        text.push_str("<h2>Events of Kubernetes</h2>\n");
+        let rows = report.kubernetes_events.iter().map(|event| cluster_event(event).to_vec());
+        table(&mut text, &["time", "object", "reason", "message", "count"], 4, rows);
     }
     if !report.notices.is_empty() {
         text.push_str("<h2>Notices</h2>\n<ul>\n");

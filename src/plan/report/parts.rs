@@ -28,6 +28,8 @@ pub struct Report {
     pub operations: Vec<ReportedOperation>,
     /// Connections and sessions of each node.
     pub curves: ReportCurves,
+    /// Events of Kubernetes about the cluster, in the order in which they were last seen.
+    pub kubernetes_events: Vec<ReportedClusterEvent>,
     /// What could not be read, and which sources were missing.
     pub notices: Vec<String>,
     /// Whether names are replaced.
@@ -164,6 +166,26 @@ pub struct ReportedEvent {
     pub phase: Option<String>,
     /// As a sentence.
     pub message: String,
+}
+
+/// An event of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedClusterEvent {
+    /// When it was last seen.
+    pub time: Timestamp,
+    /// The kind of what it is about.
+    pub kind: String,
+    /// The name of what it is about.
+    pub name: String,
+    /// Whether it warns.
+    pub warning: bool,
+    /// The machine word.
+    pub reason: String,
+    /// The sentence.
+    pub message: String,
+    /// How often it was seen.
+    pub count: u64,
 }
 
 impl ReportedOperation {

@@ -49,6 +49,13 @@ impl ReportNames {
                 self.image(image);
             }
         }
+        for event in world.events.values().map(|seen| &seen.value) {
+            match event.about_kind.as_str() {
+                "Pod" => self.add(&event.about, "pod"),
+                "Rebalance" => self.add(&event.about, "rebalance"),
+                _ => {}
+            }
+        }
         for (_, (namespace, name)) in world.sets.keys() {
             self.add(namespace, "namespace");
             self.add(name, "set");
@@ -168,6 +175,10 @@ impl Report {
             operation.events.iter_mut().for_each(|event| replace.text(&mut event.message));
         }
         self.curves.nodes.iter_mut().for_each(|curve| replace.text(&mut curve.node));
+        for event in &mut self.kubernetes_events {
+            replace.text(&mut event.name);
+            replace.text(&mut event.message);
+        }
         self.notices.iter_mut().for_each(|notice| replace.text(notice));
         self.redacted = true;
     }
