@@ -309,6 +309,15 @@ pub trait Kubernetes {
         text: &'a str,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()>;
+    /// The same over one version of the ConfigMap, `None` for none so far: `false` when another client changed or created it
+    /// meanwhile, and nothing was written.
+    fn store_state_over<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        version: Option<&'a str>,
+    ) -> BoxedFuture<'a, bool>;
     /// Scales a StatefulSet; `false` when there is none of that name.
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool>;
     /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.

@@ -278,6 +278,19 @@ impl Kubernetes for Standalone {
         }
     }
 
+    fn store_state_over<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        version: Option<&'a str>,
+    ) -> BoxedFuture<'a, bool> {
+        match self.used() {
+            Some(cluster) => cluster.store_state_over(instance, key, text, version),
+            None => Self::none("store the history of an instance"),
+        }
+    }
+
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool> {
         match self.used() {
             Some(cluster) => cluster.scale_set(namespace, name, replicas),

@@ -31,6 +31,9 @@ pub(super) const WANT: RefreshScope = RefreshScope {
     lease: false,
 };
 
+/// How often the ConfigMap is read again when another client changed it in between.
+const STORE_TRIES: usize = 8;
+
 /// An operation is followed from here: its recording, where there is one, is kept.
 pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
     let Some(folder) = &context.folder else { return };
@@ -88,17 +91,33 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
     }
     let want = RefreshScope { states: true, instances: true, ..RefreshScope::default() };
     let scope = cluster_view::exact(context, id, want);
-    let facts = context.kubernetes.read(&scope).await.map_err(|problem| problem.to_string())?;
-    let world = World::of(facts);
-    if let Some(why) = cluster_view::unlisted(&world, "configmaps").and_then(|link| link.why()) {
-        return Err(why.to_owned());
+    // Each client that follows the operation adds its entry to what it read: a change of another client in between is read again.
+    for left in (0..STORE_TRIES).rev() {
+        let facts = context.kubernetes.read(&scope).await.map_err(|problem| problem.to_string())?;
+        let world = World::of(facts);
+        if let Some(why) = cluster_view::unlisted(&world, "configmaps").and_then(|link| link.why()) {
+            return Err(why.to_owned());
+        }
+        // An instance that was deleted meanwhile has no place for it.
+        let Some(instance) = world.instance(id).filter(|instance| !instance.standalone) else {
+            return Ok(());
+        };
+        let Some(all) = with_entry(in_config_map(&world, id), entry) else { return Ok(()) };
+        let text = to_store(&all);
+        let version = world.states.get(id).map(|seen| seen.value.version.as_str());
+        let written = match version {
+            // There is a ConfigMap of this name that is not ours yet.
+            None if left == 0 => {
+                let stored = context.kubernetes.store_state(instance, HISTORY_KEY, &text, ServerDryRun::No);
+                stored.await.map(|()| true)
+            }
+            _ => context.kubernetes.store_state_over(instance, HISTORY_KEY, &text, version).await,
+        };
+        if written.map_err(|problem| problem.to_string())? {
+            return Ok(());
+        }
     }
-    // An instance that was deleted meanwhile has no place for it.
-    let Some(instance) = world.instance(id).filter(|instance| !instance.standalone) else { return Ok(()) };
-    let Some(all) = with_entry(in_config_map(&world, id), entry) else { return Ok(()) };
-    let written =
-        context.kubernetes.store_state(instance, HISTORY_KEY, &to_store(&all), ServerDryRun::No).await;
-    written.map_err(|problem| problem.to_string())
+    Err(format!("other clients changed the ConfigMap {STORE_TRIES} times in a row"))
 }
 
 /// Who runs this process, as entries name it.

@@ -8,14 +8,16 @@ use tokio::time::{Instant, sleep};
 use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
 use super::deletion::{self};
+use super::history;
 use super::watch::{REACH_EMQX, over};
 use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
-    FIELD_MANAGER, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance, STOPPED_BY_ANNOTATION,
-    Source, StopMark, Verdict,
+    FIELD_MANAGER, HistoryEntry, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance,
+    STOPPED_BY_ANNOTATION, Source, StopMark, Verdict,
 };
+use crate::plan::history as past;
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
@@ -51,6 +53,8 @@ struct Stopping<'a> {
     operator_gone: Option<String>,
     /// What was stopped.
     stopped: Option<Stopped>,
+    /// Its record for the history, where EMQX ran it.
+    entry: Option<HistoryEntry>,
 }
 
 /// How that which is to be stopped stands.
@@ -67,20 +71,32 @@ enum Standing {
 
 /// `rebalance stop`.
 pub async fn run(context: &CommandContext, intent: &Stop) -> Outcome {
-    let (exit, stopped) = verified(context, intent).await?;
+    let (exit, stopped, entry) = recorded(context, intent).await?;
     if let Some(stopped) = stopped {
         context.printer.stopped(&stopped, intent.output);
+    }
+    if let Some(entry) = entry {
+        // Its object is deleted, or has been from the start.
+        Box::pin(history::record(context, entry, false)).await;
     }
     Ok(exit)
 }
 
-/// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop.
+/// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop. The caller records it.
 pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
+    recorded(context, intent).await.map(|(exit, stopped, _)| (exit, stopped))
+}
+
+/// The same with the record for the history.
+async fn recorded(
+    context: &CommandContext,
+    intent: &Stop,
+) -> Result<(Exit, Option<Stopped>, Option<HistoryEntry>), Problem> {
     let (cluster, name) = match target::resolve(context, intent).await? {
         StopTarget::One(cluster, name) => (*cluster, name),
         StopTarget::Nothing(why) => {
             context.printer.talk(&why);
-            return Ok((unchanged(intent), None));
+            return Ok((unchanged(intent), None, None));
         }
     };
     let until = Instant::now() + intent.timeout;
@@ -94,6 +110,7 @@ pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, 
         may_patch: true,
         operator_gone: None,
         stopped: None,
+        entry: None,
     };
     // Only EMQX, or a phase that proves it, shows that it is over.
     let heard = stopping.cluster.world.load.is_some();
@@ -105,7 +122,7 @@ pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, 
         context
             .printer
             .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
-        return Ok((unchanged(intent), None));
+        return Ok((unchanged(intent), None, None));
     }
     let mut interrupt: Interrupt = (context.interrupt)();
     let outcome = tokio::select! {
@@ -118,7 +135,7 @@ pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, 
         .hint("kubectl emqx rebalance list shows what still runs")
         .exit(Exit::Interrupted)),
     };
-    outcome.map(|exit| (exit, stopping.stopped))
+    outcome.map(|exit| (exit, stopping.stopped, stopping.entry))
 }
 
 fn unchanged(intent: &Stop) -> Exit {
@@ -429,7 +446,20 @@ impl Stopping<'_> {
         follower.observe(&self.cluster.world, self.context.clock.now());
         let (verdict, reason) = self.judged(&follower, &entry, ours);
         self.say(&label, backend, verdict, reason);
+        // `--backend emqx` leaves the object: whoever follows it records the end on it.
+        if self.object().is_none_or(|object| object.deleting.is_some()) {
+            self.remember(&follower);
+        }
         Ok(Exit::Reached)
+    }
+
+    /// Takes the record of what was stopped, with the counts at its start where the follower knows them.
+    fn remember(&mut self, follower: &RebalanceTracker) {
+        let Some(stopped) = &self.stopped else { return };
+        let verdict = (stopped.verdict, stopped.message.clone());
+        let now = self.context.clock.now();
+        let run = follower.run(&self.name);
+        self.entry = run.map(|run| past::of_rebalance(run, &self.cluster.id, verdict, now));
     }
 
     /// Reports once, before anything is done, that the object cannot be marked.
@@ -747,6 +777,8 @@ impl Stopping<'_> {
 
     async fn without_emqx(&mut self, object: Rebalance, why: String) -> Outcome {
         let label = self.label();
+        let mut follower = RebalanceTracker::new(Some(self.cluster.id.clone()));
+        follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
         self.delete().await?;
         sleep(DELETE_CHECK_AFTER.min(self.intent.timeout)).await;
@@ -781,6 +813,9 @@ impl Stopping<'_> {
             (Verdict::Unknown, reason, Exit::Error)
         };
         self.say(&label, Backend::Rebalance, verdict, reason.to_owned());
+        if verdict == Verdict::Stopped {
+            self.remember(&follower);
+        }
         Ok(exit)
     }
 }

@@ -1,15 +1,17 @@
 //! `watch` without a full screen: a line for every step of the operations in one cluster, until the user interrupts or the
 //! time is over.
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
 use super::fact_loop::{Cut, FactLoop};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Outcome};
+use super::{CommandContext, Outcome, history};
 use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
-use crate::model::Phase;
+use crate::model::{Operation, Phase};
+use crate::plan::history::followed;
 use crate::plan::status::status;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports::RefreshScope;
@@ -35,10 +37,13 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
     };
     let first = every(&cluster, &operations);
     let mut facts = FactLoop::new(context, &cluster, RefreshScope::ALL, first, limit);
+    let since = context.clock.now();
+    let mut recorded = Vec::new();
     loop {
         for event in operations.observe(&cluster.world, context.clock.now()) {
             output.event(context, &event);
         }
+        record(context, &cluster, &operations, since, &mut recorded).await;
         if context.printer.closed() {
             return Ok(Exit::Reached);
         }
@@ -54,6 +59,23 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
                     None => Ok(Exit::Reached),
                 };
             }
+        }
+    }
+}
+
+/// Records operations that ended while they were watched, each once, as soon as they end: the process may be killed later.
+async fn record(
+    context: &CommandContext,
+    cluster: &ClusterView,
+    operations: &OperationTracker,
+    since: Timestamp,
+    recorded: &mut Vec<(Operation, String, Timestamp)>,
+) {
+    for ended in followed(operations, &cluster.id, since, context.clock.now()) {
+        let key = (ended.entry.operation, ended.entry.name.clone(), ended.entry.ended);
+        if !recorded.contains(&key) {
+            recorded.push(key);
+            Box::pin(history::followed(context, vec![ended])).await;
         }
     }
 }

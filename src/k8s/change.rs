@@ -195,32 +195,93 @@ pub(super) async fn store_state(
     text: &str,
     dry_run: ServerDryRun,
 ) -> Result<(), Problem> {
-    let id = &instance.id;
-    let (namespace, name) = (&id.namespace, state_name(id));
-    let what = format!("cannot store {key} in ConfigMap {namespace}/{name}");
-    let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
-    let query = format!("fieldManager={}{dry}", encode(&cluster.field_manager));
-    let collection = format!("/api/v1/namespaces/{}/configmaps", encode(namespace));
-    let (label, ours) = STATE_LABEL;
-    let owner = json!({"apiVersion": format!("{GROUP}/{}", instance.api), "kind": id.kind.as_str(), "name": id.name,
-        "uid": instance.uid, "controller": false, "blockOwnerDeletion": false});
-    // With labels and owner: an instance that was made again under its name takes the ConfigMap over.
-    let body =
-        json!({"metadata": {"labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}});
-    let one = format!("{collection}/{}?{query}", encode(&name));
-    let patched = cluster.api.patch(&one, BodyFormat::Merge, &body).await;
-    match patched {
+    let place = StatePlace::of(cluster, instance, dry_run);
+    let what = || place.what(key);
+    let body = place.body(instance, key, text);
+    match cluster.api.patch(&place.one(), BodyFormat::Merge, &body).await {
         Ok(_) => return Ok(()),
         Err(trouble) if trouble.is_absent() => {}
-        Err(trouble) => return Err(trouble.problem(what, "verb patch on configmaps")),
+        Err(trouble) => return Err(trouble.problem(what(), "verb patch on configmaps")),
     }
-    let mut whole = body;
-    whole["apiVersion"] = json!("v1");
-    whole["kind"] = json!("ConfigMap");
-    whole["metadata"]["name"] = json!(name);
-    whole["metadata"]["namespace"] = json!(namespace);
-    let made = cluster.api.call(Method::POST, &format!("{collection}?{query}"), Some(&whole)).await;
-    made.map(drop).map_err(|trouble| trouble.problem(what, "verb create on configmaps"))
+    let made = cluster.api.call(Method::POST, &place.all(), Some(&place.whole(body))).await;
+    made.map(drop).map_err(|trouble| trouble.problem(what(), "verb create on configmaps"))
+}
+
+pub(super) async fn store_state_over(
+    cluster: &Cluster,
+    instance: &Instance,
+    key: &str,
+    text: &str,
+    version: Option<&str>,
+) -> Result<bool, Problem> {
+    let place = StatePlace::of(cluster, instance, ServerDryRun::No);
+    let mut body = place.body(instance, key, text);
+    let (answer, needs) = match version {
+        Some(version) => {
+            body["metadata"]["resourceVersion"] = json!(version);
+            let answer = cluster.api.patch(&place.one(), BodyFormat::Merge, &body).await;
+            (answer, "verb patch on configmaps")
+        }
+        None => {
+            let whole = place.whole(body);
+            (cluster.api.call(Method::POST, &place.all(), Some(&whole)).await, "verb create on configmaps")
+        }
+    };
+    match answer {
+        Ok(_) => Ok(true),
+        // Another version, created meanwhile, or deleted meanwhile.
+        Err(ApiError::Refused { code: 409, .. }) => Ok(false),
+        Err(trouble) if trouble.is_absent() && version.is_some() => Ok(false),
+        Err(trouble) => Err(trouble.problem(place.what(key), needs)),
+    }
+}
+
+/// Where our ConfigMap of an instance is.
+struct StatePlace {
+    namespace: String,
+    name: String,
+    query: String,
+}
+
+impl StatePlace {
+    fn of(cluster: &Cluster, instance: &Instance, dry_run: ServerDryRun) -> Self {
+        let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
+        Self {
+            namespace: instance.id.namespace.clone(),
+            name: state_name(&instance.id),
+            query: format!("fieldManager={}{dry}", encode(&cluster.field_manager)),
+        }
+    }
+
+    fn what(&self, key: &str) -> String {
+        format!("cannot store {key} in ConfigMap {}/{}", self.namespace, self.name)
+    }
+
+    /// The path of all ConfigMaps of the namespace.
+    fn all(&self) -> String {
+        format!("/api/v1/namespaces/{}/configmaps?{}", encode(&self.namespace), self.query)
+    }
+
+    /// The path of this one.
+    fn one(&self) -> String {
+        let (namespace, name) = (encode(&self.namespace), encode(&self.name));
+        format!("/api/v1/namespaces/{namespace}/configmaps/{name}?{}", self.query)
+    }
+
+    /// With labels and owner: an instance that was made again under its name takes the ConfigMap over.
+    fn body(&self, instance: &Instance, key: &str, text: &str) -> Value {
+        let (label, ours) = STATE_LABEL;
+        let owner = json!({"apiVersion": format!("{GROUP}/{}", instance.api), "kind": instance.id.kind.as_str(),
+            "name": instance.id.name, "uid": instance.uid, "controller": false, "blockOwnerDeletion": false});
+        json!({"metadata": {"name": self.name, "labels": {label: ours}, "ownerReferences": [owner]}, "data": {key: text}})
+    }
+
+    fn whole(&self, mut body: Value) -> Value {
+        body["apiVersion"] = json!("v1");
+        body["kind"] = json!("ConfigMap");
+        body["metadata"]["namespace"] = json!(self.namespace);
+        body
+    }
 }
 
 pub(super) async fn scale_set(

@@ -153,6 +153,8 @@ pub struct OperationState {
     pub owner: String,
     /// The ConfigMap's own uid.
     pub uid: String,
+    /// Its version: a change of what was read is written only over this one.
+    pub version: String,
     /// The state of an upgrade.
     pub guard: Option<GuardState>,
     /// The state of a drain.

@@ -340,6 +340,9 @@ fn same(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     if let (Some(one), Some(other)) = (&one.uid, &other.uid) {
         return one == other;
     }
+    if continued(one, other) || continued(other, one) {
+        return true;
+    }
     let near = seconds_between(one.ended, other.ended).max(seconds_between(other.ended, one.ended));
     match (one.started, other.started) {
         (Some(began), Some(started)) => {
@@ -349,6 +352,13 @@ fn same(one: &HistoryEntry, other: &HistoryEntry) -> bool {
         (None, Some(began)) => (began..=other.ended).contains(&one.ended) || near <= SAME_END_SECONDS,
         (None, None) => near <= SAME_END_SECONDS,
     }
+}
+
+/// Whether `later` is about the operation that `stalled` left running: a stalled operation that is followed again ends later. A start
+/// that is known to be later is another operation; of an evacuation only the moment is known at which following began.
+fn continued(stalled: &HistoryEntry, later: &HistoryEntry) -> bool {
+    let start_unknown = later.started.is_none() || later.operation == Operation::Evacuation;
+    stalled.verdict == Verdict::Stalled && later.ended >= stalled.ended && start_unknown
 }
 
 /// How much a verdict decides: one that may still change counts less.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, DOCUMENTED, Going, alone, until};
+use crate::harness::{Cluster, DOCUMENTED, Going, SLOW, alone, until};
 use crate::ran::{Ran, harmless, keys};
 
 const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";
@@ -118,6 +118,59 @@ fn nothing_is_written_with_no_history_and_a_folder_that_cannot_be_written_is_a_n
     // It is evacuated, which its follower reports at once.
     let ran = Going::start(command, None).end().exits(0);
     ran.says("is not in your history");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_operation_goes_on_when_no_file_can_be_written() {
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    let nodes = demo.run("nodes -o json").exits(0).json();
+    let node = nodes["items"][0]["node"].as_str().expect("a name").to_owned();
+    let inner = demo.command(&format!("evacuate start {node} {QUICK} --yes --watch"));
+    // As on a full disk: a limit of 0 blocks makes each write into a file an error.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+    command.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let ran = Going::start(command, None).end().exits(0);
+    let ran = ran.says("is not in your history").says("File too large");
+    ran.says("evacuated");
+    // Everybody else finds it in the cluster.
+    let name = format!("evacuation/{node}");
+    assert_eq!(entries(other_user(&demo, "history -o json")), [entry("evacuation", "evacuated", &name)]);
+}
+
+#[test]
+fn a_stop_is_recorded_for_the_user_and_for_every_other_user() {
+    let demo = Cluster::demo("documented", 40);
+    let name = demo.running(SLOW);
+    demo.run("rebalance stop --yes").exits(0);
+    let stopped = [entry("rebalance", "stopped", &name)];
+    assert_eq!(entries(demo.run("history -o json")), stopped);
+    assert_eq!(entries(other_user(&demo, "history -o json")), stopped);
+}
+
+#[test]
+fn the_plain_view_records_what_ended_while_it_was_open() {
+    let demo = Cluster::demo("documented-v1beta4", 60);
+    let nodes = demo.run("nodes -o json").exits(0).json();
+    let node = nodes["items"][0]["node"].as_str().expect("a name").to_owned();
+    let mut watch = demo.start("watch --plain");
+    watch.until("watching");
+    demo.run(&format!("evacuate start {node} {QUICK} --yes")).exits(0);
+    let name = format!("evacuation/{node}");
+    let expected = [entry("evacuation", "evacuated", &name)];
+    until("the view has recorded it in the cluster", || {
+        entries(other_user(&demo, "history -o json")) == expected
+    });
+    assert_eq!(entries(demo.run("history -o json")), expected);
+    assert!(state(&demo).join("history.jsonl").exists());
+    drop(watch);
 }
 
 #[test]

@@ -30,7 +30,16 @@ pub(super) fn read(object: &Value) -> Option<OperationState> {
     // The ConfigMap of an instance holds the entries of that instance only.
     let history = history.into_iter().filter(|entry| entry.instance == instance).collect();
     let owner = text(owner, &["uid"])?;
-    Some(OperationState { instance, owner, uid: head.uid, guard, drain, scale, history })
+    Some(OperationState {
+        instance,
+        owner,
+        uid: head.uid,
+        version: head.resource_version,
+        guard,
+        drain,
+        scale,
+        history,
+    })
 }
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ impl Case {
             instance: self.instance.id.clone(),
             owner: self.instance.uid.clone(),
             uid: "state".into(),
+            version: String::new(),
             guard: None,
             drain,
             scale,

@@ -422,6 +422,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         instance: fixtures::id(ApiVersion::V2beta1),
         owner: "instance".into(),
         uid: "config".into(),
+        version: String::new(),
         guard: None,
         drain: Some(state.clone()),
         scale: None,

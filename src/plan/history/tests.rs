@@ -76,6 +76,26 @@ fn a_name_that_is_used_again_is_another_operation() {
 }
 
 #[test]
+fn a_stalled_operation_that_is_followed_again_is_one_entry() {
+    let folder = |entry: HistoryEntry| past(entry, Recorded::Folder);
+    let entry = |name: &str, verdict: Verdict, started: Option<i64>, end: i64| HistoryEntry {
+        operation: Operation::Rebalance,
+        ..entry(name, verdict, started, end)
+    };
+    let stalled = entry("coordinator/emqx@a", Verdict::Stalled, Some(0), 100);
+    let ended = entry("coordinator/emqx@a", Verdict::Balanced, None, 900);
+    let all = merged([folder(stalled.clone()), folder(ended)]);
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].entry.verdict, all[0].entry.started), (Verdict::Balanced, stalled.started));
+    let stalled_twice = entry("coordinator/emqx@a", Verdict::Stalled, None, 500);
+    assert_eq!(merged([folder(stalled.clone()), folder(stalled_twice)]).len(), 1);
+    let next = entry("coordinator/emqx@a", Verdict::Balanced, Some(400), 900);
+    assert_eq!(merged([folder(stalled.clone()), folder(next)]).len(), 2, "a later start is another one");
+    let before = entry("coordinator/emqx@a", Verdict::Balanced, None, 50);
+    assert_eq!(merged([folder(before), folder(stalled)]).len(), 1, "the end is within it");
+}
+
+#[test]
 fn a_verdict_is_stored_once_and_a_better_one_replaces_unknown() {
     let known = entry("evacuation/a", Verdict::Evacuated, Some(0), 100);
     let unknown = entry("evacuation/a", Verdict::Unknown, Some(0), 90);

@@ -213,6 +213,7 @@ fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainSta
         instance: id,
         owner,
         uid: "state".into(),
+        version: String::new(),
         guard: None,
         drain,
         scale,
