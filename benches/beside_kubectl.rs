@@ -1,5 +1,6 @@
 //! The released program beside kubectl, each doing the nearest thing on the same real API server, in turn; and what it costs
-//! to follow. `scripts/bench` builds the program and runs this; it prints Markdown tables and asserts nothing.
+//! to follow. `scripts/bench` builds the program and runs this; it prints Markdown tables and asserts nothing. The parts `alone`,
+//! `reads`, `link`, `latency`, `requests` and `following` can be named: `cargo bench --bench beside_kubectl -- link`.
 //!
 //! ```text
 //! kubectl-emqx ──► /usr/bin/time ──┐
@@ -18,6 +19,8 @@
     reason = "a program of its own, which shares the support of the tests and may fail loudly"
 )]
 
+#[path = "beside/link.rs"]
+mod link;
 #[path = "beside/measure.rs"]
 mod measure;
 #[path = "beside/reads.rs"]
@@ -37,13 +40,28 @@ async fn main() {
         return;
     }
     let program = measure::released();
-    measure::alone(&program);
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    let runs = |part: &str| chosen.is_empty() || chosen.iter().any(|it| it == part);
+    if runs("alone") {
+        measure::alone(&program);
+    }
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
     plane.install(Line::V22).await;
     let few = cluster::RealCluster::start(&plane, reads::FEW).await;
-    reads::beside_kubectl(&plane, &program, &few).await;
-    stream::latency(&plane, &program, &few).await;
+    if runs("reads") {
+        reads::beside_kubectl(&plane, &program, &few).await;
+    }
+    if runs("link") {
+        link::round_trips(&plane, &program, &few).await;
+    }
+    if runs("latency") {
+        stream::latency(&plane, &program, &few).await;
+    }
     drop(few);
-    reads::requests(&plane, &program).await;
-    stream::following(&program).await;
+    if runs("requests") {
+        reads::requests(&plane, &program).await;
+    }
+    if runs("following") {
+        stream::following(&program).await;
+    }
 }

@@ -394,7 +394,7 @@ async fn connected(
     };
     let mut brokers = match &cluster {
         Some(cluster) if urls.is_empty() => {
-            let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone());
+            let tunnel: Rc<dyn Tunnel> = Rc::new(cluster.clone().expecting_tunnels());
             EmqxBrokers::through(tunnel, credentials, clock.clone(), ca.clone(), *insecure)
         }
         _ => EmqxBrokers::at(urls.clone(), credentials, clock.clone(), ca.clone(), *insecure),

@@ -13,6 +13,21 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that does not even accept a connection within this is not there.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Silence on an HTTP/2 connection with open requests after which a ping is sent, and the limit of its answer. Together they are
+/// shorter than the limit of one request.
+pub(crate) const PING_AFTER: Duration = Duration::from_secs(10);
+pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time to connect from which on a link is slow: then the connection for port-forward is opened before it is needed. On a fast
+/// link that would only cost the processor time of one more TLS handshake where no port is forwarded.
+pub(crate) const SLOW_LINK: Duration = Duration::from_millis(10);
+
+/// A connection that was prepared and not used for longer may have been closed by the server, or by a proxy.
+pub(crate) const PREPARED_FOR: Duration = Duration::from_secs(20);
+
+/// Time within which the key for EMQX comes over a fast link.
+pub(crate) const KEY_SOON: Duration = Duration::from_millis(10);
+
 /// Limit of the upgrade to a port-forward: it takes milliseconds, and a node that is gone would hold it for minutes.
 pub(crate) const PORT_FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -79,6 +94,9 @@ pub(crate) const IDLE_POLL: Duration = Duration::from_secs(10);
 /// Between two requests to EMQX about a rebalance that another source suggests and that EMQX does not list, by the server's
 /// clock; EMQX may list it again at once.
 pub(crate) const LISTING_RETRY: Duration = Duration::from_secs(2);
+
+/// Time that EMQX has for its answer before a terminal shows what Kubernetes reported.
+pub(crate) const EMQX_SOON: Duration = Duration::from_millis(200);
 
 /// Pause between two requests that verify a change, by the clock on the wall.
 pub(crate) const VERIFY_PAUSE: Duration = Duration::from_millis(250);

@@ -14,7 +14,7 @@ use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
 use crate::ports::{Broker, RefreshScope, Scope};
-use crate::timing::LISTING_RETRY;
+use crate::timing::{EMQX_SOON, LISTING_RETRY};
 
 /// Limit of the instances named in an error.
 const NAMED: usize = 5;
@@ -216,12 +216,30 @@ pub async fn one(
     name: Option<&InstanceName>,
     want: RefreshScope,
 ) -> Result<ClusterView, Problem> {
-    let (mut world, id) = chosen(context, name, want).await?;
+    one_with(context, name, want, |_| {}).await
+}
+
+/// As [`one`]; `meanwhile` gets what Kubernetes reported when EMQX does not answer at once.
+pub async fn one_with(
+    context: &CommandContext,
+    name: Option<&InstanceName>,
+    want: RefreshScope,
+    meanwhile: impl FnOnce(&ClusterView),
+) -> Result<ClusterView, Problem> {
+    let (world, id) = chosen(context, name, want).await?;
     let target = endpoint::target(&world, instance(&world, &id)?);
     let broker = context.brokers.broker(target.clone());
-    let facts = broker.read().await?;
-    take(context, &mut world, facts);
-    Ok(ClusterView { id, world, broker, target })
+    let mut cluster = ClusterView { id, world, broker: broker.clone(), target };
+    let mut answer = broker.read();
+    let facts = match tokio::time::timeout(EMQX_SOON, answer.as_mut()).await {
+        Ok(facts) => facts,
+        Err(_) => {
+            meanwhile(&cluster);
+            answer.await
+        }
+    };
+    take(context, &mut cluster.world, facts?);
+    Ok(cluster)
 }
 
 fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Problem> {

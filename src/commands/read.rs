@@ -6,7 +6,7 @@ use crate::cli::intent::{Output, ReadOptions, Selection};
 use crate::error::{Exit, Problem};
 use crate::plan::assessment::left_over;
 use crate::plan::results::{Nodes, Status};
-use crate::plan::status::{operator_silence, status};
+use crate::plan::status::{before_emqx, operator_silence, status};
 use crate::ports::RefreshScope;
 
 /// What `status` reads: events show how long the operator has been silent, sets how far an upgrade is.
@@ -17,14 +17,27 @@ async fn pictures(
     read: &ReadOptions,
     want: RefreshScope,
 ) -> Result<(Vec<Status>, bool), Problem> {
+    let meanwhile = |cluster: &ClusterView| first_line(context, read, cluster);
     let (mut cluster, many): (Vec<ClusterView>, bool) = match &read.selection {
-        Selection::Only => (vec![cluster_view::one(context, None, want).await?], false),
-        Selection::Named(name) => (vec![cluster_view::one(context, Some(name), want).await?], false),
+        Selection::Only => (vec![cluster_view::one_with(context, None, want, meanwhile).await?], false),
+        Selection::Named(name) => {
+            (vec![cluster_view::one_with(context, Some(name), want, meanwhile).await?], false)
+        }
         Selection::Many(filter) => (cluster_view::several(context, filter, want).await?, true),
     };
     cluster_view::ask_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     Ok((cluster.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
+}
+
+/// On a terminal: what Kubernetes reported, while EMQX has not answered.
+fn first_line(context: &CommandContext, read: &ReadOptions, cluster: &ClusterView) {
+    let shown = matches!(read.output, Output::Text | Output::Wide);
+    let terminal = context.printer.terminal();
+    if shown && terminal.stdout && terminal.stderr {
+        let status = status(&cluster.world, &cluster.id, context.clock.now());
+        context.printer.talk(&before_emqx(&status));
+    }
 }
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::{Either, select};
 use futures::stream::FuturesUnordered;
 use hyper::Method;
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ use crate::ports::{
     ApiKey, BoxedFuture, Broker, Clock, Credentials, EvacuationOrder, FactStream, RecordingSink, back_off,
     driven, jitter,
 };
-use crate::timing::{GLOBAL_STATUS_TIMEOUTS, LONGEST_STEP, NODE_NAME_TIMEOUT, SHORTEST_PAUSE};
+use crate::timing::{GLOBAL_STATUS_TIMEOUTS, KEY_SOON, LONGEST_STEP, NODE_NAME_TIMEOUT, SHORTEST_PAUSE};
 
 /// What a broker and its streams share.
 pub(super) struct Shared {
@@ -132,7 +133,7 @@ impl Shared {
         body: Option<&Value>,
     ) -> Result<HttpResponse, Failed> {
         self.way.passable(&self.target).map_err(Failed::Lost)?;
-        let key = self.key().await.map_err(Failed::Keyless)?;
+        let key = self.key_while_opening().await?;
         let mut slot = self.connection.lock().await;
         loop {
             let mut connection = match slot.take().filter(|connection| !connection.is_stale()) {
@@ -165,6 +166,28 @@ impl Shared {
                 Err(lost) => return Err(self.next_pod(lost)),
             }
         }
+    }
+
+    /// The key. Where it takes longer to come than over a fast link, the first connection is opened at the same time; a fast link
+    /// loses nothing by waiting, and without permission to read the Secret no port is forwarded in vain.
+    async fn key_while_opening(&self) -> Result<ApiKey, Failed> {
+        let mut key = std::pin::pin!(self.key());
+        if let Ok(key) = tokio::time::timeout(KEY_SOON, key.as_mut()).await {
+            return key.map_err(Failed::Keyless);
+        }
+        let mut slot = self.connection.lock().await;
+        if slot.is_some() {
+            drop(slot);
+            return key.await.map_err(Failed::Keyless);
+        }
+        let door = self.current_door();
+        let opening = std::pin::pin!(self.way.open(&self.target, &door, self.time_limit));
+        let (key, opened) = match select(key, opening).await {
+            Either::Left((key, opening)) => (key.map_err(Failed::Keyless)?, opening.await),
+            Either::Right((opened, key)) => (key.await.map_err(Failed::Keyless)?, opened),
+        };
+        *slot = Some(opened.map_err(|lost| self.next_pod(lost))?);
+        Ok(key)
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {

@@ -5,7 +5,7 @@
 //!                                                                        ├─ wire.rs     answers ─► Fact
 //!                                                                        ├─ order.rs    what is asked for
 //!                                                                        ├─ storage.rs  sites of durable storage
-//!                                                                        └─ explain.rs  refusals ─► Problem
+//!                                                                        └─ error.rs    refusals ─► Problem
 //! ```
 
 use std::path::PathBuf;

@@ -12,11 +12,15 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::clock::ServerClock;
+use super::connection::HttpTransport;
 use super::error::{self, ApiError};
 use crate::timing::REQUEST_TIMEOUT;
 
 /// More than any page of 500 objects; a larger answer is an error, and would use too much memory.
 const LARGEST_ANSWER: usize = 128 << 20;
+
+/// The form of every answer but that of discovery.
+const JSON: &str = "application/json";
 
 /// What we call ourselves.
 pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"));
@@ -52,6 +56,8 @@ pub(super) struct Api {
     /// Its address, for messages.
     pub(super) server: String,
     pub(super) timeout: Option<Duration>,
+    /// The connections; `None` where a test gave the client.
+    pub(super) transport: Option<HttpTransport>,
 }
 
 /// An answer that is no failure.
@@ -67,9 +73,14 @@ impl Api {
 
     /// GET, read as something of a known shape.
     pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.get_in(path, JSON).await
+    }
+
+    /// The same in one of several forms: the `Accept` of the request.
+    pub(super) async fn get_in<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, ApiError> {
         let mut tries = 0;
         loop {
-            match self.within(self.call_for_ever(Method::GET, path, None)).await {
+            match self.within(self.call_for_ever(Method::GET, path, None, accept)).await {
                 // API priority and fairness answers 429 with a pause; a read may simply take it.
                 Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
@@ -87,14 +98,14 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ApiError> {
-        self.within(self.call_for_ever(method, path, body.map(|body| (BodyFormat::Json, body)))).await
+        self.within(self.call_for_ever(method, path, body.map(|body| (BodyFormat::Json, body)), JSON)).await
     }
 
     /// PATCH. A server that is too busy did nothing yet, and is asked again.
     pub(super) async fn patch(&self, path: &str, form: BodyFormat, body: &Value) -> Result<Answer, ApiError> {
         let mut tries = 0;
         loop {
-            match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)))).await {
+            match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)), JSON)).await {
                 Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
@@ -111,12 +122,30 @@ impl Api {
         let limit = self.timeout.unwrap_or(REQUEST_TIMEOUT);
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result,
-            Err(_) => Err(ApiError::Lost(format!(
-                "the API server at {} does not answer: no answer within {} s",
-                self.server,
-                limit.as_secs_f64()
-            ))),
+            Err(_) => {
+                self.abandon_connection();
+                Err(ApiError::Lost(format!(
+                    "the API server at {} does not answer: no answer within {} s",
+                    self.server,
+                    limit.as_secs_f64()
+                )))
+            }
         }
+    }
+
+    /// A request was not answered in time: the next one goes over another connection.
+    pub(super) fn abandon_connection(&self) {
+        if let Some(transport) = &self.transport {
+            transport.abandon();
+        }
+    }
+
+    /// Lists that are under way at a time: all of them where they share one connection. Elsewhere as many as there are
+    /// connections since the discovery: one more costs a whole TLS handshake, which takes longer than all these lists one after
+    /// another.
+    pub(super) fn lists_at_once(&self) -> usize {
+        let shared = self.transport.as_ref().is_some_and(HttpTransport::is_shared);
+        if shared { 64 } else { 2 }
     }
 
     async fn call_for_ever<T: DeserializeOwned>(
@@ -124,8 +153,9 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<(BodyFormat, &Value)>,
+        accept: &str,
     ) -> Result<Answer<T>, ApiError> {
-        let response = self.send(method, path, body).await?;
+        let response = self.send_accepting(method, path, body, accept).await?;
         let warnings = response
             .headers()
             .get_all(WARNING)
@@ -150,11 +180,19 @@ impl Api {
         path: &str,
         body: Option<(BodyFormat, &Value)>,
     ) -> Result<hyper::Response<Body>, ApiError> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(USER_AGENT, AGENT)
-            .header(ACCEPT, "application/json");
+        self.send_accepting(method, path, body, JSON).await
+    }
+
+    async fn send_accepting(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(BodyFormat, &Value)>,
+        accept: &str,
+    ) -> Result<hyper::Response<Body>, ApiError> {
+        tracing::debug!(%method, path, "requesting");
+        let mut request =
+            Request::builder().method(method).uri(path).header(USER_AGENT, AGENT).header(ACCEPT, accept);
         if let Some((form, _)) = body {
             request = request.header(CONTENT_TYPE, form.media_type());
         }

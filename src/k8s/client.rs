@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connection as Connected, HttpConnector};
-use hyper_util::rt::TokioExecutor;
-use kube::client::{Body, ConfigExt};
+use kube::Client;
+use kube::client::ConfigExt;
 use kube::config::{AuthInfo, Config};
-use kube::{Client, Error};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::ClientConfig;
-use tower::{BoxError, Layer, Service};
+use tower::Layer;
 
 use super::api::Api;
 use super::clock::ServerClock;
+use super::connection::{ApiConnector, HttpTransport};
 use super::error::ApiError;
 use super::kubeconfig::{
     ClusterEntry, Context, Kubeconfig, KubeconfigEntry, User, names, no_current_context, read,
@@ -131,8 +130,8 @@ impl Connect {
         if let Some(proxy) = &settings.proxy {
             server = format!("{server} (through the proxy {})", proxy.shown);
         }
-        let client = self.client(&settings, &namespace, timeout).await?;
-        let api = Api { client, clock: ServerClock::new(), server, timeout };
+        let (client, transport) = self.client(&settings, &namespace, timeout).await?;
+        let api = Api { client, clock: ServerClock::new(), server, timeout, transport: Some(transport) };
         Ok(KubernetesConnection { api, context: settings.context, namespace, warnings })
     }
 
@@ -308,7 +307,7 @@ impl Connect {
         settings: &Settings,
         namespace: &str,
         timeout: Option<Duration>,
-    ) -> Result<Client, Problem> {
+    ) -> Result<(Client, HttpTransport), Problem> {
         let Settings { cluster, user, .. } = settings;
         let secure = settings.server.scheme_str() == Some("https");
         let ca = if cluster.insecure { None } else { cluster.ca()? };
@@ -338,7 +337,10 @@ impl Connect {
             stack.auth_info = AuthInfo { auth_provider: Some(provider), ..AuthInfo::default() };
         }
         let time_limit = timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.min(CONNECT_TIMEOUT));
-        transport(settings, &stack, config, login, time_limit)
+        let transport = transport(settings, &config, time_limit)?;
+        let client = layered(transport.clone(), &stack, login)
+            .map_err(|error| ApiError::of("the API server", &error).problem(WHAT, ""))?;
+        Ok((client, transport))
     }
 }
 
@@ -470,53 +472,71 @@ fn tls_config(
     builder.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
 }
 
-/// The way to the API server: a TCP connection, through a proxy where one is set, TLS, and the headers of every request.
-/// As kube's `ClientBuilder` does it, which takes no verifier of ours.
+/// Which versions of HTTP are offered in the TLS handshake.
+#[derive(Clone, Copy)]
+enum Offer {
+    /// HTTP/2 and HTTP/1.1.
+    Both,
+    Http1,
+}
+
+/// TLS over a connector; `name` is the name that the certificate must have instead of the host's.
+fn secured<C>(
+    config: &ClientConfig,
+    name: Option<&ServerName<'static>>,
+    offer: Offer,
+    inner: C,
+) -> HttpsConnector<C> {
+    let mut builder = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_or_http();
+    if let Some(name) = name {
+        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
+    }
+    match offer {
+        Offer::Both => builder.enable_all_versions().wrap_connector(inner),
+        Offer::Http1 => builder.enable_http1().wrap_connector(inner),
+    }
+}
+
+/// The streams to the API server: a TCP connection, through a proxy where one is set, and TLS. As kube's `ClientBuilder` does it,
+/// which takes no verifier of ours and knows HTTP/1.1 only.
 fn transport(
     settings: &Settings,
-    stack: &Config,
-    config: ClientConfig,
-    login: Arc<Login>,
+    config: &ClientConfig,
     time_limit: Duration,
-) -> Result<Client, Problem> {
+) -> Result<HttpTransport, Problem> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let config = Arc::new(config);
-    let name = settings.cluster.tls_server_name.as_deref();
-    let secure = |name: Option<&str>| -> Result<_, Problem> {
-        let mut builder = HttpsConnectorBuilder::new().with_tls_config((*config).clone()).https_or_http();
-        if let Some(name) = name {
-            let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-                Problem::new(WHAT, "the tls-server-name is no name of a host").hint("check --tls-server-name")
-            })?;
-            builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
-        }
-        Ok(builder.enable_http1())
-    };
-    let stacked = |error: Error| ApiError::of("the API server", &error).problem(WHAT, "");
-    match &settings.proxy {
-        None => finish(secure(name)?.wrap_connector(tcp), stack, login, time_limit).map_err(stacked),
-        Some(proxy) => match proxy.scheme() {
+    let name = settings.cluster.tls_server_name.clone().map(ServerName::try_from).transpose();
+    let name = name.map_err(|_| {
+        Problem::new(WHAT, "the tls-server-name is no name of a host").hint("check --tls-server-name")
+    })?;
+    let connector = |offer: Offer| {
+        let (name, tcp) = (name.as_ref(), tcp.clone());
+        let Some(proxy) = &settings.proxy else {
+            return ApiConnector::new(secured(config, name, offer, tcp), time_limit);
+        };
+        match proxy.scheme() {
             "socks5" | "socks5h" => {
                 let mut socks = SocksV5::new(proxy.url.clone(), tcp);
                 if let Some(userinfo) = &proxy.userinfo {
                     let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
                     socks = socks.with_auth(decoded(name), decoded(password));
                 }
-                finish(secure(name)?.wrap_connector(socks), stack, login, time_limit).map_err(stacked)
+                ApiConnector::new(secured(config, name, offer, socks), time_limit)
             }
             "https" => {
-                let inner = secure(None)?.wrap_connector(tcp);
+                let inner = secured(config, None, Offer::Http1, tcp);
                 let tunnel = authorised(Tunnel::new(proxy.url.clone(), inner), proxy);
-                finish(secure(name)?.wrap_connector(tunnel), stack, login, time_limit).map_err(stacked)
+                ApiConnector::new(secured(config, name, offer, tunnel), time_limit)
             }
             _ => {
                 let tunnel = authorised(Tunnel::new(proxy.url.clone(), tcp), proxy);
-                finish(secure(name)?.wrap_connector(tunnel), stack, login, time_limit).map_err(stacked)
+                ApiConnector::new(secured(config, name, offer, tunnel), time_limit)
             }
-        },
-    }
+        }
+    };
+    Ok(HttpTransport::new(connector(Offer::Both), connector(Offer::Http1)))
 }
 
 fn authorised<C>(tunnel: Tunnel<C>, proxy: &Proxy) -> Tunnel<C> {
@@ -529,24 +549,9 @@ fn authorised<C>(tunnel: Tunnel<C>, proxy: &Proxy) -> Tunnel<C> {
     }
 }
 
-fn finish<C>(
-    connector: HttpsConnector<C>,
-    stack: &Config,
-    login: Arc<Login>,
-    time_limit: Duration,
-) -> kube::Result<Client>
-where
-    HttpsConnector<C>: Service<hyper::Uri> + Clone + Send + Sync + 'static,
-    <HttpsConnector<C> as Service<hyper::Uri>>::Response:
-        hyper::rt::Read + hyper::rt::Write + Connected + Send + Unpin + 'static,
-    <HttpsConnector<C> as Service<hyper::Uri>>::Future: Send + 'static,
-    <HttpsConnector<C> as Service<hyper::Uri>>::Error: Into<BoxError>,
-{
-    let mut connector = TimeoutConnector::new(connector);
-    connector.set_connect_timeout(Some(time_limit));
-    let client: hyper_util::client::legacy::Client<_, Body> =
-        hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-    let service = Authorized { inner: client, login };
+/// The headers of every request over a transport.
+fn layered(transport: HttpTransport, stack: &Config, login: Arc<Login>) -> kube::Result<Client> {
+    let service = Authorized { inner: transport, login };
     let service = stack.extra_headers_layer()?.layer(service);
     let service = stack.base_uri_layer().layer(service);
     Ok(match stack.auth_layer()? {

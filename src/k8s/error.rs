@@ -93,7 +93,12 @@ impl ApiError {
                 "no answer in time".to_owned()
             } else if all.contains("failed to lookup address") || all.contains("dns error") {
                 "its name cannot be resolved".to_owned()
-            } else if all.contains("connection closed") || all.contains("incomplete message") {
+            } else if all.contains("keep-alive timed out") {
+                "the connection is dead: a ping was not answered".to_owned()
+            } else if ["connection closed", "incomplete message", "http2 error"]
+                .iter()
+                .any(|it| all.contains(it))
+            {
                 "the connection was closed".to_owned()
             } else {
                 causes.last().cloned().unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Kubernetes as facts and actions: the only module that calls the API server.
 //!
 //! ```text
-//! client.rs (flags, kubeconfig) ─► api.rs (one request; Date ─► clock.rs; failure ─► explain.rs)
+//! client.rs (flags, kubeconfig) ─► connection.rs (HTTP/2, HTTP/1.1) ─► api.rs (one request; Date ─► clock.rs; failure ─► error.rs)
 //!                                     ├─ discovery.rs   what is served
 //!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
 //!                                     ├─ act.rs         a Rebalance: create, delete; may
@@ -32,6 +32,7 @@ mod api;
 mod change;
 mod client;
 mod clock;
+mod connection;
 mod discovery;
 mod drain;
 mod error;
@@ -86,7 +87,7 @@ impl Cluster {
     pub fn of_client(client: kube::Client, server: &str, namespace: &str) -> Self {
         let (clock, server) = (ServerClock::new(), server.to_owned());
         Self {
-            api: api::Api { client, clock, server, timeout: None },
+            api: api::Api { client, clock, server, timeout: None, transport: None },
             context: None,
             namespace: namespace.to_owned(),
             field_manager: crate::model::FIELD_MANAGER.to_owned(),
@@ -100,6 +101,15 @@ impl Cluster {
     #[must_use]
     pub(crate) fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
+        self
+    }
+
+    /// The same, for a command that asks EMQX through port-forward: over a slow link its connection is opened early.
+    #[must_use]
+    pub fn expecting_tunnels(self) -> Self {
+        if let Some(transport) = &self.api.transport {
+            transport.expect_forward();
+        }
         self
     }
 
@@ -256,6 +266,16 @@ impl Kubernetes for Cluster {
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()> {
         Box::pin(change::store_state(self, instance, key, text, dry_run))
+    }
+
+    fn store_state_over<'a>(
+        &'a self,
+        instance: &'a Instance,
+        key: &'a str,
+        text: &'a str,
+        version: Option<&'a str>,
+    ) -> BoxedFuture<'a, bool> {
+        Box::pin(change::store_state_over(self, instance, key, text, version))
     }
 
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool> {

@@ -10,16 +10,12 @@ use crate::error::Problem;
 use crate::model::{Fact, Link, ObjectKind, OperatorLine, Served, Update};
 use crate::ports::Scope;
 
-/// Lists that are under way at a time: as many as there are connections since the discovery. One more connection costs a
-/// whole TLS handshake, which takes longer than all these lists one after another.
-const AT_ONCE: usize = 2;
-
 pub(super) async fn read(cluster: &Cluster, scope: &Scope) -> Result<Vec<Fact>, Problem> {
     let served = cluster.known().await?;
     let blind = served.operator == OperatorLine::Unknown;
     let resources = super::resource::wanted(scope, &served, blind);
     let lists: Vec<_> = resources.iter().map(|resource| list(cluster, resource)).collect();
-    let answers: Vec<_> = stream::iter(lists).buffered(AT_ONCE).collect().await;
+    let answers: Vec<_> = stream::iter(lists).buffered(cluster.api.lists_at_once()).collect().await;
     if let Some(problem) = hopeless(&resources, &answers) {
         return Err(problem);
     }

@@ -44,8 +44,8 @@ pub(super) struct Pages<'a> {
     pub(super) version: String,
 }
 
-/// The page that kubectl and client-go ask for, too.
-const PAGE: u32 = 500;
+/// Objects of one page: an EMQX cluster of 1,000 nodes has as many requests, each a round trip, as one of 3.
+const PAGE: u32 = 1500;
 
 /// A list as served. Its objects stay text until each is looked at: a pod as parsed JSON is some 20 kB, and no allocator
 /// gives back what a thousand of them took.

@@ -285,6 +285,7 @@ impl Follow {
             Ok(Err(trouble)) if trouble.is_expired() => return End::Expired,
             Ok(Err(trouble)) => return End::Failed(trouble),
             Err(_) => {
+                api.abandon_connection();
                 return End::Failed(ApiError::Lost(format!(
                     "the API server at {} does not answer",
                     api.server
@@ -383,11 +384,14 @@ impl Follow {
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
                 // Any answer, even a refusal, proves that it is there.
                 Ok(_) => None,
-                Err(_) => Some(format!(
-                    "the API server at {} does not answer: no answer within {} s",
-                    cluster.api.server,
-                    WATCH_HEARTBEAT.as_secs()
-                )),
+                Err(_) => {
+                    cluster.api.abandon_connection();
+                    Some(format!(
+                        "the API server at {} does not answer: no answer within {} s",
+                        cluster.api.server,
+                        WATCH_HEARTBEAT.as_secs()
+                    ))
+                }
             };
             let mut told = Vec::new();
             for feed in self.feeds.iter().filter(|feed| feed.heard.get()) {

@@ -74,6 +74,14 @@ pub(crate) fn operator_silence(status: &Status) -> Option<String> {
     (busy && copied(status)).then(|| old_word(silent))
 }
 
+/// What Kubernetes alone reports, for the time in which EMQX has not answered.
+pub fn before_emqx(status: &Status) -> String {
+    let pods = status.nodes.len();
+    let ready = status.nodes.iter().filter(|row| row.ready == Some(true)).count();
+    let ready = if pods == 0 { "no pods".to_owned() } else { format!("{ready} of {pods} pods ready") };
+    format!("{}: {ready}; waiting for EMQX", status.instance)
+}
+
 /// Whether counts are the operator's copy of EMQX's answer.
 pub fn copied(status: &Status) -> bool {
     status.nodes.iter().any(|row| row.source == Source::Kubernetes)
@@ -147,6 +155,15 @@ mod tests {
         assert_eq!(status.phase.as_deref(), Some("evictConnections"));
         assert!(status.eta_seconds.is_some_and(|eta| eta > 40), "{status:?}");
         assert!(status.message.contains("golden: operator reports Failed"), "{}", status.message);
+    }
+
+    #[test]
+    fn what_kubernetes_reports_is_a_line_before_emqx_answers() {
+        assert_eq!(before_emqx(&of(&world(&[], None))), "EMQX mq/emqx: no pods; waiting for EMQX");
+        let mut status = of(&world(&[1, 2], Some(Load::default())));
+        status.nodes[0].ready = Some(true);
+        status.nodes[1].ready = None;
+        assert!(before_emqx(&status).ends_with(": 1 of 2 pods ready; waiting for EMQX"));
     }
 
     #[test]

@@ -209,7 +209,7 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
         if !path.contains("/pods?") {
             return None;
         }
-        assert!(path.contains("limit=500") && path.contains("managed-by%3Demqx-operator"), "{path}");
+        assert!(path.contains("limit=1500") && path.contains("managed-by%3Demqx-operator"), "{path}");
         Some(if path.contains("continue=a%2Fb") {
             list(&json!([pod("p2"), {"metadata": {}}]))
         } else {

@@ -174,6 +174,17 @@ impl Server {
         let Some(user) = User::of(header.as_deref(), address) else {
             return self.failed(&Failure::unauthorized());
         };
+        if accepts_aggregated(request.headers()) {
+            let registry = &self.verbs.store.registry;
+            let document = match parts {
+                ["api"] => Some(registry.aggregated_core()),
+                ["apis"] => Some(registry.aggregated_groups()),
+                _ => None,
+            };
+            if let Some(document) = document {
+                return self.plain(200, AGGREGATED, Bytes::from(document.to_string()));
+            }
+        }
         if let Some(document) = self.discovery(parts) {
             return document.map_or_else(|failure| self.failed(&failure), |body| self.json(200, &body));
         }
@@ -446,6 +457,19 @@ fn wants_table(headers: &HeaderMap) -> bool {
         .split(',')
         .next()
         .is_some_and(|first| first.contains("as=Table") && first.contains("g=meta.k8s.io"))
+}
+
+/// The media type of an aggregated discovery document.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Whether the client accepts discovery in the aggregated form.
+fn accepts_aggregated(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let words = |form: &str| form.split(';').map(|word| word.trim().to_owned()).collect::<Vec<_>>();
+    accept.split(',').map(words).any(|words| {
+        let has = |word: &str| words.iter().any(|it| it == word);
+        has("as=APIGroupDiscoveryList") && has("v=v2") && has("g=apidiscovery.k8s.io")
+    })
 }
 
 fn call(

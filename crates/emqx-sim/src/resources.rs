@@ -245,6 +245,59 @@ impl Registry {
         }))
     }
 
+    /// `/apis` in the aggregated form, which kubectl accepts since 1.26: every group with its versions and their resources.
+    pub(super) fn aggregated_groups(&self) -> Value {
+        let groups = self.groups();
+        Self::aggregated(groups.iter().map(|(group, versions)| self.aggregated_group(group, versions)))
+    }
+
+    /// `/api` in the aggregated form.
+    pub(super) fn aggregated_core(&self) -> Value {
+        Self::aggregated(std::iter::once(self.aggregated_group("", &["v1"])))
+    }
+
+    fn aggregated(groups: impl Iterator<Item = Value>) -> Value {
+        json!({
+            "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
+            "items": groups.collect::<Vec<_>>(),
+        })
+    }
+
+    fn aggregated_group(&self, group: &str, versions: &[&str]) -> Value {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|version| {
+                let list = self.resource_list(group, version).unwrap_or_default();
+                let resources = list["resources"].as_array().cloned().unwrap_or_default();
+                let kind = |it: &Value| {
+                    let text = |key: &str, default: &str| it[key].as_str().unwrap_or(default).to_owned();
+                    json!({ "group": text("group", group), "version": text("version", version), "kind": it["kind"] })
+                };
+                let top = resources.iter().filter(|it| !it["name"].as_str().is_some_and(|name| name.contains('/')));
+                let top: Vec<Value> = top
+                    .map(|it| {
+                        let name = it["name"].as_str().unwrap_or_default();
+                        let below = resources.iter().filter_map(|sub| {
+                            let sub_name = sub["name"].as_str()?.strip_prefix(name)?.strip_prefix('/')?;
+                            Some(json!({
+                                "subresource": sub_name, "responseKind": kind(sub), "verbs": sub["verbs"],
+                            }))
+                        });
+                        json!({
+                            "resource": name, "responseKind": kind(it),
+                            "scope": if it["namespaced"] == true { "Namespaced" } else { "Cluster" },
+                            "singularResource": it["singularName"], "verbs": it["verbs"],
+                            "shortNames": it["shortNames"], "categories": it["categories"],
+                            "subresources": below.collect::<Vec<_>>(),
+                        })
+                    })
+                    .collect();
+                json!({ "version": version, "resources": top, "freshness": "Current" })
+            })
+            .collect();
+        json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
+    }
+
     /// `/openapi/v3`: where the documents of the groups are.
     pub(super) fn openapi_index(&self) -> Value {
         let mut paths = serde_json::Map::new();

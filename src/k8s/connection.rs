@@ -1,0 +1,402 @@
+//! HTTP towards the API server. Where the server offers HTTP/2 (ALPN decides) all lists and watches share one connection;
+//! elsewhere each concurrent request has an HTTP/1.1 connection, as in kube's own client. An upgrade (port-forward) cannot
+//! go over HTTP/2: it has an HTTP/1.1 connection of its own, which is opened in advance over a slow link.
+//!
+//! ```text
+//! request ──► Upgrade, or http:// ──────────────────────► HTTP/1.1 (pool) ◄── prepared connection
+//!        └──► the one connection ──► ALPN h2 ───► HTTP/2           ▲
+//!                               └──► ALPN http/1.1 ────────────────┘
+//! ```
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::header::{HeaderMap, UPGRADE};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::Body;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower::{BoxError, Service, ServiceExt as _};
+
+use crate::timing::{PING_AFTER, PING_TIMEOUT, PREPARED_FOR, SLOW_LINK};
+
+/// Connections on which one request is tried that no connection accepted.
+const TRIES: usize = 3;
+
+/// A stream to the API server, TLS included.
+trait Stream: Read + Write + Connection + Send + Unpin {}
+
+impl<T: Read + Write + Connection + Send + Unpin> Stream for T {}
+
+/// The same for every kind of proxy.
+pub(super) struct ApiStream(Box<dyn Stream>);
+
+impl Read for ApiStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for ApiStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, bytes)
+    }
+}
+
+impl Connection for ApiStream {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
+type Connecting = BoxFuture<'static, Result<ApiStream, BoxError>>;
+
+/// Opens streams: TCP, a proxy where one is set, and TLS.
+#[derive(Clone)]
+pub(super) struct ApiConnector(Arc<dyn Fn(Uri) -> Connecting + Send + Sync>);
+
+impl ApiConnector {
+    /// Over a connector of hyper's, within a time limit.
+    pub(super) fn new<C>(connector: C, limit: Duration) -> Self
+    where
+        C: Service<Uri> + Clone + Send + Sync + 'static,
+        C::Response: Read + Write + Connection + Send + Unpin + 'static,
+        C::Future: Send + 'static,
+        C::Error: Into<BoxError>,
+    {
+        Self(Arc::new(move |uri| {
+            let connecting = connector.clone().oneshot(uri);
+            async move {
+                match tokio::time::timeout(limit, connecting).await {
+                    Ok(stream) => stream.map(|it| ApiStream(Box::new(it))).map_err(Into::into),
+                    Err(late) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, late).into()),
+                }
+            }
+            .boxed()
+        }))
+    }
+
+    fn connect(&self, uri: Uri) -> Connecting {
+        (self.0)(uri)
+    }
+}
+
+/// A connection that was opened before it is needed.
+struct Prepared {
+    since: Instant,
+    stream: PreparedStream,
+}
+
+enum PreparedStream {
+    Open(ApiStream),
+    Connecting(JoinHandle<Result<ApiStream, BoxError>>),
+}
+
+type PreparedSlot = Arc<Mutex<Option<Prepared>>>;
+
+/// The connector of the HTTP/1.1 client: the prepared connection first.
+#[derive(Clone)]
+struct Http1Connector {
+    connector: ApiConnector,
+    prepared: PreparedSlot,
+}
+
+impl Service<Uri> for Http1Connector {
+    type Response = ApiStream;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Connecting {
+        let prepared = locked(&self.prepared).take().filter(|it| it.since.elapsed() < PREPARED_FOR);
+        let connector = self.connector.clone();
+        async move {
+            match prepared.map(|it| it.stream) {
+                Some(PreparedStream::Open(stream)) => return Ok(stream),
+                Some(PreparedStream::Connecting(task)) => {
+                    if let Ok(Ok(stream)) = task.await {
+                        return Ok(stream);
+                    }
+                }
+                None => {}
+            }
+            connector.connect(uri).await
+        }
+        .boxed()
+    }
+}
+
+/// Why there is no connection; shared by all requests that waited for it.
+#[derive(Clone, Debug)]
+struct ConnectFailed(Arc<dyn StdError + Send + Sync>);
+
+impl fmt::Display for ConnectFailed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("cannot connect")
+    }
+}
+
+impl StdError for ConnectFailed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// What the server chose.
+#[derive(Clone)]
+enum Negotiated {
+    Http2(SendRequest<Body>),
+    Http1,
+}
+
+type Attempt = watch::Receiver<Option<Result<Negotiated, ConnectFailed>>>;
+
+/// The shared connection, and its number.
+#[derive(Default)]
+struct Current {
+    number: u64,
+    attempt: Option<Attempt>,
+}
+
+/// The way of a request to the API server; clones share the connections.
+#[derive(Clone)]
+pub(super) struct HttpTransport {
+    /// Offers HTTP/2.
+    connector: ApiConnector,
+    /// Offers HTTP/1.1 only.
+    http1: Client<Http1Connector, Body>,
+    http1_connector: ApiConnector,
+    prepared: PreparedSlot,
+    current: Arc<Mutex<Current>>,
+    /// Whether a port-forward is to be expected.
+    forwards: Arc<AtomicBool>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HttpTransport {
+    /// `connector` offers HTTP/2 and HTTP/1.1, `http1` only the latter.
+    pub(super) fn new(connector: ApiConnector, http1: ApiConnector) -> Self {
+        let prepared = PreparedSlot::default();
+        let first = Http1Connector { connector: http1.clone(), prepared: prepared.clone() };
+        Self {
+            connector,
+            http1: Client::builder(TokioExecutor::new()).build(first),
+            http1_connector: http1,
+            prepared,
+            current: Arc::default(),
+            forwards: Arc::default(),
+        }
+    }
+
+    /// A port will be forwarded: over a slow link its connection is opened at once.
+    pub(super) fn expect_forward(&self) {
+        self.forwards.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the requests share one connection; `false` before the first answer.
+    pub(super) fn is_shared(&self) -> bool {
+        let current = locked(&self.current);
+        let attempt = current.attempt.as_ref().map(|attempt| attempt.borrow());
+        attempt.is_some_and(|it| matches!(it.as_ref(), Some(Ok(Negotiated::Http2(_)))))
+    }
+
+    /// The next request opens a connection of its own: a request was not answered in time, and the connection may be dead.
+    /// Requests that are still open continue on it.
+    pub(super) fn abandon(&self) {
+        let mut current = locked(&self.current);
+        let number = current.number;
+        Self::forget(&mut current, number);
+    }
+
+    fn forget(current: &mut Current, number: u64) {
+        if current.number == number
+            && let Some(attempt) = &current.attempt
+            && !matches!(attempt.borrow().as_ref(), Some(Ok(Negotiated::Http1)) | None)
+        {
+            current.attempt = None;
+        }
+    }
+
+    /// The shared connection: its number, whether requests before this one used it, and what was negotiated.
+    async fn connection(&self, uri: &Uri) -> Result<(u64, bool, Negotiated), ConnectFailed> {
+        let (number, mut attempt) = {
+            let mut current = locked(&self.current);
+            let usable = current.attempt.as_ref().and_then(|attempt| match attempt.borrow().as_ref() {
+                Some(Ok(Negotiated::Http2(sender))) if sender.is_closed() => None,
+                Some(Err(_)) => None,
+                Some(Ok(negotiated)) => Some((true, Some(negotiated.clone()))),
+                None => Some((false, None)),
+            });
+            if let Some((reused, Some(negotiated))) = usable {
+                return Ok((current.number, reused, negotiated));
+            }
+            if usable.is_none() {
+                current.number += 1;
+                current.attempt = Some(self.open(uri.clone()));
+            }
+            let Some(attempt) = current.attempt.clone() else {
+                return Err(ConnectFailed(Arc::new(std::io::Error::other("no connection"))));
+            };
+            (current.number, attempt)
+        };
+        let outcome = match attempt.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        let stopped =
+            || Err(ConnectFailed(Arc::new(std::io::Error::other("the connection was not completed"))));
+        outcome.unwrap_or_else(stopped).map(|negotiated| (number, false, negotiated))
+    }
+
+    /// Connects in a task of its own, so that a request that is given up does not stop the others.
+    fn open(&self, uri: Uri) -> Attempt {
+        let (result, attempt) = watch::channel(None);
+        let transport = self.clone();
+        tokio::spawn(async move {
+            let negotiated = transport.negotiate(uri).await;
+            result.send_replace(Some(negotiated.map_err(|error| ConnectFailed(error.into()))));
+        });
+        attempt
+    }
+
+    async fn negotiate(&self, uri: Uri) -> Result<Negotiated, BoxError> {
+        let begun = Instant::now();
+        let stream = self.connector.connect(uri.clone()).await?;
+        if !stream.connected().is_negotiated_h2() {
+            *locked(&self.prepared) =
+                Some(Prepared { since: Instant::now(), stream: PreparedStream::Open(stream) });
+            return Ok(Negotiated::Http1);
+        }
+        if begun.elapsed() >= SLOW_LINK && self.forwards.load(Ordering::Relaxed) {
+            let task = tokio::spawn(self.http1_connector.connect(uri));
+            *locked(&self.prepared) =
+                Some(Prepared { since: begun, stream: PreparedStream::Connecting(task) });
+        }
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(PING_AFTER).keep_alive_timeout(PING_TIMEOUT);
+        let (sender, connection) = builder.handshake(stream).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the HTTP/2 connection to the API server ended");
+            }
+        });
+        Ok(Negotiated::Http2(sender))
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
+        if request.headers().contains_key(UPGRADE) || request.uri().scheme_str() != Some("https") {
+            return Ok(self.http1.request(request).await?);
+        }
+        let mut again = Repeat::of(&request);
+        let mut request = request;
+        let mut tries = 0;
+        loop {
+            let (number, reused, negotiated) = self.connection(request.uri()).await?;
+            let Negotiated::Http2(mut sender) = negotiated else {
+                return Ok(self.http1.request(request).await?);
+            };
+            tries += 1;
+            let mut failed = match sender.try_send_request(request).await {
+                Ok(response) => return Ok(response),
+                Err(failed) => failed,
+            };
+            Self::forget(&mut locked(&self.current), number);
+            request = match failed.take_message() {
+                Some(unsent) if tries < TRIES => unsent,
+                // The server may have closed an idle connection while the request was on its way. What changes something is
+                // not repeated: it may have been done.
+                None if reused && tries == 1 && again.is_some() => match again.take() {
+                    Some(again) => again.request(),
+                    None => return Err(failed.into_error().into()),
+                },
+                _ => return Err(failed.into_error().into()),
+            };
+        }
+    }
+}
+
+/// A read, which can be sent again.
+struct Repeat {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Repeat {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        (*request.method() == Method::GET)
+            .then(|| Self { uri: request.uri().clone(), headers: request.headers().clone() })
+    }
+
+    fn request(self) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+impl Service<Request<Body>> for HttpTransport {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Incoming>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let transport = self.clone();
+        async move { transport.send(request).await }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
