@@ -116,12 +116,14 @@ pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[
     let program = program(plane, table, verbs);
     let out = program.run(args).await;
     // A follow writes its verdict down where it may, and says so where it may not.
-    let unrecorded = args.contains(&"--watch") && !held.contains("patch rebalances");
+    let followed = args.contains(&"--watch") && !held.contains("patch rebalances");
+    let stopped = args.starts_with(&["rebalance", "stop"]) && !held.contains("patch configmaps");
+    let unrecorded = followed || stopped;
     let mut notices = notices(&out);
     notices.retain(|notice| !notice.contains(SLOW));
     assert_eq!((out.code, notices.len()), (Some(0), usize::from(unrecorded)), "{}", told(&out));
-    let names_the_right =
-        |notice: &String| notice.contains("not recorded") && notice.contains("verb patch on rebalances");
+    let right = if stopped { "configmaps" } else { "verb patch on rebalances" };
+    let names_the_right = |notice: &String| notice.contains("not recorded") && notice.contains(right);
     assert!(notices.iter().all(names_the_right), "{}", told(&out));
     let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", told(&out)));
     name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
