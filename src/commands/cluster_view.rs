@@ -231,12 +231,11 @@ pub async fn one_with(
     let broker = context.brokers.broker(target.clone());
     let mut cluster = ClusterView { id, world, broker: broker.clone(), target };
     let mut answer = broker.read();
-    let facts = match tokio::time::timeout(EMQX_SOON, answer.as_mut()).await {
-        Ok(facts) => facts,
-        Err(_) => {
-            meanwhile(&cluster);
-            answer.await
-        }
+    let facts = if let Ok(facts) = tokio::time::timeout(EMQX_SOON, answer.as_mut()).await {
+        facts
+    } else {
+        meanwhile(&cluster);
+        answer.await
     };
     take(context, &mut cluster.world, facts?);
     Ok(cluster)

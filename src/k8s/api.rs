@@ -120,17 +120,15 @@ impl Api {
         call: impl Future<Output = Result<Answer<T>, ApiError>>,
     ) -> Result<Answer<T>, ApiError> {
         let limit = self.timeout.unwrap_or(REQUEST_TIMEOUT);
-        match tokio::time::timeout(limit, call).await {
-            Ok(result) => result,
-            Err(_) => {
-                self.abandon_connection();
-                Err(ApiError::Lost(format!(
-                    "the API server at {} does not answer: no answer within {} s",
-                    self.server,
-                    limit.as_secs_f64()
-                )))
-            }
+        if let Ok(result) = tokio::time::timeout(limit, call).await {
+            return result;
         }
+        self.abandon_connection();
+        Err(ApiError::Lost(format!(
+            "the API server at {} does not answer: no answer within {} s",
+            self.server,
+            limit.as_secs_f64()
+        )))
     }
 
     /// A request was not answered in time: the next one goes over another connection.

@@ -216,16 +216,13 @@ pub(super) async fn store_state_over(
 ) -> Result<bool, Problem> {
     let place = StatePlace::of(cluster, instance, ServerDryRun::No);
     let mut body = place.body(instance, key, text);
-    let (answer, needs) = match version {
-        Some(version) => {
-            body["metadata"]["resourceVersion"] = json!(version);
-            let answer = cluster.api.patch(&place.one(), BodyFormat::Merge, &body).await;
-            (answer, "verb patch on configmaps")
-        }
-        None => {
-            let whole = place.whole(body);
-            (cluster.api.call(Method::POST, &place.all(), Some(&whole)).await, "verb create on configmaps")
-        }
+    let (answer, needs) = if let Some(version) = version {
+        body["metadata"]["resourceVersion"] = json!(version);
+        let answer = cluster.api.patch(&place.one(), BodyFormat::Merge, &body).await;
+        (answer, "verb patch on configmaps")
+    } else {
+        let whole = place.whole(body);
+        (cluster.api.call(Method::POST, &place.all(), Some(&whole)).await, "verb create on configmaps")
     };
     match answer {
         Ok(_) => Ok(true),

@@ -105,7 +105,7 @@ pub(super) async fn carry_out(
         }
         Then::Follow(follow) => {
             let guarded = guarded.then_some(write.field_manager.as_str());
-            let verdict = stay(context, cluster, operations, follow, guarded, &edit).await?;
+            let verdict = Box::pin(stay(context, cluster, operations, follow, guarded, &edit)).await?;
             Ok(match verdict {
                 // Our own way back led where it should.
                 Verdict::Reverted if wish.back.is_some() => Exit::Reached,
