@@ -55,7 +55,10 @@ pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let version = format!(" {dot} EMQX {versions}");
     let reserved = id.name.width().min(30) + version.width().min(26);
     left.push((version, Tone::Plain));
-    left.push((format!(" {dot} {}", id.namespace), Tone::Plain));
+    // An EMQX without Kubernetes has no namespace.
+    if !id.namespace.is_empty() {
+        left.push((format!(" {dot} {}", id.namespace), Tone::Plain));
+    }
     let operator = match status.operator.line {
         OperatorLine::None => "no operator".to_owned(),
         OperatorLine::Unknown => "operator ?".to_owned(),
