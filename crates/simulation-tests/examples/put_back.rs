@@ -6,6 +6,12 @@
 //! ```
 //!
 //! The copy is built once, with every fault behind a switch. A seed counts only where it finds nothing without the fault.
+//!
+//! ```sh
+//! cargo run --profile simulation -p simulation-tests --example put_back -- --tests   # the test that each file names
+//! ```
+//!
+//! A test counts only where it fails with the fault and passes without it.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -17,6 +23,22 @@ use simulation_tests::put_back::{self, PutBack};
 
 /// What of the workspace the simulation tests are built from.
 const COPIED: [&str; 6] = ["src", "crates", "benches", "plugin-manifest", "Cargo.toml", "Cargo.lock"];
+
+/// The same for the tests that a fault names.
+const COPIED_FOR_TESTS: [&str; 12] = [
+    "src",
+    "crates",
+    "benches",
+    "examples",
+    "plugin-manifest",
+    "tests",
+    "docs",
+    "README.md",
+    "README.zh-CN.md",
+    "clippy.toml",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 /// Seeds after which a fault counts as not found.
 const LIMIT: u64 = 400;
@@ -37,7 +59,7 @@ fn say(text: &str) {
 }
 
 fn run() -> Result<bool, String> {
-    let (mut names, mut limit) = (Vec::new(), LIMIT);
+    let (mut names, mut limit, mut by_tests) = (Vec::new(), LIMIT, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -45,6 +67,7 @@ fn run() -> Result<bool, String> {
                 let value = words.next().unwrap_or_default();
                 limit = value.parse().map_err(|error| format!("--limit {value}: {error}"))?;
             }
+            "--tests" => by_tests = true,
             name => names.push(name.to_owned()),
         }
     }
@@ -52,10 +75,14 @@ fn run() -> Result<bool, String> {
     if let Some(unknown) = names.iter().find(|name| faults.iter().all(|fault| fault.name != **name)) {
         return Err(format!("{unknown} is no file of put-back/"));
     }
+    let chosen = |fault: &&PutBack| names.is_empty() || names.contains(&fault.name);
+    if by_tests {
+        return tests(&faults, chosen);
+    }
     let program = build(&faults)?;
     let mut missed = false;
     say("| file | fault | found by |\n| --- | --- | --- |");
-    for fault in faults.iter().filter(|fault| names.is_empty() || names.contains(&fault.name)) {
+    for fault in faults.iter().filter(chosen).filter(|fault| fault.by_seeds) {
         let began = Instant::now();
         let found = find(&program, fault, limit)?;
         let seconds = began.elapsed().as_secs_f64();
@@ -78,32 +105,49 @@ fn failed(what: &'static str) -> impl Fn(std::io::Error) -> String {
     move |error| format!("{what}: {error}")
 }
 
+/// Whether the test of each fault fails with it, and passes without it.
+fn tests(faults: &[PutBack], chosen: impl Fn(&&PutBack) -> bool) -> Result<bool, String> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = copied(faults, &COPIED_FOR_TESTS)?;
+    let target = workspace.join("target");
+    let cargo = |words: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(&copy).args(["test", "--locked", "--quiet", "-p", "kubectl-emqx"]).args(words);
+        cargo.env("CARGO_TARGET_DIR", &target).env_remove("PUT_BACK");
+        cargo
+    };
+    if !cargo(&["--no-run", "--lib", "--test", "it"]).status().map_err(failed("cargo"))?.success() {
+        return Err("the changed product cannot be built".to_owned());
+    }
+    let mut missed = false;
+    say("| file | test | fails with it |\n| --- | --- | --- |");
+    for fault in faults.iter().filter(chosen) {
+        let Some((kind, test)) = &fault.test else { continue };
+        let words = if kind == "lib" { vec!["--lib", test] } else { vec!["--test", "it", test] };
+        let ran = |name: Option<&str>| -> Result<(bool, bool), String> {
+            let mut cargo = cargo(&words);
+            cargo.envs(name.map(|name| ("PUT_BACK", name)));
+            let output = cargo.output().map_err(failed("cargo"))?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            Ok((output.status.success(), text.contains(". 1 passed;") || text.contains("; 1 failed;")))
+        };
+        let ((fails, one), (passes, _)) = (ran(Some(&fault.name))?, ran(None)?);
+        let found = one && !fails && passes;
+        missed |= !found;
+        let says = match (one, found) {
+            (false, _) => "**not one test has this name**",
+            (_, true) => "yes",
+            (_, false) => "**no**",
+        };
+        say(&format!("| `{}` | `{test}` | {says} |", fault.name));
+    }
+    Ok(!missed)
+}
+
 /// Builds the copy; gives the program that runs seeds with it.
 fn build(faults: &[PutBack]) -> Result<PathBuf, String> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = workspace.join("target");
-    let copy = target.join("put-back");
-    std::fs::create_dir_all(&copy).map_err(failed("target/put-back"))?;
-    for name in COPIED {
-        let _ = std::fs::remove_dir_all(copy.join(name));
-        let copied = Command::new("cp").arg("-R").arg(workspace.join(name)).arg(&copy).status();
-        if !copied.map_err(failed("cp"))?.success() {
-            return Err(format!("{name} cannot be copied"));
-        }
-    }
-    let mut files = put_back::sources(&copy.join("src"))?;
-    let before = files.clone();
-    for fault in faults {
-        fault.apply(&mut files)?;
-    }
-    for (path, text) in files.iter().filter(|(path, text)| before.get(*path) != Some(text)) {
-        std::fs::write(path, text).map_err(failed("a changed file"))?;
-    }
-    let library = copy.join("src/lib.rs");
-    let text = files.get(&library).ok_or("src/lib.rs is missing")?;
-    let with_module = format!("{text}\n#[doc(hidden)]\npub mod put_back;\n");
-    std::fs::write(&library, with_module).map_err(failed("src/lib.rs"))?;
-    std::fs::write(copy.join("src/put_back.rs"), put_back::MODULE).map_err(failed("src/put_back.rs"))?;
+    let copy = copied(faults, &COPIED)?;
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     // Built once for some hundred seeds: less optimization costs less time than it saves.
     let quick = ["kubectl-emqx", "emqx-sim", "simulation-tests"]
         .map(|package| ["--config".to_owned(), format!("profile.simulation.package.{package}.opt-level=1")]);
@@ -153,4 +197,32 @@ fn one(program: &Path, fault: &PutBack, name: Option<&str>, seed: u64) -> Result
         )
     })?;
     Ok(Some(rule.to_owned()))
+}
+
+/// Copies the workspace, with every fault behind a switch; gives the folder.
+fn copied(faults: &[PutBack], parts: &[&str]) -> Result<PathBuf, String> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = workspace.join("target/put-back");
+    std::fs::create_dir_all(&copy).map_err(failed("target/put-back"))?;
+    for name in parts {
+        let _ = std::fs::remove_dir_all(copy.join(name));
+        let copied = Command::new("cp").arg("-R").arg(workspace.join(name)).arg(&copy).status();
+        if !copied.map_err(failed("cp"))?.success() {
+            return Err(format!("{name} cannot be copied"));
+        }
+    }
+    let mut files = put_back::sources(&copy.join("src"))?;
+    let before = files.clone();
+    for fault in faults {
+        fault.apply(&mut files)?;
+    }
+    for (path, text) in files.iter().filter(|(path, text)| before.get(*path) != Some(text)) {
+        std::fs::write(path, text).map_err(failed("a changed file"))?;
+    }
+    let library = copy.join("src/lib.rs");
+    let text = files.get(&library).ok_or("src/lib.rs is missing")?;
+    let with_module = format!("{text}\n#[doc(hidden)]\npub mod put_back;\n");
+    std::fs::write(&library, with_module).map_err(failed("src/lib.rs"))?;
+    std::fs::write(copy.join("src/put_back.rs"), put_back::MODULE).map_err(failed("src/put_back.rs"))?;
+    Ok(copy)
 }

@@ -6,7 +6,7 @@
 //! seed ─► case (cluster, operation, faults) ─► run (virtual time) ─► record ─► oracle ─► findings ─► shrink
 //! ```
 //!
-//! `cargo test` runs 6 narrow seeds, 12 wide ones and 3 with upgrades, and every kept case.
+//! `cargo test` runs a budget of 6 narrow seeds, 12 wide ones and 3 with upgrades, and every kept case.
 
 pub mod case;
 mod faults;

@@ -1,8 +1,8 @@
 //! Faults that the product once had, or could have, kept as changes of its source text. Put back, the seeds must find them.
 //!
-//! A file in `put-back/` names the kind of fault and the seeds that can meet it, and then each change: the text that must
-//! occur once in `src/`, and the text that takes its place. `PUT_BACK` in it is true while this fault is switched on, so that
-//! one build of the product has all of them.
+//! A file in `put-back/` names the kind of fault, the seeds that can meet it, and a test that fails with it; and then each
+//! change: the text that must occur once in `src/`, and the text that takes its place. `PUT_BACK` in it is true while this
+//! fault is switched on, so that one build of the product has all of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,12 @@ pub struct PutBack {
     pub name: String,
     /// What is wrong with it, in one sentence without a full stop.
     pub kind: String,
+    /// Whether seeds can meet it.
+    pub by_seeds: bool,
     /// The flags of the seeds that can meet it: none for wide ones, `--upgrades`.
     pub flags: Vec<String>,
+    /// The test that fails with it: its target (`lib`, `it`) and its name.
+    pub test: Option<(String, String)>,
     /// Words of which a case has one, as operations and faults are written in its file, where only such a case can meet the
     /// fault; none for every case.
     pub meets: Vec<String>,
@@ -47,8 +51,9 @@ impl PutBack {
             let line = head.lines().find_map(|line| line.strip_prefix(key));
             line.map(|value| value.trim().to_owned()).ok_or_else(|| format!("{name}: `{key}` is missing"))
         };
-        let flags = match field("seeds:")?.as_str() {
-            "wide" => Vec::new(),
+        let seeds = field("seeds:")?;
+        let flags = match seeds.as_str() {
+            "wide" | "none" => Vec::new(),
             "upgrades" => vec!["--upgrades".to_owned()],
             other => return Err(format!("{name}: unknown seeds {other}")),
         };
@@ -62,7 +67,15 @@ impl PutBack {
             return Err(format!("{name}: no change"));
         }
         let meets = field("meets:").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-        Ok(Self { name: name.to_owned(), kind: field("kind:")?, flags, meets, changes })
+        let test = field("test:").ok().map(|text| match text.split_once(' ') {
+            Some((target @ ("lib" | "it"), test)) => Ok((target.to_owned(), test.trim().to_owned())),
+            _ => Err(format!("{name}: `test:` needs lib or it, and the name of a test")),
+        });
+        let (test, by_seeds) = (test.transpose()?, seeds != "none");
+        if test.is_none() && !by_seeds {
+            return Err(format!("{name}: neither seeds nor a test can find it"));
+        }
+        Ok(Self { name: name.to_owned(), kind: field("kind:")?, by_seeds, flags, test, meets, changes })
     }
 
     /// Whether the case of a seed can meet it.
@@ -164,5 +177,10 @@ mod tests {
             assert!(fault.apply(&mut file(text)).is_err(), "{text}");
         }
         assert!(PutBack::parse("empty", "kind: none\nseeds: wide\n").is_err());
+        let by_test = TEXT.replace("seeds: upgrades", "seeds: none\ntest: lib a_sum_is_a_sum");
+        let by_test = PutBack::parse("sum", &by_test).expect("a fault");
+        assert_eq!(by_test.test, Some(("lib".to_owned(), "a_sum_is_a_sum".to_owned())));
+        assert!(!by_test.by_seeds);
+        assert!(PutBack::parse("sum", &TEXT.replace("upgrades", "none")).is_err(), "nothing finds it");
     }
 }
