@@ -349,6 +349,26 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
 }
 
 /// Applies facts until something holds, for at most 20 real seconds.
+#[tokio::test]
+async fn a_state_is_written_only_over_the_version_that_was_read() {
+    let (running, cluster) = demo("documented", 1.0).await;
+    let read = async || World::of(cluster.read(&scope(&cluster, "emqx")).await.expect("it is read"));
+    let world = read().await;
+    let id = world.ids().remove(0);
+    let instance = world.instance(&id).expect("it is there").clone();
+    let store = async |text: &str, version: Option<&str>| {
+        let stored = cluster.store_state_over(&instance, "history.json", text, version).await;
+        stored.expect("the API server answers")
+    };
+    assert!(store("[]", None).await);
+    // Another client that has not seen it creates nothing a second time.
+    assert!(!store("[1]", None).await);
+    let version = read().await.states[&id].value.version.clone();
+    assert!(store("[2]", Some(&version)).await);
+    assert!(!store("[3]", Some(&version)).await, "it was changed meanwhile");
+    running.shutdown().await;
+}
+
 async fn until(
     stream: &mut kubectl_emqx::ports::FactStream,
     world: &mut World,

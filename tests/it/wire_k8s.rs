@@ -224,6 +224,36 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
 }
 
 #[tokio::test]
+async fn a_thousand_pods_need_no_more_requests_than_three() {
+    let requests = async |pods: usize| {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = asked.clone();
+        let cluster = serve(move |_, path| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let number = |key: &str| -> Option<usize> {
+                let text = path.split(['?', '&']).find_map(|it| it.strip_prefix(key))?;
+                text.parse().ok()
+            };
+            // As an API server pages.
+            let (from, limit) = (number("continue=").unwrap_or(0), number("limit=").unwrap_or(pods));
+            let to = pods.min(from + limit);
+            let pod = |number: usize| {
+                let name = format!("p{number}");
+                json!({"metadata": {"name": name, "namespace": "mq", "uid": name}})
+            };
+            let items: Vec<Value> = (from..to).map(pod).collect();
+            let next = if to < pods { to.to_string() } else { String::new() };
+            path.contains("/pods?").then(|| ok(&json!({"metadata": {"continue": next}, "items": items})))
+        })
+        .await;
+        let world = World::of(cluster.read(&everything()).await.expect("it is read"));
+        assert_eq!(world.pods.len(), pods);
+        asked.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    assert_eq!(requests(1003).await, requests(3).await);
+}
+
+#[tokio::test]
 async fn a_rebalance_served_in_v1beta4_alone_is_read_made_and_deleted_there() {
     let object = |spec: &Value| {
         json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "Rebalance", "spec": spec,
