@@ -233,6 +233,7 @@ fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_ho
         instance: id(),
         owner: "one".to_owned(),
         uid: "map".to_owned(),
+        version: String::new(),
         guard: None,
         drain: None,
         scale: None,
