@@ -181,15 +181,8 @@ mod tests {
         crate::plan::fixtures::at(0) + SignedDuration::from_secs(seconds)
     }
 
-    fn counts(seconds: i64, connected: u64, evicted: u64) -> Option<EvictionCounts> {
-        Some(EvictionCounts {
-            at: at(seconds),
-            start: 10_000,
-            connected,
-            evicted,
-            per_second: 10,
-            began: None,
-        })
+    fn counts(seconds: i64, connected: u64, evicted: u64) -> EvictionCounts {
+        EvictionCounts { at: at(seconds), start: 10_000, connected, evicted, per_second: 10, began: None }
     }
 
     #[test]
@@ -197,14 +190,14 @@ mod tests {
         let mut alarm = EvictionAlarm::default();
         for second in 0..60 {
             let evicted = u64::try_from(second).unwrap_or(0) * 10;
-            alarm.observe(counts(second, 10_000 - evicted, evicted));
+            alarm.observe(Some(counts(second, 10_000 - evicted, evicted)));
             assert_eq!(alarm.raised().is_some(), second >= 41, "second {second}: {:?}", alarm.raised());
         }
         let text = alarm.announce("kubectl emqx evacuate stop emqx@a").expect("an announcement");
         assert!(text.starts_with("STOP IT: 590 of 10,000 clients are offline"), "{text}");
         assert!(text.ends_with("kubectl emqx evacuate stop emqx@a stops it"), "{text}");
         assert_eq!(alarm.announce("again"), None);
-        alarm.observe(counts(60, 10_000, 600));
+        alarm.observe(Some(counts(60, 10_000, 600)));
         assert_eq!(alarm.raised(), None, "they are back");
     }
 
@@ -213,7 +206,7 @@ mod tests {
         let mut alarm = EvictionAlarm::default();
         for second in 0..120_u64 {
             let (evicted, back) = (second * 30, second.saturating_sub(10) * 30);
-            let of = counts(i64::try_from(second).unwrap_or(0), 10_000 - evicted + back, evicted);
+            let of = Some(counts(i64::try_from(second).unwrap_or(0), 10_000 - evicted + back, evicted));
             alarm.observe(of.map(|of| EvictionCounts { per_second: 30, ..of }));
             assert_eq!(alarm.raised(), None, "second {second}");
         }
@@ -223,13 +216,13 @@ mod tests {
     fn fewer_than_half_of_the_evicted_that_arrive_are_an_alarm() {
         let mut alarm = EvictionAlarm::default();
         for second in 0..40 {
-            alarm.observe(counts(second, 9_880, 200));
+            alarm.observe(Some(counts(second, 9_880, 200)));
         }
         assert!(alarm.raised().is_some_and(|it| it.reason.contains("80 of 200 evicted")), "{alarm:?}");
         // Clients that leave by themselves beside a few evicted ones are none.
         let mut alarm = EvictionAlarm::default();
         for second in 0..40 {
-            alarm.observe(counts(second, 9_880, 60));
+            alarm.observe(Some(counts(second, 9_880, 60)));
         }
         assert_eq!(alarm.raised(), None);
     }
@@ -238,7 +231,7 @@ mod tests {
     fn an_answer_without_the_clients_of_a_node_starts_the_30_s_again() {
         let mut alarm = EvictionAlarm::default();
         for second in 0..60 {
-            let known = if second == 25 { None } else { counts(second, 9_000, 1_000) };
+            let known = if second == 25 { None } else { Some(counts(second, 9_000, 1_000)) };
             alarm.observe(known);
             assert_eq!(alarm.raised().is_some(), second >= 56, "second {second}");
         }
@@ -248,7 +241,7 @@ mod tests {
     fn one_moment_is_sufficient_where_the_start_was_recorded() {
         let seen = |connected: u64, began: i64| {
             let mut alarm = EvictionAlarm::default();
-            let of = counts(100, connected, 0).map(|of| EvictionCounts { began: Some(at(began)), ..of });
+            let of = Some(EvictionCounts { began: Some(at(began)), ..counts(100, connected, 0) });
             alarm.observe(of);
             alarm.raised().is_some()
         };

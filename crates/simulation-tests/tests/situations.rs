@@ -30,7 +30,8 @@ fn ran(case: &Case) -> Record {
 }
 
 fn text(record: &Record) -> String {
-    record.lines.iter().map(|line| format!("{:8.2} {}\n", line.at, line.text)).collect()
+    let lines = record.lines.iter().map(|line| format!("{:8.2} {}", line.at, line.text));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn at(at: f64, fault: Fault) -> Timed {

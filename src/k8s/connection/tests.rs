@@ -84,7 +84,7 @@ impl Server {
                 Ok::<_, Infallible>(Chosen(TokioIo::new(near), http2))
             }
         });
-        ApiConnector::new(connect, Duration::from_secs(60))
+        ApiConnector::new(connect, Duration::from_mins(1))
     }
 
     async fn serve(self, far: DuplexStream, number: usize, http2: bool) {
@@ -246,7 +246,7 @@ async fn why_there_is_no_connection_reaches_every_request_that_waited() {
     let refuse = tower::service_fn(|_: Uri| async {
         Err::<Chosen, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
     });
-    let connector = ApiConnector::new(refuse, Duration::from_secs(60));
+    let connector = ApiConnector::new(refuse, Duration::from_mins(1));
     let transport = HttpTransport::new(connector.clone(), connector);
     let both =
         futures::join!(answer(&transport, Method::GET, "/one"), answer(&transport, Method::POST, "/two"));
@@ -268,7 +268,7 @@ async fn a_silent_connection_is_closed_by_the_ping_before_the_limit_of_a_request
         });
         Ok::<_, Infallible>(Chosen(TokioIo::new(near), true))
     });
-    let connector = ApiConnector::new(silent, Duration::from_secs(60));
+    let connector = ApiConnector::new(silent, Duration::from_mins(1));
     let transport = HttpTransport::new(connector.clone(), connector);
     let begun = Instant::now();
     assert!(answer(&transport, Method::GET, "/").await.is_err());
