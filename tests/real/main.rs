@@ -93,7 +93,6 @@ async fn operators_2_3_and_3_0() {
     part("what would be stored", plugin_conventions::changes(&plane, &emqx)).await;
     part("stop", line23::stop(&plane, &emqx)).await;
     part("v2 to the end", line23::to_the_end(&plane, &emqx)).await;
-    part("drained, v2", removals::moved(&plane, &emqx)).await;
     drop(emqx);
     part("the CRDs of 3.0", plane.install(Line::V30)).await;
     let emqx = part("a cluster of v3beta1", line30::start(&plane)).await;

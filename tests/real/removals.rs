@@ -180,7 +180,8 @@ pub async fn moved(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     let before = pods(cluster).await;
     let connected = clients(cluster);
     let of_operator_3 = cluster.scenario.api == Version::V3beta1;
-    let mut args = vec!["drain", NODE, "--no-cordon", "-o", "jsonl"];
+    // No controller removes the taint with which a new node is admitted.
+    let mut args = vec!["drain", NODE, "--no-cordon", "--skip-check=no-room", "-o", "jsonl"];
     args.extend(QUICK);
     if of_operator_3 {
         let out = program.run(&args).await;
