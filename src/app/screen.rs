@@ -33,6 +33,9 @@ use crate::tui::{
 };
 use user_files as files;
 
+/// The most entries of the user's own history that the view holds, of all clusters, the newest.
+const MOST_RECORDED: usize = 1000;
+
 /// Whether the full screen can be shown: both ends are a terminal that can.
 pub(super) fn fits(printer: &Printer) -> bool {
     use std::io::IsTerminal;
@@ -120,6 +123,8 @@ pub(super) async fn live(
     recording: Rc<Recordings>,
 ) -> Outcome {
     let printer = &context.printer;
+    let mut recorded = commands::history::own(printer, context.folder.as_deref());
+    recorded.drain(..recorded.len().saturating_sub(MOST_RECORDED));
     let setup = ViewSetup {
         theme: printer.theme(),
         zone: printer.zone().clone(),
@@ -134,7 +139,7 @@ pub(super) async fn live(
         wanted: looked.wanted,
         ours: looked.ours.is_some(),
         playback: None,
-        recorded: commands::history::own(printer, context.folder.as_deref()),
+        recorded,
         now: context.clock.now(),
     };
     let file = recording.file.borrow().as_ref().map(|(_, name)| name.clone());

@@ -86,6 +86,7 @@ fn named(state: &State) -> Option<(String, String)> {
 pub(super) fn apply(state: &mut State) {
     state.form.commit();
     state.foresee();
+    state.forecast_again();
     if busy(state) {
         return;
     }

@@ -149,11 +149,7 @@ fn form(state: &mut State, key: KeyEvent) -> bool {
         _ => false,
     };
     if taken {
-        let mut tried = state.form.clone();
-        tried.commit();
-        std::mem::swap(&mut tried, &mut state.form);
         state.foresee();
-        std::mem::swap(&mut tried, &mut state.form);
     }
     taken
 }
@@ -215,6 +211,8 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::EndEvacuation => actions::stop_evacuation(state),
         Command::Upgrade => upgrade(state),
         Command::Settings => {
+            // Every setting begins with what was found for what is required now.
+            state.forecast_again();
             state.form.switch();
             state.foresee();
         }
@@ -289,6 +287,7 @@ fn back(state: &mut State) {
 
 fn go_by(state: &mut State, steps: isize) {
     if state.notices && state.page == Page::Plan {
+        state.forecast_again();
         let plan = state.forecast.as_ref().and_then(|forecast| forecast.as_ref().ok());
         let most = plan.map_or(0, |(plan, ..)| plan.findings.len()).saturating_sub(1);
         state.back = state.back.saturating_add_signed(steps).min(most);

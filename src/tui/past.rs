@@ -6,7 +6,6 @@ use crate::model::human::seconds_between;
 use crate::model::{FIELD_MANAGER, HistoryEntry, InstanceId, Operation, Rebalance, Verdict};
 use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
-use crate::plan::history::PastEntry;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::tracker::OperationTracker;
@@ -54,11 +53,11 @@ impl PastOperation {
 
 /// All operations of a cluster. The verdict of a past one is the recorded one; it is not computed again. `recorded` are the
 /// entries of the user's own history and of the ConfigMap of the instance.
-pub fn operations(
+pub fn operations<'a>(
     rebalances: &[RebalanceStatus],
     operations: &OperationTracker,
     id: &InstanceId,
-    recorded: &[PastEntry],
+    recorded: impl Iterator<Item = &'a HistoryEntry>,
 ) -> Vec<PastOperation> {
     let runs = &operations.rebalances.runs;
     let mut all: Vec<PastOperation> = rebalances
@@ -71,10 +70,10 @@ pub fn operations(
     let upgrades = operations.upgrades.runs.iter().filter(|run| run.id == *id);
     all.extend(upgrades.map(of_upgrade));
     all.extend(operations.upgrades.evacuations.runs.iter().map(of_evacuation));
-    for past in recorded.iter().filter(|past| past.entry.instance == *id) {
-        match all.iter_mut().find(|known| is_about(known, &past.entry)) {
-            Some(known) => complete(known, &past.entry),
-            None => all.push(of_entry(&past.entry)),
+    for entry in recorded {
+        match all.iter_mut().find(|known| is_about(known, entry)) {
+            Some(known) => complete(known, entry),
+            None => all.push(of_entry(entry)),
         }
     }
     all.sort_by_key(|it| (std::cmp::Reverse(it.open), std::cmp::Reverse(it.ended.or(it.started))));

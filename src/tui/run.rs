@@ -26,6 +26,9 @@ use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
 use crate::timing::{CLOCK_REFRESH, FACTS_TOGETHER, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
+/// The plan of more nodes than this is forecast after the frame that answers a key: of fewer it takes less than a frame.
+const FORECAST_LATER_ROWS: usize = 100;
+
 /// How the view was left.
 #[derive(Clone, Copy)]
 enum Left {
@@ -132,7 +135,7 @@ impl Loop {
         let (mut drawn, mut beaten) = (Instant::now(), Instant::now());
         // When the first of the facts came that are not drawn yet.
         let mut dirty: Option<Instant> = None;
-        self.draw(screen)?;
+        self.draw(screen, false)?;
         loop {
             let mut urgent = false;
             let plays = match &mut self.source {
@@ -203,7 +206,7 @@ impl Loop {
             }
             let since = *dirty.get_or_insert_with(Instant::now);
             if urgent || drawn.elapsed() >= FRAME && since.elapsed() >= FACTS_TOGETHER {
-                self.draw(screen)?;
+                self.draw(screen, urgent)?;
                 (drawn, dirty) = (Instant::now(), None);
                 if !urgent && matches!(self.source, Source::Live(_)) && !self.state.lively() {
                     // Facts were drawn: ages need not be drawn again in less than a full interval.
@@ -213,9 +216,16 @@ impl Loop {
         }
     }
 
-    fn draw(&mut self, screen: &mut Screen) -> Result<(), Problem> {
-        self.state.refresh();
+    /// Draws a frame. A key is answered before a plan is forecast again, which takes long for many nodes; then the forecast
+    /// is drawn.
+    fn draw(&mut self, screen: &mut Screen, urgent: bool) -> Result<(), Problem> {
+        self.state.refresh_board();
         self.state.dirty = false;
+        let long = self.state.board().is_some_and(|board| board.rows.len() > FORECAST_LATER_ROWS);
+        if urgent && long && self.state.forecast_due {
+            screen.draw(&self.state)?;
+        }
+        self.state.forecast_again();
         screen.draw(&self.state)
     }
 
@@ -224,7 +234,7 @@ impl Loop {
         match event {
             Some(Ok(TerminalEvent::Key(key))) => {
                 // The cursor moves over what is known now.
-                self.state.refresh();
+                self.state.refresh_board();
                 self.send(Msg::Key(key));
                 Ok(true)
             }

@@ -83,6 +83,8 @@ pub struct State {
     /// The operation under the cursor of the history.
     pub past: usize,
     pub forecast: Option<PlanPreview>,
+    /// Whether it is older than what it depends on.
+    pub(crate) forecast_due: bool,
     /// Whether we may create a Rebalance for the open cluster.
     pub allowed: Option<bool>,
     /// The file that is recorded into.
@@ -139,6 +141,7 @@ impl State {
             upgrade: None,
             past: 0,
             forecast: None,
+            forecast_due: false,
             allowed: None,
             recording: None,
             said: None,
@@ -326,8 +329,15 @@ impl State {
         }
     }
 
-    /// Computes the board again if it is older than the world. A frozen view does not change.
+    /// Computes the board again if it is older than the world, and the forecast if it is looked at. A frozen view does not
+    /// change.
     pub fn refresh(&mut self) {
+        self.refresh_board();
+        self.forecast_again();
+    }
+
+    /// Computes the board again if it is older than the world.
+    pub(crate) fn refresh_board(&mut self) {
         if !self.stale {
             return;
         }
@@ -359,15 +369,29 @@ impl State {
         self.foresee();
     }
 
-    /// Forecasts again, if the plan is looked at.
+    /// What the plan depends on has changed: it is forecast again before the next frame, or after it where a key is to be
+    /// answered first.
     pub(crate) fn foresee(&mut self) {
-        if self.page != Page::Plan {
+        self.forecast_due = self.page == Page::Plan;
+    }
+
+    /// Forecasts again, if that is due.
+    pub(crate) fn forecast_again(&mut self) {
+        if !std::mem::take(&mut self.forecast_due) || self.page != Page::Plan {
             return;
         }
         let Some(id) = self.open.clone() else { return };
         self.enter(&id);
         let snapshot = snapshot(&self.world, &id, self.now);
-        self.forecast = Some(self.form.plan(&self.world, &snapshot, self.allowed));
+        let forecast = if self.form.typing.is_empty() {
+            self.form.plan(&self.world, &snapshot, self.allowed)
+        } else {
+            // What is being typed counts as typed.
+            let mut tried = self.form.clone();
+            tried.commit();
+            tried.plan(&self.world, &snapshot, self.allowed)
+        };
+        self.forecast = Some(forecast);
     }
 
     /// Puts the rows in order again.

@@ -16,7 +16,7 @@ use crate::output::theme::Theme;
 use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::eviction_alarm::StopAdvice;
-use crate::plan::history::{PastEntry, Recorded, in_config_map, merged};
+use crate::plan::history::{PastEntry, in_config_map};
 use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
@@ -27,6 +27,9 @@ use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::timing::{PAST_REBALANCE_SECONDS, VERDICT_SECONDS};
 use emqx_rebalance::rules::mean;
+
+/// The most entries of the user's own history that are shown, the newest.
+const MOST_RECORDED: usize = 100;
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,11 +131,10 @@ impl ViewModel {
         let Sources { world, id, operations, history, recorded, now, theme, zone } = sources;
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
-        let in_cluster = in_config_map(world, id)
-            .iter()
-            .map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap));
-        let recorded = merged(recorded.iter().cloned().chain(in_cluster));
-        let past_operations = super::past::operations(&assessment.rebalances, operations, id, &recorded);
+        let own = recorded.iter().map(|past| &past.entry).filter(|entry| entry.instance == *id);
+        // The ConfigMap first: a verdict that others can read counts before one that only this user has.
+        let entries = in_config_map(world, id).iter().rev().chain(own.rev().take(MOST_RECORDED));
+        let past_operations = super::past::operations(&assessment.rebalances, operations, id, entries);
         let past = past(&past_operations, now);
         let (removal, advice) = (assessment.removal, assessment.advice.clone());
         let status = Status::from(assessment);

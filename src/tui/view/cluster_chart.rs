@@ -166,6 +166,11 @@ fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops:
         let label = [both.as_str(), text].into_iter().find(|label| label.width() < room && *x >= free);
         if let Some(label) = label {
             free = pen.put(*x, y + 1, label.width(), label, Tone::Faint) + 1;
+        } else if number + 1 == marks.len()
+            && let Some(begin) = (x + 1).checked_sub(text.width()).filter(|begin| *begin >= free)
+        {
+            // What began last, near the right end, is named before its mark.
+            free = pen.put(begin, y + 1, text.width(), text, Tone::Faint) + 1;
         }
     }
     pen.right(plot.start, y + 1, plot.len(), &last, Tone::Faint);

@@ -117,6 +117,8 @@ fn cell(title: &str, it: &PastOperation, state: &State, here: bool) -> (String, 
         "OPERATION" => (it.operation.as_str().to_owned(), Tone::Plain),
         "TOOK" => (it.seconds(state.now).map_or_else(|| "?".to_owned(), duration), Tone::Plain),
         "MOVED" => (count_or_unknown(it.moved), Tone::Plain),
+        // Clients that were just evicted are on their way back, and not missing.
+        "MISSING" if it.open => (String::new(), Tone::Plain),
         "MISSING" => {
             let tone = if it.lost().is_some_and(|lost| lost > 0) { Tone::Warning } else { Tone::Plain };
             (count_or_unknown(it.lost()), tone)

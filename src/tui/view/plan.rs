@@ -30,6 +30,9 @@ use crate::plan::results::Backend;
 use crate::tui::form::{Field, PlanForm, PlanOutcome, outcome};
 use crate::tui::state::State;
 
+/// While a plan is forecast again.
+const FORECASTING: &str = "forecasting …";
+
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {
@@ -53,17 +56,26 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             }
             return;
         }
-        None => return,
+        None => {
+            let x = pen.put(1, 1, width - 1, "PLAN", Tone::Strong) + 2;
+            pen.put(x, 1, width.saturating_sub(x + 1), FORECASTING, Tone::Busy);
+            fields(&state.form, None, None, pen, top, bottom);
+            return;
+        }
     };
     let x = pen.put(1, 1, width, "PLAN", Tone::Strong) + 2;
     let (word, tone) = match (plan.decision, outcome(plan)) {
+        // The values below are those of the last forecast until the next one is there.
+        _ if state.forecast_due => (FORECASTING.to_owned(), Tone::Busy),
         (Decision::Go, PlanOutcome::Even) => ("would end even".to_owned(), Tone::Good),
         (Decision::Go, other) => (format!("would end {}", other.words()), Tone::Warning),
         (Decision::NothingToDo, _) => ("nothing to do".to_owned(), Tone::Plain),
         (Decision::Refused, _) => ("refused".to_owned(), Tone::Bad),
     };
     let x = pen.put(x, 1, width, &word, tone) + 2;
-    pen.put(x, 1, width.saturating_sub(x + 1), &plan.message, Tone::Plain);
+    if !state.forecast_due {
+        pen.put(x, 1, width.saturating_sub(x + 1), &plan.message, Tone::Plain);
+    }
     if state.notices {
         findings(state, plan, backend, &mut pen.part(1, 2, width - 2, bottom.saturating_sub(2)));
         return;
