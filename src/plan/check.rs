@@ -29,6 +29,8 @@ pub mod catalog;
 pub mod emqx;
 
 #[cfg(test)]
+mod emqx_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::model::check::SURROUNDINGS;
@@ -191,7 +193,28 @@ fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
         Purpose::Evacuate => of_evacuation(subject),
         Purpose::Drain => of_drain(subject),
     };
+    found.extend(of_cluster(subject, purpose));
     found.extend(around::findings(subject, purpose, planned));
+    found
+}
+
+/// What is wrong with the cluster, for operations whose own checks do not look at it. What does not refuse them is a warning.
+fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
+    let Subject { world, instance, snapshot, .. } = subject;
+    if purpose == Purpose::Rebalance {
+        return Vec::new();
+    }
+    let mut found = preflight::cluster::membership_findings(world, instance, snapshot);
+    if purpose == Purpose::Upgrade {
+        found.extend(super::removal::not_asked(world, snapshot));
+    }
+    for finding in &mut found {
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
+    if purpose != Purpose::Upgrade {
+        found.extend(super::removal::not_asked(world, snapshot));
+    }
+    found.extend(preflight::cluster::wrong_emqx(snapshot));
     found
 }
 

@@ -37,10 +37,26 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
     found
 }
 
-/// The sessions of all nodes that run; `None` where one is not known.
+/// The sessions of all nodes that run; `None` where one is not known. Durable sessions without a client are counted by every
+/// node for the whole cluster, and here once.
 fn sessions(subject: Subject<'_>) -> Option<u64> {
     let nodes = &subject.world.nodes.as_ref()?.value;
-    nodes.iter().filter(|node| node.running).map(|node| node.sessions).sum()
+    let counts: Option<Vec<(u64, u64)>> = nodes
+        .iter()
+        .filter(|node| node.running)
+        .map(|node| Some((node.connections?, node.sessions?.saturating_sub(node.connections?))))
+        .collect();
+    let counts = counts?;
+    let live: u64 = counts.iter().map(|(live, _)| live).sum();
+    let same = counts.len() > 1 && counts.iter().all(|(_, offline)| *offline == counts[0].1);
+    let offline = counts.iter().map(|(_, offline)| *offline);
+    Some(
+        live + if same || subject.instance.durable_sessions {
+            offline.max().unwrap_or(0)
+        } else {
+            offline.sum()
+        },
+    )
 }
 
 fn licence(subject: Subject<'_>) -> Option<Finding> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::drain::{Amount, Budget, DrainState, Machine, Placed, Volume};
-use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
+use crate::model::report::{Licence, Listener, Reading};
 use crate::model::scale::{Autoscaler, ScaleState, ScaledField};
 use crate::model::surroundings::{Conversion, QuotaLimit, ServiceView};
 use crate::model::{
@@ -18,18 +18,18 @@ use serde_json::json;
 const SET: &str = "emqx-core";
 
 /// Everything that a world is made of, and what is read beside it.
-struct Case {
+pub(super) struct Case {
     instance: Instance,
     pods: Vec<Pod>,
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     load: Load,
     more: Vec<crate::model::Fact>,
     served: Served,
-    beside: Beside,
+    pub(super) beside: Beside,
 }
 
 impl Case {
-    fn healthy(api: ApiVersion) -> Self {
+    pub(super) fn healthy(api: ApiVersion) -> Self {
         let mut instance = fixtures::instance(api);
         instance.image = Some("emqx/emqx-enterprise:5.10.1".into());
         if api == ApiVersion::V1beta4 {
@@ -110,13 +110,13 @@ impl Case {
                 },
                 object: Some(json!({})),
                 permissions: Purpose::ALL.map(permission).to_vec(),
-                emqx: report(&nodes),
+                emqx: super::emqx_tests::report(&nodes),
             },
             instance,
         }
     }
 
-    fn licence(&mut self) -> &mut Licence {
+    pub(super) fn licence(&mut self) -> &mut Licence {
         match &mut self.beside.emqx.licence {
             Reading::Is(licence) => licence,
             other => panic!("{other:?}"),
@@ -179,30 +179,10 @@ impl Case {
         check(Subject { world: &world, instance, snapshot: &snapshot, beside: &self.beside }, purpose)
     }
 
-    fn status(&self, id: &str) -> CheckStatus {
+    pub(super) fn status(&self, id: &str) -> CheckStatus {
         let checks = self.checks(None);
         let found = checks.checks.iter().find(|check| check.id == id);
         found.unwrap_or_else(|| panic!("no check {id}")).status
-    }
-}
-
-/// What a healthy EMQX reports: enough of everything.
-fn report(nodes: &[Node]) -> EmqxReport {
-    let all: std::collections::BTreeSet<NodeName> = nodes.iter().map(|node| node.name.clone()).collect();
-    let licence = Licence {
-        kind: Some("official".into()),
-        customer_type: Some(0),
-        max_sessions: Some(100_000),
-        counts_sessions: true,
-        expires: Some(jiff::civil::date(2999, 1, 1)),
-        expired: false,
-    };
-    let listener = Listener { id: "tcp:default".into(), rate: None, connections: Some(2000) };
-    let view = |node: &Node| CoreView { core: node.name.clone(), running: Ok(all.clone()) };
-    EmqxReport {
-        licence: Reading::Is(licence),
-        listeners: Reading::Is(vec![listener]),
-        views: nodes.iter().map(view).collect(),
     }
 }
 
@@ -468,6 +448,20 @@ fn each_check_is_tripped_by_its_scenario() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_wrong_with_the_cluster_is_found_for_every_operation() {
+    for id in ["membership", "emqx-not-asked", "wrong-emqx"] {
+        let (_, api, _, change) = trips().into_iter().find(|trip| trip.0 == id).expect("a scenario");
+        for purpose in Purpose::ALL {
+            let mut case = Case::healthy(api);
+            change(&mut case);
+            let checks = case.checks(Some(purpose));
+            let found = checks.checks.iter().find(|check| check.id == id).expect("the check");
+            assert!(matches!(found.status, Blocked | Warning), "{purpose:?}: {found:?}");
+        }
+    }
 }
 
 #[test]
