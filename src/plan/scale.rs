@@ -293,7 +293,7 @@ pub(crate) fn evening_out(snapshot: &Snapshot) -> Strategy {
     }
 }
 
-/// The flags of `rebalance apply` for a strategy of [`evening_out`].
+/// The flags of `rebalance apply` for a strategy of `evening_out`.
 pub fn flags(strategy: &Strategy) -> String {
     format!(
         "--conn-evict-rate {} --sess-evict-rate {} --abs-conn-threshold {} --rel-conn-threshold {} --abs-sess-threshold {} \

@@ -164,17 +164,18 @@ fn a_guarded_upgrade_is_paused_and_its_evacuations_are_stopped() {
 
 #[test]
 fn the_rollback_of_any_other_upgrade_is_followed_to_its_end_and_reported() {
-    let text = "name: back\napi: v2beta1\nreconnectDelay: 60\nspec:\n  updateStrategy:\n    initialDelaySeconds: 5\n    \
+    let text = "name: back\napi: v2beta1\nreconnectDelay: 20\nspec:\n  updateStrategy:\n    initialDelaySeconds: 5\n    \
         evacuationStrategy: {connEvictRate: 50, sessEvictRate: 200, waitTakeover: 5}\nnodes:\n\
         - {count: 2, connections: 200}\n";
-    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 100.0);
+    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 50.0);
     let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.8.7 --yes --watch -o jsonl --abort-if-lost 5";
     let ran = demo.run(upgrade);
     let out = ran.out.clone();
     let message = stopped(ran);
     assert!(out.contains("the rollback is followed to its end"), "{out}");
     assert!(message.contains("has its previous image again"), "{message}");
-    assert!(message.contains("not undone: disconnections of clients"), "{message}");
+    // On a slow machine clients may be missing for longer than the follower waits for them: that is reported then.
+    assert!(message.contains("not undone: ") && message.contains("disconnections of clients"), "{message}");
     let status = demo.run("status -o json").exits(0).json();
     assert_eq!((&status["operation"], &status["verdict"]), (&"none".into(), &"idle".into()), "{status:#}");
 }

@@ -29,7 +29,7 @@ pub async fn closed(plane: &ControlPlane) {
     refused(
         &out,
         1,
-        &["the API server does not accept these credentials (401)", "hint: kubectl auth whoami"],
+        &["the API server does not accept these credentials (401)", "hint: kubectl --server", " auth whoami"],
     );
     assert!(!out.stderr.contains("unknown"), "a token is never printed: {}", out.stderr);
     let late = Program::of(plane, &plane.kubeconfig_expired("late"), plane.namespace());

@@ -461,7 +461,8 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
 }
 
 /// A rebalance of the past, by its object and its annotation, with the current counts. EMQX does not run it.
-/// What its follower recorded comes first. Counts of now are those of its end for [`UNFOLLOWED_VERDICT_SECONDS`] only, and if nothing began since.
+/// What its follower recorded comes first. Counts of now are those of its end for two minutes only
+/// ([`timing`](crate::timing)), and if nothing began since.
 pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,

@@ -69,8 +69,8 @@ pub enum GuardAction {
 pub struct GuardPermissions {
     /// Whether pods' gates may be written.
     pub gates: bool,
-    /// So many seconds an answer of EMQX's may be old and prove something: [`PROOF_SECONDS`], and more where a pretend
-    /// cluster's seconds are shorter than ours.
+    /// Seconds for which an answer of EMQX's proves something ([`timing`](crate::timing)); more where a simulated cluster's
+    /// seconds are shorter than ours.
     pub fresh_seconds: u64,
 }
 
