@@ -76,7 +76,7 @@ pub fn parse(
 }
 
 fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Intent, Parsed> {
-    // Only the subcommand that was typed is built: the whole tree with its shared flags takes 8 ms and 3 MB.
+    // Only the subcommand that was typed is built: with the whole tree every command started 4 ms later.
     let command = &mut Root::command();
     let typed = environment::plain_switches(command, args);
     let found = matches(command, &typed)?;
