@@ -248,7 +248,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 }
             };
             running.shutdown().await;
-            outcome
+            outcome.map_err(commands::demo::interrupted)
         }
         Verb::Completion(shell) => {
             printer.print(cli::script(shell));

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 // Requests and connections.
 
-/// Without `--request-timeout`: kubectl waits for ever, but a dead server must be noticed.
+/// Limit of a request without `--request-timeout`: kubectl has none, but a dead server must be noticed.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server that does not even accept a connection within this is not there.
@@ -447,7 +447,7 @@ pub(crate) const BEGINNING_SECONDS: u64 = 600;
 /// Seconds after the change of the image in which our own undo is observed.
 pub(crate) const OWN_UNDO_SECONDS: u64 = 3;
 
-/// Seconds without any answer (a laptop slept, a network was gone) after which a stall is counted anew.
+/// Seconds without any answer (a suspended laptop, a network that is down) after which a stall is counted anew.
 pub(crate) const LONG_OUTAGE_SECONDS: u64 = 40;
 
 /// Nothing was missed between two answers that are at most this many seconds apart.

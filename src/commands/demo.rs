@@ -6,6 +6,7 @@ use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, ReadOptions, Then,
     WriteOptions,
 };
+use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
@@ -73,6 +74,16 @@ pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
     says(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
+}
+
+/// Nothing that was interrupted continues: the cluster ends with the process.
+pub fn interrupted(problem: Problem) -> Problem {
+    if problem.exit != Exit::Interrupted {
+        return problem;
+    }
+    Problem::new("interrupted", "the simulated cluster ended with the demo")
+        .hint("kubectl emqx demo serve keeps one running for other commands")
+        .exit(Exit::Interrupted)
 }
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.

@@ -13,8 +13,7 @@ use crate::plan::assessment::assess;
 use crate::plan::history::{
     FollowedOperation, HistoryItem, PastEntry, Recorded, in_config_map, merged, of_cluster, with_entry,
 };
-use crate::plan::tracker::OperationTracker;
-use crate::plan::tracker::Tracker as _;
+use crate::plan::tracker::{OperationTracker, Tracker as _};
 use crate::ports::history::StateFolder;
 use crate::ports::{RefreshScope, Right, ServerDryRun};
 use crate::timing::RECORD_TIMEOUT;

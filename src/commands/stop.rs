@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
-use super::deletion::{self};
+use super::deletion;
 use super::history;
 use super::watch::{REACH_EMQX, over};
 use super::{CommandContext, Interrupt, Outcome};
@@ -446,7 +446,7 @@ impl Stopping<'_> {
         follower.observe(&self.cluster.world, self.context.clock.now());
         let (verdict, reason) = self.judged(&follower, &entry, ours);
         self.say(&label, backend, verdict, reason);
-        // `--backend emqx` leaves the object: whoever follows it records the end on it.
+        // `--backend emqx` leaves the object: a client that follows it records the end on it.
         if self.object().is_none_or(|object| object.deleting.is_some()) {
             self.remember(&follower);
         }

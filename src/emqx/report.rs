@@ -9,9 +9,9 @@ use super::client::{Failed, Shared};
 use super::endpoint::Transport;
 use super::error::failure;
 use super::http::{HttpResponse, Lost};
-use super::request::encoded;
 use super::wire;
 use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
+use crate::model::url::encode;
 use crate::model::{NodeName, PodName};
 
 /// Listeners whose rates are asked for.
@@ -83,7 +83,7 @@ async fn listeners(shared: &Shared) -> Reading<Vec<Listener>> {
     };
     let mut found = Vec::new();
     for mut listener in listed.into_iter().take(LISTENERS) {
-        match get(shared, &format!("/api/v5/listeners/{}", encoded(&listener.id))).await {
+        match get(shared, &format!("/api/v5/listeners/{}", encode(&listener.id))).await {
             Reading::Is(body) => listener.rate = wire::listener_rate(&body),
             // It was removed meanwhile.
             Reading::Absent => continue,

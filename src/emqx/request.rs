@@ -1,29 +1,15 @@
 //! What is asked of EMQX, in its own words: paths and bodies ([EMQX-53]). Waits are whole seconds, which EMQX 4
 //! and every 5 take; a field that a version does not know is left out, because it refuses the whole order.
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
+use crate::model::url::encode;
 use crate::model::{NodeName, Strategy};
 use crate::ports::EvacuationOrder;
 
-/// A part of a path, in which only unreserved characters stand for themselves.
-pub(super) fn encoded(part: &str) -> String {
-    let mut path = String::new();
-    for byte in part.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            path.push(byte as char);
-        } else {
-            let _ = write!(path, "%{byte:02X}");
-        }
-    }
-    path
-}
-
 /// The path under the API's root. EMQX's names hold an `@`.
 pub(super) fn path(node: &NodeName, verb: &str) -> String {
-    format!("load_rebalance/{}/{verb}", encoded(node.as_str()))
+    format!("load_rebalance/{}/{verb}", encode(node.as_str()))
 }
 
 /// A rebalance among these nodes.

@@ -1,7 +1,6 @@
 //! Requests to the API server. Everything goes through here, so that every answer's `Date` reaches the clock and
 //! every failure becomes a [`ApiError`] once.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
@@ -238,22 +237,10 @@ fn warning_text(header: &str) -> String {
     text.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
-/// A text as a part of a path or query: only unreserved characters stand for themselves (RFC 3986, 2.3).
-pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(byte as char);
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::url::encode;
 
     #[test]
     fn selectors_survive_the_query_and_warnings_lose_their_wrapping() {

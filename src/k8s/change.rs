@@ -4,12 +4,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{Answer, BodyFormat, encode};
+use super::api::{Answer, BodyFormat};
 use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::carried::carried;
 use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::model::url::encode;
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
 use crate::ports::{AppliedObject, ServerDryRun};
 

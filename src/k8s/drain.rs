@@ -6,12 +6,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{BodyFormat, encode};
+use super::api::BodyFormat;
 use super::error::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::PodName;
 use crate::model::drain::{CORDONED_ANNOTATION, Cordon, Eviction, Placed, Placement, Volume};
+use crate::model::url::encode;
 
 /// Objects of one page of a list.
 const PAGE: usize = 500;

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::encode;
 use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;
@@ -13,6 +12,7 @@ use crate::model::Instance;
 
 use crate::model::human::seconds_between;
 use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::model::url::encode;
 use crate::timing::LEASE_SECONDS;
 
 /// How this process is named to others: user, host and process id.

@@ -4,10 +4,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 
 use super::Cluster;
-use super::api::encode;
 use super::error::ApiError;
 use crate::error::Problem;
 use crate::model::PodName;
+use crate::model::url::encode;
 
 /// Bytes that are requested at the most.
 const MOST: usize = 1 << 20;

@@ -5,11 +5,12 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{BodyFormat, encode};
+use super::api::BodyFormat;
 use super::error::ApiError;
 use super::resource::Resource;
 use super::wire::{self, GROUP};
 use crate::error::{Exit, Problem};
+use crate::model::url::encode;
 use crate::model::{Object, ObjectKind, Rebalance};
 use crate::ports::{Created, Deletion, Right, ServerDryRun};
 

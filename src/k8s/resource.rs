@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use super::api::{Api, encode};
+use super::api::Api;
 use super::error::ApiError;
 use super::wire::{GROUP, INSTANCE_LABEL, MANAGED_LABEL};
 use crate::model::lease::{OPERATOR_LEASE, OPERATOR_NAMESPACE};
 use crate::model::operation_state::{STATE_LABEL, state_name};
+use crate::model::url::encode;
 use crate::model::{InstanceId, InstanceKind, ObjectKind, Served, Source};
 use crate::ports::Scope;
 use hyper::Method;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::api::{BodyFormat, encode};
+use super::api::BodyFormat;
 use super::drain::list;
 use super::error::ApiError;
 use super::wire;
@@ -11,6 +11,7 @@ use crate::error::Problem;
 use crate::model::PodName;
 use crate::model::drain::DELETION_COST;
 use crate::model::scale::Autoscalers;
+use crate::model::url::encode;
 
 /// HorizontalPodAutoscalers and KEDA's ScaledObjects.
 const SOURCES: [(&str, &str, &str); 2] = [

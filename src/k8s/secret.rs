@@ -4,9 +4,9 @@
 use base64::Engine;
 
 use super::Cluster;
-use super::api::encode;
 use crate::error::Problem;
 use crate::model::InstanceId;
+use crate::model::url::encode;
 use crate::ports::{ApiKey, BoxedFuture, Credentials};
 
 const OTHER_WAY: &str = "or give EMQX's address and a key of your own: --emqx-url URL --api-key-file FILE";

@@ -1,13 +1,13 @@
 //! What surrounds a cluster: Services, quotas, and the conversion webhook of its CRD.
 
 use super::Cluster;
-use super::api::encode;
 use super::drain::list;
 use super::error::ApiError;
 use super::wire;
 use crate::error::Problem;
 use crate::model::InstanceId;
 use crate::model::surroundings::{Conversion, Surroundings};
+use crate::model::url::encode;
 
 /// Why something is unread that is not needed elsewhere.
 fn why(trouble: &ApiError, right: &str) -> String {

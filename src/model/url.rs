@@ -1,6 +1,19 @@
-//! The address of EMQX's REST API, as `--emqx-url` takes it.
+//! Parts of paths, and the address of EMQX's REST API, as `--emqx-url` takes it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+
+/// A text as a part of a path or query: only unreserved characters stand for themselves (RFC 3986, 2.3).
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(byte as char);
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
 
 /// The address of EMQX's REST API: scheme, host and port. Whether EMQX is v4 or v5 is found by asking.
 #[derive(Clone, Debug, PartialEq, Eq)]

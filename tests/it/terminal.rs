@@ -141,6 +141,18 @@ fn the_demo_opens_on_a_running_rebalance() {
 }
 
 #[test]
+fn an_interrupted_demo_names_no_operation_that_would_continue() {
+    let mut view = Session::open("/nowhere", &["demo"]);
+    view.sees("REBALANCING");
+    view.types("\u{3}");
+    let text = view.ends(130);
+    assert!(
+        text.contains("the simulated cluster ended with the demo") && !text.contains("still running"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_mouse_selects_and_scrolls_and_another_size_is_drawn_at_once() {
     let cluster = Cluster::serve("documented", "1");
     let mut view = Session::open(&cluster.kubeconfig, &["watch"]);

@@ -114,7 +114,7 @@ impl ControlPlane {
                 ("controllers", &self.options.controllers.join(",")),
                 ("leader-elect", "false"),
                 ("use-service-account-credentials", "false"),
-                // Nobody asks it anything, and a port less cannot collide.
+                // No test asks it anything, and one port fewer cannot collide.
                 ("secure-port", "0"),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),
@@ -140,7 +140,7 @@ impl ControlPlane {
                 ("tls-cert-file", &self.path("pki/server.crt")),
                 ("tls-private-key-file", &self.path("pki/server.key")),
                 ("cidr", &format!("10.{}.0.1/16", 100 + run)),
-                // Nobody watches for nodes that fall silent.
+                // No controller here watches the leases of nodes.
                 ("node-lease-duration-seconds", "0"),
                 ("enable-crds", "PortForward"),
             ]),
