@@ -23,7 +23,7 @@ mod rebalances;
 pub use operations::OperationStatus;
 pub use rebalances::RebalanceStatus;
 
-/// How many rows are named one by one in a message.
+/// The most rows that a message names one by one.
 const NAMED: usize = 3;
 
 /// The condition of the instance, as the operator last wrote it.
@@ -32,7 +32,7 @@ const NAMED: usize = 3;
 pub struct Health {
     /// The type of the condition that describes it best; `None` where the operator has written none.
     pub condition: Option<String>,
-    /// Since when.
+    /// Since when that condition has held.
     pub since: Option<Timestamp>,
     /// What is wrong, in words; `None` for an instance that is ready.
     #[serde(skip)]
@@ -49,7 +49,8 @@ pub struct MembershipSummary {
     pub member: Option<u64>,
     /// What does not fit, a sentence each.
     pub discrepancies: Vec<String>,
-    /// What is worth a warning and changes no verdict: nodes that a scale-down left in EMQX's list.
+    /// Discrepancies that are only a warning and change no verdict: nodes that a scale-down left in EMQX's
+    /// list.
     #[serde(skip)]
     pub left_over: Vec<String>,
 }
@@ -59,17 +60,17 @@ pub struct MembershipSummary {
 pub struct Assessment {
     /// Nodes, pods, sources.
     pub snapshot: Snapshot,
-    /// Its condition.
+    /// The condition of the instance.
     pub health: Health,
-    /// Its nodes against its pods.
+    /// Its nodes compared with its pods.
     pub membership: MembershipSummary,
-    /// What runs; the first is the one that the verdict is about.
+    /// The operations that run; the verdict is about the first one.
     pub operations: Vec<OperationStatus>,
-    /// Every rebalance of the instance: running, waiting, and past ones of which the object is there.
+    /// Every rebalance of the instance: running, waiting, and past ones whose object still exists.
     pub rebalances: Vec<RebalanceStatus>,
     /// The verdict about the first operation, else about the instance.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// Whether clients are spread unevenly over nodes that are all members.
     pub uneven: bool,
@@ -77,25 +78,25 @@ pub struct Assessment {
     pub quiet: bool,
     /// The recommendation to stop an upgrade, an evacuation, a drain or a scale; a rebalance has its own.
     pub advice: Option<StopAdvice>,
-    /// A drain or a scale that has not ended, where nothing else runs that is no part of it.
+    /// An unfinished drain or scale; `None` where another operation runs that is no part of it.
     pub removal: Option<Operation>,
     /// The command to type next.
     pub next: Option<String>,
 }
 
-/// What an operation is judged by.
+/// The data by which an operation is judged.
 #[derive(Clone, Copy)]
 struct Current<'a> {
     world: &'a World,
     instance: Option<&'a Instance>,
     snapshot: &'a Snapshot,
-    /// EMQX's answer about what it moves, where it is current.
+    /// EMQX's answer about the operations that it runs; `None` where it is not current.
     load: Option<&'a Load>,
     now: Timestamp,
 }
 
 impl Current<'_> {
-    /// Why what EMQX runs is not known; `None` where it is.
+    /// Why it is unknown what EMQX runs; `None` where it is known.
     fn unknown(&self) -> Option<String> {
         if self.load.is_some() {
             return None;
@@ -110,7 +111,7 @@ impl Current<'_> {
     }
 }
 
-/// How long EMQX has not answered, in words.
+/// For how long EMQX has not answered, as text.
 fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
     let heard = world.load.as_ref().map(|load| load.at);
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
@@ -182,7 +183,7 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
     assessment
 }
 
-/// Which operation should be stopped, and how.
+/// Which operation should be stopped, and with which command.
 fn advice(
     id: &InstanceId,
     operations: &OperationTracker,
@@ -198,7 +199,7 @@ fn advice(
     Some(StopAdvice { alarm: alarm.clone(), command })
 }
 
-/// The command that follows from it. A plan is named only where no check refuses it.
+/// The recommended next command. A plan is recommended only where no check would refuse it.
 fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<String> {
     let name = &of.snapshot.instance.name;
     if let Some(bad) = of.rebalances.iter().find(|rebalance| rebalance.alarm.is_some()) {
@@ -297,14 +298,14 @@ pub fn health(instance: &Instance, now: Timestamp) -> Health {
     }
 }
 
-/// How many nodes are wanted: by the custom resource, else by its status.
+/// The number of nodes that the custom resource requests, else that of its status.
 fn expected(instance: &Instance) -> Option<u64> {
     let of = |spec: Option<u64>, status: u64| spec.or((status > 0).then_some(status));
     let cores = of(instance.cores, instance.core_revisions.replicas)?;
     Some(cores + of(instance.replicants, instance.replicant_revisions.replicas).unwrap_or(0))
 }
 
-/// Holds the nodes that are wanted, the pods and EMQX's list against each other.
+/// Compares the requested nodes, the pods and EMQX's list of nodes.
 pub fn membership(
     world: &World,
     instance: Option<&Instance>,
@@ -361,14 +362,14 @@ pub fn membership(
     summary
 }
 
-/// Wanted nodes that neither a pod nor a node of EMQX stands for.
+/// Requested nodes that have neither a pod nor a node in EMQX's list.
 fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<String> {
     let wanted = expected?;
     let counts = |row: &&NodeRow| {
         !row.left_over && !matches!(row.membership, Some(Membership::Foreign | Membership::Terminating))
     };
     let there = snapshot.nodes.iter().filter(counts).count() as u64;
-    // Nothing is listed at all where neither pods nor EMQX could be asked.
+    // Where neither pods nor EMQX could be listed, missing nodes cannot be counted.
     let listed = world.nodes.is_some() || snapshot.nodes.iter().any(|row| row.pod.is_some());
     let known = listed && snapshot.wrong_emqx.is_none();
     (known && there < wanted).then(|| {
@@ -398,7 +399,8 @@ pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
     ))
 }
 
-/// A donor leaves the Service within the operator's next loop: where all nodes serve, none is one.
+/// Whether all nodes serve. A donor leaves the Service at the operator's next reconcile, so no node is a
+/// donor then.
 fn quiet(instance: Option<&Instance>, snapshot: &Snapshot) -> bool {
     let ready = instance.is_some_and(Instance::ready);
     let participants = snapshot.participants();
@@ -481,7 +483,7 @@ fn spread(snapshot: &Snapshot) -> (bool, String) {
         return (false, "one node".to_owned());
     };
     if !uneven(&connections, &sessions) {
-        // Too few to be even or uneven.
+        // With fewer clients than nodes, a spread is neither even nor uneven.
         if all < known.len() as u64 {
             return (false, format!("{} on {}", plural(all, "client"), plural(known.len() as u64, "node")));
         }

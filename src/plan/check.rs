@@ -1,5 +1,6 @@
-//! The doctor: one result per check of the [`catalog`], from the checks that the operations themselves run before they start,
-//! and from those of what surrounds the cluster ([`around`]). Nothing is touched.
+//! The checks of the command `check`: one result per check of the [`catalog`], from the checks that the
+//! operations run before they start, and from the checks of what surrounds the cluster ([`around`]). Nothing
+//! is changed.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +45,7 @@ pub enum CheckStatus {
     Ok,
     /// What the check needs could not be read.
     Unknown,
-    /// To be considered.
+    /// The user should consider it before an operation.
     Warning,
     /// Refuses an operation.
     Blocked,
@@ -71,7 +72,7 @@ pub struct CheckResult {
     pub status: CheckStatus,
     /// What was found, or that nothing was.
     pub evidence: String,
-    /// A way out.
+    /// What the user can do about it.
     pub hint: Option<String>,
 }
 
@@ -154,8 +155,9 @@ pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
         .map(|entry| {
             let ids = std::iter::once(&entry.id).chain(entry.also);
             let own: Vec<&Finding> = ids.filter_map(|id| found.get(id)).flatten().collect();
-            // Of equals the first: it is of the operation that is named first. A result that only informs is the last one:
-            // the checks of the surroundings measure what an operation's own checks can only ask the user to look at.
+            // Of equally severe findings the first one is shown: it is of the operation that is named first.
+            // Of informational ones the last is shown: the checks of the surroundings measure what the others
+            // only ask the user to verify.
             let worst = own.iter().rev().max_by_key(|finding| finding.severity);
             let shown = worst.filter(|finding| finding.severity != Severity::Info).or(own.last());
             result(entry, shown.copied(), subject)
@@ -198,7 +200,8 @@ fn findings(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     found
 }
 
-/// What is wrong with the cluster, for operations whose own checks do not look at it. What does not refuse them is a warning.
+/// Findings about the cluster, for operations whose own checks do not cover it. Those that do not refuse are
+/// warnings.
 fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
     if purpose == Purpose::Rebalance {
@@ -218,8 +221,8 @@ fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     found
 }
 
-/// The checks of the surroundings that an operation runs before it starts, beside its own: what speaks against it. What its own
-/// checks report is left out, and so is what could not be read.
+/// The checks of the surroundings that an operation runs before it starts, beside its own: only findings
+/// against it. What its own checks report, and what could not be read, is left out.
 pub fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
     let mut found = around::findings(subject, purpose, planned);
     let matters = |finding: &Finding| {

@@ -74,7 +74,7 @@ impl DrainPlan {
         }
     }
 
-    /// One that was undone.
+    /// A drain that was undone.
     pub fn reverted(world: &World, snapshot: &Snapshot, state: &DrainState, message: String) -> Self {
         let mut drain = Self::of(world, snapshot, &state.machines, state.pods.clone(), &Settings::default());
         for step in &mut drain.removal.steps {
@@ -130,7 +130,8 @@ pub fn plan(
     let mut pods: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
     let resumed = state.is_some();
     let here = targets(world, id, placement, &request.machines);
-    // Without a cordon a replacement may come back to its node: only what was recorded is moved.
+    // A resumed drain without a cordon moves only recorded pods: a replacement may run on the drained node
+    // again.
     for (pod, machine) in here.into_iter().filter(|_| request.cordon || !resumed) {
         if pods.iter().any(|it| it.uid == pod.uid) {
             continue;
@@ -220,7 +221,7 @@ fn forecast(
         drain.removal.total_seconds = drain.removal.total_seconds.saturating_add(planned.total_seconds);
         let most = planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
         drain.removal.reconnects_per_second = drain.removal.reconnects_per_second.max(most);
-        // Later groups are planned again when their turn comes; what applies now is printed once.
+        // Later groups are checked again at their turn: of their findings only refusals are printed now.
         if place == 0 {
             found = planned.findings;
         } else {
@@ -243,7 +244,7 @@ fn forecast(
     Ok(())
 }
 
-/// Clients of a group go evenly to the nodes that are not in it; those that go to a node whose turn comes later are
+/// Clients of a group reconnect evenly to the nodes outside of it; those on a node whose turn comes later are
 /// disconnected again.
 fn disconnections(drain: &mut DrainPlan, snapshot: &Snapshot, groups: &[Vec<usize>], role: Role) {
     let mut held: BTreeMap<&NodeName, f64> = snapshot

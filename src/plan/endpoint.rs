@@ -1,4 +1,5 @@
-//! How EMQX can be reached: through which pods, at which port, in which of its two dialects; and who drives a rebalance.
+//! How EMQX can be reached: through which pods, at which port, by which of its two APIs; and which backend
+//! drives a rebalance.
 
 use super::operator::{Evidence, OperatorProcess};
 use super::results::Backend;
@@ -14,15 +15,15 @@ const V4_PORT: u16 = 8081;
 /// The dashboard listener of EMQX 5, by default.
 const V5_PORT: u16 = 18_083;
 
-/// Where to ask: ready cores first, the oldest of them first, as the operator does. Every node can answer for the cluster,
-/// so cores that are not ready come next; replicants never: their dashboard may be off.
+/// The pods to ask: ready cores first, the oldest first, as the operator does. Every node can answer for the
+/// cluster, so cores that are not ready come next. Replicants are never asked: their dashboard may be off.
 pub fn target(world: &World, instance: &Instance) -> Target {
     let v4 = instance.api == ApiVersion::V1beta4;
     let mut pods: Vec<&Pod> = world
         .pods_of(&instance.id)
         .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
         .collect();
-    // In an upgrade the old pods go away: new ones come first, as soon as EMQX lists them as running.
+    // An upgrade removes the old pods: new ones come first, as soon as EMQX lists them as running.
     let revisions = UpgradeRevisions::of(world, &instance.id).filter(UpgradeRevisions::two);
     let stays = |pod: &Pod| {
         let new = revisions.as_ref().is_none_or(|revisions| {
@@ -33,7 +34,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
     pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));
     let default = ApiPort { port: if v4 { V4_PORT } else { V5_PORT }, tls: false };
     let port = match instance.api {
-        // 3.x names the container port; the configuration is used only where it does not.
+        // 3.x names the container port; the port of the configuration is used only where it does not.
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
         _ => instance.api_port,
     };
@@ -52,7 +53,8 @@ pub fn target(world: &World, instance: &Instance) -> Target {
     }
 }
 
-/// Whether EMQX is to be asked through another pod: the one that is asked goes away, or an upgrade brought a better one.
+/// Whether EMQX is to be asked through another pod: the present pod is being removed, or an upgrade started a
+/// better one.
 pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
     match (present.pods.first(), target.pods.first()) {
         (Some(asked), Some(better)) => {
@@ -71,10 +73,10 @@ fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -
     old(asked) && !old(better)
 }
 
-/// What was asked for with `--backend`.
+/// The requested backend (`--backend`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BackendRequest {
-    /// The object where its kind is served by a living operator, else EMQX.
+    /// A Rebalance object where a living operator serves its kind, else EMQX.
     #[default]
     Auto,
     /// The object.

@@ -1,4 +1,4 @@
-//! The evacuation of EMQX nodes: what it moves and how long it takes, what speaks against it, and (in [`tracker`]) how it
+//! The evacuation of EMQX nodes: what it moves and how long it takes, its checks, and (in [`tracker`]) how it
 //! ends. Pure: counts in, a forecast out.
 
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub struct PlannedEvacuation {
     pub seconds: u64,
 }
 
-/// What comes to one of the other nodes.
+/// What one of the other nodes receives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRecipient {
@@ -68,7 +68,7 @@ pub struct EvacuationPlan {
     pub settings: Settings,
     /// Whether it would start.
     pub decision: Decision,
-    /// Why.
+    /// The reason for the decision, as a sentence.
     pub message: String,
     /// The nodes that are emptied.
     pub nodes: Vec<PlannedEvacuation>,
@@ -78,11 +78,11 @@ pub struct EvacuationPlan {
     pub phases: Vec<PlannedPhase>,
     /// Seconds until all of them are empty.
     pub total_seconds: u64,
-    /// What speaks against it, and what to think of.
+    /// What the checks found.
     pub findings: Vec<Finding>,
 }
 
-/// Who takes what the evacuated nodes hold.
+/// The nodes that receive the clients and sessions of the evacuated nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipients {
     /// Where clients reconnect to.
@@ -91,7 +91,7 @@ pub struct Recipients {
     pub sessions: Vec<NodeCounts>,
 }
 
-/// Rounds, and milliseconds for sessions, that one node takes.
+/// The seconds of each phase of one node: first wait, connections, wait for takeovers, sessions.
 fn phases(node: &NodeCounts, settings: &Settings, health_check: bool) -> [u64; 4] {
     let offline = node.sessions.saturating_sub(node.connections);
     let rounds = node.connections.div_ceil(settings.conn_evict_rate.max(1));
@@ -122,7 +122,7 @@ pub fn forecast(
         let busy: Vec<u64> = left.iter().copied().filter(|own| *own > 0).collect();
         let same = busy.iter().map(|own| own / rate).min().unwrap_or(0).max(1);
         let round: u64 = left.iter().map(|own| rate.min(*own)).sum();
-        // The remainder of a round goes to another recipient each second.
+        // The remainder of a round reconnects to another recipient each second.
         let most = round.div_ceil(number as u64);
         for peak in &mut peak {
             *peak = (*peak).max(most);
@@ -210,8 +210,9 @@ pub fn forecast(
     }
 }
 
-/// Who would take what these nodes hold: clients go where the Service leads them (replicants, where there are any),
-/// sessions to the nodes of `migrate_to`, else to all that run. Neither donors nor evacuated nodes take any.
+/// The nodes that would receive the clients and sessions of these nodes: clients reconnect through the
+/// Service (to replicants, where there are any), sessions move to the nodes of `migrate_to`, else to all
+/// nodes that run. Donors and evacuated nodes receive neither.
 pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
     let load = world.load.as_ref().map(|seen| &seen.value);
     let busy = |node: &NodeName| {
@@ -251,7 +252,7 @@ pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<No
 }
 
 impl EvacuationPlan {
-    /// Takes findings in: a blocked one refuses it.
+    /// Adds findings; a blocked one refuses the evacuation.
     pub fn judge(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
         if let Some(blocked) = self.findings.iter().find(|it| it.severity == Severity::Blocked) {

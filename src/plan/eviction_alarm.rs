@@ -69,7 +69,8 @@ impl EvictionAlarm {
         let astray = evicted as f64 > start as f64 * EVICTED_SHARE
             && (arrived as f64) < evicted as f64 * ARRIVED_SHARE
             && lost > per_second;
-        // A process that sees one moment only assumes that what holds now has held since the recorded start.
+        // A process that observes one moment only assumes that the present condition has held since the
+        // recorded start.
         let certain = lost > per_second.saturating_mul(ASSUMED_DELAY_SECONDS);
         let since = began.filter(|began| first && certain && *began < at).unwrap_or(at);
         hold(&mut self.offline_since, offline, since);
@@ -104,12 +105,12 @@ fn advice(alarm: &Alarm, command: &str) -> String {
     format!("{}; {command} stops it", alarm.sentence())
 }
 
-/// The recommendation to stop what runs.
+/// The recommendation to stop an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopAdvice {
-    /// Why.
+    /// The reason.
     pub alarm: Alarm,
-    /// The command that does it.
+    /// The command that stops it.
     pub command: String,
 }
 
@@ -160,7 +161,7 @@ impl EvictionWatch {
         }));
     }
 
-    /// Why it should be stopped now.
+    /// Why the operation should be stopped now.
     pub fn raised(&self) -> Option<&Alarm> {
         self.alarm.raised()
     }
@@ -219,7 +220,7 @@ mod tests {
             alarm.observe(Some(counts(second, 9_880, 200)));
         }
         assert!(alarm.raised().is_some_and(|it| it.reason.contains("80 of 200 evicted")), "{alarm:?}");
-        // Clients that leave by themselves beside a few evicted ones are none.
+        // Clients that leave by themselves beside a few evicted ones raise no alarm.
         let mut alarm = EvictionAlarm::default();
         for second in 0..40 {
             alarm.observe(Some(counts(second, 9_880, 60)));

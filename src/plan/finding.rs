@@ -1,12 +1,12 @@
-//! What a check found and how much it weighs; what a plan comes to.
+//! The findings of checks with their severity, and the decision of a plan.
 
 use serde::Serialize;
 
-/// What the plan comes to.
+/// The decision of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Decision {
-    /// It would start, and nothing speaks against it.
+    /// It would start; no check refuses it.
     Go,
     /// EMQX would find nothing to move.
     NothingToDo,
@@ -14,13 +14,13 @@ pub enum Decision {
     Refused,
 }
 
-/// How much a finding weighs.
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
-    /// Good to know.
+    /// For information only.
     Info,
-    /// Think before you go on.
+    /// The user should consider it before continuing.
     Warning,
     /// Refuses `apply`.
     Blocked,
@@ -31,7 +31,7 @@ pub enum Severity {
 pub struct Finding {
     /// The check's name; what `--skip-check` takes.
     pub id: &'static str,
-    /// How much it weighs.
+    /// Its severity.
     pub severity: Severity,
     /// What was found.
     pub message: String,

@@ -21,7 +21,7 @@ pub(crate) fn fact(seconds: i64, update: Update) -> Fact {
     Fact { at: at(seconds), update }
 }
 
-/// The id of the instance that all these are about.
+/// The id of the instance of all these makers.
 pub(crate) fn id(api: ApiVersion) -> InstanceId {
     let kind = if api == ApiVersion::V1beta4 { InstanceKind::EmqxEnterprise } else { InstanceKind::Emqx };
     InstanceId { kind, namespace: "mq".into(), name: "emqx".into() }
@@ -105,7 +105,7 @@ pub(crate) fn nodes(connections: &[u64]) -> Vec<Node> {
         .collect()
 }
 
-/// What was asked in the documented run.
+/// The requested strategy of the documented run.
 pub(crate) fn strategy() -> Strategy {
     Strategy {
         conn_evict_rate: 10,

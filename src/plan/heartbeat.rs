@@ -1,5 +1,5 @@
-//! What every follower reports while nothing moves: that EMQX does not answer, that it answers again, and every 30 s how the
-//! operation stands.
+//! What every follower reports while nothing moves: that EMQX does not answer, that it answers again, and
+//! every 30 s the state of the operation.
 
 use jiff::Timestamp;
 
@@ -17,7 +17,7 @@ pub(super) struct Quiet {
 }
 
 impl Quiet {
-    /// Of an operation that is seen for the first time.
+    /// For an operation that is seen for the first time.
     pub(super) fn new(now: Timestamp) -> Self {
         Self { reported: now, silent_since: None }
     }
@@ -34,19 +34,19 @@ pub(super) trait Followed {
     /// When something was last reported of it.
     fn quiet(&mut self) -> &mut Quiet;
 
-    /// EMQX's last answer about it; `None` where EMQX's answers are not waited for.
+    /// EMQX's last answer about it; `None` where the operation does not depend on EMQX's answers.
     fn answered(&self, world: &World) -> Option<Timestamp>;
 
-    /// EMQX answers again, for the first time at this moment: what happened meanwhile was not observed.
+    /// EMQX answers again, first at this moment: nothing was observed during the outage.
     fn answers_again(&mut self, at: Timestamp);
 
-    /// How it stands, in one sentence, where nothing new is known.
+    /// Its state in one sentence, for a report without news.
     fn standing(&self, world: &World, now: Timestamp) -> String;
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event;
 }
 
-/// Reports that EMQX stopped answering, or answers again. It comes before the answer is judged.
+/// Reports that EMQX stopped answering, or answers again. Called before the answer is judged.
 pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
     let why = unreachable(world);
     for run in runs.iter_mut().filter(|run| run.is_open()) {
@@ -68,7 +68,7 @@ pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp
     }
 }
 
-/// Reports how those stand of which no event was reported for 30 s.
+/// Reports the state of each operation without an event for 30 s.
 pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
     for run in runs.iter_mut().filter(|run| run.is_open()) {
         let last = events.iter().rfind(|event| event.name == run.name()).map(|event| event.time);

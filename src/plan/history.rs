@@ -16,10 +16,10 @@ use crate::model::{
 };
 use crate::timing::SAME_END_SECONDS;
 
-/// Where an entry is from; of two entries about one operation that of the higher place counts.
+/// Where an entry comes from; of two entries about one operation the one of the later variant counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Recorded {
-    /// Nowhere: it is judged by what is seen now, or was not followed.
+    /// In no record: it is judged by the present state, or was not followed.
     Assessed,
     /// In the user's own history.
     Folder,
@@ -36,12 +36,12 @@ pub struct PastEntry {
     pub entry: HistoryEntry,
     /// Where that is recorded.
     pub recorded: Recorded,
-    /// Whether its end is known, and with it how long it took: the operator's `Failed` is no end.
+    /// Whether its end, and so its duration, is known: the operator's `Failed` is not an end.
     pub end_known: bool,
 }
 
 impl PastEntry {
-    /// One whose end was observed and recorded.
+    /// An operation whose end was observed and recorded.
     pub fn recorded(entry: HistoryEntry, recorded: Recorded) -> Self {
         Self { entry, recorded, end_known: true }
     }
@@ -165,7 +165,7 @@ pub fn followed(
     all
 }
 
-/// An entry about which nothing but its end is known.
+/// An entry about which only its end is known.
 fn ended(
     operation: Operation,
     instance: &InstanceId,
@@ -310,8 +310,8 @@ pub(crate) fn in_config_map<'w>(world: &'w World, id: &InstanceId) -> &'w [Histo
     state.map(|state| state.history.as_slice()).unwrap_or_default()
 }
 
-/// Each operation once, oldest first: `unknown` never replaces a verdict, and a verdict that others can read counts before one
-/// that only this user has.
+/// Each operation once, oldest first: `unknown` never replaces a verdict, and a verdict that others can read
+/// has precedence over one that only this user has.
 pub fn merged(entries: impl IntoIterator<Item = PastEntry>) -> Vec<PastEntry> {
     let mut all: Vec<PastEntry> = Vec::new();
     for past in entries {
@@ -354,8 +354,9 @@ fn same(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     }
 }
 
-/// Whether `later` is about the operation that `stalled` left running: a stalled operation that is followed again ends later. A start
-/// that is known to be later is another operation; of an evacuation only the moment is known at which following began.
+/// Whether `later` is the end of the operation of `stalled`: a stalled operation that is followed again ends
+/// later. With a start that is known to be later it is another operation; for an evacuation only the moment
+/// is known at which following began.
 fn continued(stalled: &HistoryEntry, later: &HistoryEntry) -> bool {
     let start_unknown = later.started.is_none() || later.operation == Operation::Evacuation;
     stalled.verdict == Verdict::Stalled && later.ended >= stalled.ended && start_unknown

@@ -1,4 +1,5 @@
-//! The limits of an operation that is followed: a warning on the way, and one decision to stop it.
+//! The limits of an operation that is followed: a warning before a limit is reached, and one decision to stop
+//! the operation.
 //!
 //! Every number is taken from an answer of EMQX that lists the clients of each node. Where one node does not report them,
 //! the number of all clients is unknown: then nothing is concluded, and nothing is stopped.
@@ -39,16 +40,16 @@ pub enum Limit {
 pub enum LimitOutcome {
     /// The limit is near, or cannot be checked.
     Warning(String),
-    /// The operation has to be stopped: why. Given once.
+    /// The operation has to be stopped; the reason. Returned once.
     Stop(String),
 }
 
-/// What a stop undid, and what it did not.
+/// What a stop reverted, and what it did not revert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stopping {
-    /// What was verified.
+    /// What is verified to be reverted.
     pub undone: Vec<String>,
-    /// What stays.
+    /// What remains.
     pub kept: Vec<String>,
 }
 
@@ -64,7 +65,7 @@ impl Stopping {
     }
 }
 
-/// What is known of the operation from elsewhere.
+/// Facts about the operation that the caller knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OperationFacts {
     /// All clients at its start.
@@ -73,7 +74,7 @@ pub struct OperationFacts {
     pub eta_seconds: Option<u64>,
 }
 
-/// The clients of the nodes that take no part.
+/// The clients of the nodes that take no part in the operation.
 #[derive(Clone, Copy, Debug, Default)]
 struct Beside {
     before: u64,
@@ -174,7 +175,7 @@ impl LimitTracker {
         let counts = match self.counts(world, nodes.at) {
             Ok(counts) => counts,
             Err(silent) => {
-                // Unknown is neither a loss nor a recovery.
+                // An unknown count is neither a loss nor a recovery.
                 self.beyond.clear();
                 self.answers.clear();
                 if !std::mem::replace(&mut self.unknown_reported, true) {
@@ -261,7 +262,7 @@ impl LimitTracker {
     ) -> Option<String> {
         let limit = self.limits.abort_if_lost?;
         let most = limit.clients(start);
-        // Those that were evicted a moment ago may be reconnecting.
+        // Clients that were evicted a moment ago may be reconnecting.
         let lost = start.saturating_sub(all).saturating_sub(flight?);
         let warning = || {
             format!(
@@ -335,7 +336,8 @@ impl LimitTracker {
         let old = self.answers.iter().rfind(|(time, _)| seconds_between(*time, at) >= RATE_SECONDS)?;
         let (_, new) = self.answers.back()?;
         let seconds = seconds_between(old.0, at).max(1) as f64;
-        // A node that was not listed before has started: what it holds came at an unknown rate.
+        // A node that was not listed before has just started: the rate at which its clients connected is
+        // unknown.
         let rate = |(node, clients): (&NodeName, &u64)| {
             let before = old.1.get(node)?;
             Some((node.clone(), clients.saturating_sub(*before) as f64 / seconds))

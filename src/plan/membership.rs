@@ -1,4 +1,4 @@
-//! Membership: the pods of a cluster held against the list of nodes that EMQX reports.
+//! Membership: the pods of a cluster compared with the list of nodes that EMQX reports.
 //!
 //! A pod can run and serve clients without being a node of the cluster (a split brain, a node that was removed from the
 //! cluster), and EMQX can list nodes that have no pod. Counts are complete only where every row is a member.
@@ -89,9 +89,9 @@ pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: KnownSources, now
         Some(node) if node.running => member(),
         Some(_) => is(Some(Membership::Stopped), not_ready_since(pod)),
         None if joining(pod, now) => is(Some(Membership::Starting), ready_since(pod)),
-        // The operator lists nodes every 30 s: what its list lacks for longer than that is not known.
+        // The operator copies EMQX's list every 30 s: a node that the copy lacks may be a member.
         None if !known.emqx => is(None, None),
-        // Since when EMQX does not list it is not known: the age of the pod is something else.
+        // The age of the pod does not show since when EMQX has not listed its node.
         None => Standing { membership: Some(Membership::NotInCluster), reason: None, since: None },
     }
 }
@@ -117,14 +117,14 @@ fn without_pod(node: Option<&Node>, known: KnownSources) -> Standing {
         None => None,
         Some(node) if !node.running && (known.emqx || !known.pods) => Some(Membership::Stopped),
         Some(_) if known.pods && known.emqx => Some(Membership::Foreign),
-        // The copy of the operator names a pod that is gone, or a node that was stopped.
+        // The operator's copy can name a deleted pod or a stopped node.
         Some(_) if known.pods => None,
         Some(_) => Some(Membership::Member),
     };
     Standing { membership, reason: None, since: None }
 }
 
-/// Whether the pod is one that EMQX can have joined the cluster from: its containers are ready.
+/// Whether EMQX can have joined the cluster from this pod: its containers are ready.
 fn up(pod: &Pod) -> bool {
     pod.containers_ready && (pod.phase == "Running" || pod.phase.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What will happen to one node next, and why not yet; in sentences.
+//! What happens to one node next, and what it waits for; in sentences.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use super::snapshot::NodeRow;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{Evacuation, Instance, NodeName, Stage, World};
 
-/// What is known around the node.
+/// What is known beside the row of the node.
 #[derive(Clone, Copy)]
 pub struct NodeContext<'a> {
     pub world: &'a World,
@@ -18,14 +18,14 @@ pub struct NodeContext<'a> {
     pub instance: Option<&'a Instance>,
     /// The running rebalance.
     pub run: Option<&'a RebalanceRun>,
-    /// Where it ends.
+    /// Where the rebalance ends.
     pub goals: Option<&'a Goals>,
-    /// Whether the node is of the set that an upgrade leaves.
+    /// Whether the node belongs to the previous revision of an upgrade.
     pub old: bool,
     pub now: Timestamp,
 }
 
-/// The evacuations, by EMQX's word, else by the operator's copy.
+/// The evacuations that EMQX reports, else those in the operator's copy.
 pub fn evacuations<'a>(world: &'a World, instance: Option<&'a Instance>) -> &'a [Evacuation] {
     match (&world.load, instance) {
         (Some(load), _) => &load.value.evacuations,

@@ -1,5 +1,5 @@
-//! A recording passed through the follower: what was there at the beginning is one look, and the seconds in which nothing
-//! was written are the same answers again.
+//! A recording passed through a tracker: what is recorded at the beginning is one refresh, and in the seconds
+//! without a line EMQX's last answers are repeated.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,10 +7,11 @@ use super::tracker::Tracker;
 use crate::model::{Event, Fact, Link, Source, World};
 use crate::timing::RECORDED_ANSWER_SECONDS;
 
-/// What EMQX and the API server are asked when a recording begins comes within this many seconds.
+/// The first answers of EMQX and of the API server are recorded within this many seconds.
 const BEGINNING: f64 = 1.0;
 
-/// Seconds between two lines that are replayed one by one; beyond this the recording has a gap, and nothing is known of it.
+/// The longest time in seconds between two lines that is replayed second by second; a longer one is a gap in
+/// the recording, about which nothing is known.
 pub(crate) const LONGEST_GAP: i64 = 900;
 
 /// The content of one line of a recording.
@@ -20,13 +21,13 @@ pub struct RecordedFacts {
     pub t: f64,
     /// The time by the recorded clock.
     pub at: Timestamp,
-    /// Whether it is something that changed: not a list, and not EMQX's first words.
+    /// Whether it is a change: neither a list nor one of EMQX's first answers.
     pub change: bool,
-    /// What was learned.
+    /// What the line reports.
     pub facts: Vec<Fact>,
 }
 
-/// Where a recording stands.
+/// The position in a recording.
 #[derive(Clone, Debug, Default)]
 pub struct PlaybackState {
     first: Option<f64>,
@@ -35,7 +36,7 @@ pub struct PlaybackState {
 }
 
 impl PlaybackState {
-    /// Takes a line in; gives the steps that follow from it, and the notices.
+    /// Takes in a line; returns the events that follow from it, and the notices.
     pub fn take(
         &mut self,
         world: &mut World,
@@ -61,8 +62,9 @@ impl PlaybackState {
         (events, notices)
     }
 
-    /// The seconds before `until`. An answer of EMQX's is written when it differs from the one before, and was asked for
-    /// every second: silence is the same answer again, unless the last one was none.
+    /// Observes each second before `until`. EMQX is asked every second, and an answer is recorded only if it
+    /// differs from the one before: a second without a line repeats the last answer, unless the last request
+    /// failed.
     pub fn pass(&mut self, world: &mut World, follower: &mut impl Tracker, until: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(last) = self.last.filter(|_| self.began) else { return events };
@@ -93,7 +95,7 @@ impl PlaybackState {
         events
     }
 
-    /// The recording is over.
+    /// The recording ended.
     pub fn finish(&mut self, world: &World, follower: &mut impl Tracker) -> Vec<Event> {
         let Some(at) = self.last else { return Vec::new() };
         let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };

@@ -1,5 +1,6 @@
-//! What a drain and a scale have in common: pods that are removed are evacuated first, and what is done next follows from what
-//! is stored and from what EMQX and Kubernetes report now, so that both continue from any point.
+//! What a drain and a scale have in common: pods are evacuated before they are removed, and the next step
+//! follows from the stored state and from what EMQX and Kubernetes report now, so that both continue from any
+//! point.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ mod unfinished;
 
 pub use unfinished::{Unfinished, unfinished};
 
-/// What to do.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemovalAction {
     /// Ask EMQX to empty a node.
@@ -28,15 +29,16 @@ pub enum RemovalAction {
         /// The pod's uid.
         uid: String,
     },
-    /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored our evacuation from the volume.
+    /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored the evacuation from the
+    /// volume.
     StopEvacuation { node: NodeName },
     /// Evict this very pod.
     Evict { pod: PodName, uid: String },
-    /// Nothing; why.
+    /// No action; the reason.
     Wait(String),
-    /// Nothing; which replacement has not started yet.
+    /// No action; the replacement that has not started yet.
     Starting(String),
-    /// A replacement does not come up; why.
+    /// A replacement does not start; the reason.
     Missing(String),
     /// What another client has to do before the drain can continue.
     Needs(String),
@@ -46,7 +48,7 @@ pub enum RemovalAction {
     ClearCost { pod: PodName, uid: String },
     /// Change the number of pods.
     Change,
-    /// Nothing any more: the goal is reached.
+    /// No further action: the goal is reached.
     Done,
 }
 
@@ -76,7 +78,7 @@ pub struct RemovalStep {
     pub uid: String,
 }
 
-/// A drain or a scale of one instance: the pods that it removes, its decision, and what became of it.
+/// A drain or a scale of one instance: the pods that it removes, its decision, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RemovalPlan {
@@ -86,7 +88,7 @@ pub struct RemovalPlan {
     pub decision: Decision,
     /// How it ended; `None` for a plan.
     pub verdict: Option<Verdict>,
-    /// Why.
+    /// The reason for the decision or verdict, as a sentence.
     pub message: String,
     /// Disconnections of all clients together.
     pub disconnections: u64,
@@ -96,7 +98,7 @@ pub struct RemovalPlan {
     pub total_seconds: u64,
     /// The pods, in their order.
     pub steps: Vec<RemovalStep>,
-    /// What speaks against it, and what to think of.
+    /// What the checks found.
     pub findings: Vec<Finding>,
     /// Rates for each evacuated node, and waits.
     #[serde(skip)]
@@ -104,7 +106,7 @@ pub struct RemovalPlan {
     /// What is stored, as far as it is resumed or planned.
     #[serde(skip)]
     pub pods: Vec<DrainedPod>,
-    /// Whether an unfinished one is continued.
+    /// Whether an unfinished operation is continued.
     #[serde(skip)]
     pub resumed: bool,
     /// Whether this EMQX waits for load balancers.
@@ -135,13 +137,13 @@ impl RemovalPlan {
         }
     }
 
-    /// Refuses it for a reason that is found outside of the plan.
+    /// Refuses the operation for a reason that is found outside of the plan.
     pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
         self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
         self.decide();
     }
 
-    /// Refuses it when a finding blocks it.
+    /// Refuses the operation when a finding blocks it.
     pub fn decide(&mut self) {
         if let Some(blocked) = self.findings.iter().find(|it| it.severity == Severity::Blocked) {
             self.decision = Decision::Refused;
@@ -158,7 +160,7 @@ pub(super) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     ))
 }
 
-/// What is removed, and how.
+/// The operation for which the next step is determined.
 #[derive(Clone, Copy, Debug)]
 pub struct RemovalRun<'a> {
     /// The command, as messages name it: `drain` or `scale`.
@@ -173,11 +175,11 @@ pub struct RemovalRun<'a> {
     pub together: bool,
     /// Pods that are moved at a time.
     pub parallel: u64,
-    /// Seconds that an answer of EMQX's may be old and still prove something.
+    /// The age in seconds up to which an answer of EMQX is evidence.
     pub fresh_seconds: u64,
 }
 
-/// How one pod stands.
+/// The state of one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PodProgress {
     /// Its turn has not come.
@@ -205,7 +207,7 @@ impl PodProgress {
     }
 }
 
-/// The world as the next step is decided from it.
+/// The world, prepared for the decision about the next step.
 pub(super) struct RemovalView<'a> {
     pub(super) run: RemovalRun<'a>,
     pub(super) snapshot: Snapshot,
@@ -231,7 +233,7 @@ impl<'a> RemovalView<'a> {
         let seen = sizes(world, run.id);
         let listed: BTreeSet<&str> = world.sets_of(run.id).map(|set| set.name.as_str()).collect();
         for (set, size) in &mut wanted {
-            // Sets that may not be read keep the size that they had.
+            // Sets that may not be read keep their recorded size.
             if let Some(now) = seen.get(set).filter(|_| listed.contains(set.as_str())) {
                 *size = *now;
             }
@@ -282,7 +284,7 @@ impl<'a> RemovalView<'a> {
         self.load.is_some_and(|load| !load.evacuations.is_empty())
     }
 
-    /// How a pod stands that is still there.
+    /// The state of a pod that still exists.
     pub(super) fn stands(&self, pod: &DrainedPod) -> PodProgress {
         let row = self.row(pod);
         match self.entry(row.and_then(|row| row.node.as_ref()).or(pod.node.as_ref())) {
@@ -292,7 +294,7 @@ impl<'a> RemovalView<'a> {
         }
     }
 
-    /// Pods that a set lacks.
+    /// The number of pods that a set lacks.
     pub(super) fn lacks(&self, set: &str) -> u64 {
         let wanted = self.sizes.get(set).copied().unwrap_or(0);
         let still = self.run.pods.iter().filter(|it| it.set == set && self.present.contains(it.uid.as_str()));
@@ -320,7 +322,7 @@ pub(super) fn empty(entry: &Evacuation, row: Option<&NodeRow>) -> bool {
     entry.stage == Stage::Prohibiting && clients == Some(0) && entry.sessions.unwrap_or(0) == 0
 }
 
-/// The wanted pods of each set; what is there where sets may not be read.
+/// The number of requested pods of each set; the number of present pods where sets may not be read.
 pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     for pod in world.pods_of(id).filter(|pod| pod.deleting.is_none()) {
@@ -336,7 +338,7 @@ pub(super) fn sizes(world: &World, id: &InstanceId) -> BTreeMap<String, u64> {
     sizes
 }
 
-/// A step per pod, as it is now.
+/// A step for each pod, with its present state.
 pub(super) fn steps(
     world: &World,
     snapshot: &Snapshot,
@@ -366,8 +368,8 @@ pub(super) fn steps(
     pods.iter().map(step).collect()
 }
 
-/// Evacuations in pods that stay: EMQX restored them from the volume of a pod that was removed. `ours` is whether we started
-/// the evacuation of a node.
+/// Evacuations in pods that stay: EMQX restored them from the volume of a removed pod. `ours` is whether this
+/// program started the evacuation of a node.
 pub(super) fn restored(
     view: &RemovalView<'_>,
     sets: &BTreeSet<&str>,
@@ -395,7 +397,7 @@ pub(super) fn restored(
     acts
 }
 
-/// Starts an evacuation, if nothing speaks against it now.
+/// The action that starts an evacuation; `None` if something prevents it now.
 pub(super) fn start(view: &RemovalView<'_>, node: &NodeName, uid: &str) -> Option<RemovalAction> {
     let load = view.load?;
     if let Some(entry) = load.rebalances.first() {
@@ -431,7 +433,7 @@ pub(super) fn start(view: &RemovalView<'_>, node: &NodeName, uid: &str) -> Optio
     Some(RemovalAction::StartEvacuation { node: node.clone(), uid: uid.to_owned() })
 }
 
-/// What a set waits for.
+/// The action that reports which pods a set waits for.
 pub(super) fn absent(view: &RemovalView<'_>, lacking: &[(&str, u64)]) -> RemovalAction {
     let named = |row: &&NodeRow| row.membership != Some(Membership::Stopped) || row.pod.is_some();
     for (set, _) in lacking {

@@ -1,4 +1,4 @@
-//! A report of what was planned and what happened, made while a recording passes through the same trackers that judge a live
+//! A report of plans and results, made while a recording passes through the same trackers that judge a live
 //! cluster: the report itself judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +38,10 @@ const MOST_NOTICES: usize = 100;
 
 type NodeCounts = BTreeMap<NodeName, (Option<u64>, Option<u64>)>;
 
-/// One operation while the recording is read.
+/// An operation, while the recording is read.
 struct Draft {
     report: ReportedOperation,
-    /// Which of the runs of its name it is.
+    /// Which of the runs with its name it is.
     began: Timestamp,
     over: bool,
     before: NodeCounts,
@@ -57,7 +57,7 @@ struct Seen<'a> {
     operation: Operation,
     name: &'a str,
     began: Timestamp,
-    /// Whether its beginning was seen, or is known.
+    /// When it began, where that was observed or is recorded.
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
     verdict: Option<&'a (Verdict, String)>,
@@ -71,9 +71,9 @@ pub struct ReportBuilder {
     drafts: Vec<Draft>,
     samples: Samples,
     notices: Vec<String>,
-    /// By namespace and name: an event that is repeated keeps its name.
+    /// By namespace and name: a repeated event keeps its name.
     cluster_events: BTreeMap<(String, String), ReportedClusterEvent>,
-    /// Events that were last seen at this time or before were too many.
+    /// The limit on events removed those that were last seen at this time or before.
     cluster_events_after: Option<Timestamp>,
     versions: BTreeSet<String>,
     instances: BTreeSet<InstanceId>,
@@ -199,7 +199,7 @@ impl ReportBuilder {
         rates
     }
 
-    /// Takes in how a run stands.
+    /// Takes in the state of a run.
     fn draft(&mut self, world: &World, operations: &OperationTracker, seen: &Seen<'_>, now: Timestamp) {
         let is = |draft: &Draft| {
             draft.began == seen.began

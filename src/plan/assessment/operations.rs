@@ -1,4 +1,4 @@
-//! What runs in an instance: rebalances, an upgrade, evacuations, purges; the one first that the verdict is about.
+//! What runs in an instance: rebalances, an upgrade, evacuations, purges. The verdict is about the first one.
 
 use serde::Serialize;
 
@@ -61,7 +61,7 @@ impl From<&RebalanceStatus> for OperationStatus {
     }
 }
 
-/// What runs, the one first that the verdict is about.
+/// The operations that run; the verdict is about the first one.
 pub(super) fn running(
     current: &Current<'_>,
     operations: &OperationTracker,
@@ -73,13 +73,13 @@ pub(super) fn running(
     let upgrade = operations.upgrades.running(&snapshot.instance);
     found.extend(upgrade.map(|run| upgrading(run, current)));
     if upgrade.is_none() {
-        // During an upgrade the operator evacuates: that is a part of it.
+        // The operator's evacuations during an upgrade belong to the upgrade.
         let entries: &[Evacuation] = match (load, instance) {
             (Some(load), _) => &load.evacuations,
             (None, Some(instance)) => &instance.evacuations,
             (None, None) => &[],
         };
-        // An old node that EMQX still lists although its pod is removed is not evacuated any more.
+        // EMQX may still list an old node whose pod was removed: that node is no longer evacuated.
         let removed = |entry: &&Evacuation| {
             let row = snapshot.node(&entry.node);
             row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over)
@@ -103,7 +103,7 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
     is.phase = Some(run.step.phase().to_owned());
     is.percent = Some(run.percent);
     is.eta_seconds = run.seconds;
-    // Pods that cannot start are the cause of what stands still.
+    // Pods that cannot start explain why the upgrade makes no progress.
     let stuck: Vec<&NodeRow> = current
         .snapshot
         .nodes
@@ -130,7 +130,8 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
     is
 }
 
-/// Whether a pod with this reason does not start by itself: what every start passes through is left out.
+/// Whether this reason keeps a pod from starting. Reasons that every starting pod passes through are
+/// excluded.
 fn hinders(reason: &str) -> bool {
     !matches!(
         reason,

@@ -57,7 +57,7 @@ impl RebalanceStatus {
         }
     }
 
-    /// One that runs, may run, or waits.
+    /// A rebalance that runs, may run, or waits for an operator.
     fn open(self) -> Self {
         Self { open: true, ..self }
     }
@@ -74,7 +74,7 @@ pub(super) fn all(
             .as_ref()
             .is_none_or(|object| object.instance_name == id.name && object.namespace == id.namespace)
     };
-    // What another EMQX runs is none of this instance's.
+    // What another EMQX cluster runs does not belong to this instance.
     let runs: Vec<&RebalanceRun> = match current.snapshot.wrong_emqx {
         None => operations.rebalances.runs.iter().filter(of).collect(),
         Some(_) => Vec::new(),
@@ -95,7 +95,7 @@ pub(super) fn all(
     found
 }
 
-/// One that EMQX lists, or did when it was last asked.
+/// A rebalance that EMQX lists, or listed when it was last asked.
 fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
     let state = run.entry.as_ref().map(|entry| entry.state.clone()).unwrap_or_default();
     let mut is = RebalanceStatus::new(&run.name, run.object.as_ref(), run.standing(), String::new()).open();
@@ -131,7 +131,7 @@ fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
         _ => state,
     };
     is.message.extend(assumption(run).map(|it| format!(", {it}")));
-    // Where the start is known (`apply` writes it down), those who did not come back are the first thing to know.
+    // Where the start is known (`apply` records it), missing clients are reported first.
     if verdict::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
         is.message.extend(missing(run).map(|missing| format!(", {missing}")));
     }
@@ -142,7 +142,7 @@ fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
     is
 }
 
-/// An object that EMQX does not list, or of which that is not known.
+/// A Rebalance object that EMQX does not list, or for which EMQX's list is unknown.
 fn without_entry(
     seen: &Seen<Rebalance>,
     run: Option<&RebalanceRun>,
@@ -182,7 +182,7 @@ fn without_entry(
             return RebalanceStatus { open, ..is };
         }
         (Phase::Failed, None) if current.world.load.is_none() => {
-            // EMQX cannot be asked, and an object that failed had donors that are still out of the Service.
+            // EMQX cannot be asked, and donors of an object that failed are still out of the Service.
             let name = current
                 .instance
                 .and_then(|instance| preflight::running_name(current.world, instance, current.snapshot));

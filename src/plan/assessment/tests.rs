@@ -227,7 +227,7 @@ fn a_purge_is_an_operation() {
 
 #[test]
 fn evacuations_are_named_as_the_status_names_the_node() {
-    // Replicants have an address in their names, and their pods another name.
+    // The node of a replicant is named by an address; its pod has another name.
     let mut world = World::of(pods(3));
     world.apply(is(fixtures::instance(API)));
     world.apply(fixtures::is_pod(fixtures::pod("emqx-replicant-x7k2p", |pod| {

@@ -87,7 +87,8 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
         return Some(blocked("operator-silent", message).hint(pods));
     }
     if let Some(evidence) = snapshot.operator_process.filter(|it| it.process == OperatorProcess::Gone) {
-        // Only an upgrade is the operator's work; for the others EMQX and the controllers of Kubernetes suffice.
+        // Only an upgrade needs the operator; EMQX and the controllers of Kubernetes carry out the other
+        // operations.
         let finding = if purpose == Purpose::Upgrade { blocked } else { warning };
         return Some(finding("operator-silent", evidence.cause()).hint(pods));
     }
@@ -122,7 +123,7 @@ fn webhook(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
          converted",
         subject.instance.id.kind, webhook.service
     );
-    // An evacuation writes no object, and a drain none of this kind.
+    // An evacuation writes no Kubernetes object, and a drain writes none of this kind.
     let finding = if matches!(purpose, Purpose::Rebalance | Purpose::Upgrade) { blocked } else { warning };
     Some(finding("conversion-webhook", message).hint(format!(
         "kubectl get pods -n {namespace}; kubectl get endpointslices -n {namespace} | grep {service}"
@@ -162,7 +163,8 @@ fn operator_lines(subject: Subject<'_>) -> Option<Finding> {
 fn of_clients(subject: Subject<'_>) -> Option<Vec<&ServiceView>> {
     let services = subject.beside.surroundings.services.as_ref()?;
     let instance = &subject.instance.id;
-    // Labels are known of pods that are placed; else by the labels that every operator sets.
+    // The labels of pods are known only where pods are placed; otherwise the labels that every operator sets
+    // are used.
     let pods: Vec<&Placed> = subject.beside.placement.as_ref().map_or_else(Vec::new, |placement| {
         subject.world.pods_of(instance).filter_map(|pod| placement.pod(&pod.uid)).collect()
     });
@@ -322,7 +324,8 @@ fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     Some(warning("image", message).hint(hint))
 }
 
-/// Whether the image that runs has another name than this one, whatever registry it is from: a mirror is no other edition.
+/// Whether the image has another name than the running one. Registries are ignored: a mirror is not another
+/// edition.
 fn edition_changes(runs: &str, image: &Image) -> bool {
     let last = |image: &Image| image.repository.rsplit('/').next().unwrap_or_default().to_owned();
     Image::parse(runs).is_ok_and(|runs| last(&runs) != last(image))

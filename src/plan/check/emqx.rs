@@ -1,5 +1,5 @@
-//! The checks of what EMQX reports about itself: its licence, the rates of its listeners, the nodes that each core sees, and
-//! what runs without an owner. And of the readiness probes of its pods.
+//! The checks of what EMQX reports about itself: its licence, the rates of its listeners, the nodes that each
+//! core sees, and what runs without an owner. Also the check of the readiness probes of its pods.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const EVALUATION_SECONDS: u64 = 30 * 86_400;
 /// Seconds that EMQX waits for load balancers where nothing else is requested.
 const WAIT_SECONDS: u64 = crate::model::evacuation::WAIT_SECONDS;
 
-/// The path at which EMQX refuses as soon as it gives clients away.
+/// The path on which EMQX reports a node as unavailable while the node gives its clients away.
 const AVAILABILITY: &str = "availability_check";
 
 /// All of them for one operation.
@@ -125,7 +125,7 @@ fn connection_rate(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding
     let total: u64 = listeners.iter().filter_map(|listener| listener.connections).sum();
     let limits = listeners.iter().filter_map(|listener| {
         let rate = listener.rate?;
-        // Where no client is connected it is not known through which of several they come.
+        // Without connected clients it is unknown through which of several listeners clients come.
         let share = match (listener.connections, total) {
             (Some(own), 1..) => own as f64 / total as f64,
             _ if listeners.len() == 1 => 1.0,
@@ -227,7 +227,8 @@ fn orphans(subject: Subject<'_>) -> Option<Finding> {
 /// Pods that stay in the Service although their node gives its clients away.
 fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Option<Finding> {
     let Subject { world, instance, snapshot, .. } = subject;
-    // A pod with a gate leaves the Service by its operator's loop, which `short-health-check` is about.
+    // A pod with a readiness gate leaves the Service by its operator's loop: the check `short-health-check`
+    // covers that.
     let bare: Vec<&Pod> =
         world.pods_of(&instance.id).filter(|pod| pod.deleting.is_none() && !pod.gated).collect();
     let participants: BTreeSet<&str> =
@@ -280,7 +281,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
     }))
 }
 
-/// An EMQX object that cannot go: its finalizers wait for an operator that does not run.
+/// An EMQX object that cannot be deleted: its finalizers wait for an operator that does not run.
 pub(super) fn dying(subject: Subject<'_>, stuck_seconds: u64) -> Option<Finding> {
     let Subject { instance, snapshot, .. } = subject;
     let seconds = seconds_between(instance.deleting?, snapshot.now);

@@ -1,4 +1,4 @@
-//! Each check has a scenario that trips it; a healthy cluster trips none.
+//! Each check has a scenario in which it finds something; in a healthy cluster no check finds anything.
 
 use std::collections::BTreeMap;
 
@@ -440,7 +440,7 @@ fn each_check_is_tripped_by_its_scenario() {
         if status != expected {
             wrong.push(format!("{id}: {status:?} instead of {expected:?}"));
         }
-        // Where something is found, there is evidence and a way out.
+        // Each finding has evidence and a hint.
         let checks = case.checks(None);
         let found = checks.checks.iter().find(|check| check.id == id).expect("the check");
         if found.evidence.is_empty() || found.hint.is_none() {

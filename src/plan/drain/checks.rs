@@ -52,7 +52,7 @@ pub(super) fn findings(
     found
 }
 
-/// A drain of other nodes was not finished: its evacuations would be forgotten.
+/// A drain of other nodes is unfinished: a new drain would lose the record of its evacuations.
 fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Option<Finding> {
     let state = stored(world, &drain.removal.instance)?;
     if state.machines.iter().any(|machine| request.machines.contains(machine)) {
@@ -65,7 +65,7 @@ fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Optio
     )))
 }
 
-/// A scale was not finished: it removes pods that a drain would move.
+/// A scale is unfinished: it removes pods that a drain would move.
 fn scale_unfinished(drain: &DrainPlan, world: &World) -> Option<Finding> {
     let id = &drain.removal.instance;
     let state = super::super::scale::unfinished(world, id)?;
@@ -105,7 +105,7 @@ fn single(drain: &DrainPlan) -> Option<Finding> {
     Some(blocked("single-replica", message).hint("add a replica first"))
 }
 
-/// Pods that stay and do not serve: the drain would wait for them, with one pod fewer.
+/// Pods that stay and do not serve: the drain would wait for them while one more pod is missing.
 fn not_ready(drain: &DrainPlan, world: &World, snapshot: &Snapshot) -> Option<Finding> {
     if drain.removal.resumed {
         return None;
@@ -154,7 +154,7 @@ fn allows(budget: &Budget, unready: u64) -> Option<bool> {
         return Some(true);
     }
     let (current, desired) = (budget.current_healthy?, budget.desired_healthy?);
-    // An evacuated pod is not ready: it may be evicted while as many as desired are left.
+    // An evacuated pod is not ready: it may be evicted while the desired number of ready pods remains.
     let left = current.saturating_sub(unready);
     Some(left >= desired && (desired > 0 || left > 0))
 }
@@ -192,7 +192,7 @@ fn budgets(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> 
     }
     let at_once = if drain.together { 1 } else { request.parallel };
     for budget in budgets {
-        // Evacuated pods are counted as not ready already.
+        // Evacuated pods already count as not ready.
         let ready = protected(drain, placement)
             .filter(|pod| budget.protects(pod))
             .filter(|pod| {

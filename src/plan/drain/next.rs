@@ -36,7 +36,7 @@ pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAc
             run.pods.iter().any(|it| view.present.contains(it.uid.as_str()) && view.role(&it.set) == role);
         to_move || lacking.iter().any(|(set, _)| view.role(set) == role)
     };
-    // Replicants before cores: a core that goes while a replicant is missing would be one node too many.
+    // Replicants before cores: removing a core while a replicant is missing would remove one node too many.
     let wave = if waves(Role::Replicant) { Role::Replicant } else { Role::Core };
     let to_move: Vec<&DrainedPod> = run
         .pods
@@ -63,7 +63,7 @@ pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAc
                 Some(node) => acts.extend(start(&view, node, &pod.uid)),
                 None => waits.push(format!("EMQX does not list the node of {}", pod.pod)),
             },
-            // There is no EMQX in it: nothing is lost with it.
+            // EMQX does not run in this pod: an eviction disconnects no client.
             (None, Some(row)) if row.ready != Some(true) => {
                 if free > 0 {
                     free -= 1;

@@ -1,19 +1,19 @@
-//! Where a pod can run after it was evicted: the rules of Kubernetes' scheduler that keep a pod away from a node, as far as
-//! EMQX pods use them. What is preferred only is not looked at.
+//! Where a pod can run after it was evicted: the rules of Kubernetes' scheduler that keep a pod away from a
+//! node, as far as EMQX pods use them. Preferences are ignored.
 
 use std::collections::BTreeMap;
 
 use crate::model::drain::{Amount, Machine, Placed, Placement, admits};
 use crate::model::human::plural;
 
-/// What the Kubernetes nodes take, while pods are moved one after another.
+/// The capacity of the Kubernetes nodes while pods are moved one after another.
 pub struct ClusterCapacity<'p> {
     placement: &'p Placement,
     machines: &'p [String],
-    /// Whether the drained nodes take pods again.
+    /// Whether the drained nodes accept pods again.
     back: bool,
     used: BTreeMap<&'p str, Amount>,
-    /// Pods that were moved, by uid, to where.
+    /// The Kubernetes node of each moved pod, by the pod's uid.
     moved: BTreeMap<&'p str, &'p str>,
 }
 
@@ -30,7 +30,7 @@ impl<'p> ClusterCapacity<'p> {
         Self { placement, machines, back, used, moved: BTreeMap::new() }
     }
 
-    /// Whether the volumes of a pod keep it from every other node: the claim.
+    /// The claim whose volume keeps a pod from every other node; `None` where no volume does.
     pub fn bound(&self, pod: &Placed) -> Option<String> {
         let mut claims = pod.claims.iter();
         claims
@@ -49,7 +49,7 @@ impl<'p> ClusterCapacity<'p> {
             .cloned()
     }
 
-    /// Moves a pod to a node that takes it; the reason when none does.
+    /// Moves a pod to a node that accepts it; an error with the reason when no node does.
     pub fn place(&mut self, pod: &'p Placed) -> Result<(), String> {
         let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut others = 0;

@@ -35,7 +35,7 @@ fn set(replicas: u64) -> Fact {
 
 use crate::model::Fact;
 
-/// So many cores with these clients, one on each of as many Kubernetes nodes.
+/// A core for each of these numbers of clients, each core on its own Kubernetes node.
 fn world(counts: &[u64], load: Load) -> World {
     let mut world = World::of([
         fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
@@ -142,7 +142,7 @@ fn cores_are_moved_from_the_highest_number_down_and_the_plan_names_clients_and_s
     assert_eq!(pods, ["emqx-core-2", "emqx-core-0"]);
     assert_eq!((drain.removal.steps[0].connections, drain.removal.steps[0].sessions), (Some(300), Some(300)));
     assert_eq!(blocked(&drain), None, "{:?}", drain.removal.findings);
-    // 100 a second are shared by both.
+    // The two evacuations share the rate of 100/s.
     assert_eq!(drain.removal.settings.conn_evict_rate, 50);
     assert_eq!(drain.removal.steps[1].seconds, Some(60 + 10 + 60));
 }
@@ -163,7 +163,7 @@ fn where_too_few_nodes_remain_pods_are_evacuated_in_turn_and_the_plan_warns_of_r
     placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
     let drain = planned(&world, &placement, &request(&[0, 1]));
     assert!(!drain.together);
-    // 400 of the first; half of them land on the second, which then holds 600.
+    // 400 clients leave the first node; half of them reconnect to the second, which then holds 600.
     assert_eq!(drain.removal.disconnections, 1000);
     assert!((drain.disconnections_per_client - 1.25).abs() < 0.001, "{}", drain.disconnections_per_client);
     assert_eq!(blocked(&drain), None, "{:?}", drain.removal.findings);
@@ -188,7 +188,7 @@ fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not
         let drain = planned(&world, &placement, &request(&[0]));
         assert_eq!(blocked(&drain), refused, "{current} of {desired}: {:?}", drain.removal.findings);
     }
-    // Both at once would need two pods fewer: they are evacuated one after the other.
+    // The budget allows one disruption: the two pods are evacuated one after the other.
     placement.budgets = Some(vec![budget(4, 3)]);
     let drain = planned(&world, &placement, &request(&[0, 1]));
     assert_eq!((blocked(&drain), drain.together), (None, false));
@@ -345,7 +345,7 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     };
     let mut world = world(&[0, 0, 9, 9], load);
     assert_eq!(acts(&world, &pods, true).0, [evict(1)]);
-    // The first is being deleted: the second waits until its set is complete.
+    // The first pod is being deleted: the second one waits until their set is complete.
     world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(1) }));
     let (next, stands) = acts(&world, &pods, true);
     assert!(matches!(&next[..], [RemovalAction::Starting(_)]), "{next:?}");

@@ -1,4 +1,4 @@
-//! The checks before an evacuation: what refuses it, and what to think of.
+//! The checks before an evacuation: refusals and warnings.
 
 use super::super::rebalance::preflight::cluster::{no_rebalance_api, nowhere_to_go};
 use super::super::snapshot::{Snapshot, SourceState};
@@ -94,7 +94,7 @@ fn findings(
     found
 }
 
-/// How many nodes are named one by one.
+/// The most nodes that a message names one by one.
 const NAMED: usize = 4;
 
 fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
@@ -203,7 +203,7 @@ fn others_evacuated(
     )
 }
 
-/// Fewer than a third of the nodes that serve clients take all of those that are evacuated.
+/// Fewer than a third of the nodes that serve clients would receive all clients of the evacuated nodes.
 fn few_recipients(to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
     let (few, all) = (to.clients.len(), to.clients.len() + nodes.len());
     (few > 0 && few * 3 < all).then(|| {

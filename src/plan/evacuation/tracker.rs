@@ -42,11 +42,11 @@ pub struct EvacuationRun {
     pub holds: Option<NodeContent>,
     /// What was on it at the start.
     pub start: Option<NodeContent>,
-    /// How it was requested, where we did.
+    /// The timing that this program requested; `None` for an evacuation of another client.
     pub timing: Option<DrainTiming>,
     /// Whether EMQX restored it from disk when its node started again.
     pub restored: bool,
-    /// How far.
+    /// Work done, in percent.
     pub percent: u8,
     /// Seconds to the end, where that can be known.
     pub seconds: Option<u64>,
@@ -54,7 +54,7 @@ pub struct EvacuationRun {
     pub ended: Option<Timestamp>,
     /// How it ended, and why.
     pub verdict: Option<(Verdict, String)>,
-    /// Since when it is in its stage.
+    /// When it entered its present stage.
     since: Timestamp,
     /// When the node last held something else.
     moved: Timestamp,
@@ -81,13 +81,13 @@ pub struct EvacuationTracker {
 }
 
 impl EvacuationTracker {
-    /// Remembers how we requested one, before its entry is seen.
+    /// Remembers the timing that this program requested, before EMQX lists the evacuation.
     pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
         let name = format!("evacuation/{node}");
         self.requested.push(Requested { name, node, timing, quiet: Quiet::new(now) });
     }
 
-    /// Remembers that we stopped one: its end is not asked for twice.
+    /// Remembers that this program stopped an evacuation: its end needs no second answer.
     pub(crate) fn we_stopped(&mut self, node: NodeName) {
         self.stopped.insert(node);
     }
@@ -97,7 +97,7 @@ impl EvacuationTracker {
         self.runs.iter().rfind(|run| run.name == name)
     }
 
-    /// Takes in how the world is now. `ours` are the nodes of upgrades.
+    /// Observes the current world. `ours` are the nodes of upgrades.
     pub fn observe(
         &mut self,
         world: &World,
@@ -115,7 +115,7 @@ impl EvacuationTracker {
         events
     }
 
-    /// Takes in EMQX's answers.
+    /// Processes EMQX's answers.
     fn take(
         &mut self,
         world: &World,
@@ -133,11 +133,13 @@ impl EvacuationTracker {
             Some(load) => (load.value.evacuations.clone(), load.at),
             None => (copied(), now),
         };
-        // The list of nodes comes on its own: a node that went down is seen at once.
+        // The list of nodes is a separate answer: a node that went down is detected without waiting for the
+        // entries.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             run.lost(world, now, events);
         }
-        // Each answer of EMQX is taken once: entries vanish with the next answer, not with the next fact.
+        // Each answer of EMQX is processed once: an entry vanishes with EMQX's next answer, not with the next
+        // fact.
         if self.seen.is_some_and(|seen| at <= seen) {
             return;
         }
@@ -179,7 +181,7 @@ impl EvacuationTracker {
                 run.absorb(entry, world, open.is_none(), now, events);
             }
         }
-        // What an upgrade took over (its run began later) is its own.
+        // An evacuation whose node an upgrade took over later belongs to the upgrade.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
             let reason = "it continues as a part of the upgrade".to_owned();
@@ -187,7 +189,7 @@ impl EvacuationTracker {
         }
     }
 
-    /// The source is over.
+    /// The source ended.
     pub fn finish(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -214,7 +216,7 @@ fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
 }
 
 impl EvacuationRun {
-    /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
+    /// EMQX's last answer, if EMQX has not answered for so long that the outage is reported.
     pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
     }
@@ -302,7 +304,7 @@ impl EvacuationRun {
         }
     }
 
-    /// The node is empty, as far as EMQX counts.
+    /// The text for a node that is empty by EMQX's counts.
     fn emptied(&self) -> String {
         let moved = match self.start {
             _ if self.restored => ", which EMQX restored from disk after the node restarted".to_owned(),
@@ -324,13 +326,13 @@ impl EvacuationRun {
         )
     }
 
-    /// Whether its node went down, or restarted: then it is over, and its verdict is final.
+    /// Whether its node went down or restarted: the evacuation is then over, and its verdict is final.
     fn lost(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) -> bool {
         let here = node(world, &self.entry.node);
         let seen = world.nodes.as_ref().map_or(now, |nodes| nodes.at);
         let uptime = here.filter(|node| node.running).and_then(|node| node.uptime_millis);
         let restarted = match (uptime, self.uptime) {
-            // A second or two less is how EMQX rounds, and how long the answer took.
+            // Up to two seconds less come from EMQX's rounding and from the duration of the request.
             (Some(now), Some((before, _))) => now.saturating_add(2_000) < before,
             _ => false,
         };
@@ -338,7 +340,7 @@ impl EvacuationRun {
         if down || restarted {
             let end = self.gone(if restarted { "restarted" } else { "stopped running" });
             self.settle(end, now, events);
-            // The entry that EMQX restores is another evacuation.
+            // An entry that EMQX restores from disk is another evacuation.
             self.listed = false;
             return true;
         }
@@ -348,7 +350,7 @@ impl EvacuationRun {
         false
     }
 
-    /// How one ended whose node went down.
+    /// The verdict of an evacuation whose node went down.
     fn gone(&self, how: &str) -> (Verdict, String) {
         let label = &self.label;
         let holds = self.holds.unwrap_or_default();
@@ -375,7 +377,7 @@ impl EvacuationRun {
         (Verdict::Failed, message)
     }
 
-    /// EMQX's answer does not list it.
+    /// EMQX's answer does not list the evacuation.
     fn absent(
         &mut self,
         world: &World,
@@ -389,7 +391,8 @@ impl EvacuationRun {
         }
         let since = *self.missing.get_or_insert(at);
         if node(world, &self.entry.node).is_none() && world.nodes.is_some() {
-            // A core that starts again is in no list for about two seconds; a replicant that stopped stays away.
+            // A core that restarts is missing from every list for about two seconds; a stopped replicant
+            // stays missing.
             if seconds_between(since, at) >= 2 {
                 let end = self.gone("left the cluster");
                 self.settle(end, now, events);
@@ -463,13 +466,15 @@ impl EvacuationRun {
         let evicting = if order <= 1 { rounds(holds.connections, conn) } else { 0 };
         let moving = if order <= 3 { rounds(holds.offline(), sess) } else { 0 };
         let left = wait(check, 0) + evicting + wait(takeover, 2) + moving;
-        // Before the first wait is over nothing is moved: clients and sessions that are fewer by then left by themselves.
+        // Nothing is moved during the first wait: clients and sessions that disappear by then left by
+        // themselves.
         let rest = if order == 0 { whole - check + wait(check, 0) } else { left };
         let done = u128::from(whole.saturating_sub(rest)) * 100 / u128::from(whole.max(1));
         self.percent = (done.min(99) as u8).max(self.percent);
-        // EMQX does not report how long it waits, nor since when: with its defaults this is the latest end.
+        // EMQX reports neither the length nor the begin of its waits: with its default waits this is the
+        // latest end.
         let assumed = if self.timing.is_some() { 0 } else { wait(WAIT_SECONDS, 0) + wait(WAIT_SECONDS, 2) };
-        // The end is not known where nothing remains and EMQX is not through yet.
+        // Where no work remains and EMQX has not finished, the end is unknown.
         self.seconds = Some(left + assumed).filter(|left| *left > 0);
     }
 
@@ -516,7 +521,7 @@ impl EvacuationRun {
         });
         let restored =
             if self.restored { "; EMQX restored it from disk after the node restarted" } else { "" };
-        // The end of a run of ours is in its plan.
+        // For an evacuation of this program the plan shows the end.
         let to_go = if self.timing.is_none() { self.to_go() } else { String::new() };
         format!("{}{holds}{to_go}{restored}", doing(&self.entry.stage))
     }

@@ -28,7 +28,7 @@ fn two_followers_of_one_operation_make_one_entry_and_the_first_verdict_counts() 
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].entry.verdict, Verdict::Evacuated);
     assert_eq!(all[0].entry.lost_clients(), Some(10));
-    // The same line twice is one operation too.
+    // Two identical lines are one operation.
     assert_eq!(merged([past(one.clone(), Recorded::Folder), past(one, Recorded::Folder)]).len(), 1);
 }
 
@@ -65,7 +65,7 @@ fn a_name_that_is_used_again_is_another_operation() {
         ],
         "oldest first"
     );
-    // Of a Rebalance the uid decides, and of another cluster nothing is the same.
+    // Rebalances are compared by uid; entries of another cluster are about another operation.
     let with = |uid: &str, cluster: &str| HistoryEntry {
         uid: Some(uid.to_owned()),
         cluster: Some(cluster.to_owned()),

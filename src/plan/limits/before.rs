@@ -70,7 +70,8 @@ pub fn findings(
     found
 }
 
-/// By how much the clients of the nodes differ, as a fraction of those before: clients that came, left, or are elsewhere.
+/// The difference of the clients of the nodes, as a fraction of those before: clients connected, left, or are
+/// on another node.
 pub fn drift(before: &BTreeMap<NodeName, u64>, now: &BTreeMap<NodeName, u64>) -> f64 {
     let all: u64 = before.values().sum();
     let nodes = before.keys().chain(now.keys().filter(|node| !before.contains_key(*node)));

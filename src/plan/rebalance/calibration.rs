@@ -12,7 +12,7 @@ use crate::model::{Fact, NodeName, RunningRebalance, Stage, World};
 /// Rounds of a rebalance below which nothing is measured: the counts of one second are too coarse.
 const LEAST_ROUNDS: f64 = 5.0;
 
-/// One look at a rebalance that evicts clients.
+/// One observation of a rebalance that evicts clients.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     at: Timestamp,
@@ -40,7 +40,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// In words.
+    /// The measured values as text.
     pub fn text(self) -> String {
         format!(
             "calibrated by {}: evicted clients are counted again after {}, a round lasts {} ms",
@@ -50,7 +50,7 @@ impl Calibration {
         )
     }
 
-    /// Fills in what was measured; a delay that was given is kept.
+    /// Fills in the measured values; a delay that the user gave is kept.
     #[must_use]
     pub fn of(self, back: Return, given_delay: Option<u64>) -> Return {
         Return { delay: given_delay.unwrap_or(self.delay), round_ms: self.round_ms, ..back }
@@ -143,7 +143,7 @@ fn measured(eviction: &Eviction) -> Option<(f64, f64)> {
         return None;
     }
     let seconds = last.at.duration_since(first.at).as_secs_f64();
-    // The first clients have to come back before the number of those in between is steady.
+    // The number of disconnected clients is steady only after the first of them are back.
     let steady = &eviction.samples[eviction.samples.len() / 2..];
     let away = steady.iter().map(|sample| {
         let gained = sample.recipients.saturating_sub(first.recipients) as f64;

@@ -1,4 +1,4 @@
-//! What would be written, beside what is there.
+//! The object that would be written, compared with the present one.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -17,9 +17,9 @@ pub struct Difference {
 pub enum ChangedLine {
     /// In both.
     Same,
-    /// Only in what is there.
+    /// Only in the present object.
     Removed,
-    /// Only in what would be written.
+    /// Only in the object that would be written.
     Added,
 }
 

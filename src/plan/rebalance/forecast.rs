@@ -1,5 +1,6 @@
-//! The forecast of a rebalance: who gives, who receives, what every node holds afterwards, how long each phase takes,
-//! and why it would start or not. The rules are EMQX's ([`emqx_rebalance::rules`], [`emqx_rebalance::eviction`]).
+//! The forecast of a rebalance: donors and recipients, the counts of every node afterwards, the length of
+//! each phase, and why it would start or not. The rules are EMQX's ([`emqx_rebalance::rules`],
+//! [`emqx_rebalance::eviction`]).
 
 use serde::Serialize;
 
@@ -34,13 +35,13 @@ impl Participant {
     }
 }
 
-/// What neither EMQX nor its counts show: when and where evicted clients come back, and how long a session takes to
-/// move.
+/// What neither EMQX nor its counts show: when and where evicted clients reconnect, and how long EMQX takes
+/// to move a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Return {
-    /// Rounds after the one in which they were cut, before they count again.
+    /// Rounds between the one in which clients are disconnected and the one in which EMQX counts them again.
     pub delay: u64,
-    /// Where they land.
+    /// The nodes on which they reconnect.
     pub landing: Landing,
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
@@ -122,13 +123,13 @@ pub struct PlannedPhase {
 pub struct RebalancePlan {
     /// The cluster; `None` for plain numbers.
     pub instance: Option<InstanceId>,
-    /// What is asked of EMQX.
+    /// The requested strategy.
     pub strategy: Strategy,
-    /// What it comes to.
+    /// The decision.
     pub decision: Decision,
     /// What would drive it.
     pub backend: Backend,
-    /// Why.
+    /// The reason for the decision, as a sentence.
     pub message: String,
     /// Every node that takes part.
     pub nodes: Vec<PlannedNode>,
@@ -142,10 +143,10 @@ pub struct RebalancePlan {
     pub total_seconds: u64,
     /// What the checks found.
     pub findings: Vec<Finding>,
-    /// What was required, where rates and thresholds were worked out.
+    /// The requirement from which rates and thresholds were computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requirement: Option<PlannedRequirement>,
-    /// The end with each load balancer, where it is not known which one is in use and where that matters.
+    /// The end with each load balancer, where it is unknown which one is in use and where that matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_balancers: Option<Vec<LandingForecast>>,
     /// The command with every setting written out, where it was requested.
@@ -175,8 +176,9 @@ impl RebalancePlan {
         (count(Part::Donor), count(Part::Recipient))
     }
 
-    /// Adds what the checks found; a blocked finding refuses a plan that would go. One that would do nothing is refused
-    /// only for what makes its own counts doubtful: whether the instance is ready, or the name free, does not matter then.
+    /// Adds what the checks found; a blocked finding refuses a plan that would start. A plan with nothing to
+    /// do is refused only for findings that make its counts doubtful: whether the instance is ready, or the
+    /// name free, does not matter then.
     pub fn judge(&mut self, findings: Vec<Finding>) {
         const DOUBTFUL: [&str; 8] = [
             "already-running",
@@ -332,7 +334,7 @@ fn part(gives: bool) -> Part {
     if gives { Part::Donor } else { Part::Recipient }
 }
 
-/// Writes what the two loops come to into the plan.
+/// Writes the results of the two loops into the plan.
 fn settle(
     plan: &mut RebalancePlan,
     nodes: &[Participant],
@@ -398,7 +400,7 @@ fn factor(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// How the rule reads that holds: `2553.33 <= 2340.00 x 1.1`.
+/// The rule as text, where it holds: `2553.33 <= 2340.00 x 1.1`.
 pub(crate) fn holding(means: (f64, f64), threshold: Threshold) -> Option<String> {
     let (donors, recipients) = means;
     if donors <= recipients + threshold.abs {
@@ -424,7 +426,8 @@ fn why_within(
     (text, would_start(means, conn))
 }
 
-/// The values that would make it start: below the difference, and below the ratio, of the two means.
+/// The thresholds with which the rebalance would start: below the difference, and below the ratio, of the two
+/// means.
 fn would_start(means: (f64, f64), threshold: Threshold) -> Option<String> {
     let (donors, recipients) = means;
     let mut flags = Vec::new();
@@ -471,7 +474,8 @@ fn why_go(
     )
 }
 
-/// Two decimals, or none for a whole number; without thousands marks, as machine output is copied from it.
+/// Two decimals, or none for a whole number. Without thousands separators, because machine output is copied
+/// from it.
 fn trim(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { plain(value) }
 }

@@ -9,7 +9,7 @@ use crate::model::{NodeName, Stage};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::mean;
 
-/// Where it ends.
+/// Where a rebalance ends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Goals {
     /// What each participant will hold.
@@ -24,8 +24,8 @@ pub struct Goals {
     pub latest: bool,
 }
 
-/// Where this one ends, at the latest where its thresholds are not known; `None` when counts or rates are not known, or it
-/// is over.
+/// Where this rebalance ends; the latest possible end where its thresholds are unknown. `None` when counts or
+/// rates are unknown, or when it is over.
 pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.assumed()?);
     let (threshold, _) = thresholds(&strategy);
@@ -42,7 +42,7 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
             donors_open_after_ms: 0,
         }))
     };
-    // A start that was seen too early or too late would promise fewer rounds than there are left.
+    // A start that was observed too early or too late would give fewer rounds than remain.
     let left = of.left.map_or(0, |left| left.rounds);
     let rounds = of.start.as_ref().and_then(forecast).map(|outcome| outcome.rounds);
     let rounds = rounds.filter(|rounds| *rounds >= left.max(1));
@@ -50,7 +50,7 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
         let outcome = forecast(&landed(of, &entry.recipients))?;
         (outcome.donors, outcome.recipients)
     } else {
-        // What was to move has moved.
+        // After the eviction of connections the present counts are final.
         (
             of.counts.each(&entry.donors, Counts::connections)?,
             of.counts.each(&entry.recipients, Counts::connections)?,
@@ -68,7 +68,7 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     })
 }
 
-/// The counts once the clients that were just evicted are back: this many reconnect, evenly.
+/// The counts after the clients that were just evicted have reconnected evenly.
 fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
     let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);

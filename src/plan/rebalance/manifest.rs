@@ -11,7 +11,8 @@ use crate::plan::finding::{Finding, Severity};
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
 pub const API_VERSION: &str = "apps.emqx.io/v2beta1";
 
-/// The name of a Rebalance that is made now: `<instance>-<YYYYMMDD>-<HHMMSS>` in UTC, cut to 63.
+/// The name of a Rebalance that is made now: `<instance>-<YYYYMMDD>-<HHMMSS>` in UTC, truncated to 63
+/// characters.
 pub fn name(instance: &str, now: Timestamp) -> String {
     let stamp = now.strftime("%Y%m%d-%H%M%S").to_string();
     let room = 63 - stamp.len() - 1;
@@ -74,12 +75,12 @@ pub fn kept(strategy: &Strategy, operator: OperatorLine) -> (Strategy, Option<Fi
     (kept, finding)
 }
 
-/// The strategy as the object has it.
+/// The strategy as a value of the object.
 fn strategy_value(strategy: &Strategy, operator: OperatorLine) -> Result<Value, Problem> {
     let strategy = &kept(strategy, operator).0;
     let rel = |flag: &str, value: f64| -> Result<String, Problem> {
         let text = decimal(value);
-        // Where the line is not known, the stricter form is asked for: it passes everywhere.
+        // Where the line is unknown, the stricter form is required: every operator accepts it.
         if operator != OperatorLine::Two2 && !fits_two3(&text) {
             return Err(Problem::usage(
                 format!("--{flag} {text} cannot be written into a Rebalance of operator 2.3"),
@@ -118,7 +119,7 @@ pub fn manifest(
     operator: OperatorLine,
 ) -> Result<Value, Problem> {
     let mut spec = Map::new();
-    // 2.3 has no such field: strict validation refuses it.
+    // The CRD of 2.3 has no such field, and strict validation refuses it.
     if operator == OperatorLine::Two2 {
         spec.insert("instanceKind".into(), json!(instance.kind.as_str()));
     }
@@ -171,7 +172,7 @@ pub fn annotate(manifest: &mut Value, key: &str, text: &str) {
     }
 }
 
-/// What a manifest from a file asks for.
+/// What a manifest from a file requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManifestRequest {
     /// The name; `None` where it names none.
@@ -183,7 +184,7 @@ pub struct ManifestRequest {
     /// The kind it names; `None` where it names none.
     pub instance_kind: Option<String>,
     pub instance_name: String,
-    /// The strategy, with EMQX's defaults where it is silent.
+    /// The strategy, with EMQX's defaults for what the manifest omits.
     pub strategy: Strategy,
     /// The manifest itself.
     pub object: Value,

@@ -8,10 +8,10 @@ use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
 use jiff::Timestamp;
 
-/// How many nodes are named one by one; more are counted.
+/// The most nodes that are named one by one; more are counted.
 const NAMED: usize = 4;
 
-/// A node as people call it: its pod's name, or its address.
+/// The short name of a node: its pod's name, or its address.
 pub fn short(node: &NodeName) -> &str {
     if node.ip().is_some() { node.host() } else { node.first_label() }
 }
@@ -109,7 +109,7 @@ pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
     }
 }
 
-/// A stage was entered.
+/// The message when a stage is entered.
 pub(crate) fn entered(run: &RebalanceRun) -> String {
     let Some(entry) = &run.entry else { return String::new() };
     let strategy = run.strategy.as_ref();
@@ -148,7 +148,7 @@ pub(crate) fn entered(run: &RebalanceRun) -> String {
     }
 }
 
-/// Counts moved on.
+/// The message when counts changed.
 pub fn progress(run: &RebalanceRun) -> String {
     let mut parts = Vec::new();
     if let Some((donors, recipients)) = run.counts.means(run.donors(), run.recipients(), Counts::connections)
@@ -216,7 +216,7 @@ pub fn flight(run: &RebalanceRun) -> u64 {
     entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
 }
 
-/// The operator reports Failed and EMQX continues.
+/// The message when the operator reports Failed while EMQX continues.
 pub(crate) fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
     let why = run
         .object
@@ -239,7 +239,7 @@ pub fn contradiction(object: Option<&Rebalance>) -> String {
     }
 }
 
-/// The last line.
+/// The message of the verdict.
 pub fn verdict(verdict: Verdict, reason: &str) -> String {
     let word = verdict.words();
     // A reason that begins with the verdict does not repeat it.

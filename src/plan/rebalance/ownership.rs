@@ -1,7 +1,7 @@
 //! Which object belongs to an entry of EMQX, and which object has no entry although it reports Processing.
 //!
-//! EMQX's entry does not name its object. An old object must not be taken for the one that runs now: it would be stopped,
-//! judged and deleted for a rebalance that is not its own.
+//! EMQX's entry does not name its object. An old object must not be taken for the one that runs now: it would
+//! be stopped, judged and deleted because of another rebalance.
 
 use std::collections::BTreeSet;
 
@@ -25,15 +25,16 @@ pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> boo
         let strategy = &object.strategy;
         return same_rates((Some(strategy.conn_evict_rate), Some(strategy.sess_evict_rate)), entry);
     }
-    // The operator copies every entry of EMQX's, those of other rebalances too.
+    // The operator copies every entry of EMQX, also those of other rebalances.
     object.states.iter().any(|state| continued(state, entry))
 }
 
 /// A rebalance that lasts longer than its plan times this factor, and [`OVERDUE_SECONDS`] more, is another one.
 const OVERDUE_FACTOR: u64 = 3;
 
-/// Whether what the object started is over, although the object does not say so: EMQX reported after its start that nothing
-/// runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is not that of the object.
+/// Whether what the object started is over, although the object does not report it: EMQX reported after its
+/// start that nothing runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is
+/// not that of the object.
 pub fn outlived(world: &World, object: &Rebalance, now: Timestamp) -> bool {
     let Some(began) = object.started.or(object.created) else { return false };
     let idle = world.idle.is_some_and(|(since, until)| {
@@ -47,7 +48,7 @@ pub fn outlived(world: &World, object: &Rebalance, now: Timestamp) -> bool {
     idle || overdue
 }
 
-/// Whether an entry is what became of a state that the operator copied.
+/// Whether an entry is a later state of one that the operator copied.
 fn continued(state: &RunningRebalance, entry: &RunningRebalance) -> bool {
     let forwards = match (state.stage.order(), entry.stage.order()) {
         (Some(before), Some(after)) => after >= before,
@@ -64,7 +65,7 @@ fn continued(state: &RunningRebalance, entry: &RunningRebalance) -> bool {
         && same(&state.recipients, &entry.recipients)
 }
 
-/// Whether an entry is what the plan that is recorded in the object says, for an operator that writes no status.
+/// Whether an entry matches the plan that is recorded in the object, for an operator that writes no status.
 pub fn planned(object: &Rebalance, entry: &RunningRebalance) -> bool {
     let rates = (Some(object.strategy.conn_evict_rate), Some(object.strategy.sess_evict_rate));
     let pending = object.phase == Phase::Pending && object.deleting.is_none();
@@ -119,13 +120,14 @@ pub fn waiting<'a>(world: &'a World, id: &'a InstanceId, now: Timestamp) -> Vec<
     objects.filter(|object| super::waiting::seconds(object, now).is_some()).collect()
 }
 
-/// Whether a stop of this object began and did not come to its end: our stop has marked it, or it is being deleted.
+/// Whether a stop of this object began and did not end: our stop has marked the object, or the object is
+/// being deleted.
 pub(crate) fn left_by_a_stop(object: &Rebalance) -> bool {
     object.stopped_by.is_some() || object.deleting.is_some()
 }
 
-/// The rebalance that another source than EMQX suggests, while EMQX lists none that it can be: an object reports Processing, or
-/// reports Failed and donors of it are out of the Service.
+/// The rebalance that a source other than EMQX suggests, while EMQX lists none that can be it: an object
+/// reports Processing, or an object reports Failed and its donors are out of the Service.
 pub(crate) fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
     let load = &world.load.as_ref()?.value;
     let objects = || world.rebalances_of(id).into_iter().map(|seen| &seen.value);
@@ -162,7 +164,7 @@ pub(crate) fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<
     found.map(|seen| &seen.value)
 }
 
-/// What [`not_run`] means, and what becomes of the object.
+/// What [`not_run`] means, and what happens to the object.
 pub(crate) fn not_run_message() -> &'static str {
     "the object reports Processing, but EMQX does not run it: the operator writes Completed (or Failed, where EMQX is not \
      Ready) when it reconciles the object next, and starts nothing"
@@ -261,7 +263,7 @@ mod tests {
         assert_eq!(name(vec![failed(None), runs(40), idle(41), runs(42)]), "golden", "one odd answer");
         let direct = format!("coordinator/{}", fixtures::core(0));
         assert_eq!(name(vec![failed(None), runs(40), idle(60), idle(65), idle(71), runs(80)]), direct);
-        // One that looks only once goes by the plan.
+        // A single refresh judges by the plan.
         let plan = crate::plan::rebalance::forecast::forecast(
             None,
             &crate::plan::rebalance::forecast::numbered(&[3333, 3333, 3334, 0], None),

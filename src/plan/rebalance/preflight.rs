@@ -1,4 +1,4 @@
-//! The checks before a rebalance: what speaks against it, what to think of, and what to do about it. Nothing is touched.
+//! The checks before a rebalance: refusals and warnings, and what the user can do. Nothing is changed.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct RebalanceCheck<'a> {
     pub world: &'a World,
     /// The cluster.
     pub instance: &'a Instance,
-    /// Its picture.
+    /// The snapshot of the cluster.
     pub snapshot: &'a Snapshot,
     /// Who will drive it.
     pub backend: Backend,
@@ -65,10 +65,10 @@ pub fn participants(snapshot: &Snapshot) -> Result<Vec<Participant>, Problem> {
         .collect()
 }
 
-/// What a rebalance is to be like.
+/// The requested rebalance.
 #[derive(Clone, Copy)]
 pub struct RebalanceRequest<'a> {
-    /// What is asked of EMQX.
+    /// The requested strategy.
     pub strategy: &'a Strategy,
     /// When and where evicted clients come back.
     pub back: Return,
@@ -94,8 +94,8 @@ pub fn plan(
     let check = RebalanceCheck { world, instance, snapshot, backend, name, allowed };
     let participants = match participants(snapshot) {
         Ok(participants) => participants,
-        // A running one explains better than a missing count why there is nothing to plan.
-        // So does a cluster that is another one, or that is not whole.
+        // A rebalance that runs, another cluster, or an incomplete one explains better than a missing count
+        // why there is nothing to plan.
         Err(problem) => match running(&check) {
             Some(_) => Vec::new(),
             None if explained(&check) => Vec::new(),
@@ -166,7 +166,7 @@ pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot)
     found
 }
 
-/// Of the nodes that were chosen: one that EMQX could not use.
+/// A chosen node that EMQX could not use.
 fn chosen_down(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let runs = |node: &NodeName| check.snapshot.node(node).is_some_and(|row| row.running);
     let down = check.snapshot.chosen.iter().find(|node| !runs(node))?;
@@ -225,7 +225,8 @@ pub(crate) fn running_name(world: &World, instance: &Instance, snapshot: &Snapsh
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
     }
-    // Without EMQX's answer: an object that reports it, or one that failed while its donors are still out of the Service.
+    // EMQX's answer is missing: an object that reports Processing, or one that failed while its donors are
+    // still out of the Service.
     let outside = |node: &NodeName| snapshot.node(node).is_some_and(|row| row.serving == Some(false));
     world
         .rebalances_of(&instance.id)
@@ -280,7 +281,7 @@ fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     )
 }
 
-/// A purge disconnects everybody, and every node refuses clients while it lasts (seen on EMQX 5.10.4).
+/// A purge disconnects all clients, and every node refuses clients while it lasts (seen on EMQX 5.10.4).
 fn purge_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let purge = check.world.load.as_ref()?.value.purges.first()?;
     Some(

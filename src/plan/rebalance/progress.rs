@@ -1,4 +1,5 @@
-//! How far a running rebalance is, and what is left of it: the forecast again, from the counts of this moment.
+//! How far a running rebalance is, and what remains of it: the forecast again, from the counts of this
+//! moment.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};
 pub struct Counts(pub BTreeMap<NodeName, (Option<u64>, Option<u64>)>);
 
 impl Counts {
-    /// Of these nodes. One that EMQX reports as stopped holds nothing and is left out, as one that EMQX no longer lists.
+    /// The counts of these nodes. A stopped node holds nothing and is left out, like a node that EMQX no
+    /// longer lists.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
         let counts = |node: &Node| (node.connections, node.sessions);
         let running = nodes.into_iter().filter(|node| !node.stopped);
@@ -87,7 +89,7 @@ impl Counts {
     }
 }
 
-/// What is left of a rebalance.
+/// What remains of a rebalance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
     /// Rounds that will still evict connections.
@@ -124,7 +126,7 @@ pub fn remaining(
     } else {
         0
     };
-    // Sessions are the lesser part of the forecast: where they are unknown, they are left out.
+    // Sessions are the smaller part of the forecast: unknown sessions are left out.
     let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline);
     let (session_rounds, session_ms) = match (offline(donors), offline(recipients)) {
         (Some(donors), Some(recipients)) => {
@@ -153,8 +155,8 @@ pub fn remaining(
     Some(Remaining { rounds, session_rounds, seconds })
 }
 
-/// How far, in percent, by the work that is left of the whole forecast: it stands still while the work does, never falls
-/// below `before`, and 100 comes with a verdict only.
+/// Work done in percent, by the remaining part of the whole forecast: it rises only with the work, never
+/// falls below `before`, and reaches 100 only with a verdict.
 pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
     if total == 0 {
         return before;

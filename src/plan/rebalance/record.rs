@@ -1,5 +1,5 @@
-//! What `apply` leaves in an annotation of the object it creates: start counts, participants, thresholds and the expected
-//! end, so that the end can be judged later, by anybody.
+//! What `apply` leaves in an annotation of the object it creates: start counts, participants, thresholds and
+//! the expected end, so that any client can judge the end later.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct PlanRecord {
 }
 
 impl PlanRecord {
-    /// The record of a plan that is carried out now.
+    /// The record of a plan that starts now.
     pub fn of(plan: &RebalancePlan, now: Timestamp) -> Self {
         let seconds = i64::try_from(plan.total_seconds).unwrap_or(i64::MAX / 2).min(100 * 365 * 86_400);
         Self {

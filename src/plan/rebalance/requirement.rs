@@ -37,7 +37,7 @@ const TRIED_ONE_BY_ONE: u64 = 24;
 /// The session rate at which a round lasts about 5 s, times the milliseconds for one session.
 const QUICK_SESSION_ROUND_MS: u64 = 4000;
 
-/// What is accepted above a limit in percent, for the rounding of floating point numbers.
+/// The tolerance above a limit in percent, for the rounding of floating point numbers.
 const ROUNDING: f64 = 1e-9;
 
 /// The strategy for these nodes. Settings that were given are kept. Where there is nothing to move, its thresholds hold.
@@ -213,7 +213,7 @@ impl Search {
         self.donors_open_after_ms = u128::from(strategy.wait_takeover_seconds) * 1000 + session_ms;
     }
 
-    /// Whether the nodes are within what is required now.
+    /// Whether the nodes already meet the requirement.
     fn even(&self) -> bool {
         self.start().before <= self.tolerance
     }
@@ -287,7 +287,7 @@ impl Search {
         last(least, most, |threshold| self.at(rate, threshold, u64::MAX).before <= tolerance)
     }
 
-    /// The same, if it does not go past what is required either.
+    /// The same, if it does not overshoot the requirement either.
     fn good(&self, rate: u64, tolerance: f64) -> Option<u64> {
         self.widest(rate, tolerance)
             .filter(|threshold| self.at(rate, *threshold, u64::MAX).beyond <= tolerance)
@@ -297,7 +297,7 @@ impl Search {
     fn lowest(&self, most: u64, tolerance: f64, rounds: u64) -> Option<(u64, u64)> {
         let (narrowest, _) = self.thresholds();
         let reached = |rate: u64| self.at(rate, narrowest, rounds).before <= tolerance;
-        // The number of rounds ends it, not EMQX.
+        // The limit on rounds ends this rebalance, not its threshold.
         let late = |rate: u64| {
             let end = self.at(rate, narrowest, rounds);
             end.before > tolerance && end.rounds >= rounds
@@ -325,7 +325,7 @@ impl Search {
     fn settings(&self) -> (u64, u64) {
         let most = self.quickest();
         if self.given.abs_conn_threshold.is_none() && (self.even() || self.gap <= 1.0) {
-            // Nothing has to move: EMQX answers so where the threshold holds.
+            // Nothing has to move: with a threshold that holds, EMQX gives the same answer.
             return (most, (self.gap.ceil() as u64).clamp(1, MOST));
         }
         if let Some(threshold) = self.given.abs_conn_threshold {
@@ -333,7 +333,7 @@ impl Search {
             let rate = last(1, most, |rate| !ends(rate)).map_or(1, |late| (late + 1).min(most));
             return (rate, threshold);
         }
-        // One round of a high rate may move more than is left to move: then the deadline gives way.
+        // One round of a high rate may move more than remains: then the deadline gives way.
         let found = |tolerance: f64| {
             self.lowest(most, tolerance, self.in_time).or_else(|| self.late(most, tolerance))
         };
@@ -396,7 +396,7 @@ pub fn spread_percent(plan: &RebalancePlan) -> Option<f64> {
     (spread.mean > 0.0).then(|| spread.deviation / spread.mean * 100.0)
 }
 
-/// What was required of a plan, and what it reaches.
+/// The requirement of a plan, and what the plan reaches.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRequirement {
@@ -589,7 +589,7 @@ pub fn command(verb: &str, instance: &str, strategy: &Strategy) -> String {
     let usual = Strategy::default();
     let mut text = format!("kubectl emqx rebalance {verb} {instance}");
     text.truncate(text.trim_end().len());
-    // The rate is always named: without it rates and thresholds are worked out.
+    // Without an explicit rate, rates and thresholds would be computed again.
     text.extend([" --conn-evict-rate ", &strategy.conn_evict_rate.to_string()]);
     let numbers = [
         ("sess-evict-rate", strategy.sess_evict_rate, usual.sess_evict_rate),

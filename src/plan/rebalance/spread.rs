@@ -14,7 +14,7 @@ const LEAST_CLIENTS: f64 = 100.0;
 pub struct Spread {
     /// The mean of their live connections.
     pub mean: f64,
-    /// The place of the node that is farthest from the mean; of two the emptier.
+    /// The index of the node that is farthest from the mean; of two such nodes the emptier one.
     pub farthest: usize,
     /// The largest deviation, in clients.
     pub deviation: f64,
@@ -31,14 +31,14 @@ impl Spread {
         Some(Self { mean, farthest, deviation: off(&farthest) })
     }
 
-    /// Whether a person would call it uneven.
+    /// Whether the deviation is large enough to be visibly uneven.
     pub fn uneven(self) -> bool {
         self.deviation > LEAST_CLIENTS && self.deviation > self.mean * LARGEST
     }
 }
 
-/// Whether the nodes are uneven: by eye, or so that EMQX would start a rebalance by its default thresholds. `sessions` are
-/// all sessions, in the same order.
+/// Whether the nodes are uneven: visibly, or so that EMQX would start a rebalance by its default thresholds.
+/// `sessions` are all sessions, in the same order.
 pub fn uneven(connections: &[u64], sessions: &[u64]) -> bool {
     Spread::of(connections).is_some_and(Spread::uneven)
         || would_start(connections, sessions, &Strategy::default())

@@ -1,4 +1,5 @@
-//! Following: the world as it changes in, the steps of every rebalance out, each to its verdict.
+//! Follows rebalances: takes in the world as it changes, and returns the steps of every rebalance up to its
+//! verdict.
 //!
 //! A [`RebalanceRun`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
 //! reports whether it runs; the object holds what was requested and the operator's status.
@@ -46,26 +47,26 @@ use run::{
     Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
 };
 
-/// Time between two refreshes counts for at most this many seconds without an answer: a laptop that slept, or a clock that
-/// was put right, has not listened in vain.
+/// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
+/// slept in between, or a clock was corrected.
 const LONGEST_LOOK: u64 = 10;
 
 /// Follows every rebalance in a world.
 #[derive(Clone, Debug, Default)]
 pub struct RebalanceTracker {
-    /// The runs that go on and the last that are over, in the order in which they began.
+    /// The running rebalances and the last ones that are over, in the order in which they began.
     pub runs: Vec<RebalanceRun>,
     /// One instance only; `None` for all that is in the world.
     focus: Option<InstanceId>,
     /// What this process requested from EMQX, by name: no source reports it.
     asked: Vec<(String, Strategy)>,
-    /// Objects that we created and no run has so far.
+    /// Objects that this process created and that belong to no run so far.
     made: Vec<Rebalance>,
     /// The instances that were seen, with their uids.
     instances: BTreeMap<InstanceId, String>,
-    /// The object that is asked for by its name.
+    /// The name of the object that the user requested.
     wanted: Option<String>,
-    /// Objects that are past: over when they were first seen and not asked for, or over long ago.
+    /// Objects of the past: over when they were first seen and not requested, or over long ago.
     past: Vec<String>,
     began: bool,
     seen_load: Option<Timestamp>,
@@ -81,7 +82,8 @@ impl RebalanceTracker {
         Self { focus, ..Self::default() }
     }
 
-    /// The same; the object of this name is followed even if it is over when it is first seen, as EMQX may go on.
+    /// The same; the object of this name is followed even if it is over when it is first seen, because EMQX
+    /// may continue.
     #[must_use]
     pub(crate) fn wanting(mut self, name: &str) -> Self {
         self.wanted = Some(name.to_owned());
@@ -104,13 +106,13 @@ impl RebalanceTracker {
         self.runs.iter().find(|run| run.verdict.is_none())
     }
 
-    /// Remembers that we stopped it, so that its end is judged so.
+    /// Remembers that this process stopped it, so that its end is judged as a stop.
     pub(crate) fn we_stopped(&mut self, name: &str) {
         self.runs.iter_mut().filter(|run| run.name == name).for_each(|run| run.stopped_by_us = true);
     }
 
-    /// Follows an object that we have just created, whichever source reports it first: a list may be late, refused, or
-    /// answered from an old cache.
+    /// Follows an object that this process has just created, whichever source reports it first: a list may be
+    /// late, refused, or answered from an old cache.
     pub fn created(&mut self, object: Rebalance) {
         self.made.push(object);
     }
@@ -158,7 +160,7 @@ impl RebalanceTracker {
         events
     }
 
-    /// What was over long ago is past; so are objects of it that are still there.
+    /// Removes runs that ended long ago. Their objects are past while they still exist.
     fn forget(&mut self, world: &World) {
         let old = forget(&mut self.runs, |run| run.verdict.is_some());
         self.past.extend(old.into_iter().filter_map(|run| Some(run.object?.uid)));
@@ -167,7 +169,7 @@ impl RebalanceTracker {
         }
     }
 
-    /// The source ended: what has no verdict is reported as running.
+    /// The source ended: returns the last events of the runs without a verdict.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -232,7 +234,7 @@ impl RebalanceTracker {
                 continue;
             }
             let run = begin(Some(object), None, world, now, self.began);
-            // One that was there before we came was created at another time, by whomever.
+            // An object that existed before this process began was not created now: it has no such event.
             if self.began {
                 let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
@@ -245,7 +247,8 @@ impl RebalanceTracker {
         let listed = world.hearings.get(&(Source::Kubernetes, "rebalances"));
         let listed = listed.filter(|hearing| hearing.link == Link::Up).and_then(|hearing| hearing.heard);
         for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
-            // A list that was made before, or comes from an old cache, does not have it.
+            // A list that was requested before the creation, or comes from an old cache, does not have the
+            // object.
             let late =
                 listed.is_none_or(|listed| seconds_between(run.began, listed) < CREATED_UNLISTED_SECONDS);
             if run.unlisted && late {
@@ -267,13 +270,13 @@ impl RebalanceTracker {
         }
     }
 
-    /// An operator that writes its status late: the entry that seemed to be of no object is that of this one, whose own run has
-    /// seen no entry.
+    /// For an operator that writes its status late: an entry that seemed to have no object belongs to this
+    /// object, if the object's own run has seen no entry.
     fn join(&mut self, object: &Rebalance, now: Timestamp) {
         let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
         let idle = |run: &RebalanceRun| of(run) && run.entry.is_none() && run.verdict.is_none();
         let Some(own) = self.runs.iter().position(idle) else { return };
-        // The object may be seen later than EMQX's entry: what counts is when it was created.
+        // The object may be observed later than EMQX's entry: its creation time is compared.
         let since = object.created.unwrap_or(now).min(self.runs[own].began);
         let started = |run: &RebalanceRun| {
             let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
@@ -289,7 +292,7 @@ impl RebalanceTracker {
         self.runs.remove(own);
     }
 
-    /// What we created or started ourselves is followed from then on, under the name that was printed.
+    /// Follows what this process created or started, under the name that was printed.
     fn absorb_ours(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         for object in std::mem::take(&mut self.made) {
             let known =
@@ -307,7 +310,7 @@ impl RebalanceTracker {
             self.runs.push(run);
         }
         for (name, strategy) in std::mem::take(&mut self.asked) {
-            // Its entry may have been seen before EMQX's answer to the start.
+            // The entry may have been observed before EMQX answered the request to start.
             if let Some(run) = self.runs.iter_mut().find(|run| run.name == name && run.verdict.is_none()) {
                 run.strategy.get_or_insert(strategy);
                 continue;
@@ -319,7 +322,7 @@ impl RebalanceTracker {
         }
     }
 
-    /// Nodes that stopped running, named once.
+    /// Reports each node that stopped running, once.
     fn absorb_losses(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         let Some(nodes) = &world.nodes else { return };
         for run in self.runs.iter_mut().filter(|run| run.is_open()) {
@@ -334,7 +337,7 @@ impl RebalanceTracker {
         }
     }
 
-    /// An instance that was deleted has no operation any more.
+    /// Ends the runs of instances that were deleted.
     fn deleted_instances(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
         let only = (self.instances.len() == 1).then(|| self.instances.keys().next().cloned()).flatten();
         let gone = |id: &InstanceId| {
@@ -349,7 +352,7 @@ impl RebalanceTracker {
             });
             let id = of_object.or_else(|| self.focus.clone()).or_else(|| only.clone());
             if id.as_ref().is_some_and(gone) {
-                // What it held is gone with it.
+                // The nodes and their clients were deleted with the instance.
                 (run.left, run.percent) = (None, 0);
                 run.entry = None;
                 run.counts = Counts::default();
@@ -373,7 +376,8 @@ impl RebalanceTracker {
             }
             if let Some(ended) = run.ended {
                 if late_counts(run, ended) && nodes.at >= ended {
-                    // EMQX answers slowly: the counts that were known when it was missed are not those of its end.
+                    // EMQX answers slowly: the counts that were known when the entry was first missing are
+                    // not those of the end.
                     run.at_end = counts.clone();
                     run.end_counted = Some(nodes.at);
                 } else {
@@ -384,7 +388,8 @@ impl RebalanceTracker {
                 Baseline::Open(before) if run.start.as_ref() != Some(&counts) => {
                     *before = run.start.replace(counts.clone());
                 }
-                // EMQX evicts nothing while it waits: fewer clients than a moment ago are clients that are missing.
+                // EMQX evicts nothing while it waits: fewer clients than a moment ago mean that clients are
+                // missing.
                 Baseline::Until(until) if nodes.at <= *until && !fewer(&counts, run.start.as_ref()) => {
                     run.start = Some(counts.clone());
                 }
@@ -412,7 +417,8 @@ impl RebalanceTracker {
             if let Some(place) = backwards.filter(|_| stopped(run, now).is_none())
                 && *run.backwards.get_or_insert(load.at) == load.at
             {
-                // One answer with an earlier stage is odd; the second is another rebalance on the same nodes.
+                // One answer with an earlier stage may be wrong; a second one means another rebalance on the
+                // same nodes.
                 fresh.remove(place);
                 run.seen = now;
             } else if let Some(place) = same {
@@ -428,7 +434,7 @@ impl RebalanceTracker {
                 }
                 enter(run, entry, now, events);
             } else if let Some(ended) = run.ended {
-                // Another one on its coordinator proves that it is over.
+                // Another rebalance on the same coordinator verifies that this one is over.
                 let replaced = fresh.iter().any(|entry| entry.coordinator == old.coordinator);
                 run.confirmed =
                     replaced || seconds_between(ended, now) >= CONFIRM_SECONDS || cause_seen(run, now);
@@ -453,13 +459,14 @@ impl RebalanceTracker {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
                 let object =
                     run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
-                // Nothing ran when it was created, and what appeared within seconds fits its plan.
+                // No rebalance ran when the object was created, and the entry that appeared within seconds
+                // matches its plan.
                 let planned = run.expects.as_ref() == Some(&entry.coordinator)
                     && run.object.as_ref().is_some_and(|object| ownership::planned(object, entry));
                 let object = object || (planned && seconds_between(run.began, now) >= PENDING_SECONDS);
                 free && (object || (run.direct && run.name == format!("coordinator/{}", entry.coordinator)))
             };
-            // The object that started last is the one whose entry appears now.
+            // The entry that appears now belongs to the object that started last.
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 run.close_baseline(entry, now);
@@ -477,7 +484,8 @@ impl RebalanceTracker {
             if let Some(object) = &object {
                 self.past.retain(|uid| *uid != object.uid);
             }
-            // What EMQX lists in its first answer, or in the first one after an outage, may have run for long.
+            // An entry in EMQX's first answer, or in the first one after an outage, may have run for a long
+            // time.
             let fresh = self.began
                 && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
             let mut run = begin(object.as_ref(), Some(entry), world, now, fresh);
@@ -499,7 +507,8 @@ impl RebalanceTracker {
         settled
     }
 
-    /// The operator calls EMQX first and writes `Processing` after it: between the two an entry seems to have no object.
+    /// The operator calls EMQX first and writes `Processing` afterwards: in between, an entry seems to have
+    /// no object.
     fn may_be_of_a_pending_one(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
         let pending = |run: &RebalanceRun| {
             run.verdict.is_none()
@@ -513,7 +522,7 @@ impl RebalanceTracker {
         may
     }
 
-    /// The object behind an entry that was there before we looked; the newest of several.
+    /// The object behind an entry that existed before this process began; the newest of several.
     fn orphan(&self, world: &World, entry: &RunningRebalance, now: Timestamp) -> Option<Rebalance> {
         let taken = |object: &Rebalance| {
             self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
@@ -534,7 +543,7 @@ impl RebalanceTracker {
                 continue;
             }
             forecast(run, now);
-            // The operator calls EMQX at once, if at all.
+            // The operator calls EMQX at once or not at all.
             let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
             if asked.is_some_and(|asked| seconds_between(asked, now) >= STOP_SECONDS) && !run.told_deleting {
                 run.told_deleting = true;
@@ -573,8 +582,8 @@ impl RebalanceTracker {
     }
 }
 
-/// Takes later counts in where clients only came back: a node that lost some has lost them to something else, and more
-/// clients than at the start are others.
+/// Takes in later counts only where clients came back: a node that lost clients lost them for another reason,
+/// and clients beyond the number at the start are other clients.
 fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
     let fell = |(node, (before, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
         let now = now.connections(node);

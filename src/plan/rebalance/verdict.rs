@@ -1,5 +1,5 @@
-//! The verdict of a rebalance that EMQX no longer runs, from counts and from what was seen. No phase of the operator's
-//! decides alone, and nothing is concluded from counts that are not those of its end.
+//! The verdict of a rebalance that EMQX no longer runs, from counts and observations. The operator's phase
+//! alone decides nothing, and counts that are not those of the end support no verdict.
 
 use std::collections::BTreeMap;
 
@@ -26,18 +26,18 @@ pub(crate) const PRESENT: f64 = 0.98;
 /// explains.
 const REVERSED: f64 = 1.1;
 
-/// What was seen of a rebalance that is over.
+/// What was observed of a rebalance that is over.
 #[derive(Clone, Debug)]
 pub struct Ending<'a> {
-    /// Who gave.
+    /// The nodes that gave clients.
     pub donors: &'a [NodeName],
-    /// Who received.
+    /// The nodes that received clients.
     pub recipients: &'a [NodeName],
-    /// What was asked; `None` for one that someone else started in EMQX.
+    /// The requested strategy; `None` for a rebalance that another client started in EMQX.
     pub strategy: Option<&'a Strategy>,
     /// Counts at the start; `None` when it was not seen.
     pub start: Option<&'a Counts>,
-    /// Since when is counted, where that is not its start.
+    /// Since when clients are counted, where that is not the start.
     pub counted_since: Option<Timestamp>,
     /// Counts at its end, with the clients that came back since.
     pub at_end: &'a Counts,
@@ -47,9 +47,9 @@ pub struct Ending<'a> {
     pub stage: Option<&'a Stage>,
     /// Whether it was in `wait_takeover` for as long as it has to be there.
     pub waited: bool,
-    /// From when to when EMQX did not answer, where it ended meanwhile.
+    /// The outage of EMQX in which it ended: from and until when.
     pub unheard: Option<(Timestamp, Timestamp)>,
-    /// From when to when it was not seen, where that is as long as the rest of it was to take.
+    /// From when to when it was not seen, where that is as long as the rest of it was forecast to take.
     pub unseen: Option<(Timestamp, Timestamp)>,
     /// Nodes that stopped running meanwhile.
     pub lost: &'a [LostNode],
@@ -60,7 +60,7 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Whether all connections that EMQX wanted to move were moved: it came to the wait after it.
+    /// Whether EMQX moved all connections that it had to move: it reached the wait after that stage.
     fn through_takeover(&self) -> bool {
         self.stage.and_then(Stage::order).is_some_and(|order| order >= 2)
     }
@@ -87,36 +87,36 @@ pub(crate) fn not_back(lost: Option<u64>, since: u64) -> String {
     format!("it ended, and {lost} had not come back {since} s later; what came then is not known")
 }
 
-/// What recipients have more than at the start.
+/// The number of clients that recipients gained since the start.
 pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
-/// What donors have less than at the start.
+/// The number of clients that donors lost since the start.
 pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections)?.iter().sum::<u64>());
     Some(sum(start?)?.saturating_sub(sum(now)?))
 }
 
-/// Sessions without a client that recipients have more than at the start.
+/// The number of sessions without a client that recipients gained since the start.
 pub(crate) fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
-/// How the means at the end stand to the thresholds.
+/// How the means at the end compare with the thresholds.
 #[derive(Clone, Debug)]
 struct Balance {
-    /// Whether donors hold no more than the thresholds allow, connections and sessions without a client.
+    /// Whether donors are within the thresholds, with connections and with sessions without a client.
     within: bool,
-    /// The same for sessions without a client alone; they are what the last phase moves.
+    /// The same for sessions without a client alone; the last phase moves them.
     sessions_within: bool,
     /// The means of sessions without a client, of donors and recipients, where they are known.
     sessions: Option<(f64, f64)>,
-    /// Whether recipients hold more than the thresholds allow, of what was moved.
+    /// What recipients hold more of than the thresholds allow, among what was moved.
     reversed: Option<&'static str>,
-    /// How the rule for connections reads.
+    /// The rule for connections, as text.
     rule: Option<String>,
 }
 
@@ -125,7 +125,8 @@ fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Bala
     let means = ending.at_end.means(donors, recipients, Counts::connections)?;
     let rule = holding(means, conn);
     let sessions = ending.at_end.means(donors, recipients, Counts::offline);
-    // Only what was moved can have been moved too far. Where the start is not known, all that may have been is judged.
+    // Only what was moved can overshoot. Where the start is unknown, everything that may have been moved is
+    // judged.
     let moved = arrived(ending.start, ending.at_end, recipients).is_none_or(|moved| moved > 0);
     let moved_sessions = match arrived_sessions(ending.start, ending.at_end, recipients) {
         Some(moved) => moved > 0,
@@ -143,7 +144,8 @@ fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Bala
     Some(Balance { within, sessions_within: sessions_within == Some(true), sessions, reversed, rule })
 }
 
-/// Whether one that came to its end is within its thresholds, both ways; `None` where that cannot be known.
+/// Whether a rebalance that came to its end is within its thresholds, in both directions; `None` where that
+/// is unknown.
 pub fn reached(ending: &Ending<'_>) -> Option<bool> {
     let (conn, sess) = thresholds(ending.strategy?);
     balance(ending, conn, sess).map(|it| it.within && it.reversed.is_none())
@@ -172,7 +174,7 @@ fn tail(ending: &Ending<'_>) -> String {
     parts.extend(sessions.map(|moved| format!("{} moved{since}", plural(moved, "session"))));
     match lost(ending.start, ending.at_end) {
         Some(0) => parts.push("none missing".to_owned()),
-        // What the last round cut has not had time to come back.
+        // Clients that the last round evicted have not had time to reconnect.
         Some(lost) if !ending.through_takeover() => {
             parts.push(format!("{} on their way or missing", count(lost)));
         }
@@ -183,7 +185,7 @@ fn tail(ending: &Ending<'_>) -> String {
     if parts.is_empty() { String::new() } else { format!("; {}", parts.join(", ")) }
 }
 
-/// Judges the end: the first rule that fits.
+/// The verdict: the first rule that fits.
 pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     let tail = tail(ending);
     if !ending.lost.is_empty() {
@@ -233,7 +235,8 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         );
         return (Verdict::Unknown, reason);
     }
-    // The phase that moves sessions ends when sessions are within their thresholds, wherever the clients went meanwhile.
+    // The phase that moves sessions ends when sessions are within their thresholds, wherever clients
+    // reconnected.
     let through = match ending.stage {
         Some(Stage::WaitTakeover) => ending.waited,
         Some(Stage::EvictingSessions) => balance.sessions_within,
@@ -268,7 +271,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     (Verdict::CoordinatorLost, reason)
 }
 
-/// Which nodes were lost, when, and with how many clients; the rest of it after that.
+/// Which nodes were lost, when, and with how many clients; then the rest of the text.
 fn nodes_lost(ending: &Ending<'_>) -> String {
     let nodes: Vec<String> = ending.lost.iter().map(LostNode::short).collect();
     let back = match lost(ending.start, ending.now) {
@@ -280,8 +283,8 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
     format!("{}; {}{back}{seconds}", nodes.join(", "), standing(ending))
 }
 
-/// One that someone else started in EMQX, whose thresholds are not known: EMQX's defaults judge nothing. What EMQX itself
-/// decided does: it leaves `evicting_conns` only when its own thresholds hold.
+/// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
+/// decide nothing; EMQX's own decision does: it leaves `evicting_conns` only when its own thresholds hold.
 fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
     let means = |counts: &Counts, of: fn(&Counts, &NodeName) -> Option<u64>| {
         counts.means(ending.donors, ending.recipients, of)
@@ -296,7 +299,7 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
     let even = |(donors, recipients): (f64, f64)| recipients <= (donors * REVERSED).max(donors + 1.0);
     let sessions = means(ending.at_end, Counts::offline);
     let over = match ending.stage {
-        // Nothing was left for the session phase to do, or it would have been seen.
+        // The session phase had nothing to do, or it would have been observed.
         Some(Stage::WaitTakeover) => sessions.is_none_or(|(donors, recipients)| {
             let moved = arrived_sessions(ending.start, ending.at_end, ending.recipients);
             let clients = ending.at_end.all_connections().unwrap_or(0);
@@ -329,7 +332,8 @@ fn no_better(ending: &Ending<'_>) -> bool {
     if ending.counted_since.is_some() {
         return false;
     }
-    // EMQX starts only where donors hold more: counts in which they do not are from later, and are no start.
+    // EMQX starts only where donors hold more: counts that show otherwise were taken later, and are not those
+    // of the start.
     let held_more = |of: fn(&Counts, &NodeName) -> Option<u64>| {
         let start = ending.start.and_then(|start| start.means(ending.donors, ending.recipients, of));
         start.is_some_and(|(gave, got)| gave > got)
@@ -347,7 +351,7 @@ fn no_better(ending: &Ending<'_>) -> bool {
     no_better(Counts::connections) == Some(true) && no_better(Counts::offline).unwrap_or(true)
 }
 
-/// How it ended cannot be determined.
+/// The text where it cannot be determined how the rebalance ended.
 fn uncounted(ending: &Ending<'_>) -> String {
     let what = if ending.waited { "it came to its end" } else { "EMQX no longer runs it" };
     format!("{what}, but the counts of its nodes at its end are not known")
@@ -413,7 +417,7 @@ pub struct LaterEvents {
 }
 
 impl LaterEvents {
-    /// What is seen now.
+    /// Events that can be seen now.
     pub fn of(world: &World, object: &Rebalance) -> Self {
         let since = |at: Timestamp, millis: u64| {
             at.checked_sub(SignedDuration::from_millis(i64::try_from(millis).ok()?)).ok()
@@ -449,8 +453,9 @@ fn began_since(world: &World, object: &Rebalance) -> bool {
     later || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
 }
 
-/// When a rebalance without a follower ended: the earliest and the latest time that fits. The operator reports the end
-/// only of those that it calls `Completed`; for the others there is the forecast of the one who started it.
+/// When a rebalance without a follower ended: the earliest and the latest time that fits. The operator
+/// reports the end only for phase `Completed`; for the others there is the forecast of the client that
+/// started it.
 fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     if let Some(completed) = object.completed {
         return Some((completed, completed));
@@ -460,9 +465,9 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
     Some(if expected <= now { (expected, expected) } else { (failed, now) })
 }
 
-/// A rebalance of the past, by its object and its annotation, with the current counts. EMQX does not run it.
-/// What its follower recorded comes first. Counts of now are those of its end for two minutes only
-/// ([`timing`](crate::timing)), and if nothing began since.
+/// The verdict of a past rebalance that EMQX does not run, from its object, its annotation and the current
+/// counts. A verdict that its follower recorded has precedence. Current counts are those of the end for two
+/// minutes only ([`timing`](crate::timing)), and only if nothing began since.
 pub fn past(
     object: &Rebalance,
     now: Option<&Counts>,
@@ -520,12 +525,12 @@ pub fn past(
         let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
         return (Verdict::Unknown, reason, duration);
     }
-    // Where the operator reports the end, one that ran for as long as planned came to its end.
+    // Where the operator reports the end, a rebalance that ran for as long as planned came to its end.
     let planned = seconds_between(record.time, record.expected_end);
     let ran = seconds_between(record.time, last);
     let waited = object.completed.is_some() && ran >= planned;
-    // One that was over long before its time did not, if its clients came back where they were expected; a tenth is what
-    // natural churn moves.
+    // A rebalance that was over long before its planned end did not come to its end, if its clients
+    // reconnected where they were expected; a tenth of them can be natural churn.
     let gave = gone(Some(&start), now, &donors).unwrap_or(0);
     let landed = arrived(Some(&start), now, &recipients).is_some_and(|arrived| arrived * 10 >= gave * 8);
     let early = ran + object.strategy.wait_takeover_seconds < planned - planned / 10;
@@ -556,8 +561,8 @@ pub fn past(
     (verdict, reason, duration)
 }
 
-/// How one stands that EMQX no longer runs after a stop, by the counts of now. `who` stopped it; `None` where it ended by
-/// itself before.
+/// The state after a stop of a rebalance that EMQX no longer runs, by the current counts. `who` stopped it;
+/// `None` where it ended by itself before.
 pub fn stopped(
     entry: &RunningRebalance,
     strategy: Option<&Strategy>,
@@ -662,7 +667,7 @@ mod tests {
         let end = holding_sessions(&[(100, 0), (100, 0), (100, 0), (100, 9000)]);
         let (verdict, reason) = judged_in(Some(&strategy()), &start, &end, &Stage::EvictingSessions, None);
         assert_eq!(verdict, Verdict::Overshot, "{reason}");
-        // Recipients that held more sessions from the start were not overshot by it.
+        // Recipients that held more sessions from the start were not overshot by the rebalance.
         let start = holding_sessions(&[(3333, 0), (3333, 0), (3334, 0), (0, 9000)]);
         let end = holding_sessions(&[(2553, 0), (2553, 0), (2554, 0), (2340, 9000)]);
         assert_eq!(
@@ -693,7 +698,7 @@ mod tests {
         let (verdict, reason) = of(&left, Stage::WaitTakeover);
         assert_eq!(verdict, Verdict::Uneven, "{reason}");
         assert!(reason.contains("sessions without a client on donors 2,000, on the recipient 0"), "{reason}");
-        // It was last seen while it moved them: it did not come to its end.
+        // The rebalance was last seen while it moved sessions: it did not come to its end.
         let (verdict, reason) = of(&left, Stage::EvictingSessions);
         assert_eq!(verdict, Verdict::CoordinatorLost, "{reason}");
         assert!(reason.contains("sessions without a client on donors 2,000"), "{reason}");
@@ -757,7 +762,7 @@ mod tests {
         assert_eq!(verdict, Verdict::Uneven);
         assert!(reason.contains("no better than"), "{reason}");
         assert_eq!(judged_by(None, &[2553, 2553, 2554, 2340], true, None).0, Verdict::Balanced);
-        // Some went: EMQX's word is all there is.
+        // Some clients moved: EMQX's own decision is the only evidence.
         assert_eq!(judged_by(None, &[3000, 3000, 3000, 1000], true, None).0, Verdict::Balanced);
     }
 
@@ -870,7 +875,7 @@ mod tests {
             past(&object, Some(&now), fixtures::at(200), &LaterEvents::default());
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
         assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
-        // The counts of now are those of its end for two minutes, and if nothing began since.
+        // Current counts are those of the end for two minutes, and only if nothing began since.
         assert_eq!(
             past(&object, Some(&now), fixtures::at(198 + 121), &LaterEvents::default()).0,
             Verdict::Unknown
@@ -883,7 +888,7 @@ mod tests {
         );
         assert_eq!(verdict, Verdict::Unknown);
         assert!(reason.starts_with("not followed: something else began since"), "{reason}");
-        // A participant that restarted before the end, or since: the counts of now are not those of the end.
+        // A participant restarted before the end, or since: the current counts are not those of the end.
         let restarted = |at: i64| LaterEvents {
             up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
             ..LaterEvents::default()

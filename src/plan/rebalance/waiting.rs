@@ -1,4 +1,5 @@
-//! A Rebalance object that no operator has picked up: it runs nothing now, and starts as soon as an operator reconciles it.
+//! A Rebalance object that no operator has picked up: nothing runs yet, and it starts as soon as an operator
+//! reconciles it.
 
 use jiff::Timestamp;
 
@@ -14,7 +15,8 @@ pub fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
     waits.then(|| object.created.map_or(0, |created| seconds_between(created, now)))
 }
 
-/// `waiting` for one that has waited long enough to be reported, `running` before: an operator may be about to start it.
+/// `waiting` once the object has waited long enough for a report, `running` before: an operator may be about
+/// to start it.
 pub fn verdict(seconds: u64) -> Verdict {
     if seconds >= WAITING_REPORTED_SECONDS { Verdict::Waiting } else { Verdict::Running }
 }
@@ -25,7 +27,7 @@ pub fn message(seconds: u64) -> String {
     format!("waiting for the operator ({age})")
 }
 
-/// The same, and that the operator's process is gone where its Lease shows that.
+/// The same, with the note that the operator's process is gone where its Lease shows that.
 pub fn explained(seconds: u64, world: &World, now: Timestamp) -> String {
     let gone = evidence(world, None, now).filter(|it| it.process == OperatorProcess::Gone);
     match gone.filter(|_| seconds >= WAITING_REPORTED_SECONDS) {
@@ -79,7 +81,8 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("last renewed 2m ago"), "{told}");
-        // A living process, an object that may be picked up in a moment, and no Lease add nothing.
+        // A running operator process, an object that may be picked up in a moment, and a missing Lease add
+        // nothing.
         assert_eq!(explained(150, &with(149), fixtures::at(150)), message(150));
         assert_eq!(explained(29, &with(30), fixtures::at(150)), message(29));
         assert_eq!(explained(150, &World::new(), fixtures::at(150)), message(150));

@@ -1,4 +1,4 @@
-//! What a plan warns of: findings that follow from the counts and the strategy alone.
+//! The warnings of a plan: findings that follow from the counts and the strategy alone.
 
 use super::forecast::{RebalancePlan, SessionRounds, thresholds};
 use crate::model::human::{average, count, plural};
@@ -32,7 +32,7 @@ const LONG_SESSION_ROUND_MS: u128 = 10_000;
 /// How long EMQX 5.9 and later wait for a round, in milliseconds, unless the start asks for another time.
 const SESSION_RPC_TIMEOUT_MS: u64 = 15_000;
 
-/// What speaks against a start, from the counts and the strategy alone.
+/// Findings against a start, from the counts and the strategy alone.
 pub(super) fn warnings(
     plan: &RebalancePlan,
     means: (f64, f64),
@@ -98,7 +98,7 @@ pub(super) fn warnings(
             .map(|finding| finding.hint(slower(gap, "sess-evict-rate")))
     });
     found.extend(overshoot);
-    // One round takes `rate` from every donor and brings all of it to the recipients.
+    // One round evicts `rate` clients from every donor, and all of them reconnect to the recipients.
     let step = plan.strategy.conn_evict_rate as f64 * (1.0 + rise);
     if moving.rounds > 0 && step > gap / 2.0 {
         found.push(

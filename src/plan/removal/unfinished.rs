@@ -1,4 +1,5 @@
-//! A drain or a scale that has not ended, as `status`, `watch` and the view report it: whose, how far, and what continues it.
+//! A drain or a scale that has not ended, as `status`, `watch` and the view report it: by whom, its progress,
+//! and the command that continues it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +19,13 @@ use crate::timing::REMOVAL_ALARM_SECONDS;
 pub struct Unfinished {
     /// A drain or a scale.
     pub operation: Operation,
-    /// What it is, by whom, and how far.
+    /// What it is, by whom, and its progress.
     pub message: String,
     /// The command that continues it.
     pub next: String,
     /// The command that puts back what was not removed.
     pub undo: String,
-    /// Why it should be stopped: clients are missing while it evacuates.
+    /// Why it should be stopped: clients are missing while EMQX evacuates.
     pub alarm: Option<Alarm>,
 }
 
@@ -47,7 +48,7 @@ fn alarm(
     watch.raised().cloned()
 }
 
-/// A message with what an alarm says before it.
+/// A message that begins with the alarm.
 fn alarmed(alarm: Option<&Alarm>, message: String) -> String {
     match alarm {
         Some(alarm) => format!("{}; {message}", alarm.sentence()),
@@ -55,7 +56,7 @@ fn alarmed(alarm: Option<&Alarm>, message: String) -> String {
     }
 }
 
-/// What is stored about this very instance; `None` where nothing is unfinished.
+/// The unfinished operation that is stored for this very instance; `None` where there is none.
 pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfinished> {
     if let Some(state) = drain::stored(world, id) {
         let sizes = sizes(world, id);

@@ -1,4 +1,4 @@
-//! The documented run and its like, and what must hold for any numbers.
+//! The documented run and similar ones, and properties that hold for any counts.
 
 use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, proptest};
 
@@ -145,7 +145,7 @@ fn a_plan_that_ends_more_uneven_than_it_begins_is_refused() {
     assert!(overshoot.message.ends_with("more uneven than now"), "{}", overshoot.message);
     refused.judge(Vec::new());
     assert_eq!(refused.decision, Decision::Refused);
-    // As uneven as now, in the other direction: a warning.
+    // As uneven as before, in the other direction: a warning.
     let turned = plan(&[1000, 0], None, 10, 1.1, 1000, 0);
     let overshoot = turned.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
     assert_eq!((after(&turned), overshoot.severity), (vec![0, 1000], Severity::Warning));
@@ -178,7 +178,7 @@ fn a_session_round_that_emqx_may_abort_is_warned_of_from_5_9_on_with_a_rate_that
 
 #[test]
 fn a_last_round_that_turns_a_small_gap_round_is_warned_of() {
-    // Each round closes less than half of the first gap, and the third turns what is left of it round.
+    // Each round closes less than half of the first gap, and the third one reverses what remains of it.
     let mut counts = [11_111; 100];
     counts[90..].fill(0);
     let told = plan(&counts, None, 1000, 1.1, 500, 0);
@@ -191,7 +191,7 @@ fn a_last_round_that_turns_a_small_gap_round_is_warned_of() {
     let hint = overshoot.hint.as_deref().and_then(|hint| hint.strip_prefix("try --conn-evict-rate "));
     let slower = plan(&counts, None, 1000, 1.1, hint.and_then(|rate| rate.parse().ok()).expect("a rate"), 0);
     assert!(slower.findings.iter().all(|finding| finding.id != "overshoot"), "{:?}", slower.findings);
-    // One that ends exactly even is no such case.
+    // A plan that ends exactly even has no such finding.
     let even = plan(&[10_000, 10_000, 10_000, 0], None, 1000, 1.1, 500, 0);
     assert_eq!(after(&even), [7500; 4]);
     assert!(even.findings.iter().all(|finding| finding.id != "overshoot"), "{:?}", even.findings);

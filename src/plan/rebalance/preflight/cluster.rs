@@ -1,5 +1,5 @@
-//! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is there, where
-//! clients can go, and whether EMQX can do what is asked of it.
+//! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is
+//! present, where clients can reconnect, and whether EMQX can do what is requested.
 
 use super::RebalanceCheck;
 use super::parse_version;
@@ -12,10 +12,10 @@ use crate::plan::results::Backend;
 use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
 use emqx_rebalance::rules::donors;
 
-/// How many rows are named one by one.
+/// The most rows that a message names one by one.
 const NAMED: usize = 3;
 
-/// The EMQX that answered is another one: its counts and its answers must not be used.
+/// The EMQX that answered belongs to another cluster: its counts and its answers must not be used.
 pub(crate) fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
     let why = snapshot.wrong_emqx.as_ref()?;
     Some(
@@ -24,8 +24,8 @@ pub(crate) fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
     )
 }
 
-/// What does not fit between the nodes that are wanted, the pods and EMQX's list; a node that a scale-down left in the list
-/// is a warning.
+/// Discrepancies between the requested nodes, the pods and EMQX's list; a node that a scale-down left in the
+/// list is a warning.
 pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let summary = membership(world, Some(instance), snapshot, snapshot.now);
     let mut found = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: 
     found
 }
 
-/// Whether new clients are led to this node: by the Service, and where that is not known by its pod.
+/// Whether new clients reach this node: by the Service's endpoints, else by its pod.
 fn serves(row: &NodeRow) -> Option<bool> {
     row.serving.or(row.ready)
 }
@@ -64,7 +64,7 @@ fn recipients(snapshot: &Snapshot) -> Vec<&NodeRow> {
     rows.into_iter().zip(donors(&counts)).filter(|(_, gives)| !gives).map(|((row, _), _)| row).collect()
 }
 
-/// Recipients that no client is led to: what donors disconnect would have nowhere to go.
+/// Recipients that no new client reaches: disconnected clients could not reconnect to them.
 pub(crate) fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -> Option<Finding> {
     let recipients = recipients(snapshot);
     let closed: Vec<&NodeRow> = recipients.iter().copied().filter(|row| serves(row) == Some(false)).collect();
@@ -91,7 +91,7 @@ pub(crate) fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -
     unknown_serving(snapshot, &recipients)
 }
 
-/// That it is not known whether these nodes serve, where nothing can be listed that shows it. This refuses nothing.
+/// The finding that it is unknown whether these nodes serve, where no source shows it. It refuses nothing.
 fn unknown_serving(snapshot: &Snapshot, rows: &[&NodeRow]) -> Option<Finding> {
     let blind = [Source::Endpoints, Source::Pods]
         .iter()
@@ -126,8 +126,8 @@ pub(crate) fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<F
     })
 }
 
-/// Nobody can go anywhere when these nodes are emptied: none of the others serves. For upgrades (with no node named, all
-/// that serve now) and evacuations.
+/// No other node serves: the clients of these nodes could not reconnect anywhere. For upgrades (with no node
+/// named, all that serve now) and evacuations.
 pub(crate) fn nowhere_to_go(
     instance: &Instance,
     snapshot: &Snapshot,

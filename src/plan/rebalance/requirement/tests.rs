@@ -86,7 +86,7 @@ fn nodes_that_are_even_enough_are_left_alone() {
     for counts in [vec![1030, 970], vec![500, 500], vec![0, 0], vec![7]] {
         assert_eq!(found(&counts, Requirement::default()).decision, Decision::NothingToDo, "{counts:?}");
     }
-    // Sessions differ as clients do, and none is offline: nothing could be moved.
+    // Sessions differ by as much as clients, and none of them is offline: nothing could be moved.
     let nodes = numbered(&[1030, 970], Some(&[1030, 970]));
     let plan = planned(&nodes, Requirement::default(), GivenSettings::default(), Return::default());
     assert_eq!(plan.decision, Decision::NothingToDo);

@@ -59,7 +59,7 @@ pub(super) struct Alarms {
 }
 
 impl RebalanceRun {
-    /// Why it should be stopped now; `None` while nothing speaks for that.
+    /// Why the rebalance should be stopped now; `None` while nothing supports that.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
     }
@@ -93,7 +93,8 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     let astray = gone.zip(arrived).filter(|(gone, arrived)| {
         *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
     });
-    // Whoever sees only one moment takes it that what holds now has held since the eviction began, where that is recorded.
+    // A process that observes one moment only assumes that the present condition has held since the recorded
+    // begin of the eviction.
     let since = begun.filter(|_| first).unwrap_or(counted);
     let certain = !first || lost > messages::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
     let alarms = &mut run.alarms;
@@ -117,7 +118,8 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     Some(Alarm { reason, detail: reached })
 }
 
-/// When the eviction began, where the object or the history shows it and clients are evicted, or were.
+/// When the eviction began, where the object or the history shows it and EMQX evicts clients or did so
+/// before.
 fn eviction_began(run: &RebalanceRun, counted: Timestamp) -> Option<Timestamp> {
     let wait = run.strategy.as_ref()?.wait_health_check_seconds;
     let began = run.began_at()?.checked_add(SignedDuration::from_secs(i64::try_from(wait).ok()?)).ok()?;
@@ -144,7 +146,7 @@ pub(in crate::plan) fn remember(
         return;
     }
     moved.push_back((at, gone, arrived));
-    // One sample of the time before stays, so that the whole window is covered.
+    // One sample from before the window stays, so that the whole window is covered.
     while moved.get(1).is_some_and(|second| seconds_between(second.0, at) >= ALARM_SECONDS) {
         moved.pop_front();
     }

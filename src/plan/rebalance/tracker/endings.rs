@@ -1,4 +1,4 @@
-//! Whether one that is followed has come to its end, and to which.
+//! Whether a followed rebalance has ended, and with which verdict.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::timing::{
     UNANSWERED_END_SECONDS,
 };
 
-/// Who stopped it, where that is seen.
+/// Who stopped it, where a source shows that.
 pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
     let ended = run.ended.unwrap_or(now);
     if run.stopped_by_us {
@@ -28,15 +28,15 @@ pub(super) fn stopped(run: &RebalanceRun, now: Timestamp) -> Option<String> {
             return Some("another client (kubectl emqx rebalance stop)".to_owned());
         }
     }
-    // It ended at some time after it was last seen: EMQX may not have answered meanwhile.
+    // The rebalance ended at some time after it was last seen: EMQX may not have answered in between.
     let near = run.deleted.is_some_and(|deleted| {
         seconds_between(deleted, run.seen).max(seconds_between(ended, deleted)) <= STOP_SECONDS
     });
     near.then(|| "the deletion of its object".to_owned())
 }
 
-/// Whether it can have been in `wait_takeover` for as long as it has to be there: it was entered at some time after it was
-/// last seen in the stage before.
+/// Whether it can have been in `wait_takeover` for the required time: it entered that stage at some time
+/// after it was last seen in the stage before.
 fn waited(run: &RebalanceRun) -> bool {
     if run.entry.as_ref().is_none_or(|entry| entry.stage != Stage::WaitTakeover) {
         return false;
@@ -46,7 +46,7 @@ fn waited(run: &RebalanceRun) -> bool {
     spent + POLL_SLACK_SECONDS >= strategy.wait_takeover_seconds
 }
 
-/// Whether the cause of its end is seen, so that no second answer is needed.
+/// Whether the cause of the end is known, so that no second answer is needed.
 pub(super) fn cause_seen(run: &RebalanceRun, now: Timestamp) -> bool {
     let Some(entry) = &run.entry else { return false };
     let last = entry.stage == Stage::EvictingSessions || waited(run);
@@ -65,15 +65,16 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
         start: run.start.as_ref(),
         counted_since: run.counted_since,
         at_end: &run.at_end,
-        // Of what another operation moved since it is not known whose clients are missing.
+        // After another operation began, a missing client cannot be attributed: the counts at the end are
+        // used.
         now: if run.overtaken { &run.at_end } else { &run.counts },
         stage: run.entry.as_ref().map(|entry| &entry.stage),
         waited: waited(run),
         unheard: run.unheard,
         unseen: run.ended.map(|ended| (run.seen, ended)).filter(|(seen, ended)| {
-            // The end of one whose strategy is not known is only the latest.
+            // Without a known strategy the forecast gives only the latest end.
             let rest = run.left.filter(|_| run.strategy.is_some()).map(|left| left.seconds);
-            // Counts may be older than the answer that listed it.
+            // Counts may be older than the answer that listed the rebalance.
             rest.is_some_and(|rest| seconds_between(run.left_at.min(*seen), *ended) >= rest)
         }),
         lost: &run.losses.lost,
@@ -102,19 +103,20 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) 
     verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
 }
 
-/// The end of the outage in which it ended, if EMQX did not answer then.
+/// The outage of EMQX in which it ended, from its last answer until now; `None` if EMQX answered in time.
 pub(super) fn unheard(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     (seconds_between(run.seen, now) > END_GAP_SECONDS).then_some((run.seen, now))
 }
 
-/// Whether the counts that were known when it was first missed may be of a moment in which it still moved clients.
+/// Whether the counts known when the entry was first missing may be from a moment in which clients still
+/// moved.
 pub(super) fn late_counts(run: &RebalanceRun, ended: Timestamp) -> bool {
     let moves = |stage: &Stage| matches!(stage, Stage::EvictingConns | Stage::EvictingSessions);
     run.entry.as_ref().is_some_and(|entry| moves(&entry.stage))
         && run.end_counted.is_some_and(|counted| seconds_between(counted, ended) > POLL_SLACK_SECONDS)
 }
 
-/// Whether the counts that are known are those of its end.
+/// Whether the known counts are those of the end.
 fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
     run.counted.is_some_and(|counted| seconds_between(counted, ended) <= END_COUNTS_SECONDS)
 }
@@ -122,7 +124,7 @@ fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
 /// The last verdict when following ends before the end was confirmed.
 pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     let ended = run.ended.filter(|_| !run.confirmed)?;
-    // With nothing left to do it is at its goal, whatever a second answer shows.
+    // With no work left the rebalance has reached its goal, whatever a second answer shows.
     let done = run.strategy.is_none() && waited(run) && conclude(run, now).0 == Verdict::Balanced;
     (!done).then(|| {
         let since = plural(seconds_between(ended, now), "second");
@@ -181,8 +183,9 @@ pub(super) fn word(
             return None;
         }
         let verdict = conclude(run, now);
-        // The last evicted clients are on their way back: a bad verdict waits for them. And a stop calls EMQX first and
-        // deletes the object then: while the operator still calls it running, that may be about to be seen.
+        // The last evicted clients are still reconnecting: a bad verdict waits for them. A stop calls EMQX
+        // first and deletes the object afterwards: while the operator still reports it as running, the
+        // deletion may follow.
         let stopping = verdict.0 == Verdict::CoordinatorLost
             && run
                 .object
@@ -218,12 +221,12 @@ pub(super) fn word(
     if !over {
         return None;
     }
-    // One that saw its end has recorded it; EMQX need not be asked again.
+    // The follower that saw the end has recorded it: EMQX need not be asked.
     if let Some(recorded) = &object.recorded {
         return Some((recorded.verdict, recorded.message.clone()));
     }
     match heard.filter(|heard| seconds_between(*heard, now) < UNANSWERED_END_SECONDS) {
-        // EMQX can be asked and runs nothing of it: it was over before it was seen.
+        // EMQX answers and does not list it: it was over before this process observed it.
         Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
             .then(|| conclude_unseen(run, object, world, now)),
         None if seconds_between(run.moved, now) >= UNANSWERED_END_SECONDS => Some((
@@ -237,7 +240,8 @@ pub(super) fn word(
     }
 }
 
-/// One whose entry was never seen, although EMQX was asked: too short, or over before we came.
+/// The verdict of a rebalance whose entry was never seen although EMQX was asked: it was too short, or was
+/// over before this process began.
 fn conclude_unseen(
     run: &RebalanceRun,
     object: &Rebalance,
@@ -256,13 +260,14 @@ fn conclude_unseen(
     (verdict, reason)
 }
 
-/// An operation that ran at EMQX's last answer, long ago.
+/// The verdict of a rebalance that ran at EMQX's last answer, once the outage is too long to wait for its
+/// end.
 pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)> {
     if silent >= LONGEST_OUTAGE_SECONDS { unanswered(run, silent) } else { None }
 }
 
-/// The last verdict when following ends while EMQX does not answer: its last answer does not prove that the rebalance
-/// still runs.
+/// The last verdict when following ends while EMQX does not answer: its last answer does not verify that the
+/// rebalance still runs.
 pub(super) fn silent(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
     unanswered(run, seconds_between(run.silent_since()?, now))
 }
@@ -277,8 +282,8 @@ fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<(Verdict, String)> {
     Some((Verdict::Unknown, why))
 }
 
-/// No progress up to EMQX's last answer: while it does not answer, or not with counts, it is unknown whether it
-/// stands still.
+/// The verdict where EMQX's answers show no progress. While EMQX does not answer, or does not report counts,
+/// it is unknown whether the rebalance makes progress.
 fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
     run.counts.each(&entry.donors, Counts::connections)?;

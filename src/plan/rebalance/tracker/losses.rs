@@ -1,4 +1,4 @@
-//! Nodes that stop running while a rebalance runs: named, with when and with the clients that they held.
+//! Nodes that stop running while a rebalance runs, with the time and the clients that they held.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::timing::LIST_SKEW_SECONDS;
 /// A node that stopped running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostNode {
-    /// Which.
+    /// Its name.
     pub node: NodeName,
     /// What it did in the rebalance: `donor`, `recipient`, `coordinator`.
     pub part: &'static str,
@@ -20,7 +20,7 @@ pub struct LostNode {
     pub at: Timestamp,
     /// The live clients that it held when it was last seen running.
     pub held: Option<u64>,
-    /// Whether it was only seen that it had started again.
+    /// Whether only its restart was observed, not the time in which it did not run.
     pub restarted: bool,
 }
 
@@ -44,7 +44,7 @@ struct Alive {
     at: Timestamp,
     connections: Option<u64>,
     uptime_millis: Option<u64>,
-    /// The first list that did not have it.
+    /// The time of the first list that did not have it.
     unlisted: Option<Timestamp>,
 }
 
@@ -53,13 +53,13 @@ struct Alive {
 pub(super) struct Losses {
     alive: BTreeMap<NodeName, Alive>,
     seen: Option<Timestamp>,
-    /// Those that stopped running, in the order in which it was seen.
+    /// Nodes that stopped running, in the order in which that was observed.
     pub(super) lost: Vec<LostNode>,
 }
 
 impl Losses {
-    /// Takes EMQX's list in; gives the nodes that do not run any more. `ended` is when the entry was first missing: what
-    /// stops later has nothing to do with it.
+    /// Takes in EMQX's list; returns the nodes that no longer run. `ended` is when the entry was first
+    /// missing: a node that stops later is no loss of the rebalance.
     pub(super) fn observe(
         &mut self,
         nodes: &Seen<Vec<Node>>,
@@ -96,7 +96,8 @@ impl Losses {
         let unlisted: Vec<NodeName> = self.alive.keys().filter(|name| !listed(name)).cloned().collect();
         for name in unlisted {
             let Some(alive) = self.alive.get_mut(&name) else { continue };
-            // One list without it may be an error of the node that answered; with the entry gone too, or twice, it is not.
+            // One list without the node may be an error of the node that answered; a second list, or a list
+            // after the entry vanished, is not.
             let first = alive.unlisted.replace(alive.unlisted.unwrap_or(nodes.at));
             if let Some(at) = first.or(ended.map(|_| nodes.at)) {
                 let Some(part) = part(entry, &name) else { continue };
@@ -116,7 +117,7 @@ impl Losses {
         restarted: bool,
         fresh: &mut Vec<LostNode>,
     ) {
-        // One that did not run when the rebalance was first seen is no loss of it.
+        // A node that did not run when the rebalance was first seen is no loss of the rebalance.
         let Some(alive) = self.alive.remove(node) else { return };
         let after = ended
             .is_some_and(|ended| alive.at > ended && seconds_between(ended, alive.at) >= LIST_SKEW_SECONDS);

@@ -1,4 +1,4 @@
-//! One rebalance that is followed: its beginning, the steps it takes, and how it stands.
+//! One rebalance that is followed: its beginning, its steps, and its state.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct RebalanceRun {
     pub object: Option<Rebalance>,
     /// EMQX's entry, in its last version.
     pub entry: Option<RunningRebalance>,
-    /// What was asked, where that is known.
+    /// The requested strategy, where it is known.
     pub strategy: Option<Strategy>,
     /// When it began; when it was first seen, where its start is unknown.
     pub began: Timestamp,
@@ -44,19 +44,20 @@ pub struct RebalanceRun {
     pub(super) counted: Option<Timestamp>,
     /// When the present stage was entered, as far as that was seen.
     pub stage_since: Timestamp,
-    /// When it was last seen in the stage before: the present one was entered after that.
+    /// When it was last seen in the stage before: it entered the present stage after that.
     pub(super) stage_after: Timestamp,
-    /// Whether that was seen, or follows from the object.
+    /// Whether the begin of the present stage was observed, or follows from the object.
     stage_seen: bool,
-    /// What is left.
+    /// The remaining work.
     pub left: Option<Remaining>,
-    /// Of which moment the counts are by which that was forecast.
+    /// The time of the counts from which the remaining work was forecast.
     pub(super) left_at: Timestamp,
-    /// How far.
+    /// Work done, in percent.
     pub percent: u8,
-    /// The forecast of the whole, in seconds, by what was known at its first sight.
+    /// The forecast of the whole rebalance in seconds, by what was known when it was first seen.
     total: Option<u64>,
-    /// Whether that is only bounded by the counts, so that the percentage is an upper bound.
+    /// Whether that forecast is only an upper bound from the counts, so that the percentage is an upper
+    /// bound.
     total_is_bound: bool,
     /// When EMQX's entry vanished.
     pub ended: Option<Timestamp>,
@@ -64,7 +65,7 @@ pub struct RebalanceRun {
     pub(super) backwards: Option<Timestamp>,
     /// Whether its end is certain: a second answer confirms it, or the cause is seen.
     pub confirmed: bool,
-    /// From when to when EMQX did not answer, where it ended meanwhile.
+    /// The outage of EMQX in which it ended: from and until when.
     pub(super) unheard: Option<(Timestamp, Timestamp)>,
     /// Counts at its end, with the clients that came back since.
     pub(super) at_end: Counts,
@@ -74,42 +75,43 @@ pub struct RebalanceRun {
     pub(super) overtaken: bool,
     /// Nodes that stopped running meanwhile.
     pub(super) losses: Losses,
-    /// Since when is counted, where its start was not seen and is not recorded.
+    /// Since when clients are counted, where the start was not seen and is not recorded.
     pub counted_since: Option<Timestamp>,
-    /// We created it, and no list has shown it so far: it is not deleted because a list does not have it.
+    /// This process created the object, and no list has shown it so far: a list without it does not show a
+    /// deletion.
     pub(super) unlisted: bool,
     /// The coordinator of an entry that appeared before the object reported it.
     pub(super) expects: Option<NodeName>,
-    /// We started it in EMQX, without an object.
+    /// This process started it in EMQX, without an object.
     pub(super) direct: bool,
     /// When something was last reported of it, and since when EMQX does not answer.
     pub(super) quiet: Quiet,
-    /// How it ended, and why.
+    /// How it ended, and the reason.
     pub verdict: Option<(Verdict, String)>,
-    /// Set by the one who stops it.
+    /// Set by the process that stops it.
     pub stopped_by_us: bool,
     /// When the deletion of the object was requested while it reported `Processing`.
     pub(super) deleted: Option<Timestamp>,
-    /// Whether the object is gone.
+    /// Whether the object no longer exists.
     pub(super) object_gone: bool,
-    /// When something last moved.
+    /// When it last made progress.
     pub(super) moved: Timestamp,
     /// When its entry was last seen.
     pub(super) seen: Timestamp,
-    /// When it was last looked at.
+    /// When it was last observed.
     pub(super) observed: Timestamp,
-    /// When it was first looked at.
+    /// When it was first observed.
     first_seen: Timestamp,
     /// The pods of nodes that are named by an address, which a reader cannot assign.
     pods: BTreeMap<NodeName, PodName>,
     told_failed: bool,
     pub(super) alarms: Alarms,
     pub(super) told_deleting: bool,
-    /// The counts at the moment the object appeared: what EMQX judged by.
+    /// The counts when the object appeared: EMQX decided by them whether to start.
     pub(super) before: Vec<Participant>,
-    /// What the one who started it wrote down.
+    /// The counts at the start that the client recorded in the object.
     recorded: Option<Counts>,
-    /// What donors held when it began, as far as they report it: connections and sessions.
+    /// Connections and sessions of the donors at the start, as far as donors report them.
     pub(super) begun: BTreeMap<NodeName, (u64, Option<u64>)>,
     pub(super) baseline: Baseline,
 }
@@ -117,12 +119,13 @@ pub struct RebalanceRun {
 /// Which rebalance a run is, when the name is used again: the name, and when it was first seen.
 pub type RunKey = (String, Timestamp);
 
-/// Whether the counts that come are still those of the start.
+/// Whether new counts are still those of the start.
 #[derive(Clone, Debug)]
 pub(super) enum Baseline {
-    /// EMQX has not begun: they are. The counts before the last ones are kept, as both may come with the first entry.
+    /// They are: EMQX has not begun. The counts before the last ones are kept, because the last ones may come
+    /// with the first entry.
     Open(Option<Counts>),
-    /// The entry was just seen: they are until then, if it waits.
+    /// They are until this time, if EMQX waits: the entry was just seen.
     Until(Timestamp),
     /// They are not.
     Closed,
@@ -161,7 +164,7 @@ impl RebalanceRun {
         self.object_gone || self.object.as_ref().is_some_and(|object| object.deleting.is_some())
     }
 
-    /// How it stands now: its verdict, or that it runs, and whether in spite of the object.
+    /// Its present state: its verdict, or that it runs, and whether that contradicts the object.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
             Some((verdict, _)) => *verdict,
@@ -192,8 +195,8 @@ impl RebalanceRun {
         self.pods.get(node).map_or_else(|| messages::short(node), PodName::as_str)
     }
 
-    /// Whether it may still come to another verdict: it is not judged, or made no progress when it was, or EMQX could not
-    /// be asked for a long time.
+    /// Whether its verdict may still change: it has none, it made no progress, or EMQX could not be asked for
+    /// a long time.
     pub(crate) fn is_open(&self) -> bool {
         let lost = || self.entry.is_some() && self.ended.is_none();
         self.verdict.as_ref().is_none_or(|(verdict, _)| match verdict {
@@ -203,7 +206,8 @@ impl RebalanceRun {
         })
     }
 
-    /// Work done, of all work; `None` where how much there was at its start is not known, or nothing was seen of it.
+    /// Work done, in percent; `None` where the work at the start is unknown, or where the rebalance was not
+    /// observed.
     pub(crate) fn work_percent(&self) -> Option<u8> {
         let over =
             self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.final_word()) && self.percent == 100;
@@ -215,9 +219,9 @@ impl RebalanceRun {
         self.quiet.silent_since
     }
 
-    /// The strategy, with the rates that EMQX reports: the spec of the object may be edited in mid-run, without effect. Where
-    /// nothing reports thresholds and waits, those with which it lasts longest: until the means are equal, and EMQX's own
-    /// waits. Nothing is judged by them: they give the end that is the latest.
+    /// The strategy, with the rates that EMQX reports: an edit of the object's spec in mid-run has no effect.
+    /// Where thresholds and waits are unknown, those with the latest end are assumed: equal means, and EMQX's
+    /// own waits. No verdict is based on this assumption.
     pub(crate) fn assumed(&self) -> Option<Strategy> {
         let entry = self.entry.as_ref()?;
         let strategy = match &self.strategy {
@@ -248,10 +252,11 @@ impl RebalanceRun {
         self.begun = entry.donors.iter().filter_map(own).collect();
     }
 
-    /// The counts at the start of one that was joined. Every donor loses equally many in a round, and recipients hold what
-    /// donors lost: what one donor reports of its own start ([EMQX-55]) gives the start of all. Where none reports, the
-    /// start with the most work that fits the counts is taken, at which recipients held nothing. For the amount of work
-    /// alone: it cannot tell whether clients are missing. `None` where counts are not known.
+    /// The counts at the start of a rebalance that was joined. Every donor loses equally many clients in a
+    /// round, and recipients hold what donors lost: what one donor reports of its own start ([EMQX-55]) gives
+    /// the start of all. Where no donor reports it, the start with the most work that fits the counts is
+    /// assumed, at which recipients held nothing. It serves for the amount of work alone: it does not show
+    /// whether clients are missing. `None` where counts are unknown.
     fn start_of_joined(&self, strategy: &Strategy, reported: bool) -> Option<Counts> {
         let (donors, recipients) = (self.donors(), self.recipients());
         let rate = strategy.conn_evict_rate.max(1);
@@ -286,7 +291,8 @@ impl RebalanceRun {
         Some(start)
     }
 
-    /// Whether the work that was done before the first look is only bounded: then the percentage is an upper bound.
+    /// Whether only a bound of the work before the first observation is known: then the percentage is an
+    /// upper bound.
     pub(crate) fn percent_is_bound(&self) -> bool {
         self.total_is_bound && self.percent < 100
     }
@@ -311,7 +317,7 @@ impl RebalanceRun {
         (gone > 0).then(|| arrived as f64 / gone as f64)
     }
 
-    /// An event of it that the follower did not make itself.
+    /// An event of the rebalance that the follower did not create itself.
     pub fn report(&self, now: Timestamp, kind: EventType, message: String) -> Event {
         self.event(now, kind, message)
     }
@@ -357,7 +363,8 @@ impl RebalanceRun {
         }
     }
 
-    /// The entry was seen for the first time: from here on the counts are those of the start only while it waits.
+    /// The entry was seen for the first time: from now on counts are those of the start only while EMQX
+    /// waits.
     pub(super) fn close_baseline(&mut self, entry: &RunningRebalance, now: Timestamp) {
         let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
         if entry.stage == Stage::WaitHealthCheck {
@@ -365,8 +372,8 @@ impl RebalanceRun {
             let after = |at: Timestamp, seconds: u64| {
                 at.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
             };
-            // But not longer than it waits: who came in the last moment of the wait would take what is evicted already
-            // for the start.
+            // Not after the wait: a client that connects in the last moment of the wait would replace an
+            // evicted one in the counts of the start.
             let strategy = self.strategy.as_ref();
             let wait = strategy.and_then(|it| after(self.began, it.wait_health_check_seconds));
             let soon = after(now, BASELINE_SECONDS);
@@ -380,7 +387,7 @@ impl RebalanceRun {
 }
 
 impl RebalanceRun {
-    /// Where what there was at its start is not known: counts from now on. Gives when that is.
+    /// Counts from now on, where the counts at the start are unknown. Returns the time from which is counted.
     pub(super) fn count_from(
         &mut self,
         nodes: Option<&Seen<Vec<Node>>>,
@@ -393,8 +400,8 @@ impl RebalanceRun {
     }
 }
 
-/// Whether an entry is the same rebalance a moment later. Two runs on one coordinator can follow without an empty
-/// status between: then the stage goes backwards, or the donors are others.
+/// Whether an entry is the same rebalance a moment later. Two rebalances on one coordinator can follow each
+/// other without an empty status in between: then the stage goes backwards, or the donors differ.
 pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool {
     let forwards = match (old.stage.order(), new.stage.order()) {
         (Some(old), Some(new)) => new >= old,
@@ -413,7 +420,8 @@ pub(super) fn complete(mut new: RunningRebalance, old: &RunningRebalance) -> Run
     new
 }
 
-/// Whether both have the same coordinator, donors and recipients. A list that an answer lacks is not another one.
+/// Whether both have the same coordinator, donors and recipients. A list that is missing in an answer is not
+/// another list.
 pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool {
     let same = |one: &[NodeName], other: &[NodeName]| {
         let set = |nodes: &[NodeName]| nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
@@ -466,7 +474,7 @@ pub(super) fn begin(
     let nodes = counted(world, now);
     let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
-    // A record that contradicts EMQX about who gives is not of this rebalance.
+    // A record whose donors are not those of EMQX is of another rebalance.
     let record = record.filter(|record| {
         let gives = |node: &NodeName| {
             entry.is_none_or(|entry| entry.donors.is_empty() || entry.donors.contains(node))
@@ -474,8 +482,8 @@ pub(super) fn begin(
         record.parts().into_iter().all(|(node, part)| part != Part::Donor || gives(node))
     });
     let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
-    // What was recorded at the start. Of a node that took no part what it holds now is taken for what it held then, unless
-    // it may have been added since: its clients came from the others.
+    // The recorded counts. A node that took no part stands with its present counts, unless it may have been
+    // added since: then its clients came from the other nodes.
     let recorded = record.as_ref().map(|record| {
         let mut start = counts.clone();
         let all = nodes.map(|seen| seen.value.as_slice()).unwrap_or_default();
@@ -590,7 +598,7 @@ pub(super) fn absorb_object(
     }
 }
 
-/// Takes EMQX's entry in: the same stage, or another.
+/// Takes in EMQX's entry, in the same stage or in another.
 pub(super) fn enter(
     run: &mut RebalanceRun,
     entry: RunningRebalance,
@@ -610,8 +618,8 @@ pub(super) fn enter(
     }
     let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
     let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
-    // The object reports when the first wait began. An object that was seen before EMQX listed its run may report a start
-    // that led to nothing: then only a recent one is that of this run.
+    // The object reports when the first wait began. An object that was seen before EMQX listed the rebalance
+    // may report a start that had no effect: then only a recent start is that of this rebalance.
     let recent = |at: &Timestamp| run.first_seen == now || seconds_between(*at, now) <= LISTED_SECONDS;
     let started = run.object.as_ref().and_then(|object| object.started).filter(recent);
     run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
@@ -621,7 +629,7 @@ pub(super) fn enter(
     forecast(run, now);
     let message = messages::entered(run);
     events.push(run.event(now, EventType::Phase, message));
-    // An object that already reported Failed when its entry was first seen.
+    // The object already reported Failed when its entry was first seen.
     let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
     if before.is_none() && failed && !run.told_failed {
         run.told_failed = true;
@@ -634,8 +642,8 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     let (Some(entry), Some(strategy)) = (&run.entry, &run.assumed()) else { return };
     let (donors, recipients) = (&entry.donors, &entry.recipients);
     let in_stage = seconds_between(run.stage_since, now);
-    // Since when it waits for takeovers only a history shows. Where thresholds and waits are not known, the end is the latest
-    // one in any case.
+    // Only a history shows since when EMQX waits for takeovers. Where thresholds and waits are unknown, the
+    // end is the latest one in any case.
     let shown = entry.stage != Stage::WaitTakeover || run.stage_seen || run.strategy.is_none();
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
     run.left_at = run.counted.map_or(now, |counted| counted.min(now));
@@ -651,7 +659,8 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     if let Some(begin) = begin.filter(|_| open) {
         (run.total, run.total_is_bound) = (whole(&begin), false);
     }
-    // How much was evicted before the first look is not known: elapsed time is no work, and would rise while nothing moves.
+    // The number of clients evicted before the first observation is unknown: elapsed time is not work, and
+    // would rise while nothing moves.
     let known = run.stage_seen || matches!(entry.stage, Stage::WaitHealthCheck | Stage::WaitTakeover);
     if run.total.is_none() && run.begin_known && known {
         run.total = Some(seconds_between(run.began, now).saturating_add(left.seconds));
@@ -660,7 +669,8 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
         run.total = run.start_of_joined(strategy, false).as_ref().and_then(whole);
         run.total_is_bound = run.total.is_some();
     }
-    // A wait of unknown length counts when it is over: which part of it has passed is not known, even where its begin was seen.
+    // A wait of unknown length counts as work when it is over: the part that has passed is unknown, even
+    // where its begin was seen.
     let rest = match run.strategy {
         Some(_) => left.seconds,
         None => remaining(&entry.stage, 0, strategy, &run.counts, donors, recipients)
@@ -679,7 +689,7 @@ pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Ev
     }
 }
 
-/// EMQX answers again about one that was given up because EMQX could not be asked for a long time.
+/// EMQX answers again about a rebalance that was given up because of a long outage.
 pub(super) fn reopen(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
     if run.ended.is_none() && run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Unknown).is_some() {
         run.moved = now;

@@ -59,7 +59,7 @@ impl Tale {
 const START: [u64; 4] = [3333, 3333, 3334, 0];
 const END: [u64; 4] = [2553, 2553, 2554, 2340];
 
-/// What who created the object of these tales wrote down.
+/// The annotation of the client that created the object in these tests.
 fn record() -> String {
     let plan = crate::plan::rebalance::forecast::forecast(
         None,
@@ -100,7 +100,7 @@ fn clients_that_are_redirected_are_reported_once_with_what_stops_it() {
         "{told:?}"
     );
     assert!(told[0].contains("kubectl emqx rebalance stop r "), "{told:?}");
-    // Half of them are enough.
+    // Half of the evicted clients on the recipient are enough: no alarm.
     let mut tale = until_evicting();
     tale.asked(60, &[2853, 2853, 2854, 721], fixtures::load("evicting_conns"));
     assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new());
@@ -125,7 +125,7 @@ fn balanced_although_the_object_reports_failed() {
 
 #[test]
 fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
-    // The wait of 10 s began at any time after 85 s, and EMQX does not list it at 96 s.
+    // The wait of 10 s began at some time after 85 s, and EMQX does not list the rebalance at 96 s.
     let mut tale = until_evicting();
     tale.asked(85, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
@@ -133,7 +133,7 @@ fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
     tale.asked(107, &START, Load::default());
     tale.asked(140, &START, Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::Uneven));
-    // With answers that are close to each other it ended too early.
+    // With answers in short intervals the rebalance ended too early for the wait.
     let mut tale = until_evicting();
     tale.asked(90, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
@@ -165,14 +165,14 @@ fn a_delete_while_processing_is_a_stop() {
 
 #[test]
 fn a_delete_that_follows_its_end_is_a_stop_too() {
-    // EMQX is stopped first, and the object deleted when that is verified.
+    // A stop ends the rebalance in EMQX first, and deletes the object when that is verified.
     let mut tale = until_evicting();
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
     tale.asked(25, &[3263, 3263, 3264, 210], Load::default());
     assert_eq!(tale.verdict(), None);
     tale.object(26, Phase::Processing, |it| it.deleting = Some(fixtures::at(26)));
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
-    // Nobody deletes it.
+    // The object is not deleted.
     let mut tale = until_evicting();
     tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
     tale.asked(31, &[3263, 3263, 3264, 210], Load::default());
@@ -238,7 +238,7 @@ fn an_entry_that_is_seen_before_its_object_reports_processing_is_not_a_run_of_it
     assert_eq!(tale.follower.runs.len(), 1);
     tale.object(2, Phase::Processing, |it| it.processed = true);
     assert!(tale.follower.runs.len() == 1 && tale.follower.runs[0].entry.is_some());
-    // An operator that never comes does not hide what EMQX does.
+    // An object that no operator processes does not hide EMQX's entry.
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
     tale.asked(2, &START, fixtures::load("wait_health_check"));
@@ -282,7 +282,7 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
         let run = tale.follower.runs.last().expect("one ran");
         run.verdict.clone().expect("it is over").1
     };
-    // It was running when we joined, and no object has its start.
+    // The rebalance was running when the follower joined, and no object shows its start.
     let mut tale = Tale::of(&START);
     let mut late = Tale { follower: RebalanceTracker::new(None), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
@@ -294,7 +294,7 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
     late.asked(18, &END, Load::default());
     late.look(20);
     assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
-    // Its start was observed.
+    // The follower observed the start.
     tale.asked(5, &START, fixtures::load("wait_health_check"));
     tale.asked(6, &END, fixtures::load("wait_takeover"));
     tale.asked(7, &END, Load::default());
@@ -379,7 +379,7 @@ fn another_watcher_of_a_rebalance_that_was_stopped_by_our_stop_sees_a_stop_and_n
     tale.asked(33, &[3253, 3253, 3254, 240], Load::default());
     tale.look(60);
     assert_eq!(tale.verdict(), Some(Verdict::Stopped), "{:?}", tale.events.last());
-    // A mark from long before is of another stop.
+    // An old mark belongs to another stop.
     let mut tale = until_evicting();
     tale.object(20, Phase::Failed, |it| {
         it.processed = true;
@@ -494,7 +494,7 @@ fn one_answer_that_does_not_list_it_ends_nothing() {
     assert_eq!(tale.verdict(), None);
     assert_eq!(tale.follower.runs.len(), 1);
     assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("still running")));
-    // Cut off right after such an answer, it is not known how it stands.
+    // If following ends right after such an answer, the state is unknown.
     tale.asked(22, &[3243, 3243, 3244, 260], Load::default());
     let last = tale.follower.finish(&tale.world, fixtures::at(22));
     assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::Unknown));
@@ -505,7 +505,7 @@ fn one_answer_that_does_not_list_it_ends_nothing() {
 fn an_object_of_which_every_version_is_seen_late_is_the_operation_that_emqx_listed_before() {
     let mut tale = Tale::of(&START);
     tale.asked(3, &START, fixtures::load("wait_health_check"));
-    // Created at 2 s; its versions are seen three seconds after EMQX's entry.
+    // The object is created at 2 s; its versions are seen three seconds after EMQX's entry.
     let created = |it: &mut Rebalance| it.created = Some(fixtures::at(2));
     tale.object(6, Phase::Pending, created);
     tale.object(7, Phase::Processing, created);
@@ -567,7 +567,7 @@ fn clients_of_a_node_that_does_not_report_them_are_not_missing() {
     assert_eq!((event.lost_clients, event.lost_sessions), (None, None), "{}", event.message);
     assert!(!event.message.contains("missing"), "{}", event.message);
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    // Its end, and the half minute after it, in which the node is silent.
+    // The end, and the half minute after it, in which the node reports no counts.
     for second in [101, 112, 140] {
         unreported(&mut tale, second, &END, Load::default());
     }
@@ -603,7 +603,7 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
     assert!(told[0].contains("(donor) stopped running at 10:00:20 UTC with 3,323 clients on it"), "{told:?}");
     without_core_1(&mut tale, 23, &[3263, 0, 3264, 3473], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
-    // It starts again and all is even in the end: still lost.
+    // The node starts again and the counts at the end are even: the verdict is still `nodesLost`.
     let mut tale = until_evicting();
     without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], fixtures::load("evicting_conns"));
     tale.asked(30, &[2500, 2500, 2500, 2500], fixtures::load("wait_takeover"));
@@ -615,7 +615,7 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
 #[test]
 fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     let mut tale = until_evicting();
-    // EMQX does not list a node that left; its clients went to the others.
+    // EMQX does not list a node that left the cluster; its clients reconnected to the others.
     for (at, load) in [
         (20, fixtures::load("evicting_conns")),
         (22, fixtures::load("evicting_conns")),
@@ -644,7 +644,7 @@ fn an_object_with_the_name_of_one_that_was_deleted_is_another_operation() {
         tale.follower.runs.iter().map(|run| (run.name.as_str(), run.entry.is_some())).collect();
     assert_eq!(runs, [("r", true), ("r", false)]);
     assert_eq!(tale.follower.runs[0].object.as_ref().map(|it| it.uid.as_str()), Some("uid-r"));
-    // What EMQX runs is still the first one, which its deletion stops or does not.
+    // EMQX still runs the first rebalance, whether or not the deletion of its object stops it.
     assert!(tale.follower.runs[1].verdict.is_none());
 }
 
@@ -804,14 +804,14 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
         }
         tale
     };
-    // No status ever.
+    // The operator never writes a status.
     let mut tale = begun(Some(record()));
     tale.asked(30, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
     tale.asked(101, &END, Load::default());
     assert_eq!(tale.follower.runs.len(), 1, "{:?}", tale.messages(EventType::Created));
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
-    // A late one, of an object without a plan.
+    // The operator writes the status late, and the object has no plan.
     let mut tale = begun(None);
     assert_eq!(tale.follower.runs.len(), 2);
     tale.object(20, Phase::Processing, |_| {});
@@ -895,7 +895,7 @@ fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_it
     let ended_at = |at: i64| {
         let mut tale = until_evicting();
         tale.asked(85, &[2573, 2573, 2574, 2250], fixtures::load("evicting_conns"));
-        // Other clients came to the donors meanwhile.
+        // Other clients connected to the donors in the meantime.
         tale.asked(at, &[2900, 2900, 2900, 2250], Load::default());
         tale.asked(at + 11, &[2900, 2900, 2900, 2250], Load::default());
         tale.look(at + 40);
@@ -937,7 +937,7 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
     assert_eq!(run.work_percent(), Some(48));
     assert_eq!(crate::plan::rebalance::goal::goals(run).map(|goals| goals.recipients), Some(2520.0));
     assert!(tale.messages(EventType::Phase)[0].contains("at most 46 rounds to go"), "{:?}", tale.events);
-    // Nothing is judged by the assumption: EMQX's own thresholds ended it earlier.
+    // No verdict uses the assumed thresholds: EMQX's own thresholds ended the rebalance earlier.
     tale.asked(58, &END, fixtures::load("wait_takeover"));
     tale.asked(70, &END, Load::default());
     tale.asked(81, &END, Load::default());
@@ -945,7 +945,7 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
     assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
 }
 
-/// One that another client started in EMQX and no donor reports its start of, seen for the first time now.
+/// A rebalance that another client started in EMQX, seen now for the first time; no donor reports its start.
 fn foreign(counts: &[u64; 4], state: &str) -> Tale {
     let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
     let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
@@ -962,7 +962,7 @@ fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_re
     assert!(run.percent_is_bound());
     let told = messages::assumption(run).expect("it is an assumption");
     assert!(told.contains("goal at most 2,520 clients") && told.contains("at most 48 % is done"), "{told}");
-    // It stands still while nothing moves, and follows the work when it does.
+    // The percentage does not change while nothing moves, and follows the work when clients move.
     tale.asked(60, &[2953, 2953, 2954, 1140], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs[0].work_percent(), Some(48));
     tale.asked(80, &[2653, 2653, 2654, 2040], fixtures::load("evicting_conns"));
@@ -974,13 +974,13 @@ fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_re
 #[test]
 fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
     let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
-    // The list of nodes comes first, and is looked at before it is known what runs.
+    // The list of nodes arrives first, and is observed before it is known what EMQX runs.
     tale.world.apply(fixtures::fact(50, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
     tale.look(50);
     tale.asked(51, &[2943, 2943, 2944, 1170], fixtures::load("evicting_conns"));
     assert!(tale.follower.runs[0].counted_since.is_some(), "{:?}", tale.events);
     assert!(tale.messages(EventType::Created).is_empty(), "{:?}", tale.events);
-    // What it held then is not its start: that it has not moved since is no evidence.
+    // The first observed counts are not those of the start: that they have not changed since is no evidence.
     tale.asked(52, &[2943, 2943, 2944, 1170], Load::default());
     tale.asked(64, &[2943, 2943, 2944, 1170], Load::default());
     tale.look(100);
@@ -1015,11 +1015,11 @@ fn a_joined_rebalance_has_percent_end_and_goal_in_every_stage() {
         assert!(crate::plan::rebalance::goal::goals(run).is_some(), "{state}");
         assert_eq!(run.percent_is_bound(), state != "wait_health_check", "{state}");
     }
-    // Nothing was evicted in the first wait: its start is what is seen.
+    // EMQX evicts nothing during the first wait: the observed counts are those of the start.
     let mut tale = foreign(&[3333, 3333, 3334, 0], "wait_health_check");
     assert_eq!(tale.follower.runs[0].work_percent(), Some(0));
     tale.asked(80, &[3333, 3333, 3334, 0], fixtures::load("wait_health_check"));
-    // 30 of at most 60 s have passed, and of a wait of unknown length nothing is done before it is over.
+    // 30 of at most 60 s have passed; a wait of unknown length counts as work only when it is over.
     assert_eq!(tale.follower.runs[0].left.map(|left| left.seconds), Some(30 + 84 + 60));
     assert_eq!(tale.follower.runs[0].work_percent(), Some(0));
     tale.asked(81, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
