@@ -304,7 +304,7 @@ fn is_run(run: &RebalanceRun, seen: &Seen<'_>) -> bool {
     run.name == seen.name && run.key().1 == seen.began
 }
 
-/// Every run that the trackers know.
+/// All runs of the trackers.
 fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
     let rebalances = operations.rebalances.runs.iter().map(|run| Seen {
         operation: Operation::Rebalance,
@@ -334,13 +334,13 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         ended: run.ended,
         verdict: run.verdict.as_ref(),
         standing: run.verdict.as_ref().map_or(Verdict::Running, |(verdict, _)| *verdict),
-        // Of another client's only the latest end is known, which is no plan.
+        // For an evacuation of another client only the latest end is known, which is no plan.
         left: run.seconds.filter(|_| run.timing.is_some()),
     });
     rebalances.chain(upgrades).chain(evacuations).collect()
 }
 
-/// The pod of each node whose name holds an address or a host name of one.
+/// The pod of each node whose name contains an address, or a host name made of an address.
 fn pods(world: &World) -> Vec<(NodeName, String)> {
     let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value);
     let pod = |node: &NodeName| {

@@ -38,7 +38,7 @@ pub struct SourceReport {
 }
 
 impl SourceReport {
-    /// One by one, with their names.
+    /// Each source with its name.
     pub fn each(&self) -> [(Source, &SourceAge); 4] {
         [
             (Source::Kubernetes, &self.kubernetes),
@@ -64,24 +64,24 @@ pub struct Status {
     /// EMQX versions that run.
     pub versions: Vec<String>,
     pub nodes: Vec<NodeRow>,
-    /// All together.
+    /// The totals over all nodes.
     pub totals: Totals,
-    /// What runs.
+    /// The kind of the operation that runs.
     pub operation: Operation,
     pub phase: Option<String>,
-    /// How far it is.
+    /// Work done, in percent.
     pub percent: Option<u8>,
     /// Seconds to its end.
     pub eta_seconds: Option<u64>,
-    /// How it stands.
+    /// The verdict at this moment.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// The condition of the instance.
     pub health: Health,
-    /// Its nodes against its pods.
+    /// Its nodes compared with its pods.
     pub membership: MembershipSummary,
-    /// What runs, one by one; the first is the one that the verdict is about.
+    /// The operations that run; the verdict is about the first one.
     pub operations: Vec<OperationStatus>,
     pub sources: SourceReport,
     /// Whether clients are spread unevenly over nodes that are all members.
@@ -117,19 +117,19 @@ pub struct RebalanceItem {
     pub name: String,
     /// The cluster.
     pub instance: InstanceId,
-    /// What the operator believes.
+    /// The phase that the operator reports.
     pub phase: Option<String>,
     /// How it stands, or how it ended.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// When it started.
     pub started_time: Option<Timestamp>,
     /// How long it took, or takes so far.
     pub duration_seconds: Option<u64>,
-    /// How it is driven.
+    /// The backend that drives it.
     pub backend: Backend,
-    /// Whether its deletion was asked for.
+    /// Whether its deletion was requested.
     #[serde(skip)]
     pub terminating: bool,
     /// Whether it should be stopped.
@@ -138,7 +138,7 @@ pub struct RebalanceItem {
 }
 
 impl RebalanceItem {
-    /// One that has an object.
+    /// The item of a rebalance that has an object.
     pub fn of_object(
         id: &InstanceId,
         object: &Rebalance,
@@ -191,9 +191,9 @@ pub struct Applied<P> {
     pub name: String,
     /// The cluster.
     pub instance: InstanceId,
-    /// How it is driven; an upgrade has but one way.
+    /// The backend that drives it; `None` for an upgrade, which has only one way.
     pub backend: Option<Backend>,
-    /// What was planned.
+    /// The plan that was applied.
     pub plan: P,
 }
 
@@ -204,13 +204,13 @@ pub struct Stopped {
     pub name: String,
     /// The cluster.
     pub instance: InstanceId,
-    /// How it was driven.
+    /// The backend that drove it.
     pub backend: Backend,
-    /// How it stands.
+    /// The verdict after the stop.
     pub verdict: Verdict,
     /// The reason.
     pub message: String,
-    /// What was seen that proves it.
+    /// The observations that verify it.
     pub proof: Vec<String>,
 }
 
@@ -222,7 +222,7 @@ pub struct EvacuationItem {
     pub instance: InstanceId,
     pub node: NodeName,
     pub pod: Option<PodName>,
-    /// EMQX's own word for its stage; `None` when it is not evacuated.
+    /// EMQX's own name of its stage; `None` when the node is not evacuated.
     pub state: Option<String>,
     /// Live clients at the start.
     pub initial_connections: Option<u64>,
@@ -232,19 +232,19 @@ pub struct EvacuationItem {
     pub initial_sessions: Option<u64>,
     /// Sessions now.
     pub sessions: Option<u64>,
-    /// Where EMQX moves sessions to.
+    /// The nodes to which EMQX moves sessions.
     pub recipients: Vec<NodeName>,
-    /// How far it is.
+    /// Work done, in percent.
     pub percent: Option<u8>,
     /// Seconds to its end.
     pub eta_seconds: Option<u64>,
-    /// How it stands.
+    /// The verdict at this moment.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
 }
 
-/// The versions in play: `version`.
+/// The versions of all components: `version`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VersionReport {
     /// This program.

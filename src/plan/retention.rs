@@ -1,4 +1,5 @@
-//! How much of what is over is remembered: to follow for months needs no more memory than to follow for an hour.
+//! How many final operations are remembered: following for months needs no more memory than following for an
+//! hour.
 
 /// Operations of one kind that are over and still remembered, the newest.
 const REMEMBERED: usize = 20;

@@ -1,5 +1,5 @@
-//! A change of the number of nodes: which pods are removed, what that costs their clients, what speaks against it
-//! ([`checks`]), and what to do next ([`next`]).
+//! A change of the number of nodes: which pods are removed, how often their clients are disconnected, the
+//! checks ([`checks`]), and the next step ([`next`]).
 
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ mod tests;
 pub struct ScaleRequest {
     /// What is changed.
     pub field: ScaledField,
-    /// To which number.
+    /// The requested number.
     pub to: u64,
     /// What is requested of EMQX; the rates are those of all evacuated nodes together.
     pub settings: Settings,
@@ -46,7 +46,7 @@ pub struct Outside {
     pub sites: Vec<NodeName>,
 }
 
-/// A scale of one instance: its plan, and what became of it.
+/// A scale of one instance: its plan, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalePlan {
@@ -84,7 +84,7 @@ pub(super) fn sets<'w>(world: &'w World, id: &'w InstanceId, field: ScaledField)
     found
 }
 
-/// Whether sets of this kind may be listed, as far as one is known: without them the pods alone count.
+/// Whether sets of this kind may be listed, as far as one is known: otherwise only the pods count.
 pub(super) fn listed(world: &World, id: &InstanceId, field: ScaledField) -> bool {
     let kind = if field == ScaledField::Replicants { SetKind::ReplicaSet } else { SetKind::StatefulSet };
     world.sets_of(id).any(|set| set.kind == kind)
@@ -102,7 +102,8 @@ pub(super) fn living<'w>(
     })
 }
 
-/// The number that the custom resource asks for, or what its sets want where it leaves that to a default.
+/// The number that the custom resource requests, or that its sets request where it leaves the number to a
+/// default.
 pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
     field
         .of(instance)
@@ -165,7 +166,7 @@ pub fn plan(
                 started: false,
             }));
         }
-        // Pods of the stored state that are removed already stay in the result.
+        // Recorded pods that are removed already stay in the result.
         pods.extend(kept.iter().filter(|it| world.pods_of(id).all(|pod| pod.uid != it.uid)).cloned());
     }
     let mut removal = RemovalPlan::of(world, snapshot, pods, &request.settings);
@@ -193,8 +194,8 @@ pub fn amount(field: ScaledField, number: u64) -> String {
     plural(number, field.singular())
 }
 
-/// The evacuations of a scale-down: all at the same time, so that no client lands on a pod that is removed as well, and the
-/// number of nodes that take clients then.
+/// The evacuations of a scale-down: all at the same time, so that no client reconnects to a pod that is
+/// removed as well. Returns the number of nodes that take clients then.
 fn forecast(
     scale: &mut ScalePlan,
     world: &World,
@@ -243,7 +244,7 @@ fn forecast(
         .iter()
         .all(|entry| scale.removal.steps.iter().any(|step| step.node.as_ref() == Some(&entry.node)))
     {
-        // The evacuations of a scale that is continued.
+        // The evacuations that run are those of the scale that is continued.
         scale.removal.findings.retain(|it| it.id != "evacuation-running" || it.severity == Severity::Blocked);
     }
     Ok(remain)
@@ -272,8 +273,8 @@ fn message(scale: &ScalePlan, remain: usize) -> String {
 /// Clients that reconnect to one new node in one second while a scale-up is evened out.
 const RECONNECTS_PER_SECOND: u64 = 50;
 
-/// The rebalance that evens a scale-up out to within 5 % of the mean: rates by the nodes that take clients, thresholds by the
-/// clients of a node.
+/// The rebalance after a scale-up, to within 5 % of the mean: rates by the number of nodes that take clients,
+/// thresholds by the clients of a node.
 pub(crate) fn evening_out(snapshot: &Snapshot) -> Strategy {
     let counts: Vec<u64> = snapshot.participants().iter().filter_map(|row| row.connections).collect();
     let all: u64 = counts.iter().sum();

@@ -1,5 +1,5 @@
-//! The picture: one row per EMQX node, joined from the three sources that disagree, with where each number comes from
-//! and how old every source is.
+//! A snapshot: one row per EMQX node, joined from the three sources that can disagree, with the source of
+//! each number and the age of every source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub struct NodeRow {
     pub running: bool,
     /// Whether Kubernetes calls its pod ready.
     pub ready: Option<bool>,
-    /// Whether the Service leads new clients to it.
+    /// Whether the Service sends new clients to it.
     pub serving: Option<bool>,
     /// Live clients.
     pub connections: Option<u64>,
@@ -55,13 +55,14 @@ pub struct NodeRow {
     pub since: Option<Timestamp>,
     /// Where the counts come from.
     pub source: Source,
-    /// Whether EMQX lists the node as stopped and the pods are known and none fits it: what a scale-down leaves in EMQX's list.
+    /// Whether it is left over from a scale-down: EMQX lists the node as stopped, the pods are known, and no
+    /// pod fits it.
     #[serde(skip)]
     pub left_over: bool,
 }
 
 impl NodeRow {
-    /// The row as people call it: the pod's name, else the node's address or its first label.
+    /// The short name of the row: the pod's name, else the node's address or its first label.
     pub fn label(&self) -> &str {
         match (&self.pod, &self.node) {
             (Some(pod), _) => pod.as_str(),
@@ -71,7 +72,7 @@ impl NodeRow {
     }
 }
 
-/// All nodes together.
+/// The totals over all nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Live clients; `None` when a running node's are not known.
@@ -79,7 +80,7 @@ pub struct Totals {
     pub sessions: Option<u64>,
     /// EMQX nodes, without stopped ones that have no pod.
     pub nodes: usize,
-    /// Nodes that the Service leads new clients to.
+    /// Nodes to which the Service sends new clients.
     pub serving: Option<usize>,
 }
 
@@ -112,13 +113,13 @@ impl SourceState {
     }
 }
 
-/// How a source stands.
+/// The state of a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceAge {
     /// Its health.
     pub state: SourceState,
-    /// Seconds since its last response; `None` when never.
+    /// Seconds since its last response; `None` when it never responded.
     pub age_seconds: Option<u64>,
     /// Why it does not respond.
     #[serde(skip)]
@@ -130,7 +131,7 @@ pub struct SourceAge {
 pub struct Snapshot {
     /// The cluster.
     pub instance: InstanceId,
-    /// The moment.
+    /// The time of the snapshot.
     pub now: Timestamp,
     /// The API version of its custom resource; `None` when it could not be read.
     pub api: Option<ApiVersion>,
@@ -145,11 +146,12 @@ pub struct Snapshot {
     pub versions: Vec<String>,
     /// The nodes, bytewise by name; then the pods that are not EMQX nodes, by name.
     pub nodes: Vec<NodeRow>,
-    /// Where the EMQX that answered is another one than that of this instance: why. Nothing of its answer is used then.
+    /// Why the EMQX that answered is not that of this instance; its answer is not used then. `None` where it
+    /// is.
     pub wrong_emqx: Option<String>,
     /// The participants that the user chose for a rebalance; empty: all that EMQX would take.
     pub chosen: Vec<NodeName>,
-    /// All of them together.
+    /// The totals over all nodes.
     pub totals: Totals,
     /// The sources, in the order of [`Source::ALL`].
     pub sources: BTreeMap<Source, SourceAge>,
@@ -160,8 +162,8 @@ impl Snapshot {
         self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
     }
 
-    /// The nodes that would take part in a rebalance, as the operator and we choose them: the running replicants where
-    /// there are any, else the running cores; or those that the user chose.
+    /// The nodes that would take part in a rebalance, as the operator and this program choose them: the
+    /// running replicants where there are any, else the running cores; or the nodes that the user chose.
     pub fn participants(&self) -> Vec<&NodeRow> {
         if !self.chosen.is_empty() {
             let chosen = |row: &&NodeRow| row.node.as_ref().is_some_and(|node| self.chosen.contains(node));
@@ -172,14 +174,14 @@ impl Snapshot {
         if replicants.is_empty() { of(Role::Core).collect() } else { replicants }
     }
 
-    /// The snapshot for a rebalance of only these nodes; none: of all.
+    /// The snapshot for a rebalance of only these nodes; an empty list means all nodes.
     #[must_use]
     pub fn among(mut self, nodes: &[NodeName]) -> Self {
         self.chosen = nodes.to_vec();
         self
     }
 
-    /// How a source stands.
+    /// The state of a source.
     pub fn source(&self, source: Source) -> SourceState {
         self.sources.get(&source).map_or(SourceState::Absent, |age| age.state)
     }
@@ -372,7 +374,8 @@ impl<'a> Pods<'a> {
             all.names.insert(pod.name.as_str(), pod);
             all.uids.insert(&pod.uid, pod);
             for ip in &pod.ips {
-                // An address is reused as soon as a pod is deleted: the pod that is not being deleted wins.
+                // An address is reused as soon as a pod is deleted: the pod that is not being deleted has
+                // precedence.
                 if pod.deleting.is_none() || !all.addresses.contains_key(ip) {
                     all.addresses.insert(*ip, pod);
                 }
@@ -381,7 +384,7 @@ impl<'a> Pods<'a> {
         all
     }
 
-    /// By the custom resource's status, by address, or by the exact first label of the host.
+    /// Finds the pod by the custom resource's status, by address, or by the exact first label of the host.
     pub(super) fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
         for source in [Some(node), told].into_iter().flatten() {
             if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
@@ -409,7 +412,7 @@ pub fn label(world: &World, node: &NodeName) -> String {
     pod.map_or_else(|| super::rebalance::messages::short(node).to_owned(), |pod| pod.as_str().to_owned())
 }
 
-/// Who gets new clients, by the Service's endpoints.
+/// The nodes that receive new clients, by the Service's endpoints.
 struct Serving {
     known: bool,
     pods: BTreeSet<String>,
@@ -417,8 +420,8 @@ struct Serving {
 }
 
 impl Serving {
-    /// The slices of the Service that clients use: the listeners' one, or that of the instance's own name. Where there
-    /// is only a headless one, its `serving` decides (its `ready` is true for every pod).
+    /// The slices of the Service that clients use: that of the listeners, or that with the instance's own
+    /// name. Where there is only a headless one, its `serving` decides (its `ready` is true for every pod).
     fn of(world: &World, id: &InstanceId) -> Self {
         let own = |slice: &&crate::model::Slice| {
             slice.namespace == id.namespace
@@ -467,14 +470,14 @@ impl<'a> Parts<'a> {
             .rebalances
             .values()
             .map(|seen| &seen.value)
-            // The copy in an object that is Failed is as old as the failure.
+            // The copy in an object that reports Failed is as old as the failure.
             .filter(|it| it.phase == crate::model::Phase::Processing)
             .filter(|it| it.namespace == id.namespace && it.instance_name == id.name);
         let evacuations = instance.map(|it| it.evacuations.as_slice()).unwrap_or_default();
         Self::listed(copied.flat_map(|it| &it.states), evacuations)
     }
 
-    /// An evacuation comes before a rebalance, and the first of several before the others.
+    /// An evacuation has precedence over a rebalance, and the first of several over the others.
     fn listed(
         rebalances: impl IntoIterator<Item = &'a RunningRebalance>,
         evacuations: &'a [Evacuation],
@@ -502,7 +505,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Seconds since the last thing of the operator's that carries a date: a condition, a phase, an event.
+/// Seconds since the last dated update of the operator: a condition, a phase, or an event.
 fn operator_silent(world: &World, id: &InstanceId, now: Timestamp) -> Option<u64> {
     let mut last: Option<Timestamp> = None;
     let mut saw = |at: Option<Timestamp>| last = last.max(at);
@@ -529,8 +532,8 @@ fn source_age(world: &World, source: Source, now: Timestamp) -> SourceAge {
     let worst = hearings.iter().find(|hearing| hearing.link != Link::Up);
     let (state, why) = match worst.map(|hearing| &hearing.link) {
         None if hearings.is_empty() => (SourceState::Absent, None),
-        // One resource of several may be absent or forbidden while the others answer: the first that is not up names
-        // the state, and the picture is poorer by that one only.
+        // One resource of a source may be absent or forbidden while the others answer: the first one that is
+        // not up gives the state, and the snapshot lacks only that resource.
         Some(Link::Forbidden(why)) => (SourceState::Forbidden, Some(why.clone())),
         Some(Link::Unreachable(why)) => (SourceState::Unreachable, Some(why.clone())),
         Some(Link::Absent(why)) if heard.is_none() => (SourceState::Absent, Some(why.clone())),

@@ -1,4 +1,4 @@
-//! One cluster at one moment: the picture, what runs, and one verdict with its reason.
+//! One cluster at one moment: the snapshot, what runs, and one verdict with its reason.
 
 use jiff::Timestamp;
 
@@ -10,14 +10,14 @@ use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
 use crate::timing::OLD_REPORT_SECONDS;
 
-/// Looks at one cluster.
+/// The status of one cluster.
 pub fn status(world: &World, id: &InstanceId, now: Timestamp) -> Status {
     let mut operations = OperationTracker::of(id);
     operations.observe(world, now);
     status_with(world, id, &operations, now)
 }
 
-/// The same by followers that have looked for a while, and so know more of the start.
+/// The same with trackers that have observed the cluster for a while, and so know more of the start.
 pub fn status_with(world: &World, id: &InstanceId, operations: &OperationTracker, now: Timestamp) -> Status {
     Status::from(assess(world, id, operations, now))
 }
@@ -63,10 +63,11 @@ impl From<Assessment> for Status {
     }
 }
 
-/// How old the operator's word may be, where that matters: something is under way, and the counts are the operator's.
+/// How old the operator's last update may be, where that matters: an operation runs, and the counts are the
+/// operator's copy.
 ///
-/// Silence alone is not staleness: nothing is written while nothing changed, counts are written without a date, and on
-/// operator 3.x it has no part in a rebalance ([OP-41]). Where EMQX reports the counts
+/// The age alone does not show staleness: the operator writes nothing while nothing changes, it writes counts
+/// without a date, and on operator 3.x it has no part in a rebalance ([OP-41]). Where EMQX reports the counts
 /// itself, the age of the operator's copy does not matter.
 pub(crate) fn operator_silence(status: &Status) -> Option<String> {
     let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_REPORT_SECONDS)?;
@@ -82,7 +83,7 @@ pub fn before_emqx(status: &Status) -> String {
     format!("{}: {ready}; waiting for EMQX", status.instance)
 }
 
-/// Whether counts are the operator's copy of EMQX's answer.
+/// Whether the counts are the operator's copy of EMQX's answer.
 pub fn copied(status: &Status) -> bool {
     status.nodes.iter().any(|row| row.source == Source::Kubernetes)
 }

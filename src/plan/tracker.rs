@@ -1,5 +1,4 @@
-//! The tracker of every kind of operation: what each of them observes, and one name for what is looked up by an operation's
-//! name.
+//! The tracker of every kind of operation: the common trait, and one place to find an operation by its name.
 
 use jiff::Timestamp;
 
@@ -14,7 +13,7 @@ use crate::model::{Event, InstanceId, Verdict, World};
 pub trait Tracker {
     /// Observes the world and returns what changed.
     fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
-    /// No more facts come: returns the last events.
+    /// The source ended: returns the last events.
     fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event>;
 }
 
@@ -38,7 +37,7 @@ pub struct OperationTracker {
 }
 
 impl OperationTracker {
-    /// All of them, of every instance.
+    /// A tracker of the operations of all instances.
     pub fn all() -> Self {
         Self {
             rebalances: RebalanceTracker::new(None),
@@ -47,7 +46,7 @@ impl OperationTracker {
         }
     }
 
-    /// All of them, of one instance.
+    /// A tracker of the operations of one instance.
     pub fn of(id: &InstanceId) -> Self {
         Self {
             rebalances: RebalanceTracker::new(Some(id.clone())),
@@ -78,7 +77,7 @@ impl OperationTracker {
         rebalance.or_else(upgrade).or_else(|| self.evacuation(name)?.verdict.as_ref())
     }
 
-    /// How the operation of this name stands.
+    /// The present verdict of the operation of this name.
     pub fn standing(&self, name: &str) -> Verdict {
         let rebalance = self.rebalances.run(name).map(RebalanceRun::standing);
         let upgrade = || Some(self.upgrade(name)?.standing());

@@ -117,9 +117,9 @@ pub(super) fn warnings(
     found
 }
 
-/// The finding of a plan that ends outside the thresholds in the other direction; it refuses the plan if a node then
-/// deviates further from the mean than any does now. `ends` are the means of donors and recipients at the end, `counts`
-/// what each node holds before and after.
+/// The finding of a plan that ends outside the thresholds in the other direction; it refuses the plan if a
+/// node then deviates further from the mean than any node does now. `ends` are the means of donors and
+/// recipients at the end, `counts` what each node holds before and after.
 fn past_the_goal(
     what: &str,
     ends: (f64, f64),

@@ -14,7 +14,7 @@ const MOST_POINTS: usize = 200_000;
 /// The most points of one curve.
 const MOST_OF_ONE: usize = 1200;
 
-/// The fewest points of one curve, of however many nodes.
+/// The fewest points of one curve, for any number of nodes.
 const FEWEST: usize = 60;
 
 /// The curves of a report.
@@ -42,7 +42,7 @@ pub(super) struct Samples {
     all: Vec<(Timestamp, NodeCounts)>,
     /// The fewest milliseconds between two points.
     every: i64,
-    /// The last point, where it came too early.
+    /// The last point, where it came too soon after the one before.
     late: Option<(Timestamp, NodeCounts)>,
 }
 

@@ -58,12 +58,12 @@ impl From<&InstanceId> for ReportedInstance {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedOperation {
-    /// What was done.
+    /// The kind of operation.
     pub operation: Operation,
     pub name: String,
     /// How it ended, or how it stood at the end of the recording.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// When it began.
     pub started_time: Option<Timestamp>,
@@ -96,7 +96,7 @@ pub struct ReportedOperation {
     pub planned_peak_reconnects_per_second: Option<u64>,
     pub phases: Vec<ReportedPhase>,
     pub nodes: Vec<ReportedNode>,
-    /// What the forecast warned of.
+    /// The findings of the forecast.
     pub findings: Vec<ReportedFinding>,
     /// What happened, in order.
     pub events: Vec<ReportedEvent>,
@@ -137,12 +137,12 @@ pub struct ReportedNode {
     pub peak_reconnects_per_second: Option<u64>,
 }
 
-/// What a forecast warned of.
+/// A finding of a forecast.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedFinding {
     /// The id of the check.
     pub id: String,
-    /// How much it weighs.
+    /// Its severity.
     pub severity: Severity,
     /// What was found.
     pub message: String,
@@ -158,7 +158,7 @@ impl From<&Finding> for ReportedFinding {
 /// An event of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedEvent {
-    /// When.
+    /// The time.
     pub time: Timestamp,
     /// What kind of event.
     #[serde(rename = "type")]
@@ -174,22 +174,22 @@ pub struct ReportedEvent {
 pub struct ReportedClusterEvent {
     /// When it was last seen.
     pub time: Timestamp,
-    /// The kind of what it is about.
+    /// The kind of the object that it is about.
     pub kind: String,
-    /// The name of what it is about.
+    /// The name of the object that it is about.
     pub name: String,
     /// Whether it warns.
     pub warning: bool,
-    /// The machine word.
+    /// The reason, as Kubernetes names it.
     pub reason: String,
-    /// The sentence.
+    /// The message, as a sentence.
     pub message: String,
     /// How often it was seen.
     pub count: u64,
 }
 
 impl ReportedOperation {
-    /// One of which nothing but its standing is known.
+    /// An operation of which only the verdict is known.
     pub fn new(operation: Operation, name: String, verdict: Verdict) -> Self {
         Self {
             operation,
@@ -217,7 +217,7 @@ impl ReportedOperation {
         }
     }
 
-    /// How far the forecast was off.
+    /// Computes the error of the forecast.
     pub(super) fn compare(&mut self) {
         let Some((planned, took)) = self.planned_seconds.zip(self.duration_seconds) else { return };
         let error = i64::try_from(took).unwrap_or(i64::MAX) - i64::try_from(planned).unwrap_or(i64::MAX);
@@ -225,7 +225,7 @@ impl ReportedOperation {
         self.forecast_error_percent = (planned > 0).then(|| error as f64 * 100.0 / planned as f64);
     }
 
-    /// What a history knows of an operation.
+    /// The data that the history has about an operation.
     fn of_entry(entry: &HistoryEntry) -> Self {
         let over = entry.verdict != Verdict::Unknown;
         Self {

@@ -43,7 +43,7 @@ impl RisingCounts {
         if milliseconds(*at, now) > LEAST_WINDOW { self.end() } else { None }
     }
 
-    /// The rate of counts that rise no more.
+    /// The rate of counts that no longer rise.
     pub(super) fn end(&mut self) -> Option<u64> {
         let rate = self.rate();
         self.0.clear();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn two_rounds_between_two_answers_do_not_double_the_rate() {
-        // 150 a second, read every 1.1 s: once there are two rounds between two answers.
+        // At 150/s, read every 1.1 s, one interval between two answers contains two rounds.
         let counts: Vec<(i64, u64)> =
             (0..40).map(|n| (n * 1_100, u64::try_from(n * 1_100 / 1_000).unwrap_or(0) * 150)).collect();
         assert!(rates(&counts).is_some_and(|rate| (140..=180).contains(&rate)), "{:?}", rates(&counts));

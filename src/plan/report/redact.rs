@@ -1,4 +1,5 @@
-//! ReportNames in a report, replaced by numbered ones: the same name by the same number everywhere, also within messages.
+//! Replaces the names in a report by numbered ones: the same name by the same number everywhere, also within
+//! messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +65,7 @@ impl ReportNames {
         nodes.for_each(|node| self.node(node));
     }
 
-    /// Of an image the tag stays: the version that runs.
+    /// The tag of an image stays: it is the version that runs.
     fn image(&mut self, image: &str) {
         let path = image.split('@').next().unwrap_or(image);
         let (repository, _) =
@@ -80,7 +81,7 @@ impl Replacements {
     fn of(names: &ReportNames) -> Self {
         let mut numbers: BTreeMap<&'static str, usize> = BTreeMap::new();
         let mut all = Vec::new();
-        // A node and the parts of its name are one: the part has the number of the whole.
+        // A node and the parts of its name have the same number.
         let mut nodes: BTreeMap<String, String> = BTreeMap::new();
         for (name, kind) in &names.0 {
             let key = (*kind == "node").then(|| {

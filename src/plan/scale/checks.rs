@@ -51,7 +51,7 @@ pub(super) fn findings(
     found
 }
 
-/// The command that evacuates the pods, for one who changes the number elsewhere.
+/// The command that evacuates the pods, for a user who changes the number with another tool.
 fn evacuate(scale: &ScalePlan) -> String {
     let pods: Vec<&str> = scale.removal.steps.iter().map(|step| step.pod.as_str()).collect();
     if pods.is_empty() {
@@ -73,7 +73,8 @@ fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> 
     Some(blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", id.name)))
 }
 
-/// A drain, or a scale to another number, that was not finished: its evacuations would be forgotten.
+/// A drain, or a scale to another number, is unfinished: a new scale would lose the record of its
+/// evacuations.
 fn other_unfinished(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let id = &scale.removal.instance;
     if let Some(state) = super::super::drain::stored(world, id) {
@@ -102,7 +103,7 @@ pub(in crate::plan) fn is_unfinished(id: &InstanceId, state: &ScaleState) -> Fin
     ))
 }
 
-/// Another change of the number is on its way.
+/// Another change of the number is in progress.
 fn changing(scale: &ScalePlan, world: &World, instance: &Instance) -> Option<Finding> {
     if scale.removal.resumed {
         return None;
@@ -190,7 +191,7 @@ fn cost_taken(scale: &ScalePlan, world: &World) -> Option<Finding> {
     )))
 }
 
-/// Cores that hold replicas of durable storage: their data would be lost, or its replication would stand still.
+/// Cores that hold replicas of durable storage: a scale-down would lose their data, or stop its replication.
 fn durable_storage(
     scale: &ScalePlan,
     world: &World,
@@ -205,7 +206,8 @@ fn durable_storage(
     let (pod, node) = scale.removal.steps.iter().find_map(|step| {
         let pod = world.pods_of(&scale.removal.instance).find(|pod| pod.uid == step.uid)?;
         let condition = pod.conditions.iter().any(|it| it.kind == STORAGE_SITE && it.holds());
-        // Where EMQX cannot be asked, every core of a cluster with durable sessions holds some.
+        // Where EMQX cannot be asked, every core of a cluster with durable sessions is assumed to hold
+        // replicas.
         let configured = instance.durable_sessions
             && outside.sites.is_empty()
             && !pod.conditions.iter().any(|it| it.kind == STORAGE_SITE);

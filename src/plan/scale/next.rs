@@ -1,5 +1,5 @@
-//! What to do next in a scale. Whether the number was changed is read from the custom resource, so that a scale continues from
-//! any point.
+//! The next step of a scale. Whether the number was changed is read from the custom resource, so that a scale
+//! continues from any point.
 //!
 //! ```text
 //! down: evacuate all ─► EMQX reports them empty ─► the others are ready ─► deletion costs ─► change ─► they are removed
@@ -56,7 +56,7 @@ pub fn next(world: &World, run: RemovalRun<'_>, change: Change<'_>, now: Timesta
     before(world, &view, &change)
 }
 
-/// The number is not changed: the pods that are removed are evacuated first.
+/// The number is not changed yet: the pods that are removed are evacuated first.
 fn before(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<RemovalAction> {
     let run = &view.run;
     let mut acts = Vec::new();
@@ -71,7 +71,7 @@ fn before(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<Rem
                 Some(node) => acts.extend(start(view, node, &pod.uid)),
                 None => waits.push(format!("EMQX does not list the node of {}", pod.pod)),
             },
-            // There is no EMQX in it: nothing is lost with it.
+            // EMQX does not run in this pod: its removal disconnects no client.
             (None, Some(row)) if row.ready != Some(true) => {}
             (None, _) => waits.push(format!("EMQX does not list the node of {}", pod.pod)),
         }
@@ -117,14 +117,14 @@ fn after(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<Remo
         } else {
             format!("waiting for the operator to change {} to {}", plural(there, "pod"), change.to)
         };
-        // An evacuation by the operator takes its time.
+        // The operator's own evacuations take time.
         let busy = change.by_operator && view.evacuates();
         return vec![if busy { RemovalAction::Wait(message) } else { RemovalAction::Starting(message) }];
     }
     let mut acts = Vec::new();
     let number = pods.len() as u64;
     if number <= change.to {
-        // Whatever is left of ours is taken back: deletion costs, and evacuations of pods that stay.
+        // Deletion costs of this program, and its evacuations of pods that stay, are removed.
         let cost = pods.iter().filter(|pod| pod.deletion_cost == Some(FIRST_COST));
         acts.extend(cost.map(|pod| RemovalAction::ClearCost { pod: pod.name.clone(), uid: pod.uid.clone() }));
         let here = run.pods.iter().filter(|it| view.present.contains(it.uid.as_str()));
@@ -170,7 +170,7 @@ fn evacuating(view: &RemovalView<'_>, there: u64) -> String {
         + if view.evacuates() { ", and EMQX evacuates a node" } else { "" }
 }
 
-/// How each pod that is removed stands, in their order.
+/// The state of each pod that is removed, in their order.
 pub(crate) fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
     let view = RemovalView::of(world, run, now);
     let stand = |pod: &crate::model::drain::DrainedPod| {

@@ -1,4 +1,4 @@
-//! Which steps of an upgrade are reported, each once.
+//! Which steps of an upgrade are reported, each of them once.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::revisions::{Member, UpgradeRevisions};
 use super::run::{UpgradeRun, UpgradeStep};
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
-/// Tells the step, if it is another one; and what happens once.
+/// Reports the step, if it is a new one, and events that happen once.
 pub(super) fn tell(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -19,7 +19,7 @@ pub(super) fn tell(
         UpgradeStep::Emptying => {
             let slowest = busy.iter().map(|(_, stage)| *stage).min();
             let who: Vec<&str> = busy.iter().map(|(member, _)| member.pod.name.as_str()).collect();
-            // Nodes that are emptied together arrive at the same stage one after another: the slowest counts.
+            // Nodes that are emptied together reach the same stage one after another: the slowest one counts.
             format!("emptying {} {slowest:?}", if who.len() == 1 { who[0] } else { "several" })
         }
         UpgradeStep::Removing => {
@@ -30,7 +30,7 @@ pub(super) fn tell(
         UpgradeStep::Waiting | UpgradeStep::Settling => run.key.clone(),
         step => format!("{step:?} {:?} {}", run.to, run.holding),
     };
-    // A guard's empty nodes wait while the operator takes one after another: that is reported once.
+    // A guard's empty nodes wait while the operator removes one after another: that is reported once.
     let waits = run.api == ApiVersion::V1beta4
         && run.step == UpgradeStep::Emptying
         && busy.iter().all(|(_, stage)| **stage == Stage::Prohibiting);
@@ -38,7 +38,7 @@ pub(super) fn tell(
     if key != run.key {
         run.key = key;
         if again {
-            // Said already.
+            // The message was reported already.
         } else if let Some(message) = messages::entered(run, revisions) {
             events.push(run.event(now, EventType::Phase, message));
         }

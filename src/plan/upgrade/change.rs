@@ -1,9 +1,10 @@
-//! The change: one server-side apply of the fields we mean, per API version; the same as a whole object or as a kustomize
-//! patch; what is applied on the way (the guard's delay, and the user's own put back); and the edit that the user's own
-//! manifest needs, because its next `kubectl apply` would roll back.
+//! The change: one server-side apply of the fields that this program sets, for each API version; the same as
+//! a whole object or as a kustomize patch; the applies during the upgrade (the guard's delay, and the user's
+//! own delay afterwards); and the edit that the user's own manifest needs, because its next `kubectl apply`
+//! would roll back.
 //!
-//! An apply by the same manager takes away what it leaves out: every body here holds all that we own, with the delay of its
-//! moment.
+//! An apply by the same manager removes the fields that it omits: every body here contains all fields of this
+//! program, with the delay of its moment.
 
 use serde_json::{Map, Value, json};
 
@@ -11,22 +12,22 @@ use super::target::{UpgradeTarget, Way, own_delay};
 pub use crate::model::UpgradeRecord;
 use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
 
-/// The delay by which the operator of v1beta4 is held: a year ([OP-16]).
+/// The delay with which the operator of v1beta4 is paused: a year ([OP-16]).
 pub const HOLD_SECONDS: u64 = 31_536_000;
 
 /// How the operator of v1beta4 is paused while an upgrade runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorHold {
-    /// It removes nothing.
+    /// The operator removes nothing.
     Held,
-    /// It removes what is empty, without a delay between pods.
+    /// The operator removes empty pods, without a delay between them.
     Released,
-    /// As the user has it: nothing of ours stays but what was asked for.
+    /// The user's own settings: of this program's fields only the requested change stays.
     Own,
 }
 
-/// What is stored about the change, in our ConfigMap: the delay that is held, and the record, for as long as the upgrade is
-/// not over.
+/// What the ConfigMap stores about the change: the delay that is held, and the record, until the upgrade is
+/// over.
 pub fn state(
     instance: &Instance,
     settled: &UpgradeTarget,
@@ -50,9 +51,10 @@ pub fn state(
     }
 }
 
-/// The body of the apply. It writes no annotation: the webhook of operator 2.2 would copy it into the pod template.
-/// Annotations that an earlier version left are part of the template already: they are taken away with the change of the
-/// image, which makes a new template in any case, and stay as they are in every apply after it.
+/// The body of the apply. It writes no annotation: the webhook of operator 2.2 would copy it into the pod
+/// template. Annotations that an earlier version left are part of the template already: the change of the
+/// image, which makes a new template in any case, removes them, and every later apply leaves them as they
+/// are.
 pub fn body(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Value {
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), json!(instance.id.name));
@@ -74,8 +76,8 @@ fn spec(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Val
             let mut image = Map::new();
             let parts = settled.parts.clone().unwrap_or_default();
             image.insert("version".to_owned(), json!(parts.version.unwrap_or_default()));
-            // With a version alone, the rest remains its owner's; an image means all of its parts, also in every apply
-            // after the first, which would else take them away.
+            // With a version alone, the other parts remain with their owner. An image sets all of its parts,
+            // also in every later apply, which would otherwise remove them.
             if !settled.version_only {
                 let others = [
                     ("registry", parts.registry),
@@ -127,7 +129,7 @@ fn blue_green(update: &UpdateSpec, hold: OperatorHold) -> Value {
     let mut block = Map::new();
     let delay = match hold {
         OperatorHold::Held => Some(HOLD_SECONDS),
-        // The user's own delay would pass again after every pod ([OP-15]): it comes back at the end.
+        // The user's own delay would pass again after every pod ([OP-15]): it is restored at the end.
         OperatorHold::Released => Some(0),
         OperatorHold::Own => update.initial_delay,
     };
@@ -147,7 +149,7 @@ const SERVERS: [&str; 7] = [
     "deletionTimestamp",
 ];
 
-/// The whole object as it would be: what is there, with the change in it, and without what the server writes (`-o full`).
+/// The whole object with the change, without the fields that only the server writes (`-o full`).
 pub fn full(object: &Value, change: &Value) -> Value {
     let mut whole = object.clone();
     merge(&mut whole, change);
@@ -185,11 +187,11 @@ pub fn kustomize(change: &Value) -> Value {
     let (group, version) = version.split_once('/').unwrap_or(("", version));
     json!({"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": [{
         "target": {"group": group, "version": version, "kind": change["kind"], "name": change["metadata"]["name"]},
-        // JSON is YAML; a string is what kustomize takes here.
+        // kustomize expects a string here; JSON is valid YAML.
         "patch": serde_json::to_string_pretty(change).unwrap_or_default()}]})
 }
 
-/// The fields that an apply of this body would write, as paths: what to look for among other managers' fields.
+/// The fields that an apply of this body would write, as paths: other managers may own some of them.
 pub fn fields(change: &Value) -> Vec<String> {
     let mut found = Vec::new();
     walk(&change["spec"], "spec", &mut found);
@@ -203,8 +205,8 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next apply of the old
-/// file rolls back.
+/// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next
+/// apply of the old manifest rolls back.
 pub fn edit(instance: &Instance, settled: &UpgradeTarget) -> Vec<String> {
     let change = body(instance, settled, OperatorHold::Own);
     let mut lines = Vec::new();
@@ -252,13 +254,13 @@ pub struct ManifestEdit {
 }
 
 impl ManifestEdit {
-    /// That of the upgrade that is stored for an instance.
+    /// The edit of the upgrade that is stored for an instance.
     pub fn stored(instance: &Instance) -> Option<Self> {
         UpgradeRecord::read(instance).map(|record| Self { to: record.to, lines: record.edit })
     }
 
-    /// Its lines while the instance has the image of that upgrade. After another change of the image the edit would start
-    /// another upgrade: none.
+    /// Its lines, while the instance has the image of that upgrade. After another change of the image the
+    /// edit would start another upgrade, so there are none.
     pub fn lines_for(&self, instance: &Instance) -> &[String] {
         if instance.image.as_ref() == Some(&self.to) { &self.lines } else { &[] }
     }

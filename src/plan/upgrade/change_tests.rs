@@ -51,7 +51,7 @@ fn v1beta4_holds_the_operator_and_keeps_the_own_delay_beside() {
     assert_eq!(stored(OperatorHold::Own), None);
     let own = body(&instance, &settled, OperatorHold::Own);
     assert_eq!(own["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
-    // Whoever had no delay gets none: an apply takes away what it leaves out.
+    // Without a delay of the user's own none is written: an apply removes the fields that it omits.
     let without = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
     let own =
         body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), OperatorHold::Own);
@@ -202,7 +202,7 @@ fn the_closing_advice_never_names_an_edit_that_would_start_another_upgrade() {
     let lines = edit(&instance, &target);
     assert_eq!(lines[0], "spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
     let applied = ManifestEdit { to: target.to.clone(), lines: lines.clone() };
-    // As it is stored while the upgrade runs, and long after it.
+    // The record, as it is stored during the upgrade and long after it.
     let record = UpgradeRecord {
         version: 1,
         time: fixtures::at(0),
@@ -222,7 +222,8 @@ fn the_closing_advice_never_names_an_edit_that_would_start_another_upgrade() {
     assert_eq!(stored, applied);
     for (image, advised) in [
         ("emqx/emqx-enterprise:5.8.7", true),
-        // Put back, and changed to a third image by another client: the edit would start another upgrade.
+        // The image was put back, or changed to a third one by another client: the edit would start another
+        // upgrade.
         ("emqx/emqx-enterprise:5.8.6", false),
         ("emqx/emqx-enterprise:5.8.8", false),
     ] {

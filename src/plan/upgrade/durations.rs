@@ -8,7 +8,7 @@ use crate::timing::{BOOT_SECONDS, HELD_FROM_SECONDS, LOOP_SECONDS};
 /// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
 const EMQX_WAIT_SECONDS: u64 = 60;
 
-/// How a pod's emptying is paced.
+/// The timing of the evacuation of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainTiming {
     pub api: ApiVersion,
@@ -16,25 +16,26 @@ pub struct DrainTiming {
     pub delay: u64,
     /// Seconds before connections are evicted.
     pub wait_health_check: u64,
-    /// Clients cut a second; `None` where none is set and so none is cut.
+    /// Clients disconnected per second; `None` where no rate is set, so that no client is disconnected.
     pub conn_evict_rate: Option<u64>,
     /// Seconds for clients to take their sessions over.
     pub wait_takeover: u64,
-    /// Sessions moved a second.
+    /// Sessions moved per second.
     pub sess_evict_rate: Option<u64>,
     /// Seconds that a pod takes to start.
     pub boot: u64,
 }
 
-/// Seconds that these pods took to start when they last did: from their place on a machine until their containers were ready;
-/// the median of those that show it. The gate of the operators comes after it, and moves later for other reasons.
+/// Seconds that these pods needed for their last start, from their assignment to a Kubernetes node until
+/// their containers were ready; the median of the pods that show it. The operator's gate opens later and also
+/// changes for other reasons.
 pub(crate) fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
     let since = |pod: &Pod, kind: &str| {
         pod.conditions.iter().find(|it| it.kind == kind && it.holds()).and_then(|it| it.since)
     };
     let took = |pod: &'a Pod| {
         let seconds = seconds_between(since(pod, "PodScheduled")?, since(pod, "ContainersReady")?);
-        // Hours later is another start of the container in the same pod.
+        // A difference of hours means that the container in the same pod was restarted.
         (1..=3600).contains(&seconds).then_some(seconds)
     };
     let mut told: Vec<u64> = pods.into_iter().filter_map(took).collect();
@@ -57,7 +58,7 @@ impl NodeContent {
         self.sessions.saturating_sub(self.connections)
     }
 
-    /// Whether there is nothing on it.
+    /// Whether the node is empty.
     pub fn nothing(self) -> bool {
         self.connections == 0 && self.sessions == 0
     }
@@ -67,17 +68,18 @@ impl NodeContent {
 fn rounds(count: u64, rate: Option<u64>) -> u64 {
     match rate {
         Some(rate) if rate > 0 => count.div_ceil(rate),
-        // Nothing is evicted: it never ends. The forecast reports that elsewhere; the number must stay finite.
+        // Without a rate nothing is evicted and there is no end. The forecast reports that elsewhere; the
+        // number must stay finite.
         _ => count,
     }
 }
 
 impl DrainTiming {
-    /// What follows from an instance's settings.
+    /// The timing that follows from an instance's settings.
     pub fn of(instance: &Instance) -> Self {
         let update = &instance.update;
         let api = instance.api;
-        // 0 is not sent on 2.2 (both versions), and EMQX then waits as it does by default.
+        // Operator 2.2 does not send 0 (both versions), and EMQX then uses its default wait.
         let takeover = |seconds: u64| if seconds == 0 { EMQX_WAIT_SECONDS } else { seconds };
         match api {
             ApiVersion::V1beta4 => Self {
@@ -90,7 +92,8 @@ impl DrainTiming {
                 boot: BOOT_SECONDS,
             },
             ApiVersion::V2beta1 => {
-                // The defaults of the waits sit on the whole block: one that is there in part loses them.
+                // The defaults of the waits belong to the whole block: a block that is set in part has no
+                // defaults.
                 let whole = |seconds: u64| if update.present { 0 } else { seconds };
                 Self {
                     api,
@@ -114,13 +117,13 @@ impl DrainTiming {
         }
     }
 
-    /// Whether the delay is a hold.
+    /// Whether the delay pauses the operator.
     pub fn held(&self) -> bool {
         self.api == ApiVersion::V1beta4 && self.delay >= HELD_FROM_SECONDS
     }
 
-    /// The same with the rates of this many nodes that are emptied together, never above the requested ones in sum
-    /// ([OP-16]: four at 50 a second instead of one at 200).
+    /// The same with the rates for each of this number of nodes that are emptied together; their sum is never
+    /// above the requested rate ([OP-16]: four at 50/s instead of one at 200/s).
     #[must_use]
     pub fn shared(&self, nodes: u64) -> Self {
         let share = |rate: Option<u64>| rate.map(|rate| (rate / nodes.max(1)).max(1));
@@ -131,8 +134,8 @@ impl DrainTiming {
         }
     }
 
-    /// So many nodes in groups that can be emptied together: where the rate is smaller than their number, each of a group
-    /// gets one a second.
+    /// Divides this number of nodes into groups that can be emptied together: where the rate is smaller than
+    /// the number of nodes, each node of a group gets a rate of 1/s.
     pub fn groups(&self, nodes: usize) -> Vec<usize> {
         let rate =
             |rate: Option<u64>| rate.map_or(usize::MAX, |rate| usize::try_from(rate).unwrap_or(usize::MAX));
@@ -140,12 +143,12 @@ impl DrainTiming {
         (0..nodes).step_by(size).map(|first| size.min(nodes - first)).collect()
     }
 
-    /// Seconds to empty a node: the whole way of an evacuation.
+    /// Seconds to empty a node: all stages of an evacuation.
     pub fn drain(&self, holds: NodeContent) -> u64 {
         self.left(&Stage::WaitHealthCheck, 0, holds)
     }
 
-    /// Seconds that are left of an evacuation in this stage, of which `spent` seconds have passed.
+    /// Seconds that remain of an evacuation that has spent `spent` seconds in this stage.
     pub fn left(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
         let order = stage.order().unwrap_or(0);
         let wait = |length: u64, at: u8| match order.cmp(&at) {
@@ -158,19 +161,20 @@ impl DrainTiming {
         wait(self.wait_health_check, 0) + evicting + wait(self.wait_takeover, 2) + moving
     }
 
-    /// Seconds from an empty node to the next one's first second: as long as the operator needs to notice.
+    /// Seconds between an empty node and the evacuation of the next one: the operator needs this time to
+    /// notice.
     pub fn removal(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => LOOP_SECONDS,
             ApiVersion::V2beta1 => 2,
             ApiVersion::V2 => 1,
-            // The pod comes back before the next goes.
+            // The pod is started again before the next one is evacuated.
             ApiVersion::V3beta1 => self.boot,
         }
     }
 
-    /// Seconds for a node on which there is nothing: 2.3 removes it in its next loop, 2.2 waits for a takeover all the
-    /// same, since the last removal ([OP-72], [OP-14]).
+    /// Seconds for an empty node: 2.3 removes it in its next loop; 2.2 waits for a takeover all the same,
+    /// counted from the last removal ([OP-72], [OP-14]).
     pub fn idle(&self) -> u64 {
         match self.api {
             ApiVersion::V2beta1 => self.wait_takeover + 1,
@@ -178,7 +182,7 @@ impl DrainTiming {
         }
     }
 
-    /// Seconds for one old pod from its turn to the next one's.
+    /// Seconds between the turn of one old pod and the turn of the next one.
     pub fn turn(&self, holds: NodeContent) -> u64 {
         if holds.sessions == 0 && holds.connections == 0 {
             self.idle()
@@ -191,16 +195,16 @@ impl DrainTiming {
     pub fn first(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => self.delay,
-            // One loop more: it is asked whether the delay is over.
+            // One more loop, in which the operator checks whether the delay is over.
             ApiVersion::V2beta1 | ApiVersion::V2 => self.delay + 1,
             ApiVersion::V3beta1 => 0,
         }
     }
 }
 
-/// Seconds in which the operator of v1beta4 removes this many pods when nothing stops it: the first at once, each next one
-/// 20 s later; where the pods are still loaded ([OP-15]) its status is lost with every other pod, and the initial
-/// delay begins again. One more second until the last is deleted.
+/// Seconds in which the operator of v1beta4 removes this number of pods when nothing stops it: the first at
+/// once, each further one 20 s later. Where pods still have clients ([OP-15]), its status is lost with every
+/// other pod, and the initial delay begins again. One more second until the last pod is deleted.
 pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
     let Some(gaps) = pods.checked_sub(1) else { return 0 };
     gaps * LOOP_SECONDS + delay.unwrap_or(0) * gaps.div_ceil(2) + 1

@@ -1,5 +1,5 @@
-//! Who owns what an apply would write, by the object's `managedFields`; and what of ours an apply left behind, because
-//! another field manager owns it too.
+//! The owners of the fields that an apply would write, by the object's `managedFields`; and fields of this
+//! program that an apply left behind because another field manager owns them too.
 //!
 //! An entry of `managedFields` is a tree of the fields of one manager: `f:NAME` a field, `k:{…}` an item of a list by its
 //! keys, `v:…` an item by its value, `.` the thing itself; an empty tree is a leaf, a list that is owned whole, or a map that
@@ -12,14 +12,16 @@ use super::preflight::{FieldOwner, blocked, warning};
 use crate::model::Instance;
 use crate::plan::finding::Finding;
 
-/// Whoever owns a field that `change` would give another value: what a server-side apply by `own` would collide with.
-/// Equal values are shared without a word. What an operator writes through `status` is none of an apply's business.
+/// The owners of fields that `change` would set to another value: a server-side apply by `own` would conflict
+/// with them. Equal values are shared without a conflict. Fields that an operator writes through `status` do
+/// not matter to an apply.
 pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
     let mut owners: Vec<FieldOwner> = Vec::new();
     for entry in object["metadata"]["managedFields"].as_array().into_iter().flatten() {
         let manager = entry["manager"].as_str().unwrap_or_default();
         let subresource = entry["subresource"].as_str().unwrap_or_default();
-        // An update under our name is another manager to the server, and collides; so does a scale by the subresource.
+        // For the server, an update under this program's name is another manager and conflicts; so does a
+        // scale through the subresource.
         if !["", "scale"].contains(&subresource) || (manager == own && entry["operation"] == "Apply") {
             continue;
         }
@@ -31,7 +33,7 @@ pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
         if !owners.iter().any(|owner| owner.manager == manager) {
             owners.push(FieldOwner { manager: manager.to_owned(), fields: Vec::new() });
         }
-        // One manager has an entry for each operation and version of the API.
+        // A manager has an entry for each operation and API version.
         if let Some(owner) = owners.iter_mut().find(|owner| owner.manager == manager) {
             fields.retain(|field| !owner.fields.contains(field));
             owner.fields.extend(fields);
@@ -44,7 +46,7 @@ pub fn owners(object: &Value, change: &Value, own: &str) -> Vec<FieldOwner> {
 fn collide(fields: &Value, change: &Value, now: Option<&Value>, path: &str, found: &mut Vec<String>) {
     let Some(tree) = fields.as_object() else { return };
     match change {
-        // Who applied an empty map owns that it is there, and nothing that others put into it.
+        // A manager that applied an empty map owns the map, but nothing that other managers put into it.
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
                 if let Some(inner) = tree.get(&format!("f:{key}")) {
@@ -133,8 +135,8 @@ pub fn managed(instance: &Instance, hint: String) -> Option<Finding> {
     )
 }
 
-/// The places where an annotation of an earlier version can be: the object's own, and those into which the webhook of operator
-/// 2.2 copies it.
+/// The places where an annotation of an earlier version can be: the object's own annotations, and those into
+/// which the webhook of operator 2.2 copies them.
 const NOTED: [&str; 3] = [
     "/metadata/annotations",
     "/spec/template/metadata/annotations",
@@ -156,8 +158,9 @@ pub(crate) fn leftover_notes(object: &Value) -> Vec<String> {
     left
 }
 
-/// An apply that changes nothing and makes us an owner of all that `change` writes and of what an earlier version left, as
-/// both are now: an apply takes away only what its manager owns. `None` where nothing was left.
+/// An apply that changes nothing: it makes this program an owner of all fields of `change` and of what an
+/// earlier version left, with their present values, because an apply removes only fields that its manager
+/// owns. `None` where nothing was left.
 pub fn claim(object: &Value, change: &Value) -> Option<Value> {
     let left = leftover_notes(object);
     if left.is_empty() {
@@ -176,7 +179,7 @@ pub fn claim(object: &Value, change: &Value) -> Option<Value> {
     Some(claim)
 }
 
-/// The values that the fields of `change` have now; fields that are not there are left out.
+/// The present values of the fields of `change`; fields that do not exist are omitted.
 fn present(change: &Value, now: &Value) -> Option<Value> {
     match change.as_object().filter(|map| !map.is_empty()) {
         None => (!now.is_null()).then(|| now.clone()),
@@ -190,11 +193,11 @@ fn present(change: &Value, now: &Value) -> Option<Value> {
     }
 }
 
-/// A delay of our making that is not in `change` and is there all the same after it was applied, because another manager
-/// owns it as well (a dump of the object that was applied again). As JSON pointers.
+/// A delay that this program wrote, that is not in `change`, and that still exists after the apply, because
+/// another manager owns it as well (an applied dump of the object). As JSON pointers.
 pub fn left_behind(object: &Value, change: &Value) -> Vec<String> {
     let delay = "/spec/blueGreenUpdate/initialDelaySeconds".to_owned();
-    // 0 is what the operator is released with; without the field it means the same.
+    // The operator is released with 0, which means the same as no delay.
     let made = [json!(HOLD_SECONDS), json!(0)];
     let ours =
         change.pointer(&delay).is_none() && object.pointer(&delay).is_some_and(|value| made.contains(value));

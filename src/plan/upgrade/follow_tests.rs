@@ -1,5 +1,5 @@
-//! The follower on worlds that the recordings do not hold: stalls and their causes, ways back, late comers, evacuations beside
-//! an upgrade, sources that are missing.
+//! The follower in situations that the recordings do not contain: stalls and their causes, undos, followers
+//! that join late, evacuations beside an upgrade, missing sources.
 
 use std::collections::BTreeMap;
 
@@ -69,12 +69,12 @@ impl Scene {
         }
     }
 
-    /// The image changed, and the operator did not react yet.
+    /// The image changed, and the operator has not reacted yet.
     fn asked() -> Self {
         Self { image: NEW, ..Self::rest() }
     }
 
-    /// The new pods are up since `at`.
+    /// The new pods have been ready since `at`.
     fn up(at: i64) -> Self {
         let mut scene = Self::asked();
         scene.revisions = ("a", "b");
@@ -119,7 +119,7 @@ impl Scene {
         let mut facts: Vec<Fact> = Vec::new();
         let is = |object: Object| fixtures::fact(now, Update::Is(object));
         if self.gone {
-            // Another cluster is all that is left.
+            // Only another cluster exists.
             instance.id = InstanceId { name: "other".into(), ..instance.id };
             instance.image = None;
         }
@@ -205,7 +205,8 @@ impl Scene {
     }
 }
 
-/// Scenes, each from its second until the next one's; looked at every second.
+/// The events of these scenes, each lasting from its second until the next one begins; the tracker observes
+/// every second.
 fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
     let mut follower = UpgradeTracker::new(None);
     let mut events = Vec::new();
@@ -269,7 +270,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
         ..ClusterEvent::default()
     });
     assert!(stalls(scene.clone(), 90).contains("it reports: no site for node"));
-    // An event from before the upgrade explains nothing of it.
+    // An event from before the upgrade does not explain its stall.
     scene.events.iter_mut().for_each(|event| event.last = Some(fixtures::at(-600)));
     assert!(!stalls(scene, 90).contains("no site for node"));
 }
@@ -285,7 +286,7 @@ fn without_answers_nothing_is_called_stalled() {
     for (at, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, emptying.clone())] {
         assert!(!stalled(&scene.world(at), at));
     }
-    // Nothing new for five minutes, then all at once, and only then a minute of standing still.
+    // No answer for five minutes, then all answers at once: the stall begins only a minute after that.
     let last = emptying.world(20);
     assert!((20..320).all(|now| !stalled(&last, now)));
     let first = (320..500).find(|now| stalled(&emptying.world(*now), *now));
@@ -355,7 +356,7 @@ fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
     assert!(stalls(pending, 90).contains("insufficient memory"));
     let gate = down(|pod| (pod.ready, pod.on_serving) = (false, Some(false)));
     assert!(stalls(gate, 90).contains("does not open its gate"));
-    // Without a visible problem it may be an image that is pulled: five minutes.
+    // Without a visible problem the kubelet may be pulling an image: the limit is five minutes.
     let quiet = down(|pod| (pod.ready, pod.containers_ready) = (false, false));
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
     assert_eq!(last(&events).0, Verdict::Running);
@@ -378,7 +379,7 @@ fn gates_that_flip_are_no_progress() {
 #[test]
 fn an_evacuation_that_does_not_go_on_is_named() {
     let foreign = Scene::up(3).with(|scene| scene.evacuations = vec![(node("b", 0), "prohibiting")]);
-    // EMQX listed it and no longer answers: whether it still evacuates is unknown.
+    // EMQX listed the evacuation and no longer answers: whether it continues is unknown.
     let silent = foreign.clone().with(|scene| scene.unanswered_since = Some(20));
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, foreign.clone()), (20, silent)];
     let (verdict, reason) = last(&told(&scenes, 200));
@@ -426,7 +427,7 @@ fn back_before_anything_was_removed_is_reverted() {
                 it.pods.insert(name("b", 0), |pod| (pod.ready, pod.containers_ready) = (false, false));
             }),
         ),
-        // The old set is taken again (RevertStatefulSet), and the new one goes.
+        // The old set is used again (RevertStatefulSet), and the new one is removed.
         (
             20,
             Scene::rest().with(|scene| {
@@ -456,7 +457,7 @@ fn a_cluster_that_is_deleted_on_the_way_is_failed() {
     assert_eq!(last(&told(&scenes, 12)), (Verdict::Failed, "EMQX mq/emqx was deleted on the way".into()));
 }
 
-/// Only the new set is left.
+/// Only the new set remains.
 fn done() -> Scene {
     let mut scene = Scene::rest();
     scene.image = NEW;
@@ -485,7 +486,7 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
     let (verdict, reason) = last(&events);
     assert_eq!(verdict, Verdict::ClientsMissing, "{reason}");
     assert!(reason.contains("100 of 400 clients are missing"), "{reason}");
-    // Without it nothing is made up.
+    // Without a recorded start no missing clients are reported.
     let events = told(&[(50, Scene::up(3).empties(2, "evicting_conns")), (60, done())], 100);
     let (verdict, reason) = last(&events);
     assert_eq!((verdict, events[1].lost_clients), (Verdict::Upgraded, None));
@@ -504,7 +505,7 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
         sessions: Some(330),
         edit: Vec::new(),
     };
-    // The image was changed back before anybody looked; only what is stored changes then.
+    // The image was changed back before the follower joined; only the stored record changes then.
     let back = |record: UpgradeRecord| {
         Scene::rest().with(|it| {
             it.sets.push(Side("b", NEW, vec![0]));
@@ -543,13 +544,13 @@ fn an_undo_counts_its_time_from_its_own_start() {
             });
         })
     };
-    // Followed from the start of the upgrade, 59 s before the undo.
+    // The follower observes the upgrade from its start, 59 s before the undo.
     let whole =
         [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3)), (60, back(None)), (80, Scene::rest())];
     assert_eq!(seconds(&whole), "20 s");
-    // A follower that comes 5 s after the start of the undo.
+    // The follower joins 5 s after the start of the undo.
     assert_eq!(seconds(&[(65, back(Some((OLD, 60)))), (80, Scene::rest())]), "20 s");
-    // The image was changed back by another client, and a stored undo finishes that.
+    // Another client changed the image back, and a stored undo completes that.
     let finished = [(50, back(Some((NEW, 0)))), (60, back(Some((OLD, 60)))), (80, Scene::rest())];
     assert_eq!(seconds(&finished), "20 s");
 }
@@ -609,7 +610,7 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
     let (verdict, reason) = last(&told(&answered, 90));
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(!reason.contains("EMQX"), "{reason}");
-    // Where no pod answers, the upgrade ends all the same, and the verdict names what is not known.
+    // Where no pod answers, the upgrade still ends, and the verdict names what is unknown.
     let never = [begin().to_vec(), vec![(60, unanswered())]].concat();
     let events = told(&never, 120);
     let (verdict, reason) = last(&events);

@@ -1,5 +1,6 @@
-//! The forecast of an upgrade: which old pod goes when, how long each takes, and all of it, counted from the moment the new
-//! pods are up (`startedAt`, `Available`): how long images are pulled is unknown.
+//! The forecast of an upgrade: the order and the duration of the removal of each old pod, and the total,
+//! counted from the moment the new pods are ready (`startedAt`, `Available`): the time for pulling images is
+//! unknown.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,7 +20,7 @@ pub struct PlannedStep {
     pub node: Option<NodeName>,
     pub pod: PodName,
     pub set: String,
-    /// Its place in the order in which old pods go, from 1.
+    /// Its place in the order of removal, from 1.
     pub order: u64,
     /// Live clients now.
     pub connections: Option<u64>,
@@ -37,19 +38,19 @@ pub struct UpgradePlan {
     pub instance: InstanceId,
     /// The image that runs.
     pub from: Option<String>,
-    /// The image that is wanted.
+    /// The requested image.
     pub to: String,
-    /// How pods change places.
+    /// How pods are replaced.
     pub strategy: Way,
-    /// Whether we empty old pods before the operator may remove them.
+    /// Whether this program empties old pods before the operator may remove them.
     pub guarded: bool,
-    /// What it comes to.
+    /// The decision.
     pub decision: Decision,
-    /// Why.
+    /// The reason for the decision, as a sentence.
     pub message: String,
-    /// Old pods, in the order in which they go; empty when there is nothing to do.
+    /// Old pods, in the order of their removal; empty when there is nothing to do.
     pub steps: Vec<PlannedStep>,
-    /// Seconds from the moment the new pods are up to the moment the last old one is gone.
+    /// Seconds from the moment the new pods are ready until the last old pod is removed.
     pub total_seconds: u64,
     /// What the checks found.
     pub findings: Vec<Finding>,
@@ -69,7 +70,7 @@ impl UpgradePlan {
         }
     }
 
-    /// When it should be over, if the new pods are up at this moment.
+    /// The expected end, if the new pods are ready at this moment.
     pub fn end(&self, up: Timestamp) -> Timestamp {
         let seconds = i64::try_from(self.total_seconds).unwrap_or(i64::MAX / 2).min(100 * 365 * 86_400);
         up.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
@@ -79,8 +80,8 @@ impl UpgradePlan {
 /// The plan for one cluster as it is now; `None` when it is not known.
 pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Option<UpgradePlan> {
     let revisions = UpgradeRevisions::of(world, id)?;
-    // One that is under way to this very image is no nothing: the checks name it. Where the pods are through it is, although the
-    // operator's status does not report it yet.
+    // An upgrade to this image that is in progress is not "nothing to do": the checks name it. It is once all
+    // pods are new and ready, although the operator's status does not report that yet.
     let under_way = (revisions.two() || revisions.instance.upgrading()) && !revisions.through();
     let UpgradeRevisions { instance, groups, old, new, .. } = revisions;
     let mut plan = UpgradePlan {
@@ -100,7 +101,7 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Opti
         plan.message = format!("{} runs {} already", id.name, settled.to);
         return Some(plan);
     }
-    // Whatever runs now is what will be old.
+    // All pods that run now will be the old ones.
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));
@@ -112,7 +113,7 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Opti
         (ApiVersion::V3beta1, _) => rolling(&members, &timing, settled),
         (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &timing),
     };
-    // Elsewhere the old pods go while the new ones run already.
+    // With a blue-green upgrade the old pods are removed while the new ones already run.
     if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
         reason = match known {
             Some(seconds) => format!("{reason}; a pod starts in {seconds} s, as it last did"),
@@ -151,7 +152,7 @@ fn holds(member: &Member<'_>) -> NodeContent {
     member.holds.unwrap_or_default()
 }
 
-/// v2beta1, v2: the operator takes one after another.
+/// v2beta1, v2: the operator removes one pod after another.
 fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     let seconds: Vec<u64> = members.iter().map(|member| timing.turn(holds(member))).collect();
     let total = timing.first() + seconds.iter().sum::<u64>();
@@ -163,7 +164,8 @@ fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     (seconds, total, reason)
 }
 
-/// v1beta4, guarded: we empty them, in groups or one by one; then the operator removes one a look.
+/// v1beta4, guarded: this program empties them, in groups or one by one; then the operator removes one in
+/// each loop.
 fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget) -> Times {
     let sizes = if settled.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
     let mut seconds = Vec::with_capacity(members.len());
@@ -191,7 +193,7 @@ fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget
     (seconds, total, format!("{how} ({emptying} s), then removed one every {LOOP_SECONDS} s"))
 }
 
-/// v1beta4, unguarded: each is deleted in the second its evacuation starts ([OP-15]).
+/// v1beta4, unguarded: each pod is deleted in the second in which its evacuation starts ([OP-15]).
 fn unguarded(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     let pods = members.len() as u64;
     let total = timing.delay + durations::removals(pods, Some(timing.delay));
@@ -254,7 +256,8 @@ fn nowhere_to_evacuate(members: &[Member<'_>]) -> bool {
     members.len() == 1 && !replicant(&members[0])
 }
 
-/// How many replicants may change at once: what may be missing and what may be too much.
+/// The number of replicants that may be replaced at once: those that may be missing, and those that may be
+/// surplus.
 fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
     let amount = |text: &Option<String>, default: usize, up: bool| {
         let Some(text) = text else { return default };
@@ -271,8 +274,9 @@ fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
     (missing + more).max(1)
 }
 
-/// Disconnections when old pods go one after another and stay in the Service until then: disconnected clients come back evenly
-/// to all that are left, and is cut again ([OP-15], [OP-16]: 800 + 914 + 1,068 + 1,282).
+/// Disconnections when old pods are removed one after another and stay in the Service until then:
+/// disconnected clients reconnect evenly to all remaining pods, and are disconnected again ([OP-15], [OP-16]:
+/// 800 + 914 + 1,068 + 1,282).
 pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
     let mut left = connections.to_vec();
     let mut cuts = Vec::with_capacity(left.len());
@@ -287,20 +291,20 @@ pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
     cuts
 }
 
-/// What an undo half-way comes to, and what going on would.
+/// The duration of an undo of a half-finished upgrade, and of its continuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RollbackComparison {
     /// Seconds until the end if it continues.
     pub forward: u64,
-    /// Seconds until the end if the image is put back, from the moment the third set is up.
+    /// Seconds until the end if the image is put back, from the moment the third set is ready.
     pub back: u64,
     /// Sets that will run at once.
     pub sets: usize,
 }
 
-/// On v2beta1 and v2 an undo half-way makes a third set; the oldest set is emptied first, then the middle one, which stays in
-/// the Service and gains clients until its turn ([OP-21], [OP-22]). `None` where nothing is half-way, or it is not known
-/// to converge (v1beta4: [OP-74]).
+/// On v2beta1 and v2 an undo of a half-finished upgrade creates a third set. The oldest set is emptied first,
+/// then the middle one, which stays in the Service and gains clients until its turn ([OP-21], [OP-22]).
+/// `None` where no upgrade is half-finished, or where it is not known to converge (v1beta4: [OP-74]).
 pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
     let revisions = UpgradeRevisions::of(world, id)?;
     if !matches!(revisions.instance.api, ApiVersion::V2beta1 | ApiVersion::V2) || revisions.old.is_empty() {
@@ -308,8 +312,8 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
     }
     let timing = DrainTiming::of(revisions.instance);
     let forward: u64 = revisions.old.iter().map(|member| timing.turn(holds(member))).sum();
-    // What comes from the oldest set lands evenly on the middle and on the third one, which are equally large. Where there
-    // are replicants, the Service leads no client to a core ([OP-14]).
+    // Clients of the oldest set reconnect evenly to the middle and the third set, which are equally large.
+    // Where there are replicants, the Service sends no client to a core ([OP-14]).
     let replicants = revisions.old.iter().chain(&revisions.new).any(replicant);
     let serves = |member: &&Member<'_>| replicant(member) == replicants;
     let middle = revisions.new.iter().filter(serves).count() as u64;

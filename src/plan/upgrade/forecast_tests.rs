@@ -98,7 +98,7 @@ fn plan(world: &World, api: ApiVersion) -> super::forecast::UpgradePlan {
 
 #[test]
 fn an_undo_with_replicants_leads_no_client_to_a_core() {
-    // Three of four old replicants are left; the new set took over a quarter of the clients.
+    // Three of four old replicants remain; the new set took over a quarter of the clients.
     let sets = [
         sized(Role::Core, "a", RUNS, &[0, 0]),
         sized(Role::Replicant, "a", RUNS, &[800, 800, 800]),

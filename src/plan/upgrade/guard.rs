@@ -1,16 +1,16 @@
-//! The guarded upgrade of v1beta4 ([OP-15], [OP-16]): its operator deletes a pod in the second it starts to empty it, so
-//! the operator is held by a delay of a year, we empty the old nodes through EMQX, prove it, and only then let the operator
-//! remove them.
+//! The guarded upgrade of v1beta4 ([OP-15], [OP-16]). Its operator deletes a pod in the second in which it
+//! starts to empty it. So this program pauses the operator with a delay of a year, empties the old nodes
+//! through EMQX, verifies that they are empty, and only then lets the operator remove them.
 //!
 //! ```text
 //!   held, new pods up ──► old pods out of the Service ──► evacuations, in groups ──► all verified empty ──► delay 0
 //!                                                                                                          │
-//!            done ◄── the user's own delay ◄── only new pods are left ◄── the operator removes one a look ◄─┘
+//!            done ◄── the user's own delay ◄── only new pods are left ◄── the operator removes one a loop ◄─┘
 //! ```
 //!
 //! [`next`] returns the next actions for a world. It has no state, so that it continues from any point: after
-//! Ctrl-C, a kill, on another laptop. What it must know beside the world is stored in our ConfigMap. Until the delay
-//! is taken back, old pods are merely held: an interruption loses nothing.
+//! Ctrl-C, a kill, or on another machine. What it must know beside the world is stored in the ConfigMap.
+//! While the delay is in place, old pods are only held: an interruption loses nothing.
 
 use jiff::Timestamp;
 
@@ -25,42 +25,43 @@ use crate::model::{
 use crate::plan::rebalance::messages::short;
 use crate::timing::SETTLE_SECONDS;
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardAction {
     /// Write a pod's gate `apps.emqx.io/on-serving`.
     SetGate {
         pod: PodName,
-        /// Whether the Service may lead clients to it.
+        /// Whether the Service may send clients to it.
         serving: bool,
     },
     /// Ask EMQX to empty a node.
     StartEvacuation {
         node: NodeName,
-        /// Clients cut a second.
+        /// Clients disconnected per second.
         conn_evict_rate: u64,
-        /// Sessions moved a second.
+        /// Sessions moved per second.
         sess_evict_rate: u64,
         /// Seconds for clients to take their sessions over.
         wait_takeover: u64,
-        /// Where sessions go: the new nodes.
+        /// The nodes that receive the sessions: the new nodes.
         migrate_to: Vec<NodeName>,
     },
     /// Ask EMQX to let a node serve again.
     StopEvacuation { node: NodeName },
-    /// Scale the set that an undo leaves to 0: it is empty.
+    /// Scale the empty set that an undo leaves to 0.
     RemoveSet(String),
-    /// Let the operator remove what is empty: this delay takes the place of ours.
+    /// Let the operator remove empty pods: this delay replaces that of this program.
     ReleaseDelay(u64),
-    /// Put the user's own delay back (`None`: there was none), and end what is stored about the upgrade.
+    /// Restore the user's own delay (`None`: there was none), and end what is stored about the upgrade.
     RestoreDelay(Option<u64>),
-    /// End what is stored about the upgrade, and change nothing of the object: the image was changed by someone else.
+    /// End what is stored about the upgrade, and change nothing of the object: another client changed the
+    /// image.
     Forget,
-    /// Nothing; why.
+    /// No action; the reason.
     Wait(String),
     /// What another client has to do before the upgrade can continue.
     Needs(String),
-    /// Nothing any more.
+    /// No further action.
     Done,
 }
 
@@ -69,8 +70,8 @@ pub enum GuardAction {
 pub struct GuardPermissions {
     /// Whether pods' gates may be written.
     pub gates: bool,
-    /// Seconds for which an answer of EMQX's proves something ([`timing`](crate::timing)); more where a simulated cluster's
-    /// seconds are shorter than ours.
+    /// The age in seconds up to which an answer of EMQX is evidence ([`timing`](crate::timing)); more where
+    /// the seconds of a simulated cluster are shorter than real ones.
     pub fresh_seconds: u64,
 }
 
@@ -78,7 +79,7 @@ fn wait(why: impl Into<String>) -> Vec<GuardAction> {
     vec![GuardAction::Wait(why.into())]
 }
 
-/// What to do now.
+/// The next actions.
 pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timestamp) -> Vec<GuardAction> {
     let Some(revisions) = UpgradeRevisions::of(world, id) else { return wait(format!("{id} is not known")) };
     let instance = revisions.instance;
@@ -127,7 +128,7 @@ pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timest
     leave(world, &revisions, means, &timing, now)
 }
 
-/// Takes the pods that go out of the Service, and empties them.
+/// Takes the pods that are removed out of the Service, and empties them.
 fn leave(
     world: &World,
     revisions: &UpgradeRevisions<'_>,
@@ -179,8 +180,8 @@ pub(crate) fn deserted(instance: &Instance) -> bool {
     record.is_some_and(|record| instance.image.is_some() && Some(&record.to) != instance.image.as_ref())
 }
 
-/// The image was changed by someone else: the pods of the revision that is wanted now serve again, because it was this guard
-/// that took them out of the Service, and nothing else is touched.
+/// Another client changed the image: the pods of the revision that is requested now serve again, because this
+/// guard took them out of the Service. Nothing else is changed.
 fn abandon(world: &World, revisions: &UpgradeRevisions<'_>, timing: &DrainTiming) -> Vec<GuardAction> {
     let acts = reopen(world, revisions);
     if !acts.is_empty() {
@@ -209,8 +210,8 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
     }
 }
 
-/// New pods whose gate the operator would open, if it did not sleep through the delay that is held: pods that were made again
-/// after the new set was up.
+/// Opens the gates of new pods that were created again after the new set was ready: the paused operator does
+/// not open them.
 fn reopened(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     if revisions.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
         return Vec::new();
@@ -226,7 +227,7 @@ fn reopened(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction>
         .collect()
 }
 
-/// The same where gates may not be written.
+/// The same message where gates may not be written.
 fn closed(revisions: &UpgradeRevisions<'_>, gates: &[GuardAction]) -> String {
     let pod = gates.iter().find_map(|act| match act {
         GuardAction::SetGate { pod, .. } => Some(pod.as_str()),
@@ -245,7 +246,7 @@ fn ready(revisions: &UpgradeRevisions<'_>) -> bool {
     wanted > 0 && ready >= wanted
 }
 
-/// The end, by the same proof as the follower's, without what it remembers: no node that EMQX lists is without a pod.
+/// The end, by the same rule as the tracker's but without its history: EMQX lists no node without a pod.
 struct EndsWith<'s, 'a>(&'s UpgradeRevisions<'a>);
 
 impl EndsWith<'_, '_> {
@@ -265,8 +266,8 @@ fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
     seen.filter(|seen| seconds_between(seen.at, now) <= within).map(|seen| &seen.value)
 }
 
-/// All old pods that are still in the Service, at one moment: else clients that are cut come back to old pods, and are cut
-/// again.
+/// Closes the gates of all old pods that are still in the Service, at the same time: otherwise disconnected
+/// clients reconnect to old pods, and are disconnected again.
 fn gates(revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
     revisions
         .old
@@ -278,7 +279,7 @@ fn gates(revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
         .collect()
 }
 
-/// Whether load balancers had no time to notice.
+/// The message while load balancers have not had time to notice.
 fn settling(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> {
     let gated = || revisions.old.iter().filter(|member| member.pod.gated);
     if gated().any(|member| member.pod.ready) {
@@ -291,13 +292,13 @@ fn settling(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> 
     (since < SETTLE_SECONDS).then(|| "old pods left the Service; load balancers notice".to_owned())
 }
 
-/// How one old node stands.
+/// The state of one old node.
 enum Node<'e> {
     /// It holds no clients and accepts none: EMQX reports so in both answers, or it does not run.
     Proved,
-    /// It is in progress, or gives the reason why not.
+    /// EMQX empties it, or the reason why it is not empty.
     Busy(&'e Evacuation, String),
-    /// Nobody empties it.
+    /// EMQX does not evacuate it.
     Untouched(&'e NodeName),
     Unknown(String),
 }
@@ -307,7 +308,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
         return Node::Proved;
     }
     let Some(node) = &member.node else {
-        // A pod without a node in EMQX's list: if its container is not running, it has no clients.
+        // A pod whose node EMQX does not list has no clients if its container is not running.
         return if member.pod.containers_ready {
             Node::Unknown(format!("EMQX does not list the node of {}", member.pod.name))
         } else {
@@ -339,13 +340,13 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
     }
 }
 
-/// Empties old nodes, group by group; releases the operator when every one of them is proved empty.
+/// Empties old nodes, group by group; releases the operator when every one of them is verified to be empty.
 fn empty(
     revisions: &UpgradeRevisions<'_>,
     evacuations: &[Evacuation],
     timing: &DrainTiming,
 ) -> Vec<GuardAction> {
-    // Somebody else's evacuation of a new node keeps clients away from it, and the operator waiting.
+    // Another client's evacuation of a new node keeps clients away from it, and makes the operator wait.
     let foreign = evacuations
         .iter()
         .find(|entry| revisions.new.iter().any(|member| member.node.as_ref() == Some(&entry.node)));
@@ -365,7 +366,7 @@ fn empty(
         .collect();
     let stands: Vec<Node<'_>> = revisions.old.iter().map(|member| stand(member, evacuations)).collect();
     if stands.iter().all(|stand| matches!(stand, Node::Proved)) {
-        // A new node that just died is no place to go to: its clients would come back to nobody.
+        // A new node that just stopped cannot take clients: they could not reconnect.
         return if ready(revisions) {
             vec![GuardAction::ReleaseDelay(0)]
         } else {
@@ -405,7 +406,7 @@ fn work(
     }) {
         return wait(why);
     }
-    // Never above the rate in sum: what others were started with counts until they are empty.
+    // The sum never exceeds the rate: the rates of evacuations that run count until their nodes are empty.
     let busy = |of: fn(&Evacuation) -> Option<u64>| -> u64 {
         let active = all.iter().filter_map(|stand| match stand {
             Node::Busy(entry, _) if entry.stage != Stage::Prohibiting => of(entry),
@@ -446,9 +447,10 @@ fn work(
     acts
 }
 
-/// On the way back what was started is stopped, and the second set is emptied into the first. The operator scales the first
-/// up again and leaves the second alone; with two sets and without a delay it would empty the first, which is the older one
-/// ([OP-74]). So it stays held until the second is empty, and is scaled to 0 by us.
+/// An undo stops the evacuations that were started, and empties the second set into the first. The operator
+/// scales the first set up again and leaves the second alone; with two sets and without a delay it would
+/// empty the first, which is older ([OP-74]). So it stays paused until the second set is empty, and this
+/// program scales that set to 0.
 fn back(
     world: &World,
     revisions: &UpgradeRevisions<'_>,

@@ -1,4 +1,4 @@
-//! What an upgrade means for clients and for the cluster: the findings to know before confirming it.
+//! The impact of an upgrade on clients and on the cluster: the findings to read before a confirmation.
 
 use super::forecast::cuts;
 use super::preflight::{UpgradeCheck, warning};
@@ -9,7 +9,7 @@ use crate::model::{ApiVersion, InstanceKind, Role};
 use crate::plan::finding::{Finding, Severity};
 use crate::timing::LOOP_SECONDS;
 
-/// What is to be known.
+/// All findings about the impact.
 pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(no_evacuation(check));
@@ -55,7 +55,8 @@ fn no_evacuation(check: &UpgradeCheck<'_>) -> Option<Finding> {
     ))
 }
 
-/// v1beta4 without rates: nothing is ever evicted ([OP-17]). Ours are written with the change.
+/// v1beta4 without rates: nothing is ever evicted ([OP-17]). The rates of this program are written with the
+/// change.
 fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let update = &check.instance.update;
     let missing = check.instance.api == ApiVersion::V1beta4
@@ -74,7 +75,7 @@ fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// [OP-15].
+/// v1beta4 without a guard: the operator deletes pods that still have clients ([OP-15]).
 fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let bites = check.instance.api == ApiVersion::V1beta4
         && check.settled.way == Way::BlueGreen
@@ -101,7 +102,7 @@ fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Without the right to write readiness gates, old pods stay in the Service while they are emptied.
+/// Without the permission to write readiness gates, old pods stay in the Service while they are emptied.
 fn gates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     (check.settled.guarded && check.ask.gates == Some(false)).then(|| {
         warning(
@@ -113,7 +114,7 @@ fn gates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Rule S16: the moment at which all new clients go to new pods.
+/// Rule S16: from one moment on all new clients connect to new pods.
 fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let message = match check.instance.api {
         ApiVersion::V2beta1 | ApiVersion::V2 => {
@@ -127,7 +128,7 @@ fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
     Some(Finding::new("traffic-moves", Severity::Info, message))
 }
 
-/// Rule S16: twice of everything.
+/// Rule S16: a blue-green upgrade needs capacity for two sets of pods.
 fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if check.settled.way != Way::BlueGreen {
         return None;
@@ -180,7 +181,8 @@ fn durable(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Operator 2.2 looks for cores under `svc.cluster.local` only, and takes one it cannot find for stopped ([OP-75]).
+/// Operator 2.2 searches cores under `svc.cluster.local` only, and regards a core that it cannot find as
+/// stopped ([OP-75]).
 fn domain(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let cores = check.snapshot.nodes.iter().filter(|row| row.role == Role::Core);
     let elsewhere = cores

@@ -1,4 +1,4 @@
-//! The steps of an upgrade in words, the same for every output.
+//! The messages of an upgrade, for every output of the program.
 
 use super::durations::NodeContent;
 use super::revisions::UpgradeRevisions;
@@ -8,7 +8,7 @@ use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
-/// An image as people name it: its tag where both have the same name, else the whole reference.
+/// The change of the image, short: the tags where both have the same name, else the whole references.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
     match (from, to) {
         (Some(from), Some(to)) if from != to => format!("from {from} to {to}"),
@@ -18,7 +18,7 @@ pub fn between(from: Option<&str>, to: Option<&str>) -> String {
     }
 }
 
-/// The steps of one in a word each, and which of them it is in.
+/// The steps of an upgrade in one word each, and the index of the present one.
 pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
     let here = match run.step {
         UpgradeStep::NewPods => 0,
@@ -33,7 +33,7 @@ pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
     }
 }
 
-/// How far it is, in the phrases of one line.
+/// The progress, in the phrases of one line.
 pub fn facts(run: &UpgradeRun) -> Vec<String> {
     let (gone, total) = run.places();
     let mut facts = vec![format!("{gone} of {} gone", plural(total as u64, "old pod"))];
@@ -47,7 +47,7 @@ pub fn facts(run: &UpgradeRun) -> Vec<String> {
             None => {}
         }
     }
-    // The session of a client that is on its way is with it.
+    // The session of a client that is reconnecting is missing with the client.
     if let Some(lost) = run.lost_sessions().filter(|lost| *lost > run.lost_clients().unwrap_or(0)) {
         facts.push(format!("{} lost", plural(lost, "session")));
     }
@@ -69,7 +69,7 @@ pub fn standing(run: &UpgradeRun) -> String {
     format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts.join(", "))
 }
 
-/// The first line.
+/// The message when the upgrade is first seen.
 pub fn created(run: &UpgradeRun) -> String {
     let again = if run.from == run.to && !run.turned { " (the same image, another template)" } else { "" };
     format!("upgrade of {} {}{again}", run.id.name, between(run.from.as_deref(), run.to.as_deref()))
@@ -162,7 +162,7 @@ fn moved(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
     }
 }
 
-/// All old pods went out of the Service in one moment.
+/// The message when all old pods left the Service at the same moment.
 pub(crate) fn left_the_service(count: usize) -> String {
     match count {
         1 => "the old pod left the Service: new clients go to new pods only".to_owned(),
@@ -172,13 +172,13 @@ pub(crate) fn left_the_service(count: usize) -> String {
     }
 }
 
-/// What ends an evacuation that is none of ours: EMQX's own command, in that very pod.
+/// The command that ends an evacuation of another client: EMQX's own command, in that very pod.
 pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
     let pod = pod.map_or_else(|| short(node), PodName::as_str);
     format!("kubectl exec -n {namespace} {pod} -c emqx -- emqx_ctl rebalance stop")
 }
 
-/// A loaded pod is deleted ([OP-15]).
+/// The message when a pod with clients is deleted ([OP-15]).
 pub fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
     format!(
         "{} is deleted with {} on it: {} disconnected at once, {} without a client lost",
@@ -189,7 +189,7 @@ pub fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
     )
 }
 
-/// The image was changed on the way.
+/// The message when the image was changed again during the upgrade.
 pub fn turned(run: &UpgradeRun, back: bool) -> String {
     let to = run.to.as_deref().unwrap_or("another template");
     let way = if back { "changed back to" } else { "changed to" };
@@ -221,7 +221,7 @@ pub fn third(sets: usize) -> String {
     format!("{sets} sets run at once: the oldest is emptied first")
 }
 
-/// Counts moved on.
+/// The message when counts changed.
 pub fn progress(run: &UpgradeRun) -> String {
     let (gone, total) = run.places();
     let mut text = format!("{} %: {gone} of {} gone", run.percent, plural(total as u64, "old pod"));
@@ -242,7 +242,7 @@ pub fn progress(run: &UpgradeRun) -> String {
     text
 }
 
-/// How far it is while nothing moves, and what it waits for.
+/// The progress while nothing moves, and what the upgrade waits for.
 pub fn waits(run: &UpgradeRun) -> String {
     let mut parts = vec![progress(run)];
     if run.holding && run.known.values().any(|known| known.gone.is_none()) {
@@ -257,7 +257,7 @@ pub fn waits(run: &UpgradeRun) -> String {
     parts.join(", ")
 }
 
-/// How it ended, in numbers.
+/// The numbers at the end of a verdict.
 pub fn tail(run: &UpgradeRun, seconds: u64) -> String {
     let mut parts = Vec::new();
     if run.blind.is_some() {

@@ -1,17 +1,18 @@
-//! Upgrades: the forecast, the checks before, the change, the guarded sequence, and following one to its verdict. Pure:
-//! everything here is a function of the world, of what was asked, and of the time.
+//! Upgrades: the forecast, the checks before, the change, the guarded sequence, and the tracking up to the verdict. Pure:
+//! everything here is a function of the world, of the request, and of the time.
 //!
 //! ```text
-//!   sides     which pods are old, which are new, in which order the old ones go
-//!   pace      how long it takes: the settings of each API version, and what was measured ([OP-13] to [OP-22])
-//!   ask       what is wanted, and what follows from it for the object
-//!   forecast  the plan: which pod goes when, and how long all of it takes
-//!   preflight what speaks against it
-//!   owners    who else owns what the apply writes, and what of ours an apply leaves behind
-//!   undo      the way back, and where there is none
-//!   change    the one apply, and the edit that the user's own manifest needs
-//!   guard     the guarded sequence of v1beta4, from any point on, by looking at the world
-//!   follow    the world as it changes in, steps and verdicts out   (run, words, judge, stall, evacuation)
+//!   revisions    which pods are old, which are new, in which order the old ones are removed
+//!   durations    how long it takes: the settings of each API version, and what was measured ([OP-13] to [OP-22])
+//!   target       the requested image, and what follows from it for the object
+//!   forecast     the plan: which pod is removed when, and how long all of it takes
+//!   preflight    the checks that refuse it   (impact, versions)
+//!   field_owners who else owns what the apply writes, and what an apply of this program leaves behind
+//!   undo         the undo, and where there is none
+//!   change       the one apply, and the edit that the user's own manifest needs
+//!   guard        the guarded sequence of v1beta4, from any point on, from the world alone
+//!   tracker      the world as it changes in, steps and verdicts out
+//!                (run, messages, announcements, verdict, stall, progress)
 //! ```
 
 mod announcements;

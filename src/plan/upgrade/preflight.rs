@@ -1,4 +1,4 @@
-//! The checks before an upgrade: what refuses it, what to think of, and what to do about it. Nothing is touched.
+//! The checks before an upgrade: refusals and warnings, and what the user can do. Nothing is changed.
 
 use super::super::snapshot::Snapshot;
 use super::revisions::{RevisionSet, UpgradeRevisions};
@@ -10,10 +10,10 @@ use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::preflight::{cluster, running_name};
 
-/// From this many pods on, names as text are no longer in the order of their numbers ([OP-65]).
+/// From this number of pods on, the order of names as text is not the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;
 
-/// Whoever owns fields that we mean to write, by `managedFields`.
+/// An owner of fields that the upgrade writes, by `managedFields`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldOwner {
     pub manager: String,
@@ -22,7 +22,7 @@ pub struct FieldOwner {
 }
 
 impl FieldOwner {
-    /// Whether it is a user's kubectl: its fields are taken over with the confirmation.
+    /// Whether it is a user's kubectl: the confirmation also takes its fields over.
     pub fn is_person(&self) -> bool {
         self.manager.starts_with("kubectl")
     }
@@ -34,19 +34,19 @@ pub struct UpgradeCheck<'a> {
     pub world: &'a World,
     /// The cluster.
     pub instance: &'a Instance,
-    /// Its picture.
+    /// The snapshot of the cluster.
     pub snapshot: &'a Snapshot,
-    /// What was asked for.
+    /// The requested upgrade.
     pub ask: &'a UpgradeRequest,
-    /// What follows from it.
+    /// The target that follows from the request.
     pub settled: &'a UpgradeTarget,
-    /// Who owns what we mean to write; our own manager is not among them.
+    /// The owners of the fields that the upgrade writes, without this program.
     pub owners: &'a [FieldOwner],
     /// `--force-conflicts`.
     pub force: bool,
     /// Whether the object may be patched; `None` when that could not be asked.
     pub allowed: Option<bool>,
-    /// Whether our ConfigMap may be created and patched; `None` when that could not be asked.
+    /// Whether this program's ConfigMap may be created and patched; `None` when that could not be asked.
     pub stores: [Option<bool>; 2],
     /// Whether StatefulSets may be scaled; `None` when that could not be asked.
     pub scales: Option<bool>,
@@ -62,7 +62,7 @@ pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
         found.extend(cluster::wrong_emqx(check.snapshot));
         found.extend(cluster::nowhere_to_go(check.instance, check.snapshot, &[]));
     }
-    // What is under way explains better why it is not ready.
+    // An upgrade in progress explains better why the instance is not ready.
     found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
     found.extend(under_way);
     found.extend(replicas(check));
@@ -87,7 +87,7 @@ pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Warning, message)
 }
 
-/// The way that was asked for is one that this version has.
+/// The requested way does not exist in this API version.
 fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let UpgradeCheck { instance, ask, settled, .. } = check;
     let name = &instance.id.name;
@@ -160,7 +160,7 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
     )
 }
 
-/// An upgrade is under way already.
+/// An upgrade is in progress already.
 fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let revisions = UpgradeRevisions::of(check.world, &instance.id);
@@ -170,7 +170,7 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
         return None;
     }
     (two || instance.upgrading()).then(|| {
-        // A template changed now would meet an operator that takes the old revision for the present one.
+        // If the template changed now, the operator would still take the old revision for the current one.
         if through {
             let text =
                 "all pods are new and ready, but the operator has not ended the upgrade in its status yet";
@@ -200,8 +200,8 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// v1beta4: fewer replicas together with another template swap old and new ([OP-74]). Pods that are not as many
-/// as wanted mean that a change of `spec.replicas` is still on its way.
+/// v1beta4: fewer replicas together with another template swap old and new ([OP-74]). While the number of
+/// pods differs from the requested number, a change of `spec.replicas` is still in progress.
 fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let wanted = instance.cores?;
@@ -280,7 +280,7 @@ fn managed(check: &UpgradeCheck<'_>) -> Option<Finding> {
     field_owners::managed(check.instance, hint)
 }
 
-/// A guarded upgrade that is interrupted is continued by what is stored about it.
+/// An interrupted guarded upgrade is continued from its stored state.
 fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let verbs: Vec<&str> = ["create", "patch"]
         .into_iter()
@@ -316,7 +316,7 @@ fn cannot_scale(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Annotations of an earlier version go away with the change of the image.
+/// The change of the image removes annotations of an earlier version.
 fn left_by_earlier_version(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let notes: Vec<&str> = check.instance.notes.keys().map(String::as_str).collect();
     (!notes.is_empty()).then(|| {

@@ -1,4 +1,5 @@
-//! What is left of an upgrade that is followed, and so how far it is: the forecast again, from this moment's counts.
+//! What remains of a followed upgrade, and so the work done: the forecast again, from the counts of this
+//! moment.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
 use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, NEW_PODS_SECONDS};
 
 impl UpgradeRun {
-    /// What is left, as a forecast from this moment; and so the percent.
+    /// Forecasts what remains from this moment, and from it the percentage.
     pub(super) fn forecast(&mut self, revisions: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let left = self.left(revisions, world, now);
         let before = match (self.started, self.step) {
@@ -27,14 +28,14 @@ impl UpgradeRun {
         match (left, self.work) {
             (Some(left), work) => {
                 let rest = before + left;
-                // Pods that an undo finds running were not started for it.
+                // The pods that an undo finds running were not started for the undo.
                 let new_pods = if self.turned { before } else { NEW_PODS_SECONDS };
                 let work = *self
                     .work
                     .insert(work.unwrap_or(new_pods + left + self.before_us(revisions, left)).max(rest));
                 self.percent = done(work, rest, self.percent);
             }
-            // Clients are unknown: every old pod that is removed counts the same.
+            // The clients are unknown: every removed old pod counts the same.
             (None, Some(work)) if self.blind.is_some() && total > 0 => {
                 let rest = work * (total - gone) as u64 / total as u64;
                 self.percent = done(work, rest, self.percent);
@@ -45,8 +46,9 @@ impl UpgradeRun {
         self.turns = if self.seconds.is_some() { self.turns(revisions, world, now) } else { BTreeMap::new() };
     }
 
-    /// Seconds until each old pod that is not being emptied yet has its turn, by its name, and seconds of the present wait of
-    /// those that are. Where a guard empties all of them together, and where nothing empties them, no pod has a turn.
+    /// For each old pod that is not being emptied yet, by name: the seconds until its turn. For the others:
+    /// the remaining seconds of their present wait. Where a guard empties all of them together, and where
+    /// nothing empties them, no pod has a turn.
     fn turns(
         &self,
         revisions: &UpgradeRevisions<'_>,
@@ -85,7 +87,7 @@ impl UpgradeRun {
         turns
     }
 
-    /// Seconds of work that were done before this run was first seen, by the pods that are gone already.
+    /// Seconds of work before this run was first seen, estimated from the pods that were removed by then.
     fn before_us(&self, revisions: &UpgradeRevisions<'_>, left: u64) -> u64 {
         let standing = revisions.old.len() as u64;
         let wanted = revisions.instance.cores.unwrap_or(0) + revisions.instance.replicants.unwrap_or(0);
@@ -129,13 +131,13 @@ impl UpgradeRun {
 
     /// The timing of the instance, with the seconds that its pods took to start.
     fn timing(revisions: &UpgradeRevisions<'_>) -> DrainTiming {
-        // New pods have just started: what they took is what the next ones will take.
+        // The last start of new pods is the best estimate for the next ones.
         let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
         let known = pods(&revisions.new).or_else(|| pods(&revisions.old));
         DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(revisions.instance) }
     }
 
-    /// Seconds before the first old pod that still stands is emptied, or continues to be.
+    /// Seconds until the first remaining old pod is emptied, or its evacuation continues.
     fn first_turn(
         &self,
         revisions: &UpgradeRevisions<'_>,
@@ -155,7 +157,7 @@ impl UpgradeRun {
         }
     }
 
-    /// Seconds that are left of the evacuation of an old pod; `None` before it begins.
+    /// Seconds that remain of the evacuation of an old pod; `None` before it begins.
     fn drain_left(
         &self,
         member: &Member<'_>,
@@ -197,7 +199,7 @@ impl UpgradeRun {
         for member in standing {
             let left =
                 drain(member, timing).unwrap_or_else(|| shared.drain(member.holds.unwrap_or_default()));
-            // One after another takes the sum, all together the longest.
+            // One pod after another takes the sum, all pods together take the longest time.
             emptying = if one_by_one { emptying + left } else { emptying.max(left) };
         }
         emptying += first;
@@ -207,12 +209,12 @@ impl UpgradeRun {
                 let look = LOOP_SECONDS.saturating_sub(seconds_between(removed, now));
                 emptying.max(look) + durations::removals(count, None)
             }
-            // The last pod is on its way: a second at least.
+            // The last pod is being deleted: at least one second remains.
             _ => (emptying + release + durations::removals(count, None)).max(1),
         }
     }
 
-    /// The operator deletes one pod a look, loaded as they are.
+    /// The operator deletes one pod in each loop, with its clients still connected.
     fn unguarded_left(&self, count: u64, timing: &DrainTiming, now: Timestamp) -> u64 {
         let Some(removed) = self.removed else {
             let since = self.started.map_or(0, |started| seconds_between(started, now));

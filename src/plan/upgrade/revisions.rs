@@ -1,9 +1,11 @@
-//! The two sides of an upgrade: which pods are old, which are new, and in which order the old ones go.
+//! The revisions of an upgrade: which pods are old, which are new, and in which order the old ones are
+//! removed.
 //!
-//! A pod belongs to a set. Which set is the new one: on v2beta1 and v2 the one whose revision the object calls
-//! `updateRevision`, once that is current (for 0.2 s after a change of the image it still names the old one, and the
-//! replicants' follows 3 to 4 s later); on v1beta4 the newest with the wanted image (its `blueGreenUpdateStatus` comes and
-//! goes, and with three sets it speaks of the two oldest); within one StatefulSet that is rolled, its `updateRevision`.
+//! A pod belongs to a set. The new set is, on v2beta1 and v2, the one whose revision the object calls
+//! `updateRevision`, once that is current (for 0.2 s after a change of the image it still names the old one,
+//! and that of the replicants follows 3 to 4 s later); on v1beta4 the newest set with the requested image
+//! (`blueGreenUpdateStatus` appears and disappears, and with three sets it is about the two oldest); within
+//! one StatefulSet that is rolled, its `updateRevision`.
 //! Sources: [OP-13] to [OP-22], [OP-71] to [OP-76].
 
 use std::collections::BTreeMap;
@@ -44,25 +46,25 @@ pub struct Member<'a> {
     pub running: bool,
 }
 
-/// The sides at one moment.
+/// The revisions at one moment.
 #[derive(Clone, Debug)]
 pub struct UpgradeRevisions<'a> {
     /// The cluster.
     pub instance: &'a Instance,
-    /// Sets in which there is, or is to be, something; oldest first.
+    /// Sets that have pods or are to have pods; oldest first.
     pub groups: Vec<RevisionSet>,
     /// The new sets, by name.
     pub new_sets: Vec<String>,
-    /// The old pods, in the order in which they go.
+    /// The old pods, in the order in which they are removed.
     pub old: Vec<Member<'a>>,
     /// The new pods.
     pub new: Vec<Member<'a>>,
-    /// Whether every kind of set has its new one: the operator has answered what was asked.
+    /// Whether every kind of set has its new one: the operator has reacted to the request.
     pub answered: bool,
 }
 
 impl<'a> UpgradeRevisions<'a> {
-    /// The sides of one cluster.
+    /// The revisions of one cluster.
     pub fn of(world: &'a World, id: &'a InstanceId) -> Option<Self> {
         let instance = world.instance(id)?;
         let groups = groups(world, id);
@@ -95,7 +97,8 @@ impl<'a> UpgradeRevisions<'a> {
         Some(Self { instance, groups, new_sets, old, new, answered })
     }
 
-    /// EMQX has not answered for a while: what its nodes hold is not known, and which run is the operator's copy.
+    /// EMQX has not answered for a while: the counts of its nodes are unknown, and the operator's copy
+    /// decides which nodes run.
     pub(crate) fn forget_counts(&mut self) {
         let copy = &self.instance.nodes;
         for member in self.old.iter_mut().chain(&mut self.new) {
@@ -104,7 +107,7 @@ impl<'a> UpgradeRevisions<'a> {
         }
     }
 
-    /// Whether two revisions run, or are to run: what an upgrade looks like to one who did not see it begin.
+    /// Whether two revisions run, or are to run: an upgrade, for an observer that did not see its begin.
     pub fn two(&self) -> bool {
         let object = self.instance;
         let named = matches!(object.api, ApiVersion::V2beta1 | ApiVersion::V2)
@@ -128,8 +131,7 @@ impl<'a> UpgradeRevisions<'a> {
             && self.old.iter().all(other)
     }
 
-    /// Whether the pods are through: none is old, and all are ready. The operator's status reports it a moment later
-    /// ([OP-42]).
+    /// Whether all pods are new and ready. The operator's status reports it a moment later ([OP-42]).
     pub fn through(&self) -> bool {
         let (ready, wanted) = self.ready();
         self.answered && self.old.is_empty() && wanted > 0 && ready >= wanted
@@ -141,7 +143,7 @@ impl<'a> UpgradeRevisions<'a> {
         self.old.iter().chain(&self.new).find(of).map(|member| &member.pod.name)
     }
 
-    /// New pods that are ready, and how many are wanted.
+    /// The number of new pods that are ready, and the requested number.
     pub fn ready(&self) -> (u64, u64) {
         let ready = self.new.iter().filter(|member| member.pod.ready).count() as u64;
         let mut wanted = 0;
@@ -149,7 +151,7 @@ impl<'a> UpgradeRevisions<'a> {
             let group = self.groups.iter().find(|group| &group.name == name);
             wanted += group.and_then(|group| group.wanted).unwrap_or(0);
         }
-        // Before the new sets are there: what the object wants.
+        // Before the new sets exist, the numbers of the object count.
         let asked = self.instance.cores.unwrap_or(0) + self.instance.replicants.unwrap_or(0);
         (ready, if self.answered { wanted.max(self.new.len() as u64) } else { asked.max(wanted) })
     }
@@ -163,7 +165,7 @@ impl<'a> UpgradeRevisions<'a> {
         match self.instance.api {
             ApiVersion::V1beta4 => match &self.instance.blue_green {
                 Some(update) => update.started,
-                // Without the block pods are simply replaced, one by one.
+                // Without the block, pods are replaced one by one.
                 None => None,
             },
             ApiVersion::V2beta1 | ApiVersion::V2 => self
@@ -192,8 +194,8 @@ impl<'a> UpgradeRevisions<'a> {
     }
 }
 
-/// Whether there is but one set of each kind, and nothing is rolled: no upgrade can be seen. Cheap, for it is asked with every
-/// fact; `false` where it is unknown.
+/// Whether there is only one set of each kind, and nothing is rolled: no upgrade is visible. This must be
+/// cheap, because it runs for every fact; `false` where it is unknown.
 pub fn quiet(world: &World, id: &InstanceId) -> bool {
     let Some(instance) = world.instance(id).filter(|instance| !instance.upgrading()) else { return false };
     let sets: Vec<_> = world.sets_of(id).filter(|set| set.replicas > 0 || set.present > 0).collect();
@@ -204,7 +206,7 @@ pub fn quiet(world: &World, id: &InstanceId) -> bool {
     let old = |pod: &Pod| {
         let set = pod.owner.as_ref().and_then(|owner| sets.iter().find(|set| set.name == owner.name));
         match set {
-            // A pod of a set that wants none any more.
+            // The pod belongs to a set that requests no pods any more.
             None => true,
             Some(set) if rolls(instance.api) && set.kind == SetKind::StatefulSet => {
                 other_image(set.image.as_ref(), pod)
@@ -224,7 +226,7 @@ fn other_image(template: Option<&String>, pod: &Pod) -> bool {
     template.zip(pod.image.as_ref()).is_some_and(|(template, image)| template != image)
 }
 
-/// Whether pods are replaced within one StatefulSet, and carry Kubernetes' own revision.
+/// Whether pods are replaced within one StatefulSet, and have Kubernetes' own revision.
 fn rolls(api: ApiVersion) -> bool {
     matches!(api, ApiVersion::V1beta4 | ApiVersion::V3beta1)
 }
@@ -286,7 +288,7 @@ fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [RevisionSet]) -> 
     let newest = || of_kind.clone().filter(fits).rfind(|group| group.wanted != Some(0));
     match (instance.api, kind) {
         (ApiVersion::V1beta4, _) => newest(),
-        // One StatefulSet: its pods show it, once its template is the target.
+        // There is one StatefulSet: it is the new set once its template has the target image.
         (ApiVersion::V3beta1, SetKind::StatefulSet) => of_kind.clone().rfind(fits),
         (_, _) => {
             let revisions = match kind {
@@ -305,7 +307,8 @@ fn choose<'g>(instance: &Instance, kind: SetKind, groups: &'g [RevisionSet]) -> 
     }
 }
 
-/// Whether no container of the pod was ever started (Kubernetes calls it `Pending` until then): no client was on it.
+/// Whether no container of the pod was ever started (Kubernetes reports `Pending` until then): it had no
+/// clients.
 fn never_ran(pod: &Pod) -> bool {
     pod.phase == "Pending"
 }
@@ -314,7 +317,7 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
     let pods = Pods::of(world, &instance.id);
     let reported: BTreeMap<&NodeName, &Node> = instance.nodes.iter().map(|node| (&node.name, node)).collect();
     let mut nodes: BTreeMap<&str, &Node> = BTreeMap::new();
-    // Where EMQX is polled, only its own list counts: the operator's copy may be half a minute old.
+    // Where EMQX is polled, only its own list counts: the operator's copy may be 30 s old.
     let listed: &[Node] = world.nodes.as_ref().map_or(&instance.nodes, |seen| &seen.value);
     for node in listed {
         if let Some(pod) = pods.find(node, reported.get(&node.name).copied()) {
@@ -343,14 +346,15 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
         .collect()
 }
 
-/// The number at the end of a StatefulSet's pod.
+/// The number at the end of the name of a StatefulSet's pod.
 pub fn ordinal(name: &str) -> Option<u64> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
-/// In the order in which the operator takes them: replicants before cores, older sets first, and within a set the highest
-/// first; but replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x operator sorts each set by name) by ascending names,
-/// pods on v1beta4 by names as text ([OP-65]), and on v3beta1 one old core stays until the replicants are done ([OP-76]).
+/// Sorts pods in the order in which the operator removes them: replicants before cores, older sets first, and
+/// within a set the highest number first. Exceptions: replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x
+/// operator sorts each set by name) by ascending names, pods on v1beta4 by names as text ([OP-65]), and on
+/// v3beta1 one old core stays until the replicants are done ([OP-76]).
 pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[RevisionSet]) {
     let place =
         |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);

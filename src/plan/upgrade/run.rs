@@ -1,4 +1,4 @@
-//! One upgrade that is followed: what is known of it, and how far it is.
+//! One upgrade that is followed: what is known of it, and its progress.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,18 +19,18 @@ use crate::model::{
 };
 use crate::plan::rebalance::progress::Counts;
 
-/// Where an upgrade stands.
+/// The present step of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UpgradeStep {
-    /// New pods are coming up.
+    /// New pods are starting.
     NewPods,
-    /// They are up, and got the traffic; the old ones are not touched yet.
+    /// The new pods are ready and receive the traffic; no old pod is being emptied yet.
     Moved,
     /// An old pod, or several, are being emptied.
     Emptying,
     /// An old pod is being removed.
     Removing,
-    /// Between two old pods.
+    /// Between the removal of one old pod and the evacuation of the next one.
     Waiting,
     /// Only new pods are left; EMQX still lists an old node, or new ones are not ready again.
     Settling,
@@ -49,7 +49,7 @@ impl UpgradeStep {
     }
 }
 
-/// An old pod, as it was when it was last seen.
+/// An old pod, in its last observed state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviousPod {
     /// Its name.
@@ -62,9 +62,10 @@ pub struct PreviousPod {
     pub stage: Option<(Stage, String, Timestamp)>,
     /// Whether its deletion was seen.
     pub deleting: bool,
-    /// Whether its set makes it again, because the set still wants as many pods: that is no removal.
+    /// Whether its set creates it again, because the set still requests the same number of pods: that is no
+    /// removal.
     pub again: bool,
-    /// Whether it is gone, and when.
+    /// When it no longer existed; `None` while it exists.
     pub gone: Option<Timestamp>,
 }
 
@@ -76,7 +77,7 @@ pub struct UpgradeBaseline {
     pub sessions: Option<u64>,
 }
 
-/// The furthest that was reached, so that things which flip are no progress.
+/// The furthest state that was reached, so that values that change back and forth are no progress.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct FurthestProgress {
     pub(super) new: usize,
@@ -87,7 +88,7 @@ pub(super) struct FurthestProgress {
     nodes: BTreeMap<String, (u8, u64, u64)>,
 }
 
-/// When an old pod is emptied, by the forecast of this moment.
+/// When an old pod is emptied, by the present forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PodTurn {
     /// Seconds until its evacuation begins.
@@ -104,21 +105,21 @@ pub struct UpgradeRun {
     /// The cluster.
     pub id: InstanceId,
     pub api: ApiVersion,
-    /// The image that is left.
+    /// The previous image.
     pub from: Option<String>,
-    /// The image that is wanted.
+    /// The target image.
     pub to: Option<String>,
     /// When it began.
     pub began: Timestamp,
-    /// When the new pods took over.
+    /// When the new pods received the traffic.
     pub started: Option<Timestamp>,
-    /// What there was at the start.
+    /// Clients and sessions at the start.
     pub start: UpgradeBaseline,
-    /// What there is now.
+    /// The counts now.
     pub counts: Counts,
     /// Clients on new nodes.
     pub arrived: u64,
-    /// Where it stands.
+    /// The present step.
     pub step: UpgradeStep,
     /// Old pods, by uid, in the order in which they were seen.
     pub known: BTreeMap<String, PreviousPod>,
@@ -126,25 +127,26 @@ pub struct UpgradeRun {
     pub ready: (u64, u64),
     /// Whether pods are replaced in place, without a second set beside the first.
     pub rolling: bool,
-    /// Whether it is, or was, held by a delay that is no delay.
+    /// Whether the operator is, or was, paused by a long delay.
     pub held: bool,
-    /// Whether it is held now.
+    /// Whether the operator is paused by such a delay now.
     pub holding: bool,
-    /// How far.
+    /// Work done, in percent.
     pub percent: u8,
-    /// Seconds to the end, once that can be known.
+    /// Seconds to the end; `None` while that is unknown.
     pub seconds: Option<u64>,
     /// When each old pod has its turn, by the name of the pod.
     pub turns: BTreeMap<String, PodTurn>,
-    /// Clients that were cut at once because a loaded pod was deleted.
+    /// Clients that were disconnected at once because a pod with clients was deleted.
     pub cut: u64,
-    /// Whether the image was changed again on the way.
+    /// Whether the image was changed again during the upgrade.
     pub turned: bool,
-    /// When only new pods were left.
+    /// When the last old pod was removed.
     pub ended: Option<Timestamp>,
-    /// How it ended, and why.
+    /// The verdict and its reason.
     pub verdict: Option<(Verdict, String)>,
-    /// When the present target was asked for; `None` for one that was under way when we came.
+    /// When the present target was requested; `None` for an upgrade that was in progress when it was first
+    /// seen.
     pub(super) asked: Option<Timestamp>,
     pub(super) nodes: Vec<EventNode>,
     pub(super) best: FurthestProgress,
@@ -153,17 +155,17 @@ pub struct UpgradeRun {
     pub(super) told: BTreeSet<&'static str>,
     pub(super) key: String,
     pub(super) removed: Option<Timestamp>,
-    /// When the object said that all is well while old pods were left.
+    /// When the object reported that it is ready while old pods remained.
     pub(super) contradicted: Option<Timestamp>,
-    /// When the image was seen to be another one, as long as it is not known who changed it.
+    /// When the image was seen to change, while it is unknown who changed it.
     pub(super) changed: Option<Timestamp>,
     /// Why EMQX cannot be asked, while its last answer is too old: clients are unknown.
     pub blind: Option<String>,
-    /// What is wrong with a new pod.
+    /// The problem of a new pod.
     pub trouble: Option<String>,
-    /// Seconds of work of the whole upgrade, by the forecast when it was first known.
+    /// Seconds of work of the whole upgrade, by the first forecast.
     pub(super) work: Option<u64>,
-    /// Whether its clients stay missing.
+    /// Whether the clients of this upgrade stay missing.
     pub(super) alarm: EvictionAlarm,
     /// When something was last reported of it, and since when EMQX does not answer.
     pub(super) quiet: Quiet,
@@ -186,7 +188,8 @@ impl Followed for UpgradeRun {
         world.nodes.as_ref().map(|nodes| nodes.at)
     }
 
-    /// Pods move on without EMQX's answers; how long nothing at all was known is counted with the sources.
+    /// Pods progress without EMQX's answers; the time in which nothing at all was known is counted with the
+    /// sources.
     fn answers_again(&mut self, _at: Timestamp) {}
 
     fn standing(&self, _world: &World, _now: Timestamp) -> String {
@@ -199,7 +202,7 @@ impl Followed for UpgradeRun {
 }
 
 impl UpgradeRun {
-    /// How it stands now.
+    /// The present verdict.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
             Some((verdict, _)) => *verdict,
@@ -208,7 +211,7 @@ impl UpgradeRun {
         }
     }
 
-    /// Why it should be stopped now; `None` while nothing supports that, and while it is undone already.
+    /// Why it should be stopped now; `None` while nothing supports that, and once it is being undone.
     pub fn alarm(&self) -> Option<&Alarm> {
         self.alarm.raised().filter(|_| self.verdict.is_none() && !self.turned)
     }
@@ -252,7 +255,7 @@ impl UpgradeRun {
         })
     }
 
-    /// Old pods that are gone, and all of them.
+    /// The number of old pods that were removed, and of all old pods.
     pub fn places(&self) -> (usize, usize) {
         (self.known.values().filter(|known| known.gone.is_some()).count(), self.known.len())
     }
@@ -269,7 +272,7 @@ impl UpgradeRun {
         Some(self.start.sessions?.saturating_sub(now))
     }
 
-    /// Whether more clients are missing than come and go.
+    /// Whether more clients are missing than natural churn explains.
     pub fn missing(&self) -> bool {
         // A node that does not report its clients may hold those that seem to be missing.
         match (self.start.connections, self.counts.known_connections()) {
@@ -315,7 +318,7 @@ impl UpgradeRun {
             .collect()
     }
 
-    /// The same without those that are empty and wait for the others, where a guard takes one after another.
+    /// The same without empty nodes that wait for the others, where a guard empties one after another.
     pub(super) fn at_work<'s, 'a>(
         &self,
         revisions: &'s UpgradeRevisions<'a>,
@@ -328,13 +331,13 @@ impl UpgradeRun {
         busy
     }
 
-    /// Takes in the counts of EMQX's nodes.
+    /// Takes in the counts of EMQX's nodes; returns whether they changed.
     pub(super) fn count(&mut self, world: &World, revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
         let Some(nodes) = &world.nodes else {
             return false;
         };
-        // A recording may hold several clusters, and EMQX's list is that of one: nodes without a pod count for
-        // the only one there is.
+        // A recording may contain several clusters, and EMQX's list is that of one of them: nodes without a
+        // pod count for the cluster only if there is just one.
         let only = world.instances.len() == 1;
         let mine = |name: &NodeName| {
             only || self.known.values().any(|known| known.node.as_ref() == Some(name))
@@ -343,7 +346,8 @@ impl UpgradeRun {
         let counts = Counts::of(nodes.value.iter().filter(|node| mine(&node.name)));
         let changed = counts != self.counts;
         self.counts = counts;
-        // A follower from the beginning has the counts: until the new pods take over nothing is moved.
+        // A follower from the beginning has the counts of the start: nothing is moved until the new pods
+        // receive the traffic.
         if self.told.contains("fresh")
             && self.step == UpgradeStep::NewPods
             && self.start.connections.is_none()
@@ -358,7 +362,7 @@ impl UpgradeRun {
         changed && nodes.at <= now
     }
 
-    /// The nodes of an event: old ones and new ones.
+    /// Fills the rows of an event: old and new nodes.
     pub(super) fn rows(&mut self, revisions: &UpgradeRevisions<'_>) {
         let row = |member: &Member<'_>, old: bool| {
             let known = self.known.get(&member.pod.uid).filter(|_| old);
@@ -381,7 +385,7 @@ impl UpgradeRun {
         self.nodes = nodes;
     }
 
-    /// Whether anything went further than ever before.
+    /// Records any progress beyond the furthest state so far.
     pub(super) fn advance(&mut self, revisions: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
         let mut best = self.best.clone();
         best.new = best.new.max(revisions.new.len());
@@ -396,7 +400,8 @@ impl UpgradeRun {
             let holds = known.holds.unwrap_or_default();
             let reached =
                 best.nodes.entry(known.pod.clone()).or_insert((order, holds.connections, holds.sessions));
-            // Clients come to an old node until its turn: only an evacuated one gets emptier for good.
+            // New clients connect to an old node until its turn: only the clients of an evacuated node become
+            // fewer for good.
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }
@@ -419,7 +424,7 @@ impl UpgradeRun {
     }
 }
 
-/// What is being evacuated: EMQX's word, else the operator's copy of it.
+/// The evacuations that EMQX reports, else those of the operator's copy.
 pub(super) fn evacuations<'w>(world: &'w World, revisions: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
     match world.load.as_ref().filter(|_| load_heard(world)) {
         Some(load) => &load.value.evacuations,

@@ -1,5 +1,5 @@
-//! An upgrade that does not go on: no progress for three times the expected step, and at least 60 s; with the cause, as far
-//! as it is known.
+//! An upgrade that stalls: no progress for three times the expected duration of the step, and at least 60 s;
+//! with the cause, where it is known.
 
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use crate::model::{ApiVersion, Pod, Stage, World};
 use crate::plan::rebalance::messages::short;
 use crate::timing::{IMAGE_PULL_SECONDS, LOOP_SECONDS, POD_GRACE_SECONDS, SHORTEST_STALL_SECONDS};
 
-/// Why it stalls, if it does.
+/// The reason for a stall; `None` where there is none.
 pub(super) fn find(
     run: &UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -25,7 +25,7 @@ pub(super) fn find(
     // Without answers it is unknown whether it stalls.
     let now = known_until(world, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
-    // What a flipping step makes look new is no progress either.
+    // A step that changes back and forth looks new, and is no progress.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(SHORTEST_STALL_SECONDS));
     // Where pods cannot be listed, the progress is unknown.
     if still < SHORTEST_STALL_SECONDS
@@ -65,7 +65,7 @@ fn expected(
             let unknown = run.blind.as_ref().map_or_else(String::new, |why| format!("; {why}"));
             Some((IMAGE_PULL_SECONDS, format!("new pods are not ready{unknown}")))
         }
-        // Paused by us or by another client: nothing is expected to happen.
+        // Paused by this program or by another client: no progress is expected.
         _ if run.holding
             && run.evacuating(revisions).iter().all(|(_, stage)| **stage == Stage::Prohibiting) =>
         {
@@ -174,12 +174,13 @@ fn emptying(
     })
 }
 
-/// Why new pods are not ready: what Kubernetes reports of them; an evacuation of one of them; a gate that stays closed.
+/// Why new pods are not ready: the reason that Kubernetes reports, an evacuation of one of them, or a gate
+/// that stays closed.
 fn not_ready(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     pod_problem(revisions).or_else(|| foreign(revisions, world)).or_else(|| closed_gate(revisions))
 }
 
-/// What is wrong with a new pod.
+/// The problem of a new pod.
 pub(super) fn trouble(revisions: &UpgradeRevisions<'_>) -> Option<String> {
     pod_problem(revisions).or_else(|| closed_gate(revisions))
 }
@@ -221,7 +222,7 @@ fn closed_gate(revisions: &UpgradeRevisions<'_>) -> Option<String> {
     ))
 }
 
-/// Somebody else's evacuation: the operators look at the first of the list only ([OP-64]).
+/// Another client's evacuation: the operators check only the first of EMQX's list ([OP-64]).
 fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
     if world.load.is_some() && !load_heard(world) {
@@ -239,7 +240,7 @@ fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     })
 }
 
-/// The operator does nothing; with its last complaint, if it made one.
+/// The text where the operator does nothing, with its last warning event, if there is one.
 fn silent(
     run: &UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -254,7 +255,7 @@ fn silent(
         .map(|seen| &seen.value)
         .filter(|event| event.namespace == id.namespace && event.about == id.name)
         .filter(|event| matches!(event.reason.as_str(), "ReconcilerFailed" | "ReconcileError"))
-        // An event from before this upgrade explains nothing of it.
+        // An event from before this upgrade does not explain it.
         .filter(|event| event.last.is_some_and(|last| last.as_second() >= run.began.as_second()))
         .max_by_key(|event| event.last);
     match complaint {

@@ -1,4 +1,4 @@
-//! What is wanted, and what follows from it for the object: which image, which way, at which pace.
+//! The target of an upgrade: which image, which way, and which rates and waits follow for the object.
 
 use super::change::HOLD_SECONDS;
 use super::durations::DrainTiming;
@@ -15,32 +15,32 @@ const EMQX_RATE: u64 = 500;
 /// The operators' rates ([OP-72]).
 const OPERATOR_RATE: u64 = 1000;
 
-/// What follows from an ask for one object.
+/// The target that follows from a request for one object.
 #[expect(clippy::struct_excessive_bools, reason = "each is asked for, or follows, by itself")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradeTarget {
     /// The image that runs.
     pub from: Option<String>,
-    /// The image that is wanted.
+    /// The target image.
     pub to: String,
     /// v1beta4: its parts.
     pub parts: Option<ImageParts>,
     /// v1beta4: whether only the version part changes.
     pub version_only: bool,
-    /// How pods change places.
+    /// How pods are replaced.
     pub way: Way,
-    /// Whether we empty old pods before the operator may remove them.
+    /// Whether this program empties old pods before the operator may remove them.
     pub guarded: bool,
-    /// One after another.
+    /// Whether old pods are emptied one after another.
     pub one_by_one: bool,
-    /// The way back of a guarded one: nothing is emptied.
+    /// Whether this is the undo of a guarded upgrade.
     pub undo: bool,
     /// Every setting of the update, written out; the delay is the user's own.
     pub update: UpdateSpec,
 }
 
 impl UpgradeTarget {
-    /// What follows for this object; a problem where the image cannot be used with it.
+    /// The target for this object; a problem where the image cannot be used with it.
     pub fn of(instance: &Instance, ask: &UpgradeRequest) -> Result<Self, Problem> {
         let v1beta4 = instance.api == ApiVersion::V1beta4;
         fits(instance, ask)?;
@@ -95,14 +95,16 @@ impl UpgradeTarget {
         })
     }
 
-    /// The settings of a guarded upgrade that was begun earlier, by the object and by what is stored about it. `None` where
-    /// there is nothing to continue: no delay is held, or the image was changed since and the delay with it.
+    /// The target of a guarded upgrade that was begun earlier, by the object and by its stored state. `None`
+    /// where there is nothing to continue: no delay is held, or another image and another delay were set
+    /// since.
     pub fn resumed(instance: &Instance) -> Option<Self> {
         let record = UpgradeRecord::read(instance);
         let delayed = instance.update.initial_delay == Some(HOLD_SECONDS);
         let target = record.as_ref().is_none_or(|record| Some(&record.to) == instance.image.as_ref());
         let held = hold(instance).is_some() && (target || delayed);
-        // A delay of a year that nothing is stored about: the ConfigMap was deleted, or a generated change was applied.
+        // A delay of a year without stored state: the ConfigMap was deleted, or a generated change was
+        // applied.
         let adopted = delayed && instance.api == ApiVersion::V1beta4;
         if !held && !adopted {
             return None;
@@ -120,7 +122,7 @@ impl UpgradeTarget {
         })
     }
 
-    /// The pace at which the operator, or a guard, will empty pods.
+    /// The timing with which the operator, or a guard, will empty pods.
     pub fn timing(&self, instance: &Instance) -> DrainTiming {
         let mut changed = instance.clone();
         changed.update = self.update.clone();
@@ -151,8 +153,8 @@ fn zero_waits(api: ApiVersion, update: &mut UpdateSpec) -> Vec<(&'static str, &m
         .collect()
 }
 
-/// What is reported where 1 is written into `spec.updateStrategy` because operator 2.3 would drop the 0 that was requested, or
-/// that the object has now. [OP-26]
+/// The message where 1 is written into `spec.updateStrategy` because operator 2.3 would drop the 0 that was
+/// requested, or that the object has now. [OP-26]
 pub(crate) fn raised_waits(instance: &Instance, ask: &UpgradeRequest) -> Option<String> {
     let mut update = UpdateSpec {
         wait_takeover: ask.wait_takeover.or(instance.update.wait_takeover),
@@ -181,21 +183,21 @@ pub(crate) fn one_by_one(instance: &Instance) -> bool {
     hold(instance).is_some_and(|hold| hold.manner == HoldManner::OneByOne)
 }
 
-/// Whether a guarded upgrade is being turned back: the pods that were old stay.
+/// Whether a guarded upgrade is being undone: the pods that were old stay.
 pub(crate) fn undoing(instance: &Instance) -> bool {
     hold(instance).is_some_and(|hold| hold.manner == HoldManner::Undo)
 }
 
-/// The delay as the user wrote it, also while ours stands in its place.
+/// The delay as the user set it, also while the delay of this program replaces it.
 pub(crate) fn own_delay(instance: &Instance) -> Option<u64> {
     match hold(instance) {
         Some(hold) => hold.own_delay_seconds,
-        // What the own delay was before a held one of which nothing is stored is not known.
+        // For a held delay without stored state, the user's own delay is unknown.
         None => instance.update.initial_delay.filter(|delay| *delay != HOLD_SECONDS),
     }
 }
 
-/// A flag without effect is refused: its user relies on it.
+/// Refuses a flag that has no effect here: its user relies on it.
 fn fits(instance: &Instance, ask: &UpgradeRequest) -> Result<(), Problem> {
     let refuse = |flag: &str, why: String| {
         Err(Problem::usage(format!("{flag} does not fit to {}", instance.id), why).hint("leave it out"))

@@ -1,5 +1,6 @@
-//! A pretend v1beta4 cluster, second by second, with the operator's defect ([OP-15]): for the guard and for the
-//! follower. Its clients come back one second after they were cut, evenly to what the Service leads to.
+//! A simulated v1beta4 cluster, second by second, with the operator's defect ([OP-15]): for the guard and for
+//! the tracker. Its clients reconnect one second after they were disconnected, evenly to the pods that the
+//! Service serves.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ struct Inside {
     deleting: bool,
 }
 
-/// The pretend cluster.
+/// The simulated cluster.
 #[derive(Clone, Debug)]
 struct Pretend {
     now: i64,
@@ -192,7 +193,7 @@ impl Pretend {
         World::of(facts)
     }
 
-    /// What the guard wants done is done.
+    /// Carries out the actions of the guard.
     fn act(&mut self, acts: Vec<GuardAction>) {
         for act in acts {
             match act {
@@ -246,7 +247,7 @@ impl Pretend {
     /// One second of EMQX, of the kubelet and of the operator.
     fn second(&mut self) {
         self.now += 1;
-        // Who was cut comes back.
+        // Disconnected clients reconnect.
         let open: Vec<String> = self
             .pods
             .iter()
@@ -313,11 +314,11 @@ impl Pretend {
         self.looks = self.now + 20;
         let started = *self.started.get_or_insert(self.now);
         if self.now < started + i64::try_from(self.delay).expect("it fits") {
-            // Asleep, until the delay is over or the object is changed.
+            // The operator waits until the delay is over or the object is changed.
             self.looks = self.now + 1;
             return;
         }
-        // Row 15: the highest is deleted, whether it is empty or not.
+        // [OP-15]: the pod with the highest number is deleted, whether it is empty or not.
         if let Some(highest) = self.old().last().cloned() {
             let pod = self.pods.get_mut(&highest).expect("it is there");
             pod.deleting = true;
@@ -329,7 +330,8 @@ impl Pretend {
     }
 }
 
-/// Runs it; the guard works where `awake` is true. Returns what the tracker reported.
+/// Runs the cluster; the guard acts in the seconds for which `awake` is true. Returns what the tracker
+/// reported.
 fn run(
     pretend: &mut Pretend,
     means: GuardPermissions,
@@ -424,7 +426,7 @@ fn one_by_one_goes_at_the_whole_rate_each() {
     assert_eq!((pretend.peak_rate, pretend.delay), (30, 5));
 }
 
-/// Each second with the seconds to go that are shown in it, up to the verdict; and the second of the verdict.
+/// Each second with the displayed seconds to the end, up to the verdict; and the second of the verdict.
 fn shown(pretend: &mut Pretend) -> (Vec<(i64, u64)>, i64) {
     let id = fixtures::id(ApiVersion::V1beta4);
     let mut follower = UpgradeTracker::new(None);
@@ -468,7 +470,7 @@ fn one_by_one_has_an_end_time_that_moves_with_every_pod_that_is_emptied() {
         let wrong = (at + i64::try_from(*left).expect("it fits") - end).abs();
         assert!(wrong * 10 <= whole, "{left} s to go at {at}, {} s before the end", end - at);
     }
-    // It stands still for no longer than a removal is looked for.
+    // The displayed time does not change for at most the length of one operator loop.
     for pair in shown.windows(22) {
         assert!(pair[21].1 < pair[0].1, "{pair:?}");
     }

@@ -1,5 +1,5 @@
-//! Following: the world as it changes in, the steps of every upgrade (and of every evacuation beside one) out, each to its
-//! verdict.
+//! Follows upgrades (and evacuations beside them): takes in the world as it changes, and returns the steps of
+//! each upgrade up to its verdict.
 //!
 //! ```text
 //!   image changed, or two revisions ──► new pods ──► traffic moved ──► emptying ⇄ removing ──► only new pods ──► verdict
@@ -9,9 +9,10 @@
 //!
 //! An upgrade is called `upgrade/NAME` after its cluster, which has one at a time; an evacuation `evacuation/NODE`.
 //!
-//! What is believed: pods, sets, and EMQX's own list. The object's conditions only tell when the new pods took over, and
-//! that only when the new pods are seen to be up: for 0.2 s after a change `Ready` is True and both revisions are equal,
-//! v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` comes and goes ([OP-42]).
+//! The evidence is pods, sets, and EMQX's own list. The object's conditions only show when the new pods
+//! received the traffic, and only once the new pods are seen to be ready: for 0.2 s after a change `Ready` is
+//! True and both revisions are equal, v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` appears and
+//! disappears ([OP-42]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,7 @@ use crate::timing::{
 /// Follows every upgrade in a world.
 #[derive(Clone, Debug, Default)]
 pub struct UpgradeTracker {
-    /// The runs that go on and the last that are over, in the order in which they began.
+    /// The running upgrades and the last ones that are over, in the order in which they began.
     pub runs: Vec<UpgradeRun>,
     /// Evacuations that belong to no upgrade.
     pub evacuations: EvacuationTracker,
@@ -50,7 +51,7 @@ pub struct UpgradeTracker {
     /// When a cluster last had one set of each kind and its operator changed nothing.
     calm: BTreeMap<InstanceId, Timestamp>,
     seen_nodes: Option<Timestamp>,
-    /// Until when it was known how it goes.
+    /// Until when the state was known.
     known: Option<Timestamp>,
 }
 
@@ -60,7 +61,7 @@ impl UpgradeTracker {
         Self { focus, ..Self::default() }
     }
 
-    /// The upgrade of a cluster that is not over: it moves, or it is stalled.
+    /// The upgrade of a cluster that is not over: it is running, or it is stalled.
     pub fn running(&self, id: &InstanceId) -> Option<&UpgradeRun> {
         self.runs.iter().find(|run| &run.id == id && (run.verdict.is_none() || stalled(run)))
     }
@@ -83,7 +84,7 @@ impl UpgradeTracker {
             self.calm.clear();
         }
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > COMPLETE_VIEW_SECONDS) {
-            // Of what passed meanwhile nothing is known.
+            // The time of the outage does not count as time without progress.
             let listened = i64::try_from(gap)
                 .ok()
                 .and_then(|gap| run.moved.checked_add(SignedDuration::from_secs(gap)).ok());
@@ -98,7 +99,8 @@ impl UpgradeTracker {
             let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
             let known = world.instance(id).map(|instance| &instance.image);
             let quiet = revisions::quiet(world, id);
-            // A new template with the same image begins as a new image does: a second set appears seconds after the change.
+            // A new template with the same image also begins an upgrade: a second set appears seconds after
+            // the change.
             let calm = self.calm.get(id).is_some_and(|at| seconds_between(*at, now) <= SECOND_SET_SECONDS);
             if quiet {
                 self.calm.insert(id.clone(), now);
@@ -157,7 +159,7 @@ impl UpgradeTracker {
         events
     }
 
-    /// The source ended: what has no verdict is reported as running.
+    /// The source ended: returns the last events of the runs without a verdict.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -165,7 +167,8 @@ impl UpgradeTracker {
             if run.ended.is_none()
                 && revisions.is_some_and(|revisions| verdict::reported_over(run, &revisions))
             {
-                // The pod that was asked went away with the old set, and the source ended before another one was.
+                // The pod through which EMQX was asked was removed with the old set, and the source ended
+                // before another pod was asked.
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
                 let verdict = verdict::conclude(run, world, now);
@@ -183,7 +186,7 @@ impl UpgradeTracker {
         events
     }
 
-    /// Whether what is seen was judged already: a stalled upgrade does not begin anew.
+    /// Whether this upgrade was judged already: a stalled upgrade does not begin again.
     fn judged(&self, id: &InstanceId, revisions: &UpgradeRevisions<'_>) -> bool {
         let last = self.runs.iter().rfind(|run| &run.id == id);
         last.is_some_and(|run| {
@@ -193,7 +196,8 @@ impl UpgradeTracker {
     }
 }
 
-/// Whether the operator has not reacted yet to a change that was stored lately: only the record shows the upgrade then.
+/// Whether the operator has not reacted yet to a change that was stored recently: only the record shows the
+/// upgrade then.
 fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
     let record = UpgradeRecord::read(revisions.instance);
     !revisions.answered
@@ -204,7 +208,7 @@ fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
         })
 }
 
-/// An upgrade that is seen for the first time; `fresh` when its beginning was seen.
+/// An upgrade that is seen for the first time; `fresh` when its begin was seen.
 fn begin(
     revisions: &UpgradeRevisions<'_>,
     world: &World,
@@ -216,9 +220,10 @@ fn begin(
     let images = revisions.old_images();
     let oldest = images.first().map(|image| (*image).to_owned());
     let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
-    // A third set with the image of the first, and another between them: somebody went back before we came.
+    // A third set with the image of the first, and another image between them: an undo began before this
+    // process.
     let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
-    // Or the record has it: without a third set, the sets do not show it.
+    // The record can show an undo that has no third set.
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
     let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
@@ -226,7 +231,7 @@ fn begin(
     if fresh {
         told.insert("fresh");
     }
-    // What the one who began it wrote down, for whoever comes later.
+    // The counts that the client recorded when it started the upgrade.
     let recorded = record.as_ref().map_or(UpgradeBaseline::default(), |record| UpgradeBaseline {
         connections: record.connections,
         sessions: record.sessions,
@@ -302,7 +307,7 @@ fn absorb(
     run.ready = revisions.ready();
     let holding = DrainTiming::of(revisions.instance).held();
     if holding != run.holding {
-        // Only now is there something to wait for.
+        // From this moment on progress is expected.
         run.moved = now;
     }
     run.holding = holding;
@@ -333,7 +338,7 @@ fn stalled(run: &UpgradeRun) -> bool {
     run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
 }
 
-/// Looks at one that was judged to stand still: it may move again.
+/// Observes a stalled upgrade: it may continue.
 fn resume(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -354,18 +359,19 @@ fn resume(
     }
 }
 
-/// What a change of the image in the middle of an upgrade is.
+/// The meaning of a change of the image in the middle of an upgrade.
 enum Turn {
-    /// There was none, or the upgrade continues with the new target.
+    /// The image did not change, or the upgrade continues with the new target.
     On,
-    /// Our own undo is stored before the image changes, but may be observed after it.
+    /// It may be the undo of this program: that is stored before the image changes, but may be observed after
+    /// the change.
     Unsure,
-    /// Another client changed it.
+    /// Another client changed the image.
     Superseded(String),
 }
 
-/// The image was changed again. The undo of ours continues this run, and so does a change back where the operator itself
-/// drains the newer set; any other change ends it.
+/// Judges a change of the image. An undo of this program continues the run, and so does a change back where
+/// the operator itself drains the newer set; any other change ends the run.
 fn turn(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -401,8 +407,8 @@ fn turn(
     Turn::On
 }
 
-/// Another client had changed the image back before anybody looked, and now an undo of ours is stored to finish that: the
-/// image does not change any more.
+/// Another client changed the image back before this process began, and now an undo is stored that completes
+/// that change: the image does not change any more.
 fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     if run.turned || run.told.contains("fresh") {
         return;
@@ -410,14 +416,14 @@ fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());
     let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
     run.turned = true;
-    // The time of an undo is counted from its own start.
+    // The duration of an undo is counted from its own start.
     run.began = record.time;
     run.from = record.from;
     run.start.connections = run.start.connections.or(record.connections);
     run.start.sessions = run.start.sessions.or(record.sessions);
 }
 
-/// What is known of old pods.
+/// Updates what is known of the old pods.
 fn know(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -446,7 +452,7 @@ fn know(
             }
             continue;
         }
-        // What an old pod held before EMQX stopped answering says nothing about now.
+        // The counts of an old pod from before an outage of EMQX are not its present ones.
         known.holds = if run.blind.is_some() { None } else { member.holds.or(known.holds) };
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == known.node.as_ref());
         match (entry, &known.stage) {
@@ -458,7 +464,7 @@ fn know(
     restarted(run, revisions);
     let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
     let new: BTreeSet<&str> = revisions.new.iter().map(|member| member.pod.uid.as_str()).collect();
-    // Pods that are wanted again are not old.
+    // Pods of a set that is used again are not old.
     run.known.retain(|uid, _| !new.contains(uid.as_str()));
     for (uid, known) in &mut run.known {
         if known.gone.is_none() && !here.contains(uid.as_str()) {
@@ -475,13 +481,14 @@ fn know(
     }
 }
 
-/// Old pods that were deleted, or vanished, and that their sets make again: they are not removed, and the operator did nothing.
+/// Marks old pods that were deleted, or vanished, and that their sets create again: the operator did not
+/// remove them.
 fn restarted(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     if run.rolling {
         return;
     }
     let stays = |member: &&super::revisions::Member<'_>| member.pod.deleting.is_none();
-    // One that was made again has another uid, and takes the place of the first.
+    // A pod that was created again has another uid, and replaces the first one.
     run.known.retain(|uid, known| {
         !known.again
             || !revisions.old.iter().filter(stays).any(|member| {
@@ -498,7 +505,7 @@ fn restarted(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     }
 }
 
-/// A pod whose deletion was just seen: was anything on it?
+/// Reports a pod that was deleted with clients or sessions on it.
 fn loaded(
     run: &mut UpgradeRun,
     uid: &str,
@@ -508,7 +515,8 @@ fn loaded(
 ) {
     let Some(known) = run.known.get(uid) else { return };
     let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
-    // EMQX is asked once a second, and a node may have been emptied since; the operator's copy may be newer.
+    // EMQX is asked once a second, and the node may have been emptied since; the operator's copy may be
+    // newer.
     let empty = |stage: &Stage| *stage == Stage::Prohibiting;
     let copied = revisions.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
     if known.stage.as_ref().is_some_and(|(stage, _, _)| empty(stage))
@@ -521,14 +529,14 @@ fn loaded(
     events.push(run.event(now, EventType::Notice, message));
 }
 
-/// When the new pods took over, if that was after the present target was asked for.
+/// When the new pods received the traffic, if that was after the present target was requested.
 fn took_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
     let at = revisions.took_over()?;
-    // Times in objects are whole seconds.
+    // The times in objects are whole seconds.
     run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
 }
 
-/// The object says that all is well, and old pods are left.
+/// Detects that the object reports it is ready while old pods remain.
 fn contradict(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>, now: Timestamp) {
     let instance = revisions.instance;
     let quiet = matches!(instance.api, ApiVersion::V2beta1 | ApiVersion::V2)
@@ -547,7 +555,7 @@ fn step(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>, now: Timestamp) 
     let again = |uid: &str| run.known.get(uid).is_some_and(|known| known.again);
     let removing =
         revisions.old.iter().any(|member| member.pod.deleting.is_some() && !again(&member.pod.uid));
-    // Where pods are replaced in place, the first old pod is emptied before there is any new one.
+    // Where pods are replaced in place, the first old pod is emptied before a new one exists.
     let begun = run.started.is_some() || run.turned || run.rolling || run.step > UpgradeStep::NewPods;
     let evacuating = begun && !run.evacuating(revisions).is_empty();
     let gone = run.places().0;

@@ -1,5 +1,5 @@
-//! The way back: to which image, and what it comes to in each API version. Never a guess: where it is not known to come to
-//! an end, it is refused.
+//! The undo: to which image, and with which effect in each API version. Where it is not known to come to an
+//! end, it is refused.
 
 use super::change::UpgradeRecord;
 use super::durations::NodeContent;
@@ -11,30 +11,30 @@ use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
 use crate::plan::finding::{Decision, Finding, Severity};
 
-/// What a way back comes to.
+/// The effect of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undo {
-    /// Nothing is half-way: it is an upgrade like any other, to an image from before.
+    /// No upgrade is half-finished: the undo is an upgrade like any other, to an earlier image.
     Upgrade,
-    /// Half-way where the operator finds back by itself: seconds until then, and seconds if it went on (v2beta1, v2).
+    /// The operator completes the undo of a half-finished upgrade by itself (v2beta1, v2).
     Third {
         /// Seconds until the third set is the only one, from the moment it is up.
         back: u64,
         /// Seconds until the second set would be the only one.
         forward: u64,
     },
-    /// Pods are replaced in place, and those that were are replaced again.
+    /// Pods are replaced in place, and those that were replaced are replaced again.
     InPlace,
-    /// v1beta4 before anything was emptied: the first set stays, and the second is given up.
+    /// v1beta4 before anything was emptied: the first set stays, and the second one is removed.
     Keep,
-    /// v1beta4 later: not known to come to an end.
+    /// v1beta4 later: the undo is not known to come to an end.
     Never(String),
 }
 
-/// The image to go back to: that of the newest other set, else the one that was written down.
+/// The image of the undo: that of the newest other set, else the recorded one.
 pub fn target(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
-    // The image was changed back by someone else while old pods are held: that way back is to be finished.
+    // Another client changed the image back while old pods are held: the undo completes that change.
     if deserted(instance)
         && let Some(record) = UpgradeRecord::read(instance)
         && record.from == instance.image
@@ -53,7 +53,7 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
     sets.pop().map(|(_, image)| image).or_else(pods).or_else(written)
 }
 
-/// What it comes to now.
+/// The effect of an undo now.
 pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
     let revisions = UpgradeRevisions::of(world, id)?;
     let instance = revisions.instance;
@@ -78,7 +78,7 @@ pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
     })
 }
 
-/// What of the first set is emptied or gone.
+/// The part of the first set that is emptied or removed; `None` where there is none.
 fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     let wanted = revisions.instance.cores.unwrap_or(0);
     let here = revisions.old.iter().filter(|member| member.pod.deleting.is_none()).count() as u64;
@@ -99,7 +99,7 @@ fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     (empty > 0).then(|| format!("{empty} of {} empty", plural(wanted, "old pod")))
 }
 
-/// Makes the plan of an upgrade that of the way back.
+/// Changes the plan of an upgrade into that of the undo.
 pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
     match undo {
         Undo::Upgrade | Undo::InPlace => {}

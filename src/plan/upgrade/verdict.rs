@@ -1,6 +1,6 @@
-//! The end of an upgrade, and its verdict: `upgraded` when only the new set is left, all its nodes run and
-//! serve; `clientsMissing` when live connections are under 98 % of those at the start, 30 s after the end; `reverted` when
-//! the image it ends with is the one it began with. Lost sessions are in the reason.
+//! The end of an upgrade, and its verdict: `upgraded` when only the new set remains and all its nodes run and
+//! serve; `clientsMissing` when live connections are under 98 % of those at the start, 30 s after the end;
+//! `reverted` when the last image is the first one. Lost sessions are named in the reason.
 
 use jiff::Timestamp;
 
@@ -18,8 +18,8 @@ pub(super) fn heard(world: &World) -> bool {
         && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
 }
 
-/// Whether EMQX's list of evacuations is that of its last answer: it is not asked for that list while it does not list its
-/// nodes.
+/// Whether EMQX's list of evacuations is that of its last answer: EMQX is not asked for it while it does not
+/// answer with its list of nodes.
 pub(super) fn load_heard(world: &World) -> bool {
     let hearing = world.hearings.get(&(Source::Emqx, "load_rebalance"));
     heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
@@ -48,8 +48,8 @@ pub(super) fn unheard(world: &World) -> String {
     }
 }
 
-/// Until when it is known how it goes: EMQX's last answer, where it can be asked, and the last list of pods where pods cannot
-/// be listed any more.
+/// Until when the state is known: EMQX's last answer, where EMQX can be asked, and the last list of pods
+/// where pods cannot be listed any more.
 pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
     let answered = world.nodes.as_ref().filter(|_| heard(world)).map_or(now, |nodes| nodes.at);
     let pods = world.hearings.get(&(Source::Pods, "pods")).filter(|hearing| hearing.link != Link::Up);
@@ -71,7 +71,7 @@ pub(super) fn over(
         return !may_answer(world, now) && revisions.instance.ready() && !revisions.instance.upgrading();
     }
     let Some(nodes) = &world.nodes else { return false };
-    // EMQX is asked once a second: an answer from before the last pod was ready proves nothing.
+    // EMQX is asked once a second: an answer from before the last removal of a pod shows nothing.
     if run.removed.is_some_and(|removed| nodes.at < removed) {
         return false;
     }
@@ -84,7 +84,8 @@ pub(super) fn over(
     !old_runs && revisions.new.iter().all(|member| member.running)
 }
 
-/// Whether pods, sets and the operator report the end: only new pods, all ready, the object is ready and lists new nodes only.
+/// Whether pods, sets and the operator report the end: all pods are new and ready, the object is ready and
+/// lists only new nodes.
 pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> bool {
     let instance = revisions.instance;
     let (ready, wanted) = revisions.ready();
@@ -98,7 +99,7 @@ pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) 
         && instance.nodes.iter().all(|node| new(&node.name))
 }
 
-/// The verdict of one that is over, once it can be given.
+/// The verdict of an upgrade that is over, once the verdict is certain.
 pub(super) fn word(run: &UpgradeRun, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
     if run.missing() && since < RETURN_SECONDS {
@@ -114,7 +115,7 @@ pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String
     early.then(|| (Verdict::Unknown, not_back(run.lost_clients(), since)))
 }
 
-/// The verdict of one that is over.
+/// The verdict of an upgrade that is over.
 pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verdict, String) {
     let tail = messages::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
     if run.missing() {
@@ -138,7 +139,7 @@ pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verd
     if run.turned && run.to == run.from { (Verdict::Reverted, reason) } else { (Verdict::Upgraded, reason) }
 }
 
-/// Why one that is not over is not.
+/// Why an upgrade is not over.
 pub(super) fn goes_on(run: &UpgradeRun) -> String {
     let (gone, total) = run.places();
     let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };

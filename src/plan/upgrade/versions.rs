@@ -1,4 +1,5 @@
-//! The checks of an upgrade that look at versions: what the operator's webhook refuses, downgrades, known defects.
+//! The checks of an upgrade that depend on versions: what the operator's webhook refuses, downgrades, known
+//! defects.
 
 use super::preflight::{UpgradeCheck, blocked, warning};
 use crate::model::ApiVersion;
@@ -8,7 +9,7 @@ use crate::plan::finding::Finding;
 /// The versions that operator 2.2 takes for v1beta4, the last one excluded ([OP-60]).
 const V1BETA4_VERSIONS: (EmqxVersion, EmqxVersion) = (EmqxVersion(4, 4, 14), EmqxVersion(5, 0, 0));
 
-/// What versions speak against.
+/// All findings about versions.
 pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(version(check));
@@ -71,8 +72,8 @@ fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Safety rule S18: the defects that matter are those of the version that runs while it is emptied, and of two versions side
-/// by side.
+/// Safety rule S18: the defects that matter are those of the running version while it is emptied, and those
+/// of two versions side by side.
 fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(from) = current(check) else { return found };
