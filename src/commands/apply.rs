@@ -1,4 +1,5 @@
-//! `rebalance apply`: preflight, plan, prompt, fresh counts, create; then leave, or stay to the verdict.
+//! `rebalance apply`: checks, plan, prompt, fresh counts, create; then it returns, or follows the rebalance
+//! to its verdict.
 
 use super::cluster_view::{self, ClusterView};
 use super::follow::FollowRequest;
@@ -93,10 +94,10 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
         confirmation::confirm(context, &intent.write, &question(&planned, &cluster.id)).await?;
     }
 
-    // Time went by while the user read: counts and competitors are looked at again.
+    // Time passed while the user read the plan: counts and other operations are read again.
     cluster_view::refresh_objects(context, &mut cluster).await?;
     cluster_view::refresh(context, &mut cluster).await?;
-    // Rates that were worked out stay those of the plan that was confirmed.
+    // Computed rates stay those of the plan that the user confirmed.
     let wanted = Wanted { strategy: StrategyRequest::Given(planned.plan.strategy.clone()), ..wanted };
     let (mut fresh, name) = again(context, intent, &cluster, &wanted, &name).await?;
     fresh.plan.requirement.clone_from(&planned.plan.requirement);
@@ -164,7 +165,7 @@ async fn again(
     name: &str,
 ) -> Result<(CheckedPlan, String), Problem> {
     let back = Return { session_move_ms: intent.session_move_ms, ..Return::default() };
-    // The API server completes a `generateName`: there is no name yet that could be taken.
+    // The API server completes a `generateName`: there is no name yet that could exist already.
     let generated = wanted.written.as_ref().is_some_and(|written| written.generate_name.is_some());
     let planning = Planning {
         strategy: &wanted.strategy,
@@ -189,7 +190,7 @@ async fn again(
     }
     let forecast = LimitForecast {
         seconds: Some(live.plan.total_seconds),
-        // A rate that was worked out is held against this limit already.
+        // A computed rate was compared with this limit already.
         reconnects: Some(live.plan.moves.peak_reconnects_per_second)
             .filter(|_| live.plan.requirement.is_none()),
     };

@@ -1,4 +1,4 @@
-//! `check`: the doctor. Reads, and changes nothing.
+//! `check`: all checks of one cluster. It only reads.
 
 use super::{CommandContext, Outcome, cluster_view, surroundings};
 use crate::cli::intent::Check as Intent;
@@ -7,7 +7,7 @@ use crate::plan::check::{CheckStatus, Subject, check};
 use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
-/// Everything, with the events of the operator.
+/// All sources, with the events of the operator.
 const WANT: RefreshScope = RefreshScope::ALL;
 
 /// `check`.

@@ -23,7 +23,7 @@ const NAMED: usize = 5;
 /// block the keyboard.
 const BURST: usize = 4096;
 
-/// Adds the facts that are there already, without waiting for more.
+/// Adds the facts that are available, without waiting for more.
 pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> + Unpin)) {
     while facts.len() < BURST {
         let Some(Some(fact)) = stream.next().now_or_never() else { break };
@@ -31,11 +31,11 @@ pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> 
     }
 }
 
-/// One cluster with its world and the way to its EMQX.
+/// One cluster with its world and the connection to its EMQX.
 pub struct ClusterView {
     /// The cluster.
     pub id: InstanceId,
-    /// All that is known.
+    /// All facts.
     pub world: World,
     /// EMQX's API.
     pub broker: Rc<dyn Broker>,
@@ -323,7 +323,7 @@ pub(crate) async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterVi
     join_all(asked).await.into_iter().collect()
 }
 
-/// Prints what is waited for: up to 10 s pass.
+/// Prints the reason for the wait, which takes up to 10 s.
 fn announce(context: &CommandContext, cluster: &[ClusterView]) {
     for it in cluster {
         let Some(object) = ownership::suggested(&it.world, &it.id, context.clock.now()) else { continue };

@@ -1,5 +1,5 @@
-//! What every command that changes something does between its plan and its action: reports when there is nothing to do or a check
-//! refuses, asks, and names what was made.
+//! The part between the plan and the action of every command that changes something: it reports that there is
+//! nothing to do or that a check refuses, asks for confirmation, and prints the name of what was created.
 
 use serde::Serialize;
 
@@ -9,7 +9,8 @@ use crate::error::{Exit, Problem};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::results::Applied;
 
-/// When nothing has to be, or may be, done. `None` to go on; `refused` is what cannot be done then.
+/// The exit when there is nothing to do, or when a check refuses; `None` to continue. `refused` names the
+/// refused action.
 pub fn decided(
     context: &CommandContext,
     write: &WriteOptions,
@@ -57,7 +58,7 @@ pub(crate) async fn confirm(
     }
 }
 
-/// Which cluster a question is about: the context and the API server.
+/// The cluster of a prompt: the context and the API server.
 fn cluster(context: &CommandContext) -> String {
     match (&context.context, &context.server) {
         (Some(context), Some(server)) => format!(" (context {context}, API server {server})"),
@@ -66,7 +67,7 @@ fn cluster(context: &CommandContext) -> String {
     }
 }
 
-/// Says on stdout what was made.
+/// Prints what was created to stdout.
 pub fn done<P: Serialize>(context: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
     match then {
         Then::Leave(output) => context.printer.applied(applied, *output, note),

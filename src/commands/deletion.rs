@@ -1,6 +1,6 @@
-//! Around a delete: whether it is allowed; and how an object goes, which is when its finalizers are taken off. That is the
-//! operator's to do. Operators 2.2 and 2.3 look at a deleted object once, return without requeueing while EMQX is not
-//! Ready, and look again only when the object changes.
+//! Permissions for a delete, and the deletion of an object that has finalizers. Only the operator removes
+//! them. Operators 2.2 and 2.3 process a deleted object once, return without requeueing while EMQX is not
+//! Ready, and process it again only when the object changes.
 
 use tokio::time::{Instant, sleep};
 
@@ -13,12 +13,12 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::{RefreshScope, Right};
 use crate::timing::{INSTANCE_PAUSE, TOUCH_PAUSE, VERIFY_PAUSE};
 
-/// The permission that marking and touching an object need, as it is printed.
+/// The permission that marking and changing an object need, as it is printed.
 pub(super) const PATCH: &str = "verb patch on rebalances.apps.emqx.io";
 
-/// Asked before anything is done, and before anybody has to confirm it: of any, and where that is refused of each by its
-/// name, because a role may name those that it is for. A server that cannot even be asked this is not one to refuse by:
-/// the delete request shows it.
+/// Reviews the permission to delete before anything is done and before the user has to confirm: for all
+/// objects, and where that is refused, for each object by its name, because a role may name single objects.
+/// Where the review fails, nothing is refused: the delete request reports the error.
 pub(super) async fn allowed(
     context: &CommandContext,
     namespace: &str,
@@ -44,14 +44,14 @@ pub(super) async fn allowed(
     Ok(())
 }
 
-/// Whether this object may be patched; `true` where that cannot be asked.
+/// Whether this object may be patched; `true` where the review fails.
 pub(super) async fn may_touch(context: &CommandContext, object: &Rebalance) -> bool {
     let right = Right { name: Some(object.name.clone()), ..Right::of_rebalance("patch", &object.namespace) };
     let answers = context.kubernetes.may(&[right]).await;
     !answers.is_ok_and(|answers| answers.contains(&Some(false)))
 }
 
-/// Waits for the end of a deleted object, until then at the latest; gives back one that is still there.
+/// Waits for the end of a deleted object until this time; returns an object that still exists.
 pub(super) async fn lingers(
     context: &CommandContext,
     object: &Rebalance,
@@ -67,15 +67,15 @@ pub(super) async fn lingers(
     }
 }
 
-/// The instance that an object is for as it is now; `None` when there is none, or none that may be read.
+/// The current state of the object's instance; `None` when it does not exist or may not be read.
 async fn instance(context: &CommandContext, id: &InstanceId) -> Result<Option<Instance>, Problem> {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let facts = context.kubernetes.read(&cluster_view::exact(context, id, want)).await?;
     Ok(World::of(facts).instance(id).cloned())
 }
 
-/// That the operator's process is gone, in words, where its Lease may be read and shows that. What the operator has to do
-/// after a delete is not done then.
+/// The text that the operator's process is gone, where its Lease shows that. The operator's part of a delete
+/// is then not done.
 pub(super) async fn operator_gone(context: &CommandContext, id: &InstanceId) -> Option<String> {
     let want = RefreshScope { instances: true, rebalances: true, lease: true, ..RefreshScope::default() };
     let facts = context.kubernetes.read(&cluster_view::exact(context, id, want)).await.ok()?;
@@ -92,7 +92,7 @@ pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
     }
 }
 
-/// Waits until the operator would take the finalizer of this object off; `false` when that has not come in time.
+/// Waits until the operator would remove the finalizer of this object; `false` when the time runs out first.
 pub(super) async fn ready(
     context: &CommandContext,
     object: &Rebalance,
@@ -109,8 +109,9 @@ pub(super) async fn ready(
     }
 }
 
-/// Frees a deleted object that is still there: waits until EMQX is Ready and changes an annotation of ours, so that the
-/// operator looks at it again. `None` when it is gone, else why it stays.
+/// Releases a deleted object that still exists: waits until EMQX is Ready and changes one of this program's
+/// annotations, so that the operator processes the object again. `None` when the object is deleted, else why
+/// it stays.
 pub(super) async fn freed(
     context: &CommandContext,
     object: &Rebalance,
@@ -148,7 +149,7 @@ pub(super) async fn freed(
 
 /// What is known of a deleted object that stays.
 struct DeletedObject<'a> {
-    /// That the operator's process is gone.
+    /// The text that the operator's process is gone.
     gone: Option<&'a str>,
     /// Whether EMQX is Ready.
     ready: bool,
@@ -159,7 +160,8 @@ struct DeletedObject<'a> {
 }
 
 impl DeletedObject<'_> {
-    /// Why it stays. Without an operator nothing else counts: Ready is then as old as the operator's last status update.
+    /// Why the object stays. Without an operator only that matters: Ready is then as old as the operator's
+    /// last status update.
     fn why(&self, object: &Rebalance) -> String {
         let finalizers = format!("(finalizers: {})", object.finalizers.join(", "));
         match (self.gone, self.refused) {

@@ -13,7 +13,7 @@ use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{Strategy, StrategyRequest};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
-/// What the manual of the operator asks for, with waits that let the operator's own gate be seen.
+/// The strategy of the operator's manual, with waits in which the operator's own gate can be observed.
 pub fn documented() -> Strategy {
     Strategy {
         conn_evict_rate: 10,
@@ -42,7 +42,8 @@ pub fn write() -> WriteOptions {
     }
 }
 
-/// What is typed to upgrade the only cluster there is to this image, and to stay: on the full screen, where there is one.
+/// The command line that upgrades the only cluster to this image and follows the upgrade: on the full screen,
+/// where there is one.
 pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
     upgrade::UpgradeApply {
         instance: None,
@@ -76,7 +77,7 @@ pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
     Ok(exit)
 }
 
-/// Nothing that was interrupted continues: the cluster ends with the process.
+/// An interrupted demo cannot be continued: the cluster ends with the process.
 pub fn interrupted(problem: Problem) -> Problem {
     if problem.exit != Exit::Interrupted {
         return problem;

@@ -83,7 +83,7 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
     outcome
 }
 
-/// Nodes, pods, budgets and volumes; an unknown node ends it.
+/// Reads nodes, pods, budgets and volumes; an unknown node is an error.
 async fn placement(
     context: &CommandContext,
     intent: &Intent,
@@ -151,7 +151,7 @@ fn plans(
     Ok(planned)
 }
 
-/// Refuses what would fail half-way for want of a permission.
+/// Refuses a drain that would fail in the middle because a permission is missing.
 async fn permitted(context: &CommandContext, intent: &Intent, planned: &mut [DrainPlan]) {
     for drain in planned.iter_mut() {
         let forecast = LimitForecast { seconds: Some(drain.removal.total_seconds), reconnects: None };
@@ -204,10 +204,10 @@ fn question(intent: &Intent, planned: &[DrainPlan]) -> String {
     )
 }
 
-/// With the leases taken: reads everything again, cordons, and moves the pods of one instance after the other.
+/// With the Leases taken: reads everything again, cordons, and moves the pods of one instance after another.
 async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [ClusterView]) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
-    // Time passed while the user read: what is done next is decided by what is there now.
+    // Time passed while the user read: the next steps follow from the present state.
     for cluster in all.iter_mut() {
         cluster_view::relist(context, cluster, WANT).await?;
         cluster_view::refresh(context, cluster).await?;
@@ -261,7 +261,8 @@ async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [Cluster
     Ok(worst.map_or(Exit::Reached, Verdict::exit))
 }
 
-/// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
+/// Prints the result to stdout; with `-o jsonl` the events are the result. As text only the reached state is
+/// data: the rest is in the messages.
 fn report(context: &CommandContext, intent: &Intent, planned: &[DrainPlan], reached: bool) {
     let text = intent.removal.output == Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
@@ -277,13 +278,13 @@ fn others(context: &CommandContext, intent: &Intent) {
     ));
 }
 
-/// The nodes, and where the instances are looked for.
+/// The arguments that repeat the command: the nodes, and the scope of the instances.
 fn again(intent: &Intent) -> String {
     let all = if intent.filter.all_namespaces { " -A" } else { "" };
     format!("{}{all}", intent.machines.join(" "))
 }
 
-/// The message when it is left unfinished.
+/// The message when the drain is left unfinished.
 fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
     let again = again(intent);
     Problem::new(what, why).hint(format!(

@@ -1,4 +1,4 @@
-//! `evacuate`: empty EMQX nodes through EMQX's own API, follow it, stop it.
+//! `evacuate`: empties EMQX nodes through EMQX's own API, follows the evacuations, and stops them.
 
 use std::time::Duration;
 
@@ -207,7 +207,7 @@ async fn around(context: &CommandContext, cluster: &ClusterView, plan: &mut Evac
     plan.judge(Box::pin(surroundings::findings(context, cluster, Purpose::Evacuate, planned, skip)).await);
 }
 
-/// What the limits are compared with.
+/// The forecast that the limits are compared with.
 fn expected(plan: &EvacuationPlan) -> LimitForecast {
     let reconnects = plan.recipients.iter().map(|node| node.reconnects_per_second).max();
     LimitForecast { seconds: Some(plan.total_seconds), reconnects }
@@ -218,7 +218,7 @@ fn waits(plan: &EvacuationPlan) -> bool {
     plan.settings.wait_health_check_seconds == 0 || plan.phases.first().is_some_and(|phase| phase.seconds > 0)
 }
 
-/// `--migrate-to` may name pods: EMQX takes nodes.
+/// Resolves pods in `--migrate-to`: EMQX accepts only nodes.
 fn settings(context: &CommandContext, cluster: &ClusterView, asked: &Settings) -> Result<Settings, Problem> {
     let mut settings = asked.clone();
     for target in &mut settings.migrate_to {
@@ -361,7 +361,7 @@ fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
     })
 }
 
-/// That nothing runs is only concluded from EMQX's own answer.
+/// Only EMQX's own answer shows that no evacuation runs.
 fn heard(cluster: &ClusterView, context: &CommandContext) -> Result<(), Problem> {
     if cluster.world.load.is_some() {
         return Ok(());
@@ -424,7 +424,7 @@ fn item(
     }
 }
 
-/// The cluster and the nodes among these that are being evacuated; what is not is reported.
+/// The cluster, and those of these nodes that are being evacuated; the others are reported.
 pub async fn meant(
     context: &CommandContext,
     targets: &[String],
@@ -459,7 +459,8 @@ async fn watch(context: &CommandContext, intent: &EvacuateWatch) -> Outcome {
     follow(context, cluster, operations, &here, &intent.follow, true).await
 }
 
-/// The cluster in which evacuations run, and the nodes: of several clusters the user has to name the nodes.
+/// The cluster in which evacuations run, and the nodes. If there are several clusters, the user has to name
+/// the nodes.
 async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
     let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
     let nodes = |it: &ClusterView| -> Vec<NodeName> {
@@ -487,7 +488,7 @@ async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>
     }
 }
 
-/// Compares evacuations with their limits; why they have to be stopped, if they have.
+/// Compares evacuations with their limits; returns why they have to be stopped, if they have to.
 fn limited(
     context: &CommandContext,
     tracker: &mut LimitTracker,
@@ -538,7 +539,7 @@ async fn follow(
 ) -> Outcome {
     let names: Vec<String> = nodes.iter().map(name).collect();
     history::begins(context, &cluster.id, Operation::Evacuation);
-    // One that was joined began with other counts.
+    // An evacuation that was joined began with other counts.
     let start = if data { None } else { clients(&cluster) };
     let want = if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE };
     let mut output = FollowOutput::of(context, follow, data);
@@ -625,7 +626,7 @@ async fn follow(
                 }
             }
         }
-        // The stream may hold the only connection to EMQX; the record needs none.
+        // The stream may use the only connection to EMQX; writing the record needs none.
         for entry in ended.drain(..) {
             Box::pin(history::record(context, entry, false)).await;
         }

@@ -1,4 +1,5 @@
-//! The loop of every command that follows: facts of Kubernetes and of EMQX, and what else ends a wait.
+//! The loop of every command that follows: facts of Kubernetes and of EMQX, and the other events that end a
+//! wait.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::{CommandContext, Interrupt};
 use crate::model::Fact;
 use crate::ports::{FactStream, RefreshScope};
 
-/// What ended a wait, other than facts.
+/// The event that ended a wait, other than facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     /// By the user.
@@ -25,17 +26,17 @@ pub(super) enum Cut {
 pub(super) struct FactLoop {
     objects: Fuse<FactStream>,
     emqx: Fuse<FactStream>,
-    /// Between two requests to EMQX, by the server's clock.
+    /// The time between two requests to EMQX, by the server's clock.
     every: Duration,
     interrupt: Interrupt,
     limit: Pin<Box<dyn Future<Output = ()>>>,
     beat: Interval,
-    /// Facts that came while something else was waited for.
+    /// Facts that arrived while the loop waited for something else.
     held: Vec<Fact>,
 }
 
 impl FactLoop {
-    /// Follows what `want` names of this cluster, and asks its EMQX this often, until the limit.
+    /// Follows the resources in `want` of this cluster, and asks its EMQX in this interval, until the limit.
     pub(super) fn new(
         context: &CommandContext,
         cluster: &ClusterView,
@@ -44,7 +45,7 @@ impl FactLoop {
         limit: Option<Instant>,
     ) -> Self {
         let scope = cluster_view::exact(context, &cluster.id, want);
-        // Clocks on the screen, stalls and verdicts move on without facts.
+        // Displayed times, stalls and verdicts change without facts.
         let mut beat = interval(Duration::from_secs_f64((1.0 / context.clock.speed()).clamp(0.1, 1.0)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -63,7 +64,7 @@ impl FactLoop {
         }
     }
 
-    /// Asks EMQX this often from now on.
+    /// Asks EMQX in this interval from now on.
     pub(super) fn ask_every(&mut self, cluster: &ClusterView, every: Duration) {
         if self.every != every {
             self.every = every;
@@ -71,7 +72,8 @@ impl FactLoop {
         }
     }
 
-    /// Does this; both streams are read meanwhile, because the stream of EMQX's facts may hold the only connection to EMQX.
+    /// Runs this work and reads both streams in the meantime, because the stream of EMQX's facts may use the
+    /// only connection to EMQX.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Cut> {
         let mut work = pin!(work);
         loop {
@@ -100,8 +102,8 @@ impl FactLoop {
         }
     }
 
-    /// Waits for facts or for the next beat, and takes all facts that are there into the cluster's world; gives the notices
-    /// that come with them. The user comes first, then the time limit, then facts.
+    /// Waits for facts or for the next beat, and applies all available facts to the cluster's world; returns
+    /// their notices. An interrupt of the user has precedence, then the time limit, then facts.
     pub(super) async fn next(
         &mut self,
         context: &CommandContext,

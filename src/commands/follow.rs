@@ -37,7 +37,7 @@ pub enum FollowEnd {
     Held(Verdict, Option<Problem>),
     /// A guard finished the clean-up after an upgrade that has ended.
     Tidied,
-    /// Time ran out.
+    /// The time limit was reached.
     TimedOut,
     /// The user interrupted.
     Interrupted,
@@ -60,7 +60,7 @@ pub struct FollowRequest {
     pub name: String,
     /// How it is shown.
     pub output: FollowOutput,
-    /// For how long, by the clock on the wall.
+    /// For how long, in real time.
     pub timeout: Option<Duration>,
     /// The guard of a guarded upgrade.
     pub guard: Option<Guard>,
@@ -68,11 +68,11 @@ pub struct FollowRequest {
     pub want: RefreshScope,
     /// Which of the rebalances of this name is followed.
     pub followed: Option<RunKey>,
-    /// At which limits it is stopped.
+    /// The limits at which it is stopped.
     pub limits: Option<LimitTracker>,
     /// The verdict of an operation that was stopped at a limit.
     pub stopped: Option<(Verdict, String)>,
-    /// The limit that was reached by an upgrade which is rolled back now, and what is undone so far.
+    /// The limit that was reached by an upgrade that is being rolled back, and what is undone so far.
     pub rollback: Option<(String, Stopping)>,
 }
 
@@ -179,7 +179,7 @@ impl FollowRequest {
         }
     }
 
-    /// The entry of the history.
+    /// The entry for the history.
     fn entry(&self, context: &CommandContext, verdict: (Verdict, String)) -> Option<HistoryEntry> {
         let (id, now) = (&self.cluster.id, context.clock.now());
         if operation(&self.name) == Operation::Upgrade {
@@ -271,8 +271,9 @@ impl FollowRequest {
             }
             if let Some((word, since)) = &last_word {
                 let verdict = word.verdict.unwrap_or(Verdict::Unknown);
-                // What ended as it should leaves something to tidy up, and so does what another client ended: pods that
-                // the guard took out of the Service. What failed is left as it is, held.
+                // After a success, or after another client ended the operation, pods that the guard took out
+                // of the Service remain to be reopened. After a failure everything stays as it is, with the
+                // operator paused.
                 let tidies = self.guard.is_some() && !over && since.elapsed() < GUARD_END_TIMEOUT;
                 let well = matches!(
                     verdict,
@@ -286,12 +287,12 @@ impl FollowRequest {
                 }
                 if !(tidies && well) {
                     self.output.event(context, word);
-                    // Messages are above the inline view, which keeps its last state.
+                    // Messages are printed above the inline view, which keeps its last state.
                     let now = context.clock.now();
                     self.output.draw(context, &self.cluster, &self.operations, &self.name, now);
                     let kept = guard::unfinished(&self.cluster.world, &self.cluster.id);
                     return Ok(match kept.filter(|_| self.guard.is_some()) {
-                        // An exit code of 0 would mean that nothing is left to do.
+                        // An exit code of 0 would mean that nothing remains to be done.
                         Some(_) if verdict.exit() == Exit::Reached && !over => FollowEnd::Held(verdict, None),
                         Some(kept) => {
                             self.output.notice(context, &kept);
@@ -308,7 +309,7 @@ impl FollowRequest {
         }
     }
 
-    /// Compares the operation with its limits; why it has to be stopped, if it has.
+    /// Compares the operation with its limits; returns why it has to be stopped, if it has to.
     fn limit(&mut self, context: &CommandContext) -> Option<String> {
         let now = context.clock.now();
         let rebalance = self.operations.rebalances.run(&self.name);
@@ -378,17 +379,19 @@ impl FollowRequest {
         self.stopped(context, why, &stopping)
     }
 
-    /// Shows what became different; gives back the verdict, which is shown when everything is done.
+    /// Observes the world and prints the events; returns the event of the verdict, which is printed when
+    /// everything is done.
     fn observe(&mut self, context: &CommandContext, judged: bool) -> Option<Event> {
         let now: Timestamp = context.clock.now();
         let mut last = None;
         let events = self.operations.observe(&self.cluster.world, now);
-        // An object with this name may be created again: that is another operation. The first one is followed.
+        // An object with this name may be created again: that is another operation, and the first one is
+        // followed.
         if self.followed.is_none() {
             self.followed = self.operations.rebalances.run(&self.name).map(RebalanceRun::key);
         }
         for event in events {
-            // A purge disconnects the clients of the whole cluster, and so belongs to whatever is followed.
+            // A purge disconnects the clients of the whole cluster, and so concerns every followed operation.
             if event.operation == Operation::Purge {
                 self.output.event(context, &event);
                 continue;
@@ -423,7 +426,7 @@ pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, recor
     let written = written.unwrap_or_else(|_| {
         Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
     });
-    // `Ok(false)`: the object is gone, so that nothing is left to record on.
+    // `Ok(false)`: the object was deleted, so that there is nothing to record the verdict on.
     if let Err(why) = written {
         let name = &object.name;
         context.printer.notice(&format!(
@@ -459,8 +462,8 @@ pub fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
     Problem::new(what, why).hint(hint)
 }
 
-/// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod template would wait a
-/// year.
+/// An upgrade is over, and the operator's own delay could not be restored: the next change of the pod
+/// template would wait for a year.
 fn held(id: &InstanceId, verdict: Verdict, problem: Option<Problem>) -> Problem {
     let name = &id.name;
     let what = format!("{}, but the operator's delay is still held by kubectl emqx", verdict.words());

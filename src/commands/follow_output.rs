@@ -1,4 +1,4 @@
-//! How a follow is shown: lines, JSON lines, or a few lines that are redrawn in place.
+//! The output of a follow: lines, JSON lines, or a few lines that are redrawn in place.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,14 +19,14 @@ use crate::plan::snapshot::{Snapshot, snapshot};
 use crate::plan::tracker::OperationTracker;
 use crate::timing::{LONGEST_QUIET_SECONDS, OLD_LINE_SECONDS};
 
-/// Percents at which a line is worth its place in a log.
+/// Progress is printed as a line at multiples of this percentage.
 const MARKS: u8 = 25;
 
-/// Which progress is worth a line.
+/// Decides which progress is printed as a line.
 #[derive(Clone, Debug, Default)]
 pub struct Filtering {
     last: Option<(u8, Timestamp)>,
-    /// The newest progress that was not worth a line.
+    /// The newest progress that was not printed.
     held: Option<Box<Event>>,
 }
 
@@ -36,8 +36,8 @@ fn whole_seconds(from: Timestamp, to: Timestamp) -> u64 {
 }
 
 impl Filtering {
-    /// Whether this event is a line of a log for people: all but the many steps of progress, of which every quarter and
-    /// every minute is reported.
+    /// Whether this event is printed as a line for people: all events except most progress, of which one line
+    /// per quarter and per minute is printed.
     pub fn tells(&mut self, event: &Event) -> bool {
         let mark = event.percent.unwrap_or(0) / MARKS;
         if event.kind != EventType::Progress {
@@ -56,7 +56,8 @@ impl Filtering {
         tells
     }
 
-    /// The newest progress that was not worth a line, once no line was printed for 30 s; with its time where it is old.
+    /// The newest progress that was not printed, once no line was printed for 30 s; with its time where it is
+    /// old.
     fn due(&mut self, now: Timestamp) -> Option<Event> {
         let (_, at) = self.last?;
         if self.held.is_none() || whole_seconds(at, now) < LONGEST_QUIET_SECONDS {
@@ -73,26 +74,26 @@ impl Filtering {
     }
 }
 
-/// How a follow is shown.
+/// The output of a follow.
 pub struct FollowOutput {
     stream: Stream,
     filtering: Filtering,
-    /// Whether lines are the data (`watch`), or talk beside it (`apply`).
+    /// Whether lines are the data of the command (`watch`), or messages beside it (`apply`).
     data: bool,
     inline: Option<Inline>,
-    /// What was forecast before it began; shows where it is to end.
+    /// The forecast from before the start; it shows the expected end.
     plan: Option<RebalancePlan>,
-    /// The counts of the look before, and when, for changes per second.
+    /// The counts of the previous refresh and its time, for changes per second.
     before: Option<(Timestamp, Counts)>,
     deltas: Vec<(NodeName, i64)>,
-    /// Whose the last line was.
+    /// The operation of the last line.
     last: String,
     /// The command that is run with events.
     notifier: Option<Notifier>,
 }
 
 impl FollowOutput {
-    /// What fits the place: a terminal gets a small progress; where `data`, lines go to stdout.
+    /// The output that fits the terminal: inline progress on a terminal; lines on stdout where `data` is set.
     pub fn of(context: &CommandContext, follow: &Follow, data: bool) -> Self {
         let terminal = context.printer.redraws() && (!data || context.printer.terminal().stdout);
         let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&context.printer));
@@ -115,34 +116,34 @@ impl FollowOutput {
         }
     }
 
-    /// Ends the drawing for a while: messages follow.
+    /// Stops the drawing for a while, because messages follow.
     pub fn pause(&mut self) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
     }
 
-    /// Reports a command of `--notify` that failed; `all` waits for those that still run.
+    /// Reports a failed command of `--notify`; `all` waits for those that still run.
     pub async fn notified(&mut self, context: &CommandContext, all: bool) {
         if let Some(notifier) = &mut self.notifier {
             notifier.collect(context, all).await;
         }
     }
 
-    /// The same, knowing what was forecast.
+    /// The same, with the forecast.
     #[must_use]
     pub fn planned(mut self, plan: RebalancePlan) -> Self {
         self.plan = Some(plan);
         self
     }
 
-    /// One step.
+    /// Prints one event.
     pub fn event(&mut self, context: &CommandContext, event: &Event) {
         if let Some(notifier) = &mut self.notifier {
             notifier.take(event);
         }
         if let Some(inline) = &mut self.inline {
-            // The redrawn lines show the progress; what stays above them are the steps.
+            // The redrawn lines show the progress; only steps stay above them.
             if event.kind != EventType::Progress {
                 inline.say(&context.printer.event_line(event, context.printer.talk_theme()));
             }
@@ -153,14 +154,14 @@ impl FollowOutput {
         self.filtering = filtering;
     }
 
-    /// One step, on a printer.
+    /// Prints one event to a printer.
     pub fn tell(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
         match self.stream {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
             Stream::Text if !filtering.tells(event) => {}
             Stream::Text => {
                 let mut event = event.clone();
-                // A line of another rebalance than the one before names it.
+                // A line about another rebalance than the previous line names its rebalance.
                 let last = std::mem::replace(&mut self.last, event.name.clone());
                 let other = !last.is_empty() && last != event.name;
                 if other && event.operation == Operation::Rebalance && !event.message.contains(&event.name) {
@@ -171,7 +172,7 @@ impl FollowOutput {
         }
     }
 
-    /// Something worth knowing that is not of the operation.
+    /// Prints a notice that does not concern the operation.
     pub fn notice(&mut self, context: &CommandContext, text: &str) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
@@ -179,7 +180,7 @@ impl FollowOutput {
         context.printer.notice(text);
     }
 
-    /// How it is now.
+    /// Draws the present state.
     pub fn draw(
         &mut self,
         context: &CommandContext,
@@ -211,7 +212,7 @@ impl FollowOutput {
         }
     }
 
-    /// Clients more or fewer per second, between the last two answers of EMQX.
+    /// The change of clients per second, between the last two answers of EMQX.
     fn changes(&mut self, cluster: &ClusterView, now: Timestamp) {
         let Some(nodes) = &cluster.world.nodes else { return };
         let counts = Counts::of(&nodes.value);
@@ -269,7 +270,7 @@ impl FollowOutput {
         }
     }
 
-    /// The last word on one that was over before it was followed.
+    /// The verdict of an operation that was over before it was followed.
     pub(crate) fn last_word(
         &mut self,
         context: &CommandContext,
@@ -289,7 +290,7 @@ impl FollowOutput {
         self.event(context, &event);
     }
 
-    /// Nothing more is drawn.
+    /// Ends the drawing.
     pub fn finish(&mut self) {
         if let Some(inline) = &mut self.inline {
             inline.finish();
@@ -297,7 +298,7 @@ impl FollowOutput {
     }
 }
 
-/// What the inline progress shows of the cluster: which nodes serve, and the age of the data.
+/// The data of the inline progress about the cluster: which nodes serve, and the age of the data.
 pub fn about(snapshot: &Snapshot) -> InlineView {
     let ages = snapshot.sources.iter().map(|(source, age)| (source.as_str().to_owned(), age.age_seconds));
     InlineView {
@@ -307,7 +308,7 @@ pub fn about(snapshot: &Snapshot) -> InlineView {
     }
 }
 
-/// The four steps of a rebalance, and where it stands.
+/// The four steps of a rebalance, and its present step.
 fn timeline(run: &RebalanceRun) -> Vec<InlineStep> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let waits = run
@@ -384,7 +385,7 @@ mod tests {
         assert_eq!((due.message.as_str(), due.time), ("at 70", fixtures::at(71)));
         assert!(filtering.tells(&due));
         assert_eq!(filtering.due(fixtures::at(200)), None, "it is printed once");
-        // What was counted 28 s ago is not printed as the counts of now.
+        // Counts from 28 s ago are not printed as the present counts.
         assert!(filtering.tells(&progress(101)) && !filtering.tells(&progress(103)));
         let due = filtering.due(fixtures::at(131)).expect("30 s without a line");
         assert_eq!(due.message, "as of 10:01:43 UTC: at 103");

@@ -14,8 +14,9 @@ use crate::plan::rebalance::{manifest, preflight, requirement};
 use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
-/// Without a cluster: for an operator line that was named. `None` when a cluster has to be asked. Where no namespace is
-/// named the manifest names none either, as kubectl's `create --dry-run=client` does: the user who applies it decides.
+/// The manifest without a cluster, for an operator line that the user named; `None` when a cluster has to be
+/// asked. Where the user names no namespace the manifest has none either, as with kubectl's `create
+/// --dry-run=client`: the user who applies it decides.
 pub fn offline(
     intent: &Generate,
     namespace: Option<&str>,
@@ -50,14 +51,14 @@ fn made(
     manifest::manifest(instance, &name, strategy, line)
 }
 
-/// Reports what of the request the operator line would not keep.
+/// Reports the requested settings that the operator line would not keep.
 fn report_kept(printer: &Printer, strategy: &Strategy, line: OperatorLine) {
     if let Some(finding) = manifest::kept(strategy, line).1 {
         printer.notice(&finding.message);
     }
 }
 
-/// Reports what a manifest without a cluster comes to.
+/// Reports the effect of a manifest without a cluster.
 pub(crate) fn report_offline(printer: &Printer, intent: &Generate) {
     if let (Some(line), StrategyRequest::Given(strategy)) = (intent.line, &intent.strategy) {
         report_kept(printer, strategy, line);
@@ -72,7 +73,7 @@ fn report_command(printer: &Printer, intent: &Generate, strategy: &Strategy) {
     }
 }
 
-/// For the cluster at hand.
+/// `rebalance generate` for the current cluster.
 pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
     let served = |id: &InstanceId, served: &Served| match served.version_of("rebalances") {
         Some(_) => Ok(()),

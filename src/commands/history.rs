@@ -18,7 +18,7 @@ use crate::ports::history::StateFolder;
 use crate::ports::{RefreshScope, Right, ServerDryRun};
 use crate::timing::RECORD_TIMEOUT;
 
-/// What is read of Kubernetes.
+/// The resources that are read.
 pub(super) const WANT: RefreshScope = RefreshScope {
     instances: true,
     rebalances: true,
@@ -33,7 +33,7 @@ pub(super) const WANT: RefreshScope = RefreshScope {
 /// How often the ConfigMap is read again when another client changed it in between.
 const STORE_TRIES: usize = 8;
 
-/// An operation is followed from here: its recording, where there is one, is kept.
+/// Called when an operation is followed from now on: its recording, if any, is kept.
 pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
     let Some(folder) = &context.folder else { return };
     let time = context.clock.now().strftime("%Y%m%d-%H%M%S");
@@ -54,7 +54,7 @@ pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: b
             context.printer.notice(&format!("{} is not in your history: {problem}", entry.name));
         }
     }
-    // `unknown` and `stalled` are no ends that others should read.
+    // `unknown` and `stalled` are not final: other users should not read them as an end.
     let decided = !matches!(entry.verdict, Verdict::Unknown | Verdict::Stalled);
     if has_object || !decided {
         return;
@@ -90,14 +90,15 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
     }
     let want = RefreshScope { states: true, instances: true, ..RefreshScope::default() };
     let scope = cluster_view::exact(context, id, want);
-    // Each client that follows the operation adds its entry to what it read: a change of another client in between is read again.
+    // Each client that follows the operation adds its entry to the ones that it read: after a change by
+    // another client they are read again.
     for left in (0..STORE_TRIES).rev() {
         let facts = context.kubernetes.read(&scope).await.map_err(|problem| problem.to_string())?;
         let world = World::of(facts);
         if let Some(why) = cluster_view::unlisted(&world, "configmaps").and_then(|link| link.why()) {
             return Err(why.to_owned());
         }
-        // An instance that was deleted meanwhile has no place for it.
+        // An instance that was deleted in the meantime has no ConfigMap.
         let Some(instance) = world.instance(id).filter(|instance| !instance.standalone) else {
             return Ok(());
         };
@@ -105,7 +106,7 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
         let text = to_store(&all);
         let version = world.states.get(id).map(|seen| seen.value.version.as_str());
         let written = match version {
-            // There is a ConfigMap of this name that is not ours yet.
+            // A ConfigMap of this name exists that is not this program's yet.
             None if left == 0 => {
                 let stored = context.kubernetes.store_state(instance, HISTORY_KEY, &text, ServerDryRun::No);
                 stored.await.map(|()| true)
@@ -119,14 +120,15 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
     Err(format!("other clients changed the ConfigMap {STORE_TRIES} times in a row"))
 }
 
-/// Who runs this process, as entries name it.
+/// The name of this process in entries.
 fn client(context: &CommandContext) -> String {
     let holder = context.kubernetes.holder();
     let client = holder.split(" (process ").next().unwrap_or_default();
     if client.is_empty() { crate::model::FIELD_MANAGER.to_owned() } else { client.to_owned() }
 }
 
-/// The entries of the user's own history about the cluster of this process. What cannot be read is a notice.
+/// The entries of the user's own history about the cluster of this process. Entries that cannot be read are a
+/// notice.
 pub fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
     let Some(folder) = folder else { return Vec::new() };
     let history = match folder.history() {
@@ -164,7 +166,7 @@ pub fn past(
     merged(all)
 }
 
-/// Whether an instance is asked for.
+/// Whether an instance matches the query.
 fn fits(intent: &HistoryQuery, namespace: &str, id: &InstanceId) -> bool {
     let name = intent.instance.as_ref();
     (intent.all_namespaces || namespace.is_empty() || id.namespace == namespace)
@@ -198,7 +200,7 @@ pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// `history` without a cluster: what the user's own history holds, and why there is no more.
+/// `history` without a cluster: the user's own history, and why there are no other entries.
 pub fn alone(
     printer: &Printer,
     folder: Option<&dyn StateFolder>,

@@ -1,5 +1,5 @@
-//! The limits of an operation that is followed: when one is reached, the operation is stopped by the command that verifies
-//! it, once, and what was undone is reported.
+//! The limits of an operation that is followed. When one is reached, the command that stops and verifies is
+//! run once, and the result is reported.
 
 use std::rc::Rc;
 
@@ -44,14 +44,15 @@ fn write(why: &str) -> WriteOptions {
     WriteOptions { reason: Some(why.to_owned()), ..demo::write() }
 }
 
-/// What a stop came to.
+/// The result of a stop at a limit.
 #[derive(Debug)]
 pub enum LimitStop {
     /// The operation is stopped.
     Done(Stopping),
-    /// The image is changed back: the operator rolls the upgrade back, which is followed to its end.
+    /// The image is changed back: the operator rolls the upgrade back, and the rollback is followed to its
+    /// end.
     RollsBack(Stopping),
-    /// There was nothing to stop: it had ended, or another client had stopped it.
+    /// There was nothing to stop: the operation had ended, or another client had stopped it.
     Over,
 }
 
@@ -119,7 +120,8 @@ pub async fn evacuations(
     Ok(LimitStop::Done(Stopping { undone, kept }))
 }
 
-/// Stops an upgrade: a guarded one is paused, as the operator removes nothing without us; any other is rolled back.
+/// Stops an upgrade: a guarded one is paused, because the operator removes nothing without this program; any
+/// other is rolled back.
 pub async fn upgrade(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -140,7 +142,7 @@ pub async fn upgrade(
         skip: vec!["downgrade".to_owned()],
         then: Then::Leave(Output::Name),
     };
-    // The name that the command prints is no event of the stream.
+    // The name that the command prints is not an event of the stream.
     let (printer, _, messages) = Printer::captured(context.printer.look(), context.printer.terminal());
     let quiet = CommandContext { printer: Rc::new(printer), ..context.clone() };
     let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
@@ -159,7 +161,7 @@ pub async fn upgrade(
     Ok(LimitStop::RollsBack(Stopping { undone, kept: Vec::new() }))
 }
 
-/// A guarded upgrade: evacuations of old pods are stopped, and these pods are led clients again.
+/// A guarded upgrade: evacuations of old pods are stopped, and the Service sends clients to these pods again.
 async fn paused(context: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
     let mut cluster = cluster_view::one(context, Some(name), RefreshScope::ALL).await?;
     let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);

@@ -1,4 +1,4 @@
-//! `rebalance list`, and bare `rebalance`: running and past ones, each with a verdict.
+//! `rebalance list`, and bare `rebalance`: running and past rebalances, each with a verdict.
 
 use jiff::Timestamp;
 
@@ -18,7 +18,7 @@ use crate::plan::tracker::OperationTracker;
 use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
-/// What is looked at.
+/// The resources that are read.
 const WANT: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
 
 /// `rebalance list`.
@@ -27,7 +27,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     cluster_view::ask_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     let mut items: Vec<RebalanceItem> = cluster.iter().flat_map(|it| of(it, now)).collect();
-    // Behind a selector an instance may be there and not be listed.
+    // With a selector an instance may exist and not be listed.
     if intent.filter.labels.is_none() && intent.filter.fields.is_none() {
         items.extend(strays(&listed, now).into_iter().map(|(_, item)| item));
     }
@@ -39,7 +39,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     });
     items.sort_by(|one, other| one.started_time.cmp(&other.started_time).then(one.name.cmp(&other.name)));
     let people = matches!(intent.output, Output::Text | Output::Wide);
-    // What may not be listed is not "none": a notice has named the permission that is missing.
+    // A list that is forbidden does not mean "none": a notice has named the missing permission.
     if !(items.is_empty() && people && cluster_view::unlisted(&listed, "rebalances").is_some()) {
         context.printer.rebalances(&items, intent.output, now);
     }
@@ -49,7 +49,8 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// Takes in what the user's own history knows: verdicts of objects without a recorded one, and rebalances without an object.
+/// Adds what the user's own history contains: verdicts of objects without a recorded one, and rebalances
+/// without an object.
 fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<RebalanceItem>) {
     let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
     let uid = |entry: &HistoryEntry| {
@@ -63,7 +64,7 @@ fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<
         }
         let is = |item: &&mut RebalanceItem| item.name == entry.name && item.instance == entry.instance;
         match items.iter_mut().find(is) {
-            // A name can be used again: the entry has to be about this very object.
+            // A name can be used again: the entry must be about this very object.
             Some(item)
                 if item.verdict == Verdict::Unknown
                     && entry.verdict != Verdict::Unknown
@@ -108,7 +109,7 @@ pub fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
     items(&assess(&cluster.world, &cluster.id, &operations, now))
 }
 
-/// Objects whose instance is not there: it was deleted, the kind is lost, or the name is wrong.
+/// Objects whose instance does not exist: it was deleted, the kind is unknown, or the name is wrong.
 pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, RebalanceItem)> {
     let objects = world.rebalances.values().map(|seen| &seen.value);
     objects

@@ -7,12 +7,12 @@ use crate::error::Problem;
 use crate::plan::rebalance::manifest::{ManifestRequest, written};
 use crate::plan::rebalance::saved::{self, SavedPlan};
 
-/// Larger than any Rebalance; a larger file is not one.
+/// The largest manifest in bytes, larger than any Rebalance.
 const LARGEST: usize = 1 << 20;
 
 const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
 
-/// What a file for `apply -f` holds.
+/// The content of a file for `apply -f`.
 pub(super) enum AppliedFile {
     /// A Rebalance manifest.
     Manifest(Box<ManifestRequest>),

@@ -42,34 +42,34 @@ pub mod version;
 pub mod watch;
 pub mod watch_plain;
 
-/// What a command is given.
+/// The context of a command.
 #[derive(Clone)]
 pub struct CommandContext {
     /// The Kubernetes API.
     pub kubernetes: Rc<dyn Kubernetes>,
     /// EMQX's API.
     pub brokers: Rc<dyn Brokers>,
-    /// What time it is by the server's clock.
+    /// The server's clock.
     pub clock: Rc<dyn Clock>,
     /// The kubeconfig's context, where there is one.
     pub context: Option<String>,
     /// The namespace when none is named.
     pub namespace: String,
-    /// Where everything is printed.
+    /// The output of the command.
     pub printer: Rc<Printer>,
     /// The API server's address, for messages; `None` without Kubernetes.
     pub server: Option<String>,
     /// Whether stdin is a terminal: without one there is no prompt.
     pub answers: bool,
-    /// Where what is read is recorded, with `--record`.
+    /// The recorder of everything that is read, with `--record`.
     pub tap: Option<Rc<dyn RecordingSink>>,
     /// The user's own state folder; `None` where nothing is written to it.
     pub folder: Option<Rc<dyn StateFolder>>,
-    /// Makes something that is over when the user interrupts.
+    /// Makes a future that ends when the user interrupts.
     pub interrupt: Rc<dyn Fn() -> Interrupt>,
 }
 
-/// Over when the user interrupts.
+/// Ends when the user interrupts.
 pub type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The result of a command.

@@ -15,7 +15,7 @@ use crate::plan::tracker::OperationTracker;
 use crate::plan::tracker::Tracker as _;
 use crate::ports::{RefreshScope, Scope};
 
-/// How the name of what runs without an object begins.
+/// The prefix of the name of a rebalance without an object.
 const COORDINATOR: &str = "coordinator/";
 
 /// Reads names and returns each as soon as it is known, because completion has a time limit.
@@ -45,7 +45,7 @@ pub async fn find(
                 look(context, RefreshScope { pods: true, sets: true, ..RefreshScope::default() }).await?;
             images(&world).for_each(tell);
         }
-        // These are known without a cluster.
+        // These names are known without a cluster.
         Names::Contexts | Names::Clusters | Names::Users | Names::Scenarios => {}
     }
     Ok(())
@@ -60,7 +60,7 @@ async fn look(context: &CommandContext, want: RefreshScope) -> Result<World, Pro
     cluster_view::world(context, &scope).await
 }
 
-/// One instance as one command sees it, judged as every other output judges it.
+/// One instance, judged as in every other output.
 fn judged(context: &CommandContext, world: &World, id: &InstanceId) -> Assessment {
     let now = context.clock.now();
     let mut operations = OperationTracker::of(id);
@@ -68,7 +68,7 @@ fn judged(context: &CommandContext, world: &World, id: &InstanceId) -> Assessmen
     assess(world, id, &operations, now)
 }
 
-/// By their names, or by kind and name where a kind was begun; with what is wrong with them.
+/// Instances by name, or by kind and name where the user began with a kind; each with its problem.
 fn instances(context: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Candidate)) {
     for id in world.ids() {
         let kind = id.kind.as_str();
@@ -95,9 +95,9 @@ fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
     }
 }
 
-/// Rebalances, those first that may run. Only EMQX knows one without an object, and EMQX is not queried while
-/// the user types: where such a name was begun, every node is offered; where there is no other, the instances, for which
-/// it may run.
+/// Rebalances, those first that may run. Only EMQX knows the name of a rebalance without an object, and EMQX
+/// is not queried while the user types. Where such a name was begun, every node is offered; where there is no
+/// object, the instances are, because a rebalance may run for them.
 async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
     let served = context.kubernetes.served().await?.version_of("rebalances").is_some();
     let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
@@ -107,7 +107,7 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
         ..Scope::default()
     };
     let world = cluster_view::world(context, &scope).await?;
-    // An object may be listed where its instance may not.
+    // An object may be listed although its instance may not.
     let of = world.rebalances.values().map(|seen| instance_of(&seen.value));
     let ids: BTreeSet<InstanceId> = of.collect();
     let mut found: Vec<RebalanceStatus> =
@@ -129,8 +129,8 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
     Ok(())
 }
 
-/// What instances are to run, and what their pods and sets run or ran. Each may come twice: who takes it in offers it once,
-/// as it came first.
+/// The requested images of instances, and the images that their pods and sets run or ran. An image may occur
+/// twice: the caller offers it once, at its first place.
 fn images(world: &World) -> impl Iterator<Item = Candidate> {
     let wanted = world.instances.values().filter_map(|seen| {
         Some(Candidate::new(seen.value.image.clone()?, format!("of {}", seen.value.id.name)))

@@ -1,4 +1,5 @@
-//! `--notify`: a command of the user's is run with each event that matters; it never delays or ends what is followed.
+//! `--notify`: runs a command of the user for each event that matters; it never delays or ends the followed
+//! operation.
 
 use std::collections::VecDeque;
 use std::process::Stdio;
@@ -12,10 +13,11 @@ use crate::model::{Event, EventType};
 use crate::output::document::{self, Format};
 use crate::timing::NOTIFY_TIMEOUT;
 
-/// Commands that run at the same time; further events wait for the first of them.
+/// Commands that run at the same time; further events wait until one of them ends.
 const MOST: usize = 8;
 
-/// Events that wait; beyond, the oldest is dropped. The verdict is the last event: it is never dropped.
+/// Events that wait; beyond this number the oldest is dropped. The verdict is the last event: it is never
+/// dropped.
 const MOST_WAITING: usize = 64;
 
 /// Runs the command of `--notify`.
@@ -33,13 +35,13 @@ impl Notifier {
         Self { command, began: false, waiting: VecDeque::new(), running: Vec::new(), failed: false }
     }
 
-    /// Whether the command learns of this event: the first one, warnings, and the verdict.
+    /// Whether the command is run for this event: the first event, warnings, and the verdict.
     fn matters(&mut self, event: &Event) -> bool {
         let first = !std::mem::replace(&mut self.began, true);
         first || matches!(event.kind, EventType::Created | EventType::Notice | EventType::Verdict)
     }
 
-    /// Starts the command for an event that matters, or has the event wait for a command that still runs.
+    /// Starts the command for an event that matters, or queues the event while commands still run.
     pub fn take(&mut self, event: &Event) {
         if !self.matters(event) {
             return;
@@ -59,7 +61,7 @@ impl Notifier {
         }
     }
 
-    /// Reports a command that failed, once; `all` waits for those that still run and for the events that wait.
+    /// Reports a command that failed, once; `all` waits for running commands and queued events.
     pub async fn collect(&mut self, context: &CommandContext, all: bool) {
         loop {
             self.ended(context, all).await;
@@ -88,7 +90,7 @@ impl Notifier {
     }
 }
 
-/// Runs it once. Its output is not shown: stdout is for data.
+/// Runs the command once. Its output is not shown: stdout is for data.
 async fn run(command: CommandLine, text: String) -> Result<(), String> {
     let mut child = tokio::process::Command::new(&command.program)
         .args(&command.arguments)
@@ -101,7 +103,7 @@ async fn run(command: CommandLine, text: String) -> Result<(), String> {
     let stdin = child.stdin.take();
     let whole = async {
         if let Some(mut stdin) = stdin {
-            // A command that does not read its stdin closes it: that is no failure.
+            // A command that does not read its stdin may close it: that is not a failure.
             let _ = stdin.write_all(text.as_bytes()).await;
         }
         child.wait().await
@@ -156,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn the_event_is_on_stdin_and_no_shell_reads_the_arguments() {
         let text = document::one("Event", &event(EventType::Verdict), Format::Line);
-        // `grep` fails unless its pattern, dollar sign and all, is on its stdin.
+        // `grep` fails unless its pattern, including the dollar sign, is on its stdin.
         assert_eq!(run(line("grep", &["-q", "\"kind\":\"Event\""]), text.clone()).await, Ok(()));
         assert!(run(line("grep", &["-q", "$HOME"]), text.clone()).await.is_err());
         assert_eq!(run(line("true", &[]), text.repeat(10_000)).await, Ok(()), "stdin is not read");

@@ -1,4 +1,4 @@
-//! `rebalance plan`: what would happen, and why. Writes nothing.
+//! `rebalance plan`: the forecast and its reasons. It writes nothing.
 
 use jiff::Timestamp;
 
@@ -22,10 +22,11 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::{RefreshScope, Right};
 use emqx_rebalance::eviction::Landing;
 
-/// What a plan needs: events show the operator's last activity where its counts are used, its Lease whether it is alive.
+/// The resources for a plan: events show the operator's last activity where its counts are used, its Lease
+/// whether it is alive.
 pub(crate) const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
 
-/// Plain numbers: nothing is contacted.
+/// The plan for plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
     let PlanSource::Numbers { connections, sessions } = &plan.source else { return None };
     let (nodes, back) = (numbered(connections, Some(sessions)), back(plan, calibration));
@@ -53,7 +54,7 @@ fn back(plan: &Plan, calibration: Option<Calibration>) -> Return {
     calibration.map_or(back, |calibration| calibration.of(back, delay))
 }
 
-/// The strategy: as given, or worked out for these nodes.
+/// The strategy: as given, or computed for these nodes.
 pub fn strategy(request: &StrategyRequest, nodes: &[Participant], back: Return) -> Strategy {
     match request {
         StrategyRequest::Given(strategy) => strategy.clone(),
@@ -61,7 +62,7 @@ pub fn strategy(request: &StrategyRequest, nodes: &[Participant], back: Return) 
     }
 }
 
-/// Adds what was required, and the end with each load balancer where it is not known which one is in use.
+/// Adds the requirement, and the end with each load balancer where it is unknown which one is in use.
 fn complete(
     plan: &mut RebalancePlan,
     request: &StrategyRequest,
@@ -77,7 +78,7 @@ fn complete(
     }
 }
 
-/// A rate that was given is held against `--max-reconnect-rate`; one that is worked out is already.
+/// Compares a given rate with `--max-reconnect-rate`; a computed rate respects it already.
 fn within_limits(plan: &Plan, forecast: &mut RebalancePlan) {
     if forecast.requirement.is_none() {
         let reconnects = Some(forecast.moves.peak_reconnects_per_second);
@@ -104,7 +105,7 @@ fn shows(show: bool, forecast: &mut RebalancePlan, plan: &Plan) {
     forecast.command = Some(text + &flags(plan.backend, &plan.nodes));
 }
 
-/// What belongs to an explicit command beside its settings.
+/// The flags of an explicit command beside its settings.
 pub fn flags(backend: BackendChoice, nodes: &[String]) -> String {
     let backend = match backend {
         BackendChoice::Auto => "",
@@ -114,7 +115,7 @@ pub fn flags(backend: BackendChoice, nodes: &[String]) -> String {
     if nodes.is_empty() { backend.to_owned() } else { format!("{backend} --nodes {}", nodes.join(",")) }
 }
 
-/// The choice on the command line, in the words of `plan`.
+/// The choice of the command line, as a type of `plan`.
 pub fn asked(choice: BackendChoice) -> BackendRequest {
     match choice {
         BackendChoice::Auto => BackendRequest::Auto,
@@ -134,22 +135,22 @@ pub fn exit(decision: Decision) -> Exit {
 /// The plan of a live cluster, checked.
 pub struct CheckedPlan {
     pub plan: RebalancePlan,
-    /// Who would drive it.
+    /// The backend that would drive it.
     pub backend: Backend,
     pub why: String,
 }
 
 /// What is planned for a cluster.
 pub struct Planning<'a> {
-    /// What is asked of EMQX.
+    /// The requested strategy.
     pub strategy: &'a StrategyRequest,
-    /// Whether it is not known where evicted clients reconnect.
+    /// Whether it is unknown where evicted clients reconnect.
     pub lb_unknown: bool,
-    /// When and where evicted clients come back.
+    /// When and where evicted clients reconnect.
     pub back: Return,
-    /// By which way.
+    /// The requested backend.
     pub choice: BackendChoice,
-    /// The nodes or pods that take part; none: all.
+    /// The nodes or pods that take part; empty for all.
     pub nodes: &'a [String],
     /// The name that an object would have.
     pub name: Option<&'a str>,
@@ -157,7 +158,7 @@ pub struct Planning<'a> {
     pub skip: &'a [String],
 }
 
-/// Plans for what was gathered.
+/// Plans with the gathered facts.
 pub async fn live(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -258,7 +259,7 @@ pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Cali
     Ok(exit(live.plan.decision))
 }
 
-/// What would be written, beside the latest object of this instance.
+/// The object that would be written, compared with the latest object of this instance.
 fn diff(cluster: &ClusterView, live: &CheckedPlan, now: Timestamp) -> Result<Difference, Problem> {
     let id = &cluster.id;
     let served = &cluster.world.served;

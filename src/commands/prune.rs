@@ -21,7 +21,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     let (listed, mut cluster) =
         cluster_view::all(context, &Filter::default(), want, Some("rebalances")).await?;
     if let Some(link) = cluster_view::unlisted(&listed, "rebalances") {
-        // What may not be listed is not "none".
+        // A list that is forbidden does not mean "none".
         let what = format!("cannot prune in namespace {}", context.namespace);
         let problem = Problem::new(what, link.why().unwrap_or_default());
         return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
@@ -92,7 +92,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
             context.kubernetes.delete_rebalance(object, how).await?;
         }
     }
-    // All were asked to go before the first is waited for: together they get the time of one.
+    // All deletes are requested before the first wait: together they have one time limit.
     let until = Instant::now() + DELETION_TIMEOUT;
     let (count, free_until) = (doomed.len(), until + DELETION_TIMEOUT);
     for (place, object) in doomed.iter().chain(&hanging).enumerate() {
@@ -101,7 +101,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
             context.printer.talk(&format!("{} stays: it is being deleted already", object.name));
             continue;
         }
-        // One that was deleted before hangs already: it is touched at once.
+        // An object that was deleted before is stuck already: it is changed at once.
         let until = if before { Instant::now() } else { until };
         let here = if dry == DryRun::None { deletion::lingers(context, object, until).await? } else { None };
         let stays = match &here {
@@ -128,7 +128,8 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// Those whose finalizer the operator takes off: it does so only while EMQX is Ready, which is waited for a little.
+/// The objects whose finalizer the operator removes: it does so only while EMQX is Ready, so this waits a
+/// little.
 async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
     let until = Instant::now() + DELETION_TIMEOUT;
     let mut ready = Vec::with_capacity(doomed.len());
@@ -145,7 +146,7 @@ async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<R
     Ok(ready)
 }
 
-/// Why an object whose instance is not listed stays, if it must.
+/// Why an object whose instance is not listed stays; `None` if it can be deleted.
 fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Option<&'static str> {
     let id = deletion::instance_of(object);
     if cluster_view::unlisted(world, id.kind.plural()).is_some() {
@@ -154,7 +155,7 @@ fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Optio
     match object.phase {
         Phase::Completed => None,
         Phase::Failed if !object.processed => None,
-        // Its EMQX is deleted, and with it what it ran, unless pods of it are left.
+        // Its EMQX is deleted, and the rebalance with it, unless pods remain.
         Phase::Failed | Phase::Processing if cluster_view::unlisted(world, "pods").is_some() => {
             Some("its EMQX is deleted, but whether pods of it still run is not known")
         }
@@ -167,7 +168,7 @@ fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Optio
     }
 }
 
-/// Why an object stays, if it must: it runs, or may.
+/// Why an object stays; `None` if it can be deleted. It stays if its rebalance runs or may run.
 fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'static str> {
     if object.phase == Phase::Pending {
         return Some("no operator has picked it up so far: kubectl emqx rebalance stop deletes it");
@@ -176,10 +177,11 @@ fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'stat
         return Some("it is running");
     }
     match object.phase {
-        // A failure by readiness proves nothing about EMQX: only EMQX shows that it is over.
+        // A failure because EMQX was not ready shows nothing about EMQX: only EMQX shows that the rebalance
+        // is over.
         Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
         Phase::Completed | Phase::Failed => None,
-        // EMQX is done before the operator looks again.
+        // EMQX ends before the operator's next reconcile.
         _ => Some("the operator has not written that it is over"),
     }
 }

@@ -9,7 +9,8 @@ use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{before_emqx, operator_silence, status};
 use crate::ports::RefreshScope;
 
-/// What `status` reads: events show how long the operator has been silent, sets how far an upgrade is.
+/// The resources of `status`: events show the age of the operator's last activity, sets the progress of an
+/// upgrade.
 const STATUS: RefreshScope = RefreshScope::ALL;
 
 async fn pictures(
@@ -30,7 +31,7 @@ async fn pictures(
     Ok((cluster.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
 }
 
-/// On a terminal: what Kubernetes reported, while EMQX has not answered.
+/// On a terminal: prints what Kubernetes reported, before EMQX has answered.
 fn first_line(context: &CommandContext, read: &ReadOptions, cluster: &ClusterView) {
     let shown = matches!(read.output, Output::Text | Output::Wide);
     let terminal = context.printer.terminal();
@@ -62,7 +63,7 @@ pub async fn show(context: &CommandContext, read: &ReadOptions) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// What a user would type next.
+/// Prints the recommended next command.
 fn next(context: &CommandContext, status: &Status) {
     if let Some(next) = &status.next {
         context.printer.next(next);

@@ -16,10 +16,10 @@ use crate::timing::LEASE_SECONDS;
 mod progress;
 pub(super) mod run;
 
-/// What is read of Kubernetes.
+/// The resources that are read.
 pub(super) const WANT: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
 
-/// Takes the Lease of an instance, or names the process that has it.
+/// Takes the Lease of an instance, or names the process that holds it.
 pub(super) async fn lease(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -43,7 +43,7 @@ fn taken(cluster: &ClusterView, what: &str, other: &str) -> Problem {
     )
 }
 
-/// Gives the Leases back; one that was not given back runs out by itself.
+/// Releases the Leases; one that was not released expires.
 pub(super) async fn release(context: &CommandContext, all: &[ClusterView]) {
     for cluster in all {
         if let Ok(instance) = cluster.instance()
@@ -54,7 +54,7 @@ pub(super) async fn release(context: &CommandContext, all: &[ClusterView]) {
     }
 }
 
-/// Adds what the checks of the surroundings find and its own do not.
+/// Adds the findings about the surroundings that the operation's own checks do not have.
 pub(super) async fn around(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -76,14 +76,14 @@ pub(super) async fn around(
     plan.decide();
 }
 
-/// The first of these permissions that is missing, as a sentence; a server that cannot be asked refuses nothing.
+/// The first missing one of these permissions, as a sentence; a failed review refuses nothing.
 pub(super) async fn forbidden(context: &CommandContext, rights: &[Right]) -> Option<String> {
     let answers = context.kubernetes.may(rights).await.unwrap_or_default();
     let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
     Some(format!("you may not {}", right.sentence()))
 }
 
-/// How often something is looked at, by the clock on the wall.
+/// The interval between two refreshes, in real time.
 pub(super) fn beat(context: &CommandContext) -> Duration {
     Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0))
 }

@@ -12,7 +12,7 @@ use crate::plan::playback::{PlaybackState, RecordedFacts};
 use crate::plan::tracker::OperationTracker;
 use crate::ports::Moment;
 
-/// Tells a recording's operations.
+/// Replays the operations of a recording.
 #[derive(Clone)]
 pub struct ReplayOutput {
     world: World,
@@ -27,18 +27,18 @@ impl Default for ReplayOutput {
 }
 
 impl ReplayOutput {
-    /// Takes a moment in; gives the steps that follow from it.
+    /// Takes in a moment; returns the events and notices that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
         let Moment { t, at, change, facts, .. } = moment;
         self.playback.take(&mut self.world, &mut self.operations, RecordedFacts { t, at, change, facts })
     }
 
-    /// The recording is over.
+    /// The recording ended.
     pub fn finish(&mut self) -> Vec<Event> {
         self.playback.finish(&self.world, &mut self.operations)
     }
 
-    /// What is known at this moment.
+    /// The world and the trackers at this moment.
     pub fn known(&self) -> (&World, &OperationTracker) {
         (&self.world, &self.operations)
     }

@@ -1,4 +1,4 @@
-//! `report`: what was planned and what happened, from a recording or from what the history knows.
+//! `report`: the plan and the result of an operation, from a recording or from the history.
 
 use super::cluster_view;
 use super::history::{WANT, own, past};
@@ -17,7 +17,7 @@ use crate::ports::history::StateFolder;
 /// The operation that a report is about.
 #[derive(Clone, Debug)]
 pub struct ReportTarget {
-    /// What the history knows of it.
+    /// Its entry in the history.
     pub entry: HistoryEntry,
     /// The plan on its object, where there is one.
     pub plan: Option<PlanRecord>,
@@ -59,7 +59,7 @@ pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<Repo
     Ok(ReportTarget { entry, plan })
 }
 
-/// Finds the operation in the user's own history; the problem is why there is no cluster.
+/// Finds the operation in the user's own history; the problem is the reason why there is no cluster.
 pub fn alone(
     printer: &Printer,
     folder: Option<&dyn StateFolder>,

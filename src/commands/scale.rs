@@ -1,4 +1,5 @@
-//! `scale`: changes the number of nodes. What goes is evacuated first; what comes is evened out afterwards.
+//! `scale`: changes the number of nodes. Pods are evacuated before they are removed; after a scale-up clients
+//! are rebalanced.
 
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
             scale.removal.refuse("no-permission", missing, hint);
         }
-        // What it evacuates is what an evacuation has to know of its surroundings.
+        // The scale-down evacuates pods: the checks of an evacuation's surroundings apply.
         let skip = &intent.removal.skip;
         Box::pin(removal::around(context, &cluster, Purpose::Evacuate, &mut scale.removal, skip)).await;
         context.printer.talk_scale(&scale);
@@ -191,7 +192,7 @@ async fn carry_out(
     to: u64,
 ) -> Result<(ScalePlan, Verdict), Problem> {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
-    // Time passed while the user read: what is done next is decided by what is there now.
+    // Time passed while the user read: the next steps follow from the present state.
     cluster_view::relist(context, cluster, WANT).await?;
     cluster_view::refresh(context, cluster).await?;
     let mut scale = prepare(context, intent, cluster, field, to).await?;
@@ -210,7 +211,8 @@ async fn carry_out(
     Ok((scale, verdict))
 }
 
-/// The result on stdout; with `-o jsonl` the events were. As text only what was reached is data: the rest is in the messages.
+/// Prints the result to stdout; with `-o jsonl` the events are the result. As text only the reached state is
+/// data: the rest is in the messages.
 fn report(context: &CommandContext, intent: &Intent, scale: &ScalePlan, reached: bool) {
     let text = intent.removal.output == crate::cli::intent::Output::Text;
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
@@ -218,12 +220,12 @@ fn report(context: &CommandContext, intent: &Intent, scale: &ScalePlan, reached:
     }
 }
 
-/// The arguments that continue it.
+/// The arguments that continue the scale.
 fn again(scale: &ScalePlan) -> String {
     format!("{} --{} {}", scale.removal.instance.name, scale.field.as_str(), scale.to)
 }
 
-/// What is printed when it is left unfinished.
+/// The message when the scale is left unfinished.
 fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
     Problem::new(what, why).hint(format!(
         "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
@@ -233,7 +235,7 @@ fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
     ))
 }
 
-/// After a scale-up: prints the rebalance that evens it out, or runs it.
+/// After a scale-up: prints the rebalance that distributes the clients, or runs it.
 async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: ClusterView) -> Outcome {
     let want = RefreshScope { events: true, ..WANT };
     let since = context.clock.now();
@@ -262,7 +264,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
             session_move_ms: SESSION_MOVE_MS,
             backend: BackendChoice::Auto,
             nodes: Vec::new(),
-            // The confirmation of the scale was for both.
+            // The user confirmed the scale together with the rebalance.
             write: WriteOptions { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
             skip: Vec::new(),
             limits: crate::model::limits::Limits::default(),
@@ -294,7 +296,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
                     .next(&format!("kubectl emqx rebalance apply {} {flags} --watch", cluster.id.name));
             }
         }
-        // The scale is done: that a rebalance cannot be planned changes nothing about it.
+        // The scale has succeeded: a rebalance that cannot be planned does not change that.
         Err(problem) => context.printer.notice(&format!("no rebalance could be planned: {problem}")),
     }
     Ok(Exit::Reached)

@@ -1,5 +1,5 @@
-//! `rebalance stop`: the object is marked, EMQX is stopped, that is verified, then the object is deleted; and never is anything
-//! waited for without a limit.
+//! `rebalance stop`: marks the object, stops EMQX, verifies that, then deletes the object. Every wait has a
+//! limit.
 
 use std::time::Duration;
 
@@ -36,10 +36,10 @@ mod target;
 
 use target::StopTarget;
 
-/// Donors that are asked one by one at the most.
+/// The most donors that are asked one by one.
 const ASKED: usize = 8;
 
-/// What is known of what is stopped.
+/// The state of a stop.
 struct Stopping<'a> {
     context: &'a CommandContext,
     intent: &'a Stop,
@@ -47,23 +47,23 @@ struct Stopping<'a> {
     name: String,
     proof: Vec<String>,
     until: Instant,
-    /// Whether the object may be marked, and touched if its delete hangs.
+    /// Whether the object may be marked, and changed if its deletion is stuck.
     may_patch: bool,
-    /// That the operator's process is gone, where its Lease shows that.
+    /// The text that the operator's process is gone, where its Lease shows that.
     operator_gone: Option<String>,
-    /// What was stopped.
+    /// The rebalance that was stopped.
     stopped: Option<Stopped>,
     /// Its record for the history, where EMQX ran it.
     entry: Option<HistoryEntry>,
 }
 
-/// How that which is to be stopped stands.
+/// The state of the rebalance that is to be stopped.
 enum Standing {
     /// EMQX runs it.
     Runs(RunningRebalance),
     /// No operator has picked it up for this many seconds.
     Waits(Rebalance, u64),
-    /// The operator has begun, and EMQX does not list it so far, or no more.
+    /// The operator has begun, and EMQX does not list it yet, or no longer lists it.
     Unlisted(Rebalance),
     /// It is over in EMQX.
     Over,
@@ -76,13 +76,14 @@ pub async fn run(context: &CommandContext, intent: &Stop) -> Outcome {
         context.printer.stopped(&stopped, intent.output);
     }
     if let Some(entry) = entry {
-        // Its object is deleted, or has been from the start.
+        // Its object is deleted, or it had none.
         Box::pin(history::record(context, entry, false)).await;
     }
     Ok(exit)
 }
 
-/// Stops a rebalance and verifies it, without printing the result; `None` when there was nothing to stop. The caller records it.
+/// Stops a rebalance and verifies that it stopped, without printing the result; `None` when there was nothing
+/// to stop. The caller records it.
 pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
     recorded(context, intent).await.map(|(exit, stopped, _)| (exit, stopped))
 }
@@ -112,7 +113,7 @@ async fn recorded(
         stopped: None,
         entry: None,
     };
-    // Only EMQX, or a phase that proves it, shows that it is over.
+    // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
     let heard = stopping.cluster.world.load.is_some();
     if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
@@ -165,7 +166,7 @@ impl Stopping<'_> {
             let begun = object.phase == Phase::Processing && object.deleting.is_none();
             return if begun { Standing::Unlisted(object.clone()) } else { Standing::Over };
         };
-        // The operator's finalizer without a status: it is between its two writes, or died there.
+        // A finalizer without a status: the operator is between its two writes, or ended there.
         if object.finalizers.is_empty() || seconds >= LEFT_BEHIND_SECONDS {
             Standing::Waits(object.clone(), seconds)
         } else {
@@ -187,7 +188,8 @@ impl Stopping<'_> {
         snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
     }
 
-    /// Whether EMQX is silent to us because we lack a permission or a key: the operator may reach it all the same.
+    /// Whether EMQX does not answer because a permission or a key is missing: the operator may reach EMQX all
+    /// the same.
     fn may_not_ask(&self) -> bool {
         let of_emqx =
             |source: Source, link: &Link| source == Source::Emqx && matches!(link, Link::Forbidden(_));
@@ -208,11 +210,11 @@ impl Stopping<'_> {
         }
         let asked = self.hears_emqx() && !object_only;
         if self.object().is_some() && (!asked || self.entry().is_none()) {
-            // What comes next is the operator's to do.
+            // The next step is the operator's.
             self.operator_gone = deletion::operator_gone(self.context, &self.cluster.id).await;
         }
         let blind = if asked || waits { None } else { Some(self.blind()?) };
-        // EMQX stopped and its object left behind is half a stop.
+        // If EMQX is stopped and the object stays, the stop is incomplete.
         let deletes = self.object().is_some_and(|it| it.deleting.is_none());
         if deletes && self.intent.backend != BackendChoice::Emqx {
             let what = format!("will not stop {}", self.name);
@@ -255,7 +257,7 @@ impl Stopping<'_> {
         }
     }
 
-    /// That the operator's process is gone, as a further clause.
+    /// The clause that the operator's process is gone.
     fn gone(&self) -> String {
         self.operator_gone.as_ref().map(|gone| format!("; {gone}")).unwrap_or_default()
     }
@@ -268,8 +270,8 @@ impl Stopping<'_> {
         }
     }
 
-    /// EMQX answers errors, or does not answer: what the operator asks of it fails as well, so that a delete of the object
-    /// would leave the rebalance running.
+    /// EMQX answers with errors, or does not answer: the operator's requests fail as well, so that a delete
+    /// of the object would leave the rebalance running.
     async fn await_emqx(&mut self) -> Result<(), Problem> {
         let mut told = false;
         while !self.hears_emqx() && !self.may_not_ask() {
@@ -288,7 +290,7 @@ impl Stopping<'_> {
         Ok(())
     }
 
-    /// It is not stopped: what is left as it was, and how to try again.
+    /// The problem of a failed stop: what remains unchanged, and how to try again.
     fn not_stopped(&self, why: &str) -> Problem {
         let kept = if self.object().is_some() { "; the object and its plan are kept" } else { "" };
         let mut hint = format!("try again when EMQX answers: kubectl emqx rebalance stop {}", self.name);
@@ -334,8 +336,8 @@ impl Stopping<'_> {
         }
     }
 
-    /// No operator has picked it up: the object is deleted in the version that was read, and EMQX is asked whether it
-    /// started anything. `None` when an operator was faster.
+    /// No operator has picked it up: deletes the object in the version that was read, and asks EMQX whether
+    /// the object started anything. `None` when an operator was faster.
     async fn before_it_starts(&mut self, object: Rebalance, seconds: u64) -> Result<Option<Exit>, Problem> {
         let label = self.label();
         let before = self.coordinators();
@@ -368,15 +370,15 @@ impl Stopping<'_> {
         Ok(Some(Exit::Reached))
     }
 
-    /// Who conducts a rebalance.
+    /// The coordinators of the rebalance.
     fn coordinators(&self) -> Vec<NodeName> {
         let load = self.cluster.world.load.as_ref();
         let entries = load.map(|load| load.value.rebalances.as_slice()).unwrap_or_default();
         entries.iter().map(|entry| entry.coordinator.clone()).collect()
     }
 
-    /// An object that reports Processing, and no entry of EMQX for a while. `None` while the operator has not written a
-    /// status.
+    /// The object reports Processing, and EMQX has listed no entry for a while. `None` while the operator has
+    /// not written a status.
     async fn unlisted(&mut self, object: Rebalance) -> Result<Option<Exit>, Problem> {
         if object.phase != Phase::Processing {
             return Ok(None);
@@ -402,7 +404,7 @@ impl Stopping<'_> {
         Ok(Some(Exit::Reached))
     }
 
-    /// It is over in EMQX: what is left is an object that an earlier stop did not get rid of, if anything.
+    /// The rebalance is over in EMQX: only an object may remain that an earlier stop did not delete.
     async fn clean_up(&mut self) -> Outcome {
         let left = self.object().filter(|object| ownership::left_by_a_stop(object)).cloned();
         let Some(object) = left else {
@@ -430,7 +432,7 @@ impl Stopping<'_> {
         follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
         let told = self.tell(&entry.coordinator).await;
-        // Not stopped, or not by us.
+        // It was not stopped, or not by this process.
         if !matches!(told, Ok(true)) {
             self.unmark().await;
         }
@@ -453,7 +455,7 @@ impl Stopping<'_> {
         Ok(Exit::Reached)
     }
 
-    /// Takes the record of what was stopped, with the counts at its start where the follower knows them.
+    /// Records what was stopped, with the counts at its start where the tracker has them.
     fn remember(&mut self, follower: &RebalanceTracker) {
         let Some(stopped) = &self.stopped else { return };
         let verdict = (stopped.verdict, stopped.message.clone());
@@ -462,7 +464,7 @@ impl Stopping<'_> {
         self.entry = run.map(|run| past::of_rebalance(run, &self.cluster.id, verdict, now));
     }
 
-    /// Reports once, before anything is done, that the object cannot be marked.
+    /// Reports once, before anything is changed, that the object cannot be marked.
     async fn ask_about_marks(&mut self) {
         let Some(object) = self.object().cloned() else { return };
         self.may_patch = deletion::may_touch(self.context, &object).await;
@@ -476,8 +478,8 @@ impl Stopping<'_> {
         }
     }
 
-    /// Writes on the object who stops it, so that other clients that follow it report `stopped`. Without the permission it
-    /// is stopped all the same.
+    /// Writes on the object who stops it, so that other clients that follow it report `stopped`. Without the
+    /// permission the rebalance is stopped all the same.
     async fn mark(&self) {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
         let mark = StopMark { by: FIELD_MANAGER.to_owned(), time: self.context.clock.now() };
@@ -491,7 +493,7 @@ impl Stopping<'_> {
         }
     }
 
-    /// Takes the mark back: it was not stopped.
+    /// Removes the mark: the rebalance was not stopped.
     async fn unmark(&self) {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
         let removed = self.context.kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, None).await;
@@ -503,8 +505,8 @@ impl Stopping<'_> {
         }
     }
 
-    /// Tells EMQX's coordinator to stop; again and again while it answers errors, up to the limit. `false` when it ran none
-    /// any more.
+    /// Asks EMQX's coordinator to stop, and repeats the request while it answers with errors, up to the
+    /// limit. `false` when the coordinator no longer ran a rebalance.
     async fn tell(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
         let mut told = false;
         loop {
@@ -574,7 +576,7 @@ impl Stopping<'_> {
         }
     }
 
-    /// Donors accept clients again: asked one by one, or by the endpoints.
+    /// Verifies that donors accept clients again: by a request to each of them, or by the endpoints.
     async fn verify_donors(&mut self, donors: &[NodeName]) -> Result<(), Problem> {
         let now = self.context.clock.now();
         let snapshot = snapshot(&self.cluster.world, &self.cluster.id, now);
@@ -620,7 +622,8 @@ impl Stopping<'_> {
         Ok(())
     }
 
-    /// Takes those out of `open` that serve clients by the endpoints, as they are or become until then; how many.
+    /// Removes the nodes from `open` that serve clients by the endpoints, now or until the limit; returns
+    /// their number.
     async fn serving(
         &mut self,
         open: &mut Vec<(NodeName, String)>,
@@ -645,7 +648,7 @@ impl Stopping<'_> {
         Ok(all - open.len())
     }
 
-    /// Deletes the object; one that does not go is called what it is.
+    /// Deletes the object; reports why if the object stays.
     async fn delete(&mut self) -> Result<(), Problem> {
         let Some(object) = self.object().cloned() else { return Ok(()) };
         if self.intent.backend == BackendChoice::Emqx {
@@ -653,7 +656,8 @@ impl Stopping<'_> {
             return Ok(());
         }
         if object.deleting.is_none() {
-            // An object that is deleted while EMQX is not Ready hangs until it is changed, for which we have no permission.
+            // An object that is deleted while EMQX is not Ready stays until it is changed, for which the
+            // permission is missing.
             if !object.finalizers.is_empty()
                 && !self.may_patch
                 && !deletion::ready(self.context, &object, self.until).await?
@@ -680,7 +684,7 @@ impl Stopping<'_> {
         self.leave(&object).await
     }
 
-    /// Waits until a deleted object is gone; one that hangs is touched once EMQX is Ready.
+    /// Waits until a deleted object no longer exists; changes one that is stuck once EMQX is Ready.
     async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
         let soon = Instant::now() + if object.deleting.is_none() { DELETION_TIMEOUT } else { Duration::ZERO };
         let stays = match deletion::lingers(self.context, object, soon).await? {
@@ -722,7 +726,8 @@ impl Stopping<'_> {
             name: label.to_owned(),
             instance: self.cluster.id.clone(),
             backend,
-            // We stopped it: whatever is missing now was cut before, and is on its way.
+            // This process stopped it: the missing clients were disconnected before that and are
+            // reconnecting.
             verdict: if verdict == Verdict::ClientsMissing { Verdict::Stopped } else { verdict },
             message: reason,
             proof: self.proof.clone(),
@@ -730,8 +735,8 @@ impl Stopping<'_> {
         self.stopped = Some(stopped);
     }
 
-    /// What can be stopped without EMQX's answer, and why there is none: only an object that is `Processing` with
-    /// states, of an instance that is ready now, stops EMQX when it is deleted.
+    /// What can be stopped without EMQX's answer, and why that is missing: only an object that is
+    /// `Processing` with states, of an instance that is ready now, stops EMQX when it is deleted.
     fn blind(&self) -> Result<(Rebalance, String), Problem> {
         let why = snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now())
             .sources
@@ -785,7 +790,7 @@ impl Stopping<'_> {
         cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
         let gone = self.object().is_none_or(|here| here.uid != object.uid);
         self.proof.push(format!("not verified: whether EMQX stopped ({why})"));
-        // The operator ignores a failed stop call. Donors that are led clients again are not evicted any more.
+        // The operator ignores a failed stop call. Donors that receive clients again are no longer evicted.
         let mut open: Vec<(NodeName, String)> = object
             .states
             .iter()

@@ -1,4 +1,4 @@
-//! What is read beside a cluster, for `check` and for the checks that an operation runs before it starts.
+//! Reads what surrounds a cluster, for `check` and for the checks that an operation runs before it starts.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::plan::finding::{Finding, skip};
 use crate::plan::snapshot::snapshot;
 use crate::ports::Right;
 
-/// All of it; what cannot be read makes its checks unknown.
+/// Reads all of it; what cannot be read makes its checks unknown.
 pub(super) async fn everything(context: &CommandContext, cluster: &ClusterView) -> Beside {
     let id = &cluster.id;
     let namespaces = [id.namespace.clone()];
@@ -40,8 +40,8 @@ pub(super) async fn everything(context: &CommandContext, cluster: &ClusterView) 
     }
 }
 
-/// What the checks of the surroundings find before an operation starts. Only what may be read is asked for: nothing is
-/// reported as missing, and `check` names it.
+/// The findings about the surroundings before an operation starts. Only resources with permission are read:
+/// nothing is reported as missing, and `check` names it.
 pub(super) async fn findings(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -57,7 +57,7 @@ pub(super) async fn findings(
     let kubernetes = &context.kubernetes;
     let readable = async {
         let answers = kubernetes.may(&wanted).await.unwrap_or_default();
-        // In the order of `wanted`.
+        // The answers are in the order of `wanted`.
         let may = |place: usize| answers.get(place).copied().flatten() == Some(true);
         let placement = async {
             let all = wanted.len() > PLACEMENT && may(PLACEMENT) && may(PLACEMENT + 1);
@@ -80,11 +80,12 @@ pub(super) async fn findings(
     found
 }
 
-/// The places of permissions in [`wanted`].
+/// The indexes of permissions in [`wanted`].
 const QUOTAS: usize = 3;
 const PLACEMENT: usize = 4;
 
-/// What is read of Kubernetes: Services and autoscalers, and before an upgrade what a second set of pods needs.
+/// The resources that are read: Services and autoscalers, and before an upgrade those that a second set of
+/// pods needs.
 fn wanted(namespace: &str, purpose: Purpose) -> Vec<Right> {
     let list = |group, resource, namespace: &str| Right {
         verb: "list",
@@ -121,7 +122,7 @@ async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
     cluster.broker.report(&cores).await.unwrap_or_default()
 }
 
-/// What each operation writes, and whether it may.
+/// The permissions of each operation, and whether they are granted.
 async fn permissions(context: &CommandContext, cluster: &ClusterView) -> Vec<Permission> {
     let id = &cluster.id;
     let object = cluster.world.served.version_of("rebalances").is_some();

@@ -1,4 +1,4 @@
-//! `rebalance watch`: follow one to its verdict.
+//! `rebalance watch`: follows a rebalance to its verdict.
 
 use super::cluster_view::{self, ClusterView};
 use super::deletion::instance_of;
@@ -48,7 +48,7 @@ pub async fn meant(
             }
         }
         Some(OperationName::Name(name)) => {
-            // Where the kind is not served, or may not be read, the name can still be an instance's.
+            // Where the kind is not served, or may not be read, the name can still be that of an instance.
             let object = context.kubernetes.rebalance(&context.namespace, name).await;
             if let Ok(Some(object)) = object {
                 return of_object(context, &object).await;
@@ -81,7 +81,7 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
     let mut cluster = match cluster_view::one(context, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
-        // The kind may be lost, or the instance deleted: the object can still be judged.
+        // The kind may no longer be served, or the instance may be deleted: the object can still be judged.
         Err(problem) if problem.exit == Exit::Error => {
             let other = match object.instance_kind {
                 InstanceKind::Emqx => InstanceKind::EmqxEnterprise,
@@ -103,7 +103,7 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
     };
     let heard = cluster.world.hearings.get(&(Source::Kubernetes, "rebalances"));
     if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
-        // Who may read this one alone is not shown the list.
+        // A user who may read only this object does not get it from a list.
         let update = Update::Is(Object::Rebalance(Box::new(object.clone())));
         cluster_view::take(context, &mut cluster.world, [Fact { at: context.clock.now(), update }]);
     }

@@ -1,5 +1,5 @@
-//! `watch` without a full screen: a line for every step of the operations in one cluster, until the user interrupts or the
-//! time is over.
+//! `watch` without a full screen: a line for every step of the operations in one cluster, until the user
+//! interrupts or the time limit is reached.
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports::RefreshScope;
 use crate::timing::{IDLE_POLL, POLL};
 
-/// Prints what is running.
+/// Prints the running operations.
 pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
     let mut cluster = match selection {
         Selection::Named(name) => cluster_view::one(context, Some(name), RefreshScope::ALL).await?,

@@ -1,4 +1,5 @@
-//! A broker: one connection at a time, kept; another pod when that one goes; facts out of what comes back.
+//! A broker: one kept connection at a time, another pod when the present one fails, and facts made of the
+//! answers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ pub(super) struct Shared {
     pub(super) time_limit: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<EmqxConnection>>,
-    /// Which of the pods or addresses is the one to go through.
+    /// The index of the present pod or address.
     pod: Cell<usize>,
     key: RefCell<Option<ApiKey>>,
     /// Whether the list of nodes came in this round, so that EMQX answers.
@@ -47,7 +48,7 @@ pub(super) struct Shared {
     erred: Cell<bool>,
     /// `/api/v4` or `/api/v5`; at a URL not known before the first answer.
     v4: Cell<Option<bool>>,
-    /// Since when cluster-wide calls have had no response, although the queried node responds.
+    /// Since when cluster-wide calls have had no response, although the queried node itself responds.
     hangs: Cell<Option<Timestamp>>,
     /// Coordinators of rebalances whose donors were asked for their start.
     pub(super) begun: RefCell<BTreeSet<NodeName>>,
@@ -89,7 +90,8 @@ impl Shared {
         }
     }
 
-    /// A client of this cluster with a separate connection, whose list of pods begins `later` pods later.
+    /// A client of this cluster with a separate connection, whose list of pods begins with the pod `later`
+    /// places further.
     fn beside(&self, later: usize) -> Self {
         let shared = Self::new(
             self.way.clone(),
@@ -109,7 +111,7 @@ impl Shared {
         self.way.transport(&self.target, self.pod.get())
     }
 
-    /// Where it leads at the moment, for messages.
+    /// The present target of the connection, for messages.
     fn name(&self) -> String {
         EmqxEndpoint::name(&self.target, &self.current_door())
     }
@@ -124,8 +126,8 @@ impl Shared {
         Ok(key)
     }
 
-    /// One request over the kept connection. A connection that broke while it was idle is replaced at once; a
-    /// failure of a fresh one moves on to the next pod, and the caller decides whether to try again.
+    /// One request over the kept connection. A connection that broke while it was idle is replaced at once;
+    /// after the failure of a fresh one the next pod is used, and the caller decides whether to try again.
     pub(super) async fn ask(
         &self,
         method: &Method,
@@ -154,22 +156,22 @@ impl Shared {
             match connection.ask_within(time_limit, method, path, Some(&key), body).await {
                 Ok(answer) => {
                     if answer.status == 401 {
-                        // The Secret may have been changed since.
+                        // The Secret may have been changed since it was read.
                         *self.key.borrow_mut() = None;
                     }
                     *slot = Some(connection);
                     return Ok(answer);
                 }
                 Err(Lost::Unsent(_)) if idle => {}
-                // Time-outs are not repeated here: the caller would wait twice.
+                // A request that timed out is not repeated here: the caller would wait twice.
                 Err(Lost::Unanswered(why)) if idle && repeatable && !why.starts_with("no answer") => {}
                 Err(lost) => return Err(self.next_pod(lost)),
             }
         }
     }
 
-    /// The key. Where it takes longer to come than over a fast link, the first connection is opened at the same time; a fast link
-    /// loses nothing by waiting, and without permission to read the Secret no port is forwarded in vain.
+    /// The key. Over a slow link the first connection is opened while the key is read; over a fast link this
+    /// would save nothing, and without permission to read the Secret no port is forwarded in vain.
     async fn key_while_opening(&self) -> Result<ApiKey, Failed> {
         let mut key = std::pin::pin!(self.key());
         if let Ok(key) = tokio::time::timeout(KEY_SOON, key.as_mut()).await {
@@ -191,14 +193,14 @@ impl Shared {
     }
 
     fn next_pod(&self, lost: Lost) -> Failed {
-        // An obstacle in front of every pod is reported once: another pod does not help.
+        // An obstacle that affects every pod is reported once: another pod does not help.
         if !matches!(lost, Lost::Forbidden(_) | Lost::Away(_)) {
             self.pod.set(self.pod.get().wrapping_add(1));
         }
         Failed::Lost(lost)
     }
 
-    /// The path under the API's root; finds out which root that is where it is not known.
+    /// The path under the API's root; determines the root where it is unknown.
     pub(super) async fn rooted(&self, path: &str) -> Result<String, Failed> {
         Ok(format!("/api/{}/{path}", if self.is_v4().await? { "v4" } else { "v5" }))
     }
@@ -210,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// v5, unless only v4 responds like an API. EMQX 4 has no `/api/v5` (404, or a web page).
+    /// v5, unless only v4 responds like an API. EMQX 4 has no `/api/v5` (it answers 404, or with a web page).
     async fn detect(&self) -> Result<bool, Failed> {
         let v5 = self.ask(&Method::GET, "/api/v5/nodes", None).await;
         let v4 = match v5 {
@@ -244,7 +246,7 @@ impl Shared {
                 Ok(answer) => {
                     let read = wire::facts(self.clock.now(), path, answer.status, &answer.body);
                     let nodes = read.iter().any(|fact| matches!(fact.update, Update::Nodes(_)));
-                    // A build without the rebalance API answers 404 in every pod.
+                    // A build without the rebalance API answers 404 on every pod.
                     let erred = if path == NODES { !nodes } else { answer.status >= 500 };
                     self.erred.set(self.erred.get() || erred);
                     facts.extend(read);
@@ -283,7 +285,7 @@ impl Shared {
         };
         let mut error: Option<Vec<Fact>> = None;
         let mut asked = FuturesUnordered::from_iter([ask(self)]);
-        // A question that has its list of nodes ends by itself.
+        // A round that already has its list of nodes ends by itself.
         let waits_for_status = |shared: &Self| shared.nodes_answered.get();
         let beside = &others;
         let mut others = others.iter();
@@ -316,7 +318,8 @@ impl Shared {
                         return Err(fact);
                     }
                     Err((fact, Failed::Lost(lost))) => {
-                        // A pod that did not answer has used up the time; the next one is asked in the next round.
+                        // A pod that did not answer has used up the time; the next pod is asked in the next
+                        // round.
                         let late = matches!(lost, Lost::Unanswered(_)) && silent_left == 0;
                         match others.next().filter(|_| !late) {
                             Some(other) => asked.push(ask(other)),
@@ -347,8 +350,9 @@ impl Shared {
         }
     }
 
-    /// One round; where no pod answers in time, why: a node that is frozen or cut off holds up every question about the
-    /// whole cluster on every node for up to 150 s, while each node answers for itself ([EMQX-21]).
+    /// One round; where no pod answers in time, the reason: a frozen or unreachable node delays every
+    /// cluster-wide call on every node for up to 150 s, while each node answers calls about itself
+    /// ([EMQX-21]).
     async fn round_or_reason(&self) -> Result<Vec<Fact>, Fact> {
         let asked = self.clock.now();
         let lost = match self.first_round().await {
@@ -366,7 +370,7 @@ impl Shared {
             return Err(lost);
         };
         self.pod.set(pod);
-        // The obstacle may be removed by now: if the node responds again, the cluster may respond, too.
+        // The obstacle may be gone: if the node responds again, the cluster may respond, too.
         let again = tokio::time::timeout(self.time_limit.min(NODE_NAME_TIMEOUT), self.first_round());
         if let Ok(Ok(facts)) = again.await {
             self.hangs.set(None);
@@ -382,8 +386,8 @@ impl Shared {
         Err(Fact { at: lost.at, update: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
     }
 
-    /// The number and the name of a transport through which EMQX answers a question that concerns one node alone, and needs
-    /// no key.
+    /// The number and the name of a transport through which EMQX answers a call that concerns one node alone
+    /// and needs no key.
     async fn answers_for_itself(&self) -> Option<(usize, String)> {
         let places = (0..self.tries().min(ALONE)).map(|later| self.pod.get().wrapping_add(later));
         let asked = places.map(|place| async move {
@@ -411,7 +415,7 @@ impl Shared {
         let v4 = self.is_v4().await.map_err(|failed| Self::problem(what.to_owned(), failed))?;
         let mut connection = self.way.open(&self.target, transport, self.time_limit).await.map_err(failed)?;
         let path = format!("/api/{}/load_rebalance/availability_check", if v4 { "v4" } else { "v5" });
-        // A given address gets the key, which EMQX before 5.4 wants; an address that was worked out does not.
+        // An address of the user gets the key, which EMQX before 5.4 requires; a computed address does not.
         let given = match transport {
             Transport::Address(address) => self.way.gives(address),
             Transport::Pod(_) | Transport::None => true,
@@ -426,8 +430,8 @@ impl Shared {
         }
     }
 
-    /// The address of this node: one that was given, or the node's host with the given port. The node's name in `/status`, which
-    /// needs no key, decides.
+    /// The address of this node: one from the user, or the node's host with the given port. The node's name
+    /// in `/status`, which needs no key, verifies it.
     pub(super) async fn door_of(&self, node: &NodeName) -> Option<EmqxUrl> {
         for address in self.way.addresses_for(node) {
             if self.node_at(&address).await.as_ref() == Some(node) {
@@ -446,7 +450,7 @@ impl Shared {
         Some(answer.body.get("node_name")?.as_str()?.into())
     }
 
-    /// Through how many pods or addresses a single question is tried.
+    /// The number of pods or addresses on which a single request is tried.
     fn tries(&self) -> usize {
         self.way.transports(&self.target).clamp(1, TRIES)
     }
@@ -457,7 +461,7 @@ impl Shared {
             Failed::Lost(Lost::Forbidden(why)) => Link::Forbidden(why.clone()),
             Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
             Failed::Lost(lost) => {
-                // Something did answer: it was no EMQX, or too much.
+                // Something did answer: it was not EMQX, or the answer was too large.
                 let useless = matches!(lost, Lost::Useless(_)) || lost.why().starts_with(NOT_EMQX);
                 let how = if useless { "cannot be asked" } else { "does not answer" };
                 Link::Unreachable(format!("{name} {how}: {}", lost.why()))
@@ -479,7 +483,7 @@ impl Shared {
         }
     }
 
-    /// A POST that succeeds, or its refusal. What did not leave is sent again through the next pods.
+    /// A POST, which succeeds or is refused. A request that was not sent is sent again through the next pods.
     async fn post(&self, what: &str, path: &str, body: &Value) -> Result<Result<(), Failure>, Problem> {
         let mut left = self.tries();
         loop {
@@ -506,7 +510,7 @@ impl Shared {
         }
     }
 
-    /// One round, and what donors report of the start of what runs.
+    /// One round, with the counts that donors report of the start of the rebalances.
     async fn round_with_starts(&self) -> Vec<Fact> {
         match self.round_or_reason().await {
             Ok(mut round) => {
@@ -517,8 +521,8 @@ impl Shared {
         }
     }
 
-    /// The next question goes over a fresh connection, and to another core where there is one: an answer that no longer
-    /// lists a rebalance, or lists it in an earlier stage, is checked there.
+    /// The next request uses a fresh connection, to another core where there is one: an answer that no longer
+    /// lists a rebalance, or lists it in an earlier stage, is verified there.
     async fn ask_another(&self) {
         *self.connection.lock().await = None;
         self.pod.set(self.pod.get().wrapping_add(1));
@@ -541,7 +545,7 @@ impl Shared {
                         }
                         listed = now;
                     }
-                    // A refused key is read again on each attempt, so limit the attempts.
+                    // A refused key is read again on each attempt, so the attempts are limited.
                     let refused = round
                         .iter()
                         .any(|fact| matches!(fact.update, Update::Link(Source::Emqx, _, Link::Forbidden(_))));
@@ -578,10 +582,10 @@ fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     })
 }
 
-/// Pods that a single question is tried through, where each one fails at once.
+/// The most pods on which a single request is tried, where each of them fails at once.
 const TRIES: usize = 8;
 
-/// Pods that are asked at the same time for what each answers for itself.
+/// Pods that are asked at the same time for what each of them answers about itself.
 const ALONE: usize = 3;
 
 /// After 1/3 of the time limit a pod counts as silent, and another pod is queried concurrently.

@@ -1,4 +1,4 @@
-//! How to get to EMQX: through the API server to one of its pods, or straight to a URL; and with which key.
+//! How to reach EMQX: through the API server to one of its pods, or directly at a URL; and with which key.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::model::{EmqxUrl, InstanceId, NodeName, PodName, Target};
 use crate::ports::{ApiKey, BoxedFuture, Bytes, Credentials, Tunnel};
 use user_files as files;
 
-/// The way to EMQX.
+/// The way to reach EMQX.
 #[derive(Clone)]
 pub(super) enum EmqxEndpoint {
     /// Port-forward, with the CA of `--emqx-ca` if there is one.
@@ -22,7 +22,7 @@ pub(super) enum EmqxEndpoint {
     Url { addresses: Vec<EmqxUrl>, ca: Option<PathBuf>, insecure: bool },
 }
 
-/// Through what one connection goes.
+/// The target of one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     /// A pod, by port-forward.
@@ -34,7 +34,7 @@ pub(super) enum Transport {
 }
 
 impl EmqxEndpoint {
-    /// Whether there is a way at all. Where there is none nothing is asked for, least of all a Secret.
+    /// Whether EMQX can be reached in principle. If not, nothing is requested, in particular no Secret.
     pub(super) fn passable(&self, target: &Target) -> Result<(), Lost> {
         match (self, &target.hidden) {
             (Self::Pods { .. }, Some(why)) => Err(Lost::Forbidden(why.clone())),
@@ -43,7 +43,7 @@ impl EmqxEndpoint {
         }
     }
 
-    /// Through how many addresses or pods one question can be asked.
+    /// The number of addresses or pods through which one request can be sent.
     pub(super) fn transports(&self, target: &Target) -> usize {
         match self {
             Self::Pods { .. } => target.pods.len(),
@@ -61,7 +61,7 @@ impl EmqxEndpoint {
         }
     }
 
-    /// Whether it leads through the API server to pods.
+    /// Whether connections go through the API server to pods.
     pub(super) fn is_pods(&self) -> bool {
         matches!(self, Self::Pods { .. })
     }
@@ -71,7 +71,7 @@ impl EmqxEndpoint {
         matches!(self, Self::Url { addresses, .. } if addresses.contains(address))
     }
 
-    /// The addresses at which a node may answer itself: those that were given, and the host in the node's name.
+    /// The addresses at which a node may answer itself: those of the user, and the host in the node's name.
     pub(super) fn addresses_for(&self, node: &NodeName) -> Vec<EmqxUrl> {
         let Self::Url { addresses, .. } = self else { return Vec::new() };
         let mut all = addresses.clone();
@@ -100,7 +100,7 @@ impl EmqxEndpoint {
         EmqxConnection::over(bytes, &host, time_limit).await
     }
 
-    /// The bytes, and the name of the far side.
+    /// The stream of bytes, and the name of its target.
     async fn bytes(&self, target: &Target, transport: &Transport) -> Result<(Box<dyn Bytes>, String), Lost> {
         match (self, transport) {
             (Self::Pods { tunnel, ca, insecure }, Transport::Pod(pod)) => {
@@ -167,12 +167,12 @@ async fn secure(
 /// The key from `--api-key-file`: its first line is `key:secret`.
 pub struct KeyFile {
     path: PathBuf,
-    /// What was read at first: a pipe, as of `<(…)`, can be read only once.
+    /// The key that was read first: a pipe, such as `<(…)`, can be read only once.
     first: ApiKey,
 }
 
 impl KeyFile {
-    /// Reads the file; one that is missing or holds no key is an error.
+    /// Reads the file; a missing file, or one without a key, is an error.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Problem> {
         let path = path.into();
         let first = read_key(&path)?;
@@ -198,13 +198,13 @@ fn read_key(path: &Path) -> Result<ApiKey, Problem> {
 
 impl Credentials for KeyFile {
     fn key<'a>(&'a self, _instance: &'a InstanceId, _v4: bool) -> BoxedFuture<'a, ApiKey> {
-        // The file may have been replaced since, as when a Secret that is mounted changes.
+        // The file may have been replaced, as when a mounted Secret changes.
         let key = if self.path.is_file() { read_key(&self.path) } else { Ok(self.first.clone()) };
         Box::pin(std::future::ready(key))
     }
 }
 
-/// What should be known about how EMQX is reached, before it is asked: an error where a file cannot be used, else
+/// Problems with the way to EMQX that are known before a request: an error where a file cannot be used, else
 /// warnings.
 pub fn check_access(
     urls: &[EmqxUrl],

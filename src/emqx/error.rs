@@ -1,4 +1,4 @@
-//! EMQX's refusals in plain words: HTTP codes and upper-case words on v5, HTTP 200 with `code` ≠ 0 on v4
+//! EMQX's refusals in plain words: HTTP codes and upper-case names on v5, HTTP 200 with `code` ≠ 0 on v4
 //! ([EMQX-53]).
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::model::{Link, Refusal};
 /// The message about an answer that is not EMQX's.
 pub(super) const NOT_EMQX: &str = "what answers there is not EMQX's API";
 
-/// The longest text of EMQX's that is shown, in characters.
+/// The longest text of EMQX that is shown, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
 /// An answer that is a failure.
@@ -43,7 +43,8 @@ pub(super) fn failure(status: u16, body: &Value) -> Option<Failure> {
     (!good).then_some(Failure { status, web_page, code, message })
 }
 
-/// The message of a JSON body: nearly always a text; of a schema error an object, or a text that holds one.
+/// The message of a JSON body: nearly always a text; for a schema error an object, or a text that contains
+/// one.
 fn message(body: &Value) -> String {
     match body.get("message").or_else(|| body.get("reason")) {
         Some(Value::String(text)) => match serde_json::from_str::<Value>(text) {
@@ -81,10 +82,11 @@ fn quoted_code(text: &str) -> Option<String> {
     (named && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')).then(|| code.to_owned())
 }
 
-/// A text of EMQX's on one line and not too long. Erlang breaks long terms into lines, and of a call to several nodes
-/// only who failed and why is worth showing.
+/// A text of EMQX on one line, shortened. Erlang breaks long terms into lines, and of a call to several nodes
+/// only the failed nodes and the reason are useful.
 fn words(text: &str) -> String {
-    // A term that was printed twice has its line breaks written out; a binary is printed as `<<"text">>`, and only its text is worth showing.
+    // In a term that was printed twice line breaks are escaped; a binary is printed as `<<"text">>`, of which
+    // only the text is useful.
     let text = text.replace("\\n", " ").replace("<<\"", "").replace("\">>", "");
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(failed) = failed_nodes(&line) {
@@ -125,7 +127,7 @@ fn failed_nodes(line: &str) -> Option<String> {
     ))
 }
 
-/// As many nodes of an RPC failure are named.
+/// The most nodes of an RPC failure that are named.
 const SHOWN_NODES: usize = 4;
 
 impl Failure {
@@ -165,14 +167,14 @@ impl Failure {
         }
     }
 
-    /// The documented refusal that this is.
+    /// The documented refusal that this failure is.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         if self.web_page {
             return None;
         }
         Refusal::parse(&self.message).or(match (self.status, self.code.as_str()) {
             (503, _) | (_, "RPC_ERROR") => Some(Refusal::RpcFailed),
-            // v4 answers with 200 and 400 in one.
+            // v4 answers with the codes 200 and 400 together.
             (400, "BAD_REQUEST") | (200, "400") => Some(Refusal::BadParameter),
             _ => None,
         })
@@ -191,7 +193,7 @@ impl Failure {
         }
     }
 
-    /// The problem for a person who wanted to do `what`.
+    /// The problem of an attempt to do `what`.
     pub(super) fn problem(&self, what: impl Into<String>) -> Problem {
         let problem = Problem::new(what, self.why());
         match self.status {
@@ -220,7 +222,7 @@ impl Failure {
         }
     }
 
-    /// The same of an evacuation, whose settings and whose way out are others.
+    /// The same for an evacuation, which has other settings and another hint.
     pub(super) fn of_evacuation(&self, what: impl Into<String>) -> Problem {
         match self.refusal() {
             Some(Refusal::NodesUnavailable) => self
@@ -281,7 +283,7 @@ mod tests {
         assert!(failure.why().contains("conn_evict_rate"));
     }
 
-    /// What the real EMQX refused: request path, status and body, in the order in which it was recorded.
+    /// The refusals of the real EMQX: request path, status and body, in the recorded order.
     #[expect(clippy::disallowed_methods, reason = "a recording of the tests is read where it lies")]
     fn recorded(file: &str) -> Vec<(String, u16, Value)> {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(file);

@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because a
-//! port-forward does not pass that end on ([OP-79]); with a limit for time and for size.
+//! One HTTP/1.1 connection: kept alive, read by length or chunks and never to the end of the stream, because
+//! a port-forward does not pass that end on ([OP-79]); with limits for time and size.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use serde_json::Value;
 use crate::ports::{self, ApiKey, host};
 use crate::timing::EMQX_LONGEST_IDLE;
 
-/// Ten thousand nodes fit in a third of this.
+/// The largest answer in bytes: 10,000 nodes fit in a third of it.
 pub(super) const LARGEST_ANSWER: usize = 16 << 20;
 
-/// As much of a failure's text as is kept: the reason stands at its start.
+/// The longest text of a failure that is kept, in bytes: the reason is at its start.
 const LONGEST_TEXT: usize = 16 << 10;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// The request never left: it may be repeated, whatever it was.
+    /// The request was never sent: it may be repeated, even if it changes something.
     Unsent(String),
-    /// It left, and what became of it is not known.
+    /// The request was sent, and its result is unknown.
     Unanswered(String),
-    /// There is an answer, but it is of no use; another try would give the same.
+    /// The answer is unusable; a second request would give the same.
     Useless(String),
-    /// We may not go there, to no pod; a sentence of its own.
+    /// Port-forward is forbidden, for every pod; a whole sentence.
     Forbidden(String),
-    /// The API server, through which we go, is away; its own sentence. The request never left.
+    /// The API server on the way is unreachable; a whole sentence. The request was never sent.
     Away(String),
 }
 
@@ -66,7 +66,7 @@ pub(super) struct EmqxConnection {
 }
 
 impl EmqxConnection {
-    /// Begins to speak HTTP over these bytes.
+    /// Starts HTTP on this stream.
     pub(super) async fn over(
         bytes: Box<dyn ports::Bytes>,
         host: &str,
@@ -74,7 +74,7 @@ impl EmqxConnection {
     ) -> Result<Self, Lost> {
         let unsent = |error: hyper::Error| Lost::Unsent(sentence(&error));
         let (sender, connection) = handshake(TokioIo::new(bytes)).await.map_err(unsent)?;
-        // Ends by itself when the sender is dropped or the bytes break.
+        // The task ends when the sender is dropped or the stream breaks.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to EMQX ended");
@@ -84,19 +84,19 @@ impl EmqxConnection {
         Ok(Self { sender, host, time_limit, used: None })
     }
 
-    /// Whether it has carried an answer already: an idle connection may have been closed by the far side, so that
-    /// its failure proves nothing about EMQX.
+    /// Whether the connection has carried an answer already: EMQX may have closed an idle connection, so that
+    /// its failure shows nothing about EMQX.
     pub(super) fn was_used(&self) -> bool {
         self.used.is_some()
     }
 
-    /// Whether it was idle for so long that EMQX may have closed it. A port-forward does not report that, and a `start`
-    /// would be lost in it.
+    /// Whether the connection was idle for so long that EMQX may have closed it. A port-forward does not
+    /// report that, and a `start` request would be lost.
     pub(super) fn is_stale(&self) -> bool {
         self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > EMQX_LONGEST_IDLE)
     }
 
-    /// One request and its answer, within the usual time.
+    /// One request and its answer, within the usual time limit.
     pub(super) async fn ask(
         &mut self,
         method: &Method,
@@ -134,7 +134,8 @@ impl EmqxConnection {
             .uri(path)
             .header(HOST, self.host.clone())
             .header(USER_AGENT, concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION")))
-            // Always, as the operators do: without it EMQX refuses even an empty POST ([EMQX-54]).
+            // Every request has this header, as those of the operators: without it EMQX refuses even an empty
+            // POST ([EMQX-54]).
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json");
         if let Some(key) = key {
@@ -176,7 +177,7 @@ impl EmqxConnection {
     }
 }
 
-/// That time was up.
+/// The message that the time limit was reached.
 pub(super) fn no_answer(time_limit: Duration) -> String {
     format!("no answer within {} s", time_limit.as_secs_f64())
 }
@@ -185,8 +186,8 @@ fn too_large() -> Lost {
     Lost::Useless(format!("the answer is larger than {} MB", LARGEST_ANSWER >> 20))
 }
 
-/// The JSON within an answer. A failure may have any body: EMQX itself sends text of some kB as `application/json` when
-/// a start meets a node that another rebalance holds ([EMQX-41]). Such a text is kept as a JSON text, cut short.
+/// The JSON of an answer. A failure may have any body: EMQX sends text of some kB as `application/json` when
+/// a start names a node of another rebalance ([EMQX-41]). Such a text is kept as a JSON text, truncated.
 fn parse(status: u16, bytes: &[u8]) -> Result<Value, Lost> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Value::Null);
@@ -205,7 +206,7 @@ fn parse(status: u16, bytes: &[u8]) -> Result<Value, Lost> {
     }
 }
 
-/// What hyper's error means.
+/// The message for an error of hyper.
 fn sentence(error: &hyper::Error) -> String {
     use std::error::Error;
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {

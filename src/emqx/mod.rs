@@ -1,11 +1,12 @@
 //! EMQX's own REST API, v4 and v5, as facts and actions: the only module that calls EMQX.
 //!
 //! ```text
-//! reach.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
-//!                                                                        ├─ wire.rs     answers ─► Fact
-//!                                                                        ├─ order.rs    what is asked for
-//!                                                                        ├─ storage.rs  sites of durable storage
-//!                                                                        └─ error.rs    refusals ─► Problem
+//! endpoint.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
+//!                                                                           ├─ wire.rs     answers ─► Fact
+//!                                                                           ├─ request.rs  paths and bodies
+//!                                                                           ├─ report.rs, topology.rs, start_counts.rs
+//!                                                                           ├─ storage.rs  sites of durable storage
+//!                                                                           └─ error.rs    refusals ─► Problem
 //! ```
 
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub use endpoint::{KeyFile, check_access};
 use client::{Client, Shared};
 use endpoint::EmqxEndpoint;
 
-/// Makes brokers that all go the same way.
+/// Creates brokers that all use the same way to EMQX.
 pub struct EmqxBrokers {
     way: EmqxEndpoint,
     credentials: Rc<dyn Credentials>,
@@ -43,7 +44,7 @@ pub struct EmqxBrokers {
 }
 
 impl EmqxBrokers {
-    /// Brokers that go through the API server to a pod. `ca` is `--emqx-ca`, for an API that speaks TLS.
+    /// Brokers that connect through the API server to a pod. `ca` is `--emqx-ca`, for an API with TLS.
     pub fn through(
         tunnel: Rc<dyn Tunnel>,
         credentials: Rc<dyn Credentials>,
@@ -60,8 +61,8 @@ impl EmqxBrokers {
         }
     }
 
-    /// Brokers that go straight to the addresses of `--emqx-url`, to the next one when one does not answer; whether EMQX
-    /// serves v4 or v5 is found by a request, whatever the target expects.
+    /// Brokers that connect directly to the addresses of `--emqx-url`, to the next one when one does not
+    /// answer. A request determines whether EMQX serves v4 or v5, whatever the target expects.
     pub fn at(
         urls: Vec<EmqxUrl>,
         credentials: Rc<dyn Credentials>,

@@ -14,16 +14,16 @@ use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
 use crate::model::url::encode;
 use crate::model::{NodeName, PodName};
 
-/// Listeners whose rates are asked for.
+/// The most listeners whose rates are read.
 const LISTENERS: usize = 16;
 
-/// Cores that are asked.
+/// The most cores that are asked.
 const CORES: usize = 16;
 
 /// Cores that are asked at the same time.
 const AT_ONCE: usize = 4;
 
-/// All of it; what cannot be read is part of it.
+/// Reads all of it; what cannot be read is marked so.
 pub(super) async fn report(shared: &Shared, cores: &[(NodeName, Option<PodName>)]) -> EmqxReport {
     let own = async {
         match shared.is_v4().await {
@@ -74,7 +74,7 @@ async fn licence(shared: &Shared) -> Reading<Licence> {
     }
 }
 
-/// The list has the number of clients of each listener, and the listener itself its rate.
+/// The list has the number of clients of each listener; the rate is read from each listener.
 async fn listeners(shared: &Shared) -> Reading<Vec<Listener>> {
     let listed = match get(shared, "/api/v5/listeners").await {
         Reading::Is(body) => wire::listeners(&body),
@@ -85,7 +85,7 @@ async fn listeners(shared: &Shared) -> Reading<Vec<Listener>> {
     for mut listener in listed.into_iter().take(LISTENERS) {
         match get(shared, &format!("/api/v5/listeners/{}", encode(&listener.id))).await {
             Reading::Is(body) => listener.rate = wire::listener_rate(&body),
-            // It was removed meanwhile.
+            // The listener was removed in the meantime.
             Reading::Absent => continue,
             Reading::Unread(why) => return Reading::Unread(why),
         }
@@ -118,7 +118,7 @@ async fn view(
     let key = shared.key().await.map_err(|problem| problem.to_string())?;
     let lost = |lost: Lost| lost.why().to_owned();
     let path = shared.rooted(wire::NODES).await.map_err(why)?;
-    // An address that was worked out from the name of a node gets no key.
+    // An address that was computed from the name of a node gets no key.
     let given = match &transport {
         Transport::Address(address) => shared.way.gives(address),
         Transport::Pod(_) | Transport::None => true,

@@ -1,5 +1,6 @@
-//! What is asked of EMQX, in its own words: paths and bodies ([EMQX-53]). Waits are whole seconds, which EMQX 4
-//! and every 5 take; a field that a version does not know is left out, because it refuses the whole order.
+//! The requests to EMQX: paths and bodies ([EMQX-53]). Waits are whole seconds, which EMQX 4 and every
+//! version of 5 accept; a field that a version does not know is omitted, because EMQX would refuse the whole
+//! request.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
-//! What the donors of a rebalance held when it began. EMQX's list of what runs does not carry it; each donor reports it of
-//! itself ([EMQX-55]). It is asked once for each rebalance that was under way when it was first seen.
+//! The counts of the donors at the start of a rebalance. EMQX's list of running operations does not have
+//! them; each donor reports its own ([EMQX-55]). They are read once for each rebalance that was running when
+//! it was first seen.
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -11,14 +12,16 @@ use super::wire::{self, OWN_STATUS};
 use crate::model::{Fact, NodeName, RunningRebalance, Stage, Update};
 use crate::timing::NODE_NAME_TIMEOUT;
 
-/// Donors that are asked of one rebalance: all of them lose equally many in a round, so that one is enough.
+/// The most donors that are asked about one rebalance: all of them lose equally many clients in a round, so
+/// one is enough.
 const DONORS: usize = 3;
 
-/// Given addresses that are asked which node they are.
+/// The most addresses of the user that are asked which node they belong to.
 const ADDRESSES: usize = 16;
 
 impl Shared {
-    /// Adds the starts of what this round lists, before its list: one that is joined is then seen with its start.
+    /// Adds the start counts of the listed rebalances before the list itself: a rebalance is then first seen
+    /// with its start.
     pub(super) async fn add_starts(&self, round: &mut Vec<Fact>) {
         let starts = self.starts(round).await;
         let list = round.iter().position(|fact| matches!(fact.update, Update::Load(_)));
@@ -37,7 +40,7 @@ impl Shared {
             matches!(entry.stage, Stage::EvictingConns | Stage::WaitTakeover | Stage::EvictingSessions)
         };
         let begun: Vec<&RunningRebalance> = listed.iter().filter(past).collect();
-        // The next one of the same coordinator is another one.
+        // A later rebalance of the same coordinator is another one.
         self.begun.borrow_mut().retain(|node| begun.iter().any(|entry| entry.coordinator == *node));
         let mut facts = Vec::new();
         for entry in begun {
@@ -49,8 +52,8 @@ impl Shared {
         facts
     }
 
-    /// What the first of these donors to answer reports of its start. They are asked at the same time, so that pods that
-    /// do not answer cost one time limit.
+    /// The report of the first of these donors that answers. They are asked at the same time, so that pods
+    /// that do not answer cost one time limit.
     async fn start_of_any(&self, donors: &[NodeName]) -> Vec<Fact> {
         let mut asked: FuturesUnordered<_> = self
             .transports_to(donors)
@@ -66,8 +69,8 @@ impl Shared {
         Vec::new()
     }
 
-    /// The donors that can be asked themselves. A pod is known by the name or the address of its node; of given addresses each
-    /// is asked which node it is, because only a given address gets the key.
+    /// The donors that can be asked directly. A pod is found by the name or the address of its node; an
+    /// address of the user is asked which node it belongs to, because only such an address gets the key.
     async fn transports_to(&self, donors: &[NodeName]) -> Vec<(NodeName, Transport)> {
         let EmqxEndpoint::Url { addresses, .. } = &self.way else {
             let pod = |donor: &NodeName| {

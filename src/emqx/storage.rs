@@ -16,13 +16,13 @@ pub(super) async fn sites(shared: &Shared) -> Result<Vec<NodeName>, Problem> {
         return Ok(Vec::new());
     }
     let listed = match shared.ask(&Method::GET, "/api/v5/ds/sites", None).await {
-        // EMQX 5.4 answers a page of its dashboard [EMQX-53].
+        // EMQX 5.4 answers with a page of its dashboard [EMQX-53].
         Err(Failed::Lost(Lost::Useless(_))) => return Ok(Vec::new()),
         other => other.map_err(failed)?,
     };
     let mut found = Vec::new();
     for site in listed.body.as_array().into_iter().flatten().filter_map(Value::as_str) {
-        // Names of sites are hexadecimal; nothing else goes into a path.
+        // Names of sites are hexadecimal; other text is not put into a path.
         if listed.status != 200 || !site.chars().all(|letter| letter.is_ascii_alphanumeric()) {
             continue;
         }

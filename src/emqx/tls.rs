@@ -1,7 +1,7 @@
-//! EMQX over https. Through a port-forward the name on the certificate is never the one we connected to, so it is
-//! not compared there; without a CA of the user's the certificate is not judged there either, because the way to
-//! the pod is the API server's, and a dashboard's certificate is nearly always of a private CA ([OP-78]).
-//! At a URL everything is checked, unless `--emqx-insecure` is given.
+//! EMQX over https. Through a port-forward the name on the certificate never matches the address, so the name
+//! is not verified there. Without a CA of the user the certificate is not verified there either, because the
+//! API server provides the way to the pod, and the certificate of a dashboard is nearly always of a private
+//! CA ([OP-78]). At a URL everything is verified, unless `--emqx-insecure` is given.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn roots(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Problem> {
     Ok(certificates)
 }
 
-/// Speaks TLS over these bytes.
+/// Starts TLS on this stream.
 pub(super) async fn wrap(
     connector: &TlsConnector,
     host: &str,
@@ -65,7 +65,7 @@ pub(super) async fn wrap(
                 "it does not speak TLS (http instead of https?)".to_owned()
             } else {
                 match text.strip_prefix("invalid peer certificate") {
-                    // The rest is for programmers.
+                    // The other details are for programmers.
                     Some(_) => "its certificate is not accepted (--emqx-insecure skips the check)".to_owned(),
                     None => format!("TLS failed: {text}"),
                 }

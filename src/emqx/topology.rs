@@ -19,7 +19,7 @@ pub(super) async fn replicants(shared: &Shared) -> Result<Option<BTreeMap<NodeNa
         return Ok(None);
     }
     let answer = match shared.ask(&Method::GET, "/api/v5/cluster/topology", None).await {
-        // EMQX answers a page of its dashboard for a path that it does not know [EMQX-53].
+        // EMQX answers with a page of its dashboard for a path that it does not know [EMQX-53].
         Err(Failed::Lost(Lost::Useless(_))) => return Ok(None),
         other => other.map_err(failed)?,
     };

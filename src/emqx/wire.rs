@@ -1,4 +1,4 @@
-//! EMQX's answers, v4 and v5, turned into our nouns ([EMQX-40], [EMQX-53]). What EMQX calls `connections` are
+//! EMQX's answers, v4 and v5, as types of `model` ([EMQX-40], [EMQX-53]). What EMQX calls `connections` are
 //! sessions; live clients are `live_connections`, which versions before 5.1.0 and 4.4.19 do not report.
 
 use jiff::Timestamp;
@@ -10,20 +10,20 @@ use crate::model::{
     DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
 };
 
-/// Where the list of nodes is.
+/// The path of the list of nodes.
 pub const NODES: &str = "nodes";
 
-/// Where EMQX reports what it moves.
+/// The path of the running operations of the cluster.
 pub const STATUS: &str = "load_rebalance/global_status";
 
-/// Where a node reports of itself alone.
+/// The path of the running operation of one node.
 pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
 
 /// Reads the body of an answer; the error names the shape that is wrong.
 type Reader = fn(&Value) -> Result<Update, String>;
 
-/// The facts of a whole answer, by the end of its path: nodes, or what is being moved. A failure becomes a fact,
-/// too.
+/// The facts of a whole answer, by the end of its path: nodes, or running operations. A failure becomes a
+/// fact, too.
 pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path.ends_with(OWN_STATUS) {
@@ -40,7 +40,7 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         return Vec::new();
     };
     if status == 0 {
-        // Recordings write a request without an answer so.
+        // The form in which recordings store a request without an answer.
         let why = body.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
         let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
         return vec![Fact { at, update: Update::Link(Source::Emqx, resource, link) }];
@@ -55,8 +55,8 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
     vec![Fact { at, update }]
 }
 
-/// The nodes. A list with an entry that names no node is refused as a whole: a node that is left out of it would look
-/// like one that does not run.
+/// The nodes. A list with an entry that names no node is refused as a whole: an omitted node would look like
+/// one that does not run.
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
@@ -66,13 +66,13 @@ pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
     nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())
 }
 
-/// What is being moved. Only an answer of the right shape counts: both lists are there, and each entry names its node.
-/// Anything else must not be taken for "nothing runs".
+/// The running operations. Only an answer of the right shape counts: both lists exist, and each entry names
+/// its node. Anything else must not be taken for "nothing runs".
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
 pub fn load(body: &Value) -> Result<Load, String> {
-    // v4 sends these calls without its envelope; one with it is read as well.
+    // v4 sends these answers without its envelope; one with an envelope is read as well.
     let object = payload(body).as_object().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
         return Err(error::NOT_EMQX.to_owned());
@@ -111,7 +111,7 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Beyond this a number is no count but nonsense, and sums of it would not fit.
+/// A number above this is not a count, and sums of it would overflow.
 const MOST: u64 = 1_000_000_000_000_000;
 
 fn number(value: &Value, key: &str) -> Option<u64> {
@@ -160,7 +160,7 @@ fn node(value: &Value) -> Option<Node> {
     })
 }
 
-/// `1.02G`; EMQX 4.4 writes a number of bytes of the Erlang VM, which is another quantity.
+/// `1.02G`; EMQX 4.4 reports bytes of the Erlang VM, which is another quantity.
 fn memory(value: &Value, key: &str) -> Option<String> {
     text(value, key).filter(|text| text != "0")
 }
@@ -208,8 +208,8 @@ pub fn listeners(body: &Value) -> Vec<Listener> {
         .collect()
 }
 
-/// Clients a second that a listener accepts; `None` is unlimited. `1000/s`, `500/100ms` and `10/m`; without a unit of time a
-/// second is meant.
+/// Clients per second that a listener accepts; `None` is unlimited. `1000/s`, `500/100ms` and `10/m`; without
+/// a unit of time the rate is per second.
 pub fn listener_rate(body: &Value) -> Option<f64> {
     let value = body.get("max_conn_rate")?;
     let Some(text) = value.as_str() else { return value.as_f64().filter(|rate| *rate > 0.0) };
@@ -257,7 +257,8 @@ fn rebalance(value: &Value) -> Option<RunningRebalance> {
         recipients: names(value, "recipients"),
         conn_evict_rate: number(value, "connection_eviction_rate"),
         sess_evict_rate: number(value, "session_eviction_rate"),
-        // In the session phase the means of sessions take their place; the earlier ones stay in the answer.
+        // In the session phase the means of sessions replace those of connections; the answer still has the
+        // earlier ones.
         donors_mean: session_phase(&state)
             .then(|| mean(value, "donor_sess_avg"))
             .flatten()

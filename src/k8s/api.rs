@@ -1,5 +1,5 @@
-//! Requests to the API server. Everything goes through here, so that every answer's `Date` reaches the clock and
-//! every failure becomes a [`ApiError`] once.
+//! Requests to the API server. All requests go through this module, so that the `Date` of every answer
+//! reaches the clock and every failure becomes an [`ApiError`] in one place.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use super::connection::HttpTransport;
 use super::error::{self, ApiError};
 use crate::timing::REQUEST_TIMEOUT;
 
-/// More than any page of 500 objects; a larger answer is an error, and would use too much memory.
+/// The largest answer in bytes: larger than any page of 500 objects; more would use too much memory.
 const LARGEST_ANSWER: usize = 128 << 20;
 
-/// The form of every answer but that of discovery.
+/// The media type of every answer except that of discovery.
 const JSON: &str = "application/json";
 
-/// What we call ourselves.
+/// The name of this program in requests.
 pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"));
 
-/// What a body is: a whole object, or one of the ways to change one.
+/// The type of a body: a whole object, or one of the ways to change one.
 #[derive(Clone, Copy)]
 pub(super) enum BodyFormat {
     Json,
@@ -32,7 +32,7 @@ pub(super) enum BodyFormat {
     Apply,
     /// Lists are merged by the keys that the type names.
     Strategic,
-    /// What is null is taken away.
+    /// Fields that are null are removed.
     Merge,
 }
 
@@ -55,11 +55,11 @@ pub(super) struct Api {
     /// Its address, for messages.
     pub(super) server: String,
     pub(super) timeout: Option<Duration>,
-    /// The connections; `None` where a test gave the client.
+    /// The connections; `None` where a test provides the client.
     pub(super) transport: Option<HttpTransport>,
 }
 
-/// An answer that is no failure.
+/// A successful answer.
 pub(super) struct Answer<T = Value> {
     pub(super) body: T,
     pub(super) warnings: Vec<String>,
@@ -70,7 +70,7 @@ impl Api {
         self.get_as(path).await
     }
 
-    /// GET, read as something of a known shape.
+    /// GET, read as this type.
     pub(super) async fn get_as<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         self.get_in(path, JSON).await
     }
@@ -80,7 +80,7 @@ impl Api {
         let mut tries = 0;
         loop {
             match self.within(self.call_for_ever(Method::GET, path, None, accept)).await {
-                // API priority and fairness answers 429 with a pause; a read may simply take it.
+                // API priority and fairness answers 429 with a pause; a read can wait for it.
                 Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
@@ -100,7 +100,7 @@ impl Api {
         self.within(self.call_for_ever(method, path, body.map(|body| (BodyFormat::Json, body)), JSON)).await
     }
 
-    /// PATCH. A server that is too busy did nothing yet, and is asked again.
+    /// PATCH. A server that is too busy has changed nothing yet: the request is repeated.
     pub(super) async fn patch(&self, path: &str, form: BodyFormat, body: &Value) -> Result<Answer, ApiError> {
         let mut tries = 0;
         loop {
@@ -130,16 +130,16 @@ impl Api {
         )))
     }
 
-    /// A request was not answered in time: the next one goes over another connection.
+    /// Abandons the connection after a request without an answer: the next request uses another connection.
     pub(super) fn abandon_connection(&self) {
         if let Some(transport) = &self.transport {
             transport.abandon();
         }
     }
 
-    /// Lists that are under way at a time: all of them where they share one connection. Elsewhere as many as there are
-    /// connections since the discovery: one more costs a whole TLS handshake, which takes longer than all these lists one after
-    /// another.
+    /// The number of lists at a time: all of them where they share one connection. Elsewhere the number of
+    /// connections since the discovery: one more costs a whole TLS handshake, which takes longer than all
+    /// these lists one after another.
     pub(super) fn lists_at_once(&self) -> usize {
         let shared = self.transport.as_ref().is_some_and(HttpTransport::is_shared);
         if shared { 64 } else { 2 }
@@ -170,7 +170,7 @@ impl Api {
         Ok(Answer { body, warnings })
     }
 
-    /// One request; its answer's body is still to be read. An answer that is a failure is an error already.
+    /// Sends one request; the body of its answer is not read yet. A failure answer is returned as an error.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -207,7 +207,7 @@ impl Api {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.parse().ok());
-        // A `Status` object is small; what is larger is something else.
+        // A `Status` object is small; a larger answer is something else.
         let text = Limited::new(response.into_body(), 1 << 20)
             .collect()
             .await

@@ -1,4 +1,4 @@
-//! An instance, whole, and the few ways in which it is changed; and the readiness gate of a pod.
+//! Reads an instance as a whole and changes it; also changes the readiness gate of a pod.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -14,10 +14,10 @@ use crate::model::url::encode;
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
 use crate::ports::{AppliedObject, ServerDryRun};
 
-/// The readiness gate by which the operators lead clients to a pod, or away from it.
+/// The readiness gate by which the operators let the Service send clients to a pod or not.
 const ON_SERVING: &str = "apps.emqx.io/on-serving";
 
-/// An instance, as its own words name it.
+/// The place of an instance in the API.
 struct Place<'a> {
     kind: InstanceKind,
     version: &'a str,
@@ -53,7 +53,7 @@ impl<'a> Place<'a> {
         format!("verb {verb} on {}.{GROUP}", self.kind.plural())
     }
 
-    /// Where to look after a change that was sent and not answered.
+    /// The command that shows the result of a change that was sent and not answered.
     fn look(&self) -> String {
         format!(
             "whether it was stored is not known: kubectl get {} -n {} {} -o yaml",
@@ -67,7 +67,8 @@ impl<'a> Place<'a> {
         let what = self.what("change");
         match trouble {
             ApiError::Refused { code: 404, .. } => self.gone(),
-            // Not a refusal: the operator writes the status all the time, and another look may find it quiet.
+            // Not a refusal: the operator writes the status all the time, and a second attempt may have no
+            // conflict.
             ApiError::Refused { code: 409, .. } => {
                 Problem::new(what, "it was changed or created again in the meantime")
                     .hint(format!("check it and try again: kubectl emqx status {}", self.name))
@@ -127,7 +128,7 @@ pub(super) async fn apply(
             )));
     }
     let mut change = carried(change, &there, &cluster.field_manager);
-    // An apply makes what is not there: with the uid it changes this very object or fails.
+    // An apply creates an object that does not exist: with the uid it changes this very object or fails.
     change["metadata"]["uid"] = there["metadata"]["uid"].clone();
     let dry = if dry_run == ServerDryRun::Server { "&dryRun=All" } else { "" };
     let path = format!(
@@ -152,7 +153,7 @@ pub(super) async fn remove(
             at = &mut at[key.replace("~1", "/").replace("~0", "~")];
         }
     }
-    // A change in between may be intended: with another version the patch is a conflict.
+    // A change by another client may be intended: with another version the patch is a conflict.
     change["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
     let path = format!("{}?fieldManager={}", place.path(), encode(&cluster.field_manager));
     let answer = cluster.api.patch(&path, BodyFormat::Merge, &change).await;
@@ -227,14 +228,14 @@ pub(super) async fn store_state_over(
     };
     match answer {
         Ok(_) => Ok(true),
-        // Another version, created meanwhile, or deleted meanwhile.
+        // The ConfigMap has another version, or was created or deleted in the meantime.
         Err(ApiError::Refused { code: 409, .. }) => Ok(false),
         Err(trouble) if trouble.is_absent() && version.is_some() => Ok(false),
         Err(trouble) => Err(trouble.problem(place.what(key), needs)),
     }
 }
 
-/// Where our ConfigMap of an instance is.
+/// The place of this program's ConfigMap of an instance.
 struct StatePlace {
     namespace: String,
     name: String,
@@ -260,13 +261,14 @@ impl StatePlace {
         format!("/api/v1/namespaces/{}/configmaps?{}", encode(&self.namespace), self.query)
     }
 
-    /// The path of this one.
+    /// The path of this ConfigMap.
     fn one(&self) -> String {
         let (namespace, name) = (encode(&self.namespace), encode(&self.name));
         format!("/api/v1/namespaces/{namespace}/configmaps/{name}?{}", self.query)
     }
 
-    /// With labels and owner: an instance that was made again under its name takes the ConfigMap over.
+    /// The ConfigMap with labels and owner: an instance that was created again with the same name takes it
+    /// over.
     fn body(&self, instance: &Instance, key: &str, text: &str) -> Value {
         let (label, ours) = STATE_LABEL;
         let owner = json!({"apiVersion": format!("{GROUP}/{}", instance.api), "kind": instance.id.kind.as_str(),

@@ -1,5 +1,5 @@
-//! From kubectl's flags and kubeconfig to a connection, with kubectl's precedence: the flag `--kubeconfig`, else the
-//! list in `KUBECONFIG` (files that do not exist are passed over, the first entry of a name wins), else
+//! From kubectl's flags and kubeconfig to a connection, with kubectl's precedence: the flag `--kubeconfig`,
+//! else the list in `KUBECONFIG` (files that do not exist are skipped, the first entry of a name wins), else
 //! `~/.kube/config`, else the pod's own service account.
 
 use std::path::{Path, PathBuf};
@@ -61,37 +61,37 @@ pub struct Connect {
     pub tls_server_name: Option<String>,
     /// `--insecure-skip-tls-verify`.
     pub insecure_skip_tls_verify: bool,
-    /// `--request-timeout`; `None` and zero leave our own limits.
+    /// `--request-timeout`; `None` and zero leave the limits of this program.
     pub request_timeout: Option<Duration>,
     /// `--namespace`: instead of the context's.
     pub namespace: Option<String>,
     /// Whether a login command must neither prompt nor print.
     pub silent: bool,
-    /// Whether the user can be prompted: standard input is a terminal. What is piped into us is not the login
-    /// command's to read.
+    /// Whether the user can be prompted: standard input is a terminal. A login command must not read what is
+    /// piped into this program.
     pub terminal: bool,
     /// Where a login command's messages go.
     pub relay: Relay,
 }
 
-/// What came of the flags.
+/// The result of the flags.
 pub(super) struct KubernetesConnection {
     pub(super) api: Api,
     pub(super) context: Option<String>,
     pub(super) namespace: String,
-    /// What the user should know about how the API server is reached.
+    /// Warnings about the way to the API server.
     pub(super) warnings: Vec<String>,
 }
 
-/// How every problem of connecting begins.
+/// The beginning of every problem of connecting.
 pub(super) const WHAT: &str = "cannot connect to a cluster";
 
-/// How the reason begins where no kubeconfig names any cluster.
+/// The beginning of the reason where no kubeconfig names any cluster.
 pub const NO_KUBECONFIG: &str = "there is no kubeconfig";
 
-/// Everything that is needed to connect.
+/// The settings of a connection.
 struct Settings {
-    /// Without user information.
+    /// The address, without user information.
     server: hyper::Uri,
     context: Option<String>,
     namespace: Option<String>,
@@ -120,9 +120,9 @@ impl Connect {
                     settings.server.to_string().trim_end_matches('/')
                 ));
             }
-            // A file that is named and cannot be read is an error all the same, as for kubectl.
+            // A named file that cannot be read is an error all the same, as for kubectl.
             settings.user.identity()?;
-            // kubectl sends none either, not even whom to impersonate.
+            // kubectl sends no credentials either, and no impersonation.
             settings.user = User::default();
             settings.userinfo = None;
         }
@@ -135,7 +135,7 @@ impl Connect {
         Ok(KubernetesConnection { api, context: settings.context, namespace, warnings })
     }
 
-    /// The names of one sort that the kubeconfig has.
+    /// The names of this kind in the kubeconfig.
     pub fn names(&self, entry: KubeconfigEntry) -> Result<Vec<String>, Problem> {
         self.read().map(|(kubeconfig, _)| names(kubeconfig, entry))
     }
@@ -179,7 +179,7 @@ impl Connect {
         })
     }
 
-    /// The merged kubeconfig, and where it came from.
+    /// The merged kubeconfig, and its origin.
     #[allow(clippy::disallowed_methods, reason = "kubectl's own environment variable, read where it is used")]
     fn read(&self) -> Result<(Kubeconfig, String), Problem> {
         if let Some(path) = &self.kubeconfig {
@@ -201,7 +201,7 @@ impl Connect {
         Ok((merged, place))
     }
 
-    /// The kubeconfig reduced to the one context that is used, with the flags on top.
+    /// The one context of the kubeconfig that is used, with the flags applied.
     fn chosen(&self, kubeconfig: &Kubeconfig, place: &str) -> Result<Settings, Problem> {
         let chosen = self.context.clone().or_else(|| kubeconfig.current.clone());
         let context = match &chosen {
@@ -256,7 +256,7 @@ impl Connect {
 
     fn own_identity(&self, user: &mut User) {
         if let Some(token) = &self.token {
-            // A token on the command line stands instead of every other way to log in.
+            // A token on the command line replaces every other way to log in.
             user.exec = None;
             user.provider = None;
             user.token_file = None;
@@ -280,7 +280,7 @@ impl Connect {
         }
     }
 
-    /// The login command of a user, and whether it may ask.
+    /// The login command of a user, and whether it may prompt.
     fn command(
         &self,
         user: &User,
@@ -326,7 +326,7 @@ impl Connect {
             let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
             stack.headers.push((hyper::header::AUTHORIZATION, basic(&decoded(name), &decoded(password))));
         }
-        // The ways to log in that client-go has given up (`auth-provider`) are kube's.
+        // kube implements the ways to log in that client-go no longer has (`auth-provider`).
         if let Some(provider) = &user.provider
             && user.token.is_none()
         {
@@ -344,8 +344,8 @@ impl Connect {
     }
 }
 
-/// The address of the API server, and what stands before its `@`. One without a scheme is http, whatever CA stands
-/// beside it: kubectl looks at the CA only where the address is https.
+/// The address of the API server, and the text before its `@`. An address without a scheme is http, even if a
+/// CA is configured: kubectl uses the CA only where the address is https.
 fn address(cluster: &ClusterEntry, place: &str) -> Result<(hyper::Uri, Option<String>), Problem> {
     let Some(url) = cluster.server.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
         return Err(Problem::new(WHAT, format!("the kubeconfig {place} names no server for this cluster"))
@@ -371,7 +371,7 @@ fn address(cluster: &ClusterEntry, place: &str) -> Result<(hyper::Uri, Option<St
     })
 }
 
-/// What stands for one byte as `%40` in a URL.
+/// Decodes percent-encoded bytes, such as `%40`, in a URL.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -389,7 +389,7 @@ fn is_loopback(uri: &hyper::Uri) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The headers of `--as` and its kin.
+/// The headers of `--as` and its related flags.
 fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem> {
     let mut headers = Vec::new();
     let mut put = |name: &str, value: &str| -> Result<(), Problem> {
@@ -417,7 +417,8 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem>
     for (key, values) in &user.impersonate_extra {
         let mut name = "Impersonate-Extra-".to_owned();
         for byte in key.to_ascii_lowercase().bytes() {
-            // As client-go's `headerKeyEscape`: what a header's name may not hold is percent-encoded.
+            // As client-go's `headerKeyEscape`: characters that are not allowed in the name of a header are
+            // percent-encoded.
             if byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte) {
                 name.push(byte as char);
             } else {
@@ -431,7 +432,7 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem>
     Ok(headers)
 }
 
-/// TLS towards the API server.
+/// The TLS configuration for the API server.
 fn tls_config(
     ca: Option<&[u8]>,
     insecure: bool,
@@ -497,8 +498,8 @@ fn secured<C>(
     }
 }
 
-/// The streams to the API server: a TCP connection, through a proxy where one is set, and TLS. As kube's `ClientBuilder` does it,
-/// which takes no verifier of ours and knows HTTP/1.1 only.
+/// The streams to the API server: a TCP connection, through a proxy where one is set, and TLS. As kube's
+/// `ClientBuilder`, which accepts no other verifier and offers HTTP/1.1 only.
 fn transport(
     settings: &Settings,
     config: &ClientConfig,
@@ -580,7 +581,7 @@ mod tests {
         users:\n- {name: u1, user: {token: t1}}\n\
         contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
 
-    /// The outcome with this text as the kubeconfig.
+    /// The settings that result with this text as the kubeconfig.
     fn outcome(text: &str, change: impl FnOnce(&mut Connect)) -> Result<Settings, Problem> {
         let path = std::env::temp_dir().join(format!(
             "kubectl-emqx-kubeconfig-{}-{:?}",

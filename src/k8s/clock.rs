@@ -1,6 +1,6 @@
-//! The time by which everything is dated. It begins at the API server's `Date`, so that the ages of the server's objects
-//! are right although this machine's clock may be off; from there on it is elapsed local time. So a `Date` that jumps, two
-//! servers that disagree, and a machine that slept change no duration.
+//! The clock that dates all facts. It begins at the API server's `Date`, so that the ages of the server's
+//! objects are right although this machine's clock may be wrong; from then on it adds elapsed local time. So
+//! a `Date` that jumps, two servers that disagree, and a machine that slept change no duration.
 //!
 //! The demo runs faster than real time and reports its virtual clock in a header of its own, [`DEMO_CLOCK`].
 
@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp, Zoned, civil::DateTime, tz::TimeZone};
 
 use crate::ports::{Clock, host};
 
-/// The demo's header: `time=<RFC 3339>; speed=<virtual seconds a second>`. A speed of 0 is a clock that stands.
+/// The demo's header: `time=<RFC 3339>; speed=<virtual seconds per second>`. With a speed of 0 the clock
+/// stands still.
 const DEMO_CLOCK: &str = "x-emqx-demo-clock";
 
 /// The clock; clones share it. Before any answer it is this machine's time of day.
@@ -23,15 +24,15 @@ pub struct ServerClock {
 
 #[derive(Clone, Debug)]
 struct State {
-    /// What time we take it for, and the elapsed local time to which that belongs.
+    /// The assumed time, and the elapsed local time at which it holds.
     here: (Timestamp, Duration),
-    /// Virtual seconds a second. Only the demo's header changes it.
+    /// Virtual seconds per second. Only the demo's header changes it.
     speed: f64,
-    /// Whether the demo's header dates everything, so that `Date` is not needed.
+    /// Whether the demo's header sets the time, so that `Date` is not needed.
     demo: bool,
     /// Seconds by which `Date` may still move the clock, and when that was computed.
     budget: (f64, Duration),
-    /// The latest time ever given: now never runs backwards.
+    /// The latest time ever returned: the clock never runs backwards.
     latest: Timestamp,
 }
 
@@ -41,7 +42,8 @@ const RESOLUTION: f64 = 1.0;
 /// Seconds that an answer may take to arrive before its `Date` counts as behind.
 const TRAVEL: f64 = 0.25;
 
-/// Seconds of difference from which on `Date` is distrusted: the drift of two clocks between two answers is far below it.
+/// The difference in seconds from which on `Date` is distrusted: two clocks drift much less between two
+/// answers.
 const DISTRUST: f64 = 2.0;
 
 /// Seconds by which two clocks may drift in one second; `Date` moves the clock by no more than that, and by no more
@@ -54,7 +56,7 @@ impl ServerClock {
         Self::default()
     }
 
-    /// Takes in when an answer was made; a header that is no date is ignored.
+    /// Takes in the time of an answer; a header that is not a date is ignored.
     pub(super) fn observe(&self, headers: &HeaderMap) {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let local = host::elapsed();
@@ -96,7 +98,7 @@ impl State {
         add(self.here.0, local.saturating_sub(self.here.1).as_secs_f64() * self.speed)
     }
 
-    /// Follows `Date` by the drift of two clocks and no further.
+    /// Follows `Date` by no more than the drift of two clocks.
     fn correct(&mut self, date: Timestamp, local: Duration) {
         let reckoned = self.reckon(local);
         let ahead = reckoned.duration_since(date).as_secs_f64();
@@ -157,7 +159,8 @@ mod tests {
         "2026-01-01T00:00:00Z".parse().expect("a time")
     }
 
-    /// What a clock gives for answers at these local milliseconds; `date` makes the server's seconds of the local ones.
+    /// The times of a clock for answers at these local milliseconds; `date` converts local seconds into those
+    /// of the server.
     fn run(at: &[u64], date: impl Fn(usize, f64) -> f64) -> Vec<f64> {
         let clock = ServerClock::new();
         let begin = Duration::from_secs(1000);

@@ -1,6 +1,7 @@
-//! HTTP towards the API server. Where the server offers HTTP/2 (ALPN decides) all lists and watches share one connection;
-//! elsewhere each concurrent request has an HTTP/1.1 connection, as in kube's own client. An upgrade (port-forward) cannot
-//! go over HTTP/2: it has an HTTP/1.1 connection of its own, which is opened in advance over a slow link.
+//! HTTP to the API server. Where the server offers HTTP/2 (ALPN decides) all lists and watches share one
+//! connection; elsewhere each concurrent request has an HTTP/1.1 connection, as in kube's own client. An
+//! upgrade (port-forward) cannot use HTTP/2: it has an HTTP/1.1 connection of its own, which is opened in
+//! advance over a slow link.
 //!
 //! ```text
 //! request ──► Upgrade, or http:// ──────────────────────► HTTP/1.1 (pool) ◄── prepared connection
@@ -34,7 +35,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::timing::{PING_AFTER, PING_TIMEOUT, PREPARED_FOR, SLOW_LINK};
 
-/// Connections on which one request is tried that no connection accepted.
+/// The most connections on which a request is tried that no connection accepted.
 const TRIES: usize = 3;
 
 /// A stream to the API server, TLS included.
@@ -98,7 +99,7 @@ type Connecting = BoxFuture<'static, Result<ApiStream, BoxError>>;
 pub(super) struct ApiConnector(Arc<dyn Fn(Uri) -> Connecting + Send + Sync>);
 
 impl ApiConnector {
-    /// Over a connector of hyper's, within a time limit.
+    /// Wraps a connector of hyper, with a time limit.
     pub(super) fn new<C>(connector: C, limit: Duration) -> Self
     where
         C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -187,7 +188,7 @@ impl StdError for ConnectFailed {
     }
 }
 
-/// What the server chose.
+/// The version of HTTP that the server chose.
 #[derive(Clone)]
 enum Negotiated {
     Http2(SendRequest<Body>),
@@ -203,7 +204,7 @@ struct Current {
     attempt: Option<Attempt>,
 }
 
-/// The way of a request to the API server; clones share the connections.
+/// The connections for requests to the API server; clones share them.
 #[derive(Clone)]
 pub(super) struct HttpTransport {
     /// Offers HTTP/2.
@@ -213,7 +214,7 @@ pub(super) struct HttpTransport {
     http1_connector: ApiConnector,
     prepared: PreparedSlot,
     current: Arc<Mutex<Current>>,
-    /// Whether a port-forward is to be expected.
+    /// Whether a port-forward is expected.
     forwards: Arc<AtomicBool>,
 }
 
@@ -236,7 +237,7 @@ impl HttpTransport {
         }
     }
 
-    /// A port will be forwarded: over a slow link its connection is opened at once.
+    /// Announces a port-forward: over a slow link its connection is opened at once.
     pub(super) fn expect_forward(&self) {
         self.forwards.store(true, Ordering::Relaxed);
     }
@@ -248,8 +249,8 @@ impl HttpTransport {
         attempt.is_some_and(|it| matches!(it.as_ref(), Some(Ok(Negotiated::Http2(_)))))
     }
 
-    /// The next request opens a connection of its own: a request was not answered in time, and the connection may be dead.
-    /// Requests that are still open continue on it.
+    /// Lets the next request open a new connection: a request was not answered in time, and the connection
+    /// may be dead. Requests that are still open continue on the old one.
     pub(super) fn abandon(&self) {
         let mut current = locked(&self.current);
         let number = current.number;
@@ -296,7 +297,7 @@ impl HttpTransport {
         outcome.unwrap_or_else(stopped).map(|negotiated| (number, false, negotiated))
     }
 
-    /// Connects in a task of its own, so that a request that is given up does not stop the others.
+    /// Connects in a task of its own, so that a cancelled request does not stop the others.
     fn open(&self, uri: Uri) -> Attempt {
         let (result, attempt) = watch::channel(None);
         let transport = self.clone();
@@ -351,8 +352,8 @@ impl HttpTransport {
             Self::forget(&mut locked(&self.current), number);
             request = match failed.take_message() {
                 Some(unsent) if tries < TRIES => unsent,
-                // The server may have closed an idle connection while the request was on its way. What changes something is
-                // not repeated: it may have been done.
+                // The server may have closed an idle connection while the request was being sent. A request
+                // that changes something is not repeated: it may have had its effect.
                 None if reused && tries == 1 && again.is_some() => match again.take() {
                     Some(again) => again.request(),
                     None => return Err(failed.into_error().into()),
@@ -363,7 +364,7 @@ impl HttpTransport {
     }
 }
 
-/// A read, which can be sent again.
+/// A read request, which can be sent again.
 struct Repeat {
     uri: Uri,
     headers: HeaderMap,

@@ -1,6 +1,7 @@
-//! What is served: Kubernetes' version, the operator's group, its versions and kinds ([OP-69]). All of it comes with one aggregated
-//! document, at the same time as the version. A server older than Kubernetes 1.26, a user who may not read the document, and a
-//! document without the group lead to the group's own documents: one request, then one per served version at once.
+//! The served APIs: Kubernetes' version, and the versions and kinds of the operator's group ([OP-69]). All of
+//! it comes with one aggregated document, at the same time as the version. For a server older than Kubernetes
+//! 1.26, a user who may not read the document, and a document without the group, the group's own documents
+//! are read: one request, then one per served version at the same time.
 
 use futures::future::join_all;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use super::wire::GROUP;
 use crate::error::Problem;
 use crate::model::{ApiVersion, OperatorLine, Served};
 
-/// Newest first: of a kind that is served in several versions the first one is read.
+/// Newest first: a kind that is served in several versions is read in the first of them.
 const VERSIONS: [ApiVersion; 4] =
     [ApiVersion::V3beta1, ApiVersion::V2, ApiVersion::V2beta1, ApiVersion::V1beta4];
 
@@ -20,7 +21,7 @@ const VERSIONS: [ApiVersion; 4] =
 const AGGREGATED: &str = "application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io,\
     application/json;as=APIGroupDiscoveryList;v=v2beta1;g=apidiscovery.k8s.io,application/json";
 
-/// The answer to `/apis`: `items` in the aggregated form, else none of it is used.
+/// The answer to `/apis`: `items` in the aggregated form; other forms are not used.
 #[derive(Deserialize)]
 struct Groups {
     #[serde(default)]
@@ -56,7 +57,7 @@ struct ResourceDiscovery {
     resource: String,
 }
 
-/// Asks. Fails only when the API server cannot be asked at all.
+/// Reads what is served. Fails only when the API server cannot be asked at all.
 pub(super) async fn served(api: &Api) -> Result<Served, Problem> {
     let what = "cannot ask the cluster what it serves";
     let (version, groups) = futures::join!(api.get("/version"), api.get_in::<Groups>("/apis", AGGREGATED));
@@ -81,8 +82,8 @@ pub(super) async fn served(api: &Api) -> Result<Served, Problem> {
     Ok(served)
 }
 
-/// The kinds of the group with their versions, the newest first; `None` where the document does not have all of them: then the
-/// group's own documents decide.
+/// The kinds of the group with their versions, the newest first; `None` where the document does not have all
+/// of them: then the group's own documents decide.
 fn aggregated(groups: &Groups) -> Option<Vec<(String, String)>> {
     let found = groups.items.iter().find(|group| group.metadata.name == GROUP);
     let group = found.filter(|_| groups.kind == "APIGroupDiscoveryList")?;
@@ -98,7 +99,8 @@ fn aggregated(groups: &Groups) -> Option<Vec<(String, String)>> {
     Some(kinds.collect())
 }
 
-/// Reads the group's own documents. Returns whether all of them could be read; `None` when there is nothing more to find out.
+/// Reads the group's own documents. Returns whether all of them could be read; `None` when nothing more can
+/// be determined.
 async fn of_group(api: &Api, served: &mut Served) -> Result<Option<bool>, Problem> {
     let what = "cannot ask the cluster what it serves";
     let group = match api.get(&format!("/apis/{GROUP}")).await {
@@ -127,7 +129,7 @@ async fn of_group(api: &Api, served: &mut Served) -> Result<Option<bool>, Proble
     for (version, answer) in known.iter().zip(answers) {
         match answer {
             Ok(list) => served.kinds.extend(kinds(&list).map(|kind| (kind, version.to_string()))),
-            // Without this version a cluster would seem not to be there.
+            // Without this version a cluster would seem not to exist.
             Err(trouble) if trouble.is_away() => {
                 return Err(trouble.problem(format!("cannot ask the cluster for {GROUP}/{version}"), ""));
             }
@@ -165,8 +167,8 @@ fn line(served: &Served, complete: bool) -> OperatorLine {
     }
 }
 
-/// Whether Rebalance v2beta1 has `instanceKind`: by its CRD, else by the published schema; `None` when neither may
-/// be seen.
+/// Whether Rebalance v2beta1 has `instanceKind`: by its CRD, else by the published schema; `None` when
+/// neither may be read.
 pub(super) async fn instance_kind(api: &Api) -> Option<bool> {
     let crd =
         api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rebalances.apps.emqx.io").await;

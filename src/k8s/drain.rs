@@ -1,4 +1,4 @@
-//! Kubernetes nodes, what limits moving the pods on them, cordons and evictions.
+//! Kubernetes nodes, the limits for moving the pods on them, cordons and evictions.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ use crate::model::url::encode;
 /// Objects of one page of a list.
 const PAGE: usize = 500;
 
-/// How often a change of a node is tried again that another client changed meanwhile: kubelets write their nodes often.
+/// The most attempts to change a node that another client changes at the same time: kubelets write their
+/// nodes often.
 const TRIES: usize = 5;
 
 /// All objects of a list.
@@ -143,7 +144,8 @@ pub(super) async fn uncordon(cluster: &Cluster, machine: &str) -> Result<Cordon,
     set(cluster, machine, &Value::Null, false).await
 }
 
-/// Writes the cordon of a node together with our mark, if the node is as it was read: a cordon that another client adds before the write stays theirs.
+/// Writes the cordon of a node together with this program's mark, if the node has not changed since it was
+/// read: a cordon that another client adds before the write remains that client's.
 async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> Result<Cordon, Problem> {
     let what = format!("cannot {} Kubernetes node {machine}", if cordoned { "cordon" } else { "uncordon" });
     for _ in 0..TRIES {
@@ -153,7 +155,7 @@ async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> 
             Err(trouble) => return Err(trouble.problem(what, "verb get on nodes (a ClusterRoleBinding)")),
         };
         let Some(read) = wire::machine(&object) else { return Ok(Cordon::Gone) };
-        // A mark on a node that is not cordoned is old: another client uncordoned it.
+        // A mark on a node that is not cordoned is old: another client uncordoned the node.
         let ours = read.cordoned && read.cordoned_by_us;
         if cordoned && read.cordoned || !cordoned && !read.cordoned_by_us {
             return Ok(Cordon::Unchanged);
@@ -182,7 +184,8 @@ pub(super) async fn evict(
     uid: &str,
 ) -> Result<Eviction, Problem> {
     let path = format!("/api/v1/namespaces/{}/pods/{}/eviction", encode(namespace), encode(pod.as_str()));
-    // The replacement of a StatefulSet's pod has the same name: only the uid keeps a repeated request from reaching it.
+    // The replacement of a StatefulSet's pod has the same name: only the uid prevents a repeated request from
+    // evicting it.
     let body = json!({
         "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod.as_str(), "namespace": namespace },
         "deleteOptions": { "preconditions": { "uid": uid } },

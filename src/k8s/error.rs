@@ -1,4 +1,4 @@
-//! Errors of the API server as sentences, with a command to type.
+//! Errors of the API server as sentences, with a command for the user.
 
 use std::error::Error as StdError;
 
@@ -10,7 +10,7 @@ use crate::error::{Cause, Exit, Problem};
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiError {
-    /// The API server answered that it will not.
+    /// The API server refused the request.
     Refused {
         /// The HTTP status.
         code: u16,
@@ -19,20 +19,20 @@ pub(super) enum ApiError {
         /// The server's sentence.
         message: String,
     },
-    /// What an apply writes belongs to others: the manager and the field, each time.
+    /// Other managers own fields that an apply writes: each manager with its field.
     Owned(Vec<(String, String)>),
     /// The API server limits the request rate (429).
     Busy {
-        /// For how long.
+        /// The pause in seconds.
         seconds: u64,
         /// The server's sentence.
         message: String,
     },
-    /// The API server could not be reached; a sentence that names it.
+    /// The API server could not be reached; a sentence that names the server.
     Lost(String),
     /// Authentication failed: certificates, exec plugins, tokens; a sentence.
     Identity(String),
-    /// An answer that cannot be read.
+    /// The answer cannot be read.
     Nonsense(String),
 }
 
@@ -57,7 +57,7 @@ impl ApiError {
         }
     }
 
-    /// From any error on the way: the chain of causes is looked through for what a person can act on.
+    /// From any error: searches the chain of causes for one that the user can act on.
     pub(super) fn of_error(server: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut causes = Vec::new();
         let mut next = Some(error);
@@ -112,12 +112,12 @@ impl ApiError {
         matches!(self, Self::Lost(_) | Self::Identity(_) | Self::Refused { code: 401, .. })
     }
 
-    /// Whether there is no such thing.
+    /// Whether the object or resource does not exist.
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Refused { code: 404, .. })
     }
 
-    /// Whether we may not.
+    /// Whether a permission is missing.
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { code: 403, .. })
     }
@@ -221,7 +221,7 @@ pub(super) fn message(status: &Value) -> Option<String> {
     if wrong.is_empty() { status["message"].as_str().map(str::to_owned) } else { Some(wrong.join("; ")) }
 }
 
-/// Who owns the fields that an apply wanted to write, out of the server's `Status`.
+/// The owners of the fields that an apply wanted to write, from the server's `Status`.
 pub(super) fn owners(status: &Value) -> Vec<(String, String)> {
     let causes =
         status.pointer("/details/causes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -259,7 +259,7 @@ fn typed_sentence(message: &str) -> Option<String> {
     Some(said.trim_start_matches('.').to_owned())
 }
 
-/// The message of a webhook without the server's prefix; or that it does not respond.
+/// The message of a webhook without the server's prefix; or the message that it does not respond.
 fn webhook_sentence(message: &str) -> Option<String> {
     if denied(message) {
         let (_, said) = message.split_once(" denied the request")?;
@@ -278,7 +278,7 @@ fn webhook_sentence(message: &str) -> Option<String> {
     })
 }
 
-/// Whose webhook it is, by its name: a policy engine's, or the operator's.
+/// The owner of the webhook, by its name: a policy engine, or the operator.
 fn webhook_name(message: &str) -> String {
     let name = message.split('"').nth(1).unwrap_or_default();
     for (part, owner) in [
@@ -298,10 +298,10 @@ fn webhook_name(message: &str) -> String {
     }
 }
 
-/// Letters of a server's sentence that are shown at the most.
+/// The most characters of a server's sentence that are shown.
 const MOST_LETTERS: usize = 600;
 
-/// A sentence of a server's, not longer than anybody reads.
+/// A sentence of a server, truncated to a readable length.
 fn bounded(text: &str) -> String {
     match text.char_indices().nth(MOST_LETTERS) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -325,7 +325,7 @@ fn certificate_sentence(all: &str) -> Option<String> {
     if !all.contains("certificate") && !all.contains("UnknownIssuer") && !all.contains("TLS") {
         return None;
     }
-    // A bad signature is a CA with an equal name and another key; every kubeadm names its CA `kubernetes`.
+    // A bad signature means a CA with the same name and another key: every kubeadm names its CA `kubernetes`.
     let why = if all.contains("UnknownIssuer") || all.contains("BadSignature") {
         "is signed by an authority that is not known"
     } else if all.contains("not valid for name") || all.contains("NotValidForName") {

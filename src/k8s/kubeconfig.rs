@@ -1,5 +1,5 @@
-//! A kubeconfig: read as leniently as kubectl reads it. An empty string is "not set", an entry that is not used may be
-//! broken, and what is used is explained when it cannot be.
+//! A kubeconfig, read as leniently as kubectl reads it. An empty string is "not set", an unused entry may be
+//! broken, and an error in a used entry is explained.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,8 @@ use super::client::WHAT;
 use crate::error::Problem;
 use user_files as files;
 
-/// A kubeconfig, or several merged: the first entry of a name counts. The entries are looked at when they are used.
+/// A kubeconfig, or several merged ones: the first entry of a name counts. Entries are checked when they are
+/// used.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kubeconfig {
     pub(super) contexts: Vec<(String, Value)>,
@@ -21,7 +22,7 @@ pub(super) struct Kubeconfig {
 }
 
 impl Kubeconfig {
-    /// Adds what another one has that this one has not.
+    /// Adds the entries of another kubeconfig whose names this one does not have.
     pub(super) fn merge(&mut self, other: Self) {
         let add = |mine: &mut Vec<(String, Value)>, theirs: Vec<(String, Value)>| {
             for (name, value) in theirs {
@@ -118,12 +119,12 @@ pub(super) struct ClusterEntry {
 }
 
 impl ClusterEntry {
-    /// The CA's PEM text; `None` leaves it to the system's roots.
+    /// The CA's PEM text; with `None` the system's roots are used.
     pub(super) fn ca(&self) -> Result<Option<Vec<u8>>, Problem> {
         pem("certificate authority", self.ca_data.as_deref(), self.ca_file.as_deref())
     }
 
-    /// What a login command is given of the cluster (`provideClusterInfo`).
+    /// The data about the cluster that a login command gets (`provideClusterInfo`).
     pub(super) fn info(&self, ca: Option<&[u8]>) -> Value {
         let mut info = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
@@ -177,7 +178,7 @@ impl User {
         }
     }
 
-    /// Whether there is anything that must not be sent unencrypted.
+    /// Whether there are credentials that must not be sent unencrypted.
     pub(super) fn has_credentials(&self) -> bool {
         self.token.is_some()
             || self.token_file.is_some()
@@ -206,7 +207,8 @@ pub(super) struct Exec {
     pub(super) provide_cluster_info: bool,
 }
 
-/// The fields of an entry; the first that is of another type is an error, without its value: it may be a secret.
+/// The fields of an entry; the first field of another type is an error, without its value: it may be a
+/// secret.
 struct Fields<'a> {
     kind: &'static str,
     name: &'a str,
@@ -330,14 +332,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// PEM out of a field with base64, else out of a file. `None` when neither is set.
+/// PEM from a base64 field, else from a file. `None` when neither is set.
 fn pem(which: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Problem> {
     let wrong =
         |why: String| Problem::new(WHAT, why).hint("check the kubeconfig and the flags for certificates");
     if let Some(data) = data {
         let bytes = decode_base64(data.as_bytes())
             .ok_or_else(|| wrong(format!("the {which} in the kubeconfig is not base64")))?;
-        // A YAML parser that does not decode `!!binary` leaves base64 in base64.
+        // A YAML parser that does not decode `!!binary` leaves two layers of base64.
         let bytes = match decode_base64(&bytes) {
             Some(inner) if !bytes.starts_with(b"-----") && inner.starts_with(b"-----") => inner,
             _ => bytes,
@@ -357,7 +359,7 @@ fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD_NO_PAD.decode(text).ok()
 }
 
-/// Reads a kubeconfig: its documents, merged, and every file that it names relative to it, as kubectl does.
+/// Reads a kubeconfig: merges its documents, and resolves every file relative to it, as kubectl does.
 pub(super) fn read(path: &Path) -> Result<Kubeconfig, Problem> {
     use std::io::ErrorKind;
     let place = path.display().to_string();
@@ -445,7 +447,8 @@ fn entries(fields: &Map<String, Value>, place: &str, folder: &Path) -> Result<Ku
     })
 }
 
-/// Makes relative paths absolute. A login command is one only with a separator in it; else it is looked for on the PATH.
+/// Makes relative paths absolute. A login command is a path only if it contains a separator; otherwise it is
+/// searched on the PATH.
 fn resolve(kind: &str, value: &mut Value, folder: &Path) {
     let absolute = |of: &mut Value, field: &str| {
         let path = of.get(field).and_then(Value::as_str).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -475,7 +478,7 @@ fn invalid(place: &str, why: &str) -> Problem {
         .hint("kubectl config view reads it the same way")
 }
 
-/// The message of a YAML parser, without pieces of the text: they may be a secret.
+/// The position in the message of a YAML parser, without pieces of the text: they may be a secret.
 fn where_only(error: &str) -> String {
     match error.rsplit_once(" at line ") {
         Some((_, place)) => {
@@ -487,7 +490,7 @@ fn where_only(error: &str) -> String {
     }
 }
 
-/// What a kubeconfig has names for.
+/// The kinds of names in a kubeconfig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KubeconfigEntry {
     Context,
@@ -497,7 +500,7 @@ pub enum KubeconfigEntry {
     Namespace,
 }
 
-/// The names of one sort that a kubeconfig has.
+/// The names of this kind in a kubeconfig.
 pub(super) fn names(kubeconfig: Kubeconfig, entry: KubeconfigEntry) -> Vec<String> {
     let only = |list: Vec<(String, Value)>| list.into_iter().map(|(name, _)| name).collect();
     match entry {

@@ -1,4 +1,5 @@
-//! Our Lease of an instance: two of us that move the same clients at once would disconnect them twice.
+//! This program's Lease of an instance: two processes that move the same clients at the same time would
+//! disconnect them twice.
 
 use hyper::Method;
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::url::encode;
 use crate::timing::LEASE_SECONDS;
 
-/// How this process is named to others: user, host and process id.
+/// The name of this process for others: user, host and process id.
 pub(super) fn holder() -> String {
     #[expect(clippy::disallowed_methods, reason = "k8s reads the environment to name this process to others")]
     let word = |name: &str| std::env::var(name).ok().filter(|word| !word.is_empty());
@@ -59,7 +60,7 @@ pub(super) async fn take(cluster: &Cluster, instance: &Instance) -> Result<Optio
                 }
                 match cluster.api.call(Method::PUT, &format!("{path}?{query}"), Some(&lease)).await {
                     Ok(_) => return Ok(None),
-                    // Another process was faster, or the Lease was given back: it is read again.
+                    // Another process was faster, or the Lease was released: it is read again.
                     Err(ApiError::Refused { code: 404 | 409, .. }) => {}
                     Err(trouble) => {
                         return Err(
@@ -89,7 +90,7 @@ pub(super) async fn take(cluster: &Cluster, instance: &Instance) -> Result<Optio
     Err(Problem::new(what(instance), "other processes change it all the time"))
 }
 
-/// Another process that has the Lease and renewed it in time.
+/// Another process that holds the Lease and renewed it in time.
 fn held(lease: &Value, now: Timestamp) -> Option<String> {
     let other = lease["spec"]["holderIdentity"].as_str().filter(|other| !other.is_empty())?;
     let renewed: Option<Timestamp> = lease["spec"]["renewTime"].as_str().and_then(|text| text.parse().ok());
@@ -126,7 +127,7 @@ pub(super) async fn release(cluster: &Cluster, instance: &Instance) -> Result<()
     lease["spec"]["holderIdentity"] = json!("");
     let query = format!("fieldManager={}", encode(&cluster.field_manager));
     match cluster.api.call(Method::PUT, &format!("{path}?{query}"), Some(&lease)).await {
-        // One that was not given back runs out by itself.
+        // A Lease that was not released expires.
         Ok(_) | Err(_) => Ok(()),
     }
 }

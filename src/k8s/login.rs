@@ -1,5 +1,5 @@
-//! Who asks: the `Authorization` header of every request, from a token, a file, a password or a login command
-//! (client-go's "exec credential plugin").
+//! Credentials: the `Authorization` header of every request, from a token, a file, a password or a login
+//! command (client-go's "exec credential plugin").
 
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -22,7 +22,7 @@ use crate::error::Problem;
 use crate::timing::{LOGIN_OUTPUT_AFTER, TOKEN_FILE_AGE, TOKEN_RENEWAL};
 use user_files as files;
 
-/// Takes the bytes that a login command writes.
+/// Receives the bytes that a login command writes.
 type Show = dyn Fn(&[u8]) + Send + Sync;
 
 /// Shows what a login command writes on stderr: a device code, a warning.
@@ -70,10 +70,11 @@ impl std::fmt::Display for LoginError {
 
 impl std::error::Error for LoginError {}
 
-/// Output of a login command that is kept, in bytes; an `ExecCredential` with a certificate has a few thousand.
+/// The most bytes of a login command's output that are kept; an `ExecCredential` with a certificate has a few
+/// thousand.
 const MOST_OUTPUT: u64 = 1 << 20;
 
-/// Where credentials come from.
+/// The source of credentials.
 enum Source {
     None,
     Fixed(HeaderValue),
@@ -84,9 +85,9 @@ enum Source {
 /// A login command, ready to run.
 pub(super) struct LoginCommand {
     pub(super) exec: Exec,
-    /// The cluster, as `provideClusterInfo` wants it.
+    /// The cluster, in the form of `provideClusterInfo`.
     pub(super) cluster: Value,
-    /// Whether the user can be asked: stdin is a terminal.
+    /// Whether the user can be prompted: stdin is a terminal.
     pub(super) interactive: bool,
     /// Whether it must not print.
     pub(super) silent: bool,
@@ -95,7 +96,7 @@ pub(super) struct LoginCommand {
     pub(super) relay: Relay,
 }
 
-/// What a login command gave.
+/// The result of a login command.
 #[derive(Clone, Default)]
 pub(super) struct Credential {
     header: Option<HeaderValue>,
@@ -108,7 +109,7 @@ pub(super) struct Credential {
 pub(super) struct Login {
     source: Source,
     known: Mutex<Option<Credential>>,
-    /// One at a time: a login command must not run twice beside itself.
+    /// One run at a time: two runs of a login command could disturb each other.
     running: tokio::sync::Mutex<()>,
 }
 
@@ -150,7 +151,7 @@ impl Login {
         Ok((Self::of(Source::Exec(Box::new(command)), Some(credential)), identity))
     }
 
-    /// The header for a request; a token that expires soon is fetched again.
+    /// The header for a request; a token that expires soon is replaced.
     async fn header(&self) -> Result<Option<HeaderValue>, LoginError> {
         match &self.source {
             Source::None => return Ok(None),
@@ -170,7 +171,7 @@ impl Login {
         let found = match &self.source {
             Source::File(path) => {
                 let path = path.display().to_string();
-                // A file that cannot be read any more leaves the token that was read last in use, as in client-go.
+                // If a file can no longer be read, the last token stays in use, as in client-go.
                 match read_token(&path).and_then(|token| bearer(&token)) {
                     Ok(header) => Credential {
                         header: Some(header),
@@ -180,7 +181,7 @@ impl Login {
                     Err(error) => known.ok_or(error)?,
                 }
             }
-            // The view may be on the screen by now: no prompt.
+            // The full screen may be active by now: no prompt.
             Source::Exec(command) => command.run(false).await?,
             Source::None | Source::Fixed(_) => return Ok(None),
         };
@@ -191,7 +192,7 @@ impl Login {
         Ok(header)
     }
 
-    /// The API server refused the credentials: a login command is run again for the next request.
+    /// The API server refused the credentials: the login command runs again for the next request.
     fn refused(&self) {
         if matches!(self.source, Source::Exec(_) | Source::File(_))
             && let Ok(mut known) = self.known.lock()
@@ -227,7 +228,7 @@ fn bearer(token: &str) -> Result<HeaderValue, LoginError> {
     Ok(value)
 }
 
-/// HTTP's basic authentication: any name and password can be sent.
+/// HTTP's basic authentication: any name and password is allowed.
 pub(super) fn basic(name: &str, password: &str) -> HeaderValue {
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {encoded}"))
@@ -237,7 +238,7 @@ pub(super) fn basic(name: &str, password: &str) -> HeaderValue {
 }
 
 impl LoginCommand {
-    /// Runs it and reads its `ExecCredential`.
+    /// Runs the command and reads its `ExecCredential`.
     async fn run(&self, interactive: bool) -> Result<Credential, LoginError> {
         let name = self.exec.command.clone();
         let api_version = self.exec.api_version.clone();
@@ -250,7 +251,7 @@ impl LoginCommand {
         command.args(&self.exec.args).envs(self.exec.env.iter().cloned());
         command.env("KUBERNETES_EXEC_INFO", info.to_string());
         command.stdout(Stdio::piped()).kill_on_drop(true);
-        // With a user at the terminal it asks there, as under kubectl.
+        // With a user at the terminal the command prompts there, as with kubectl.
         let shared = interactive && !self.silent;
         command.stdin(if shared { Stdio::inherit() } else { Stdio::null() });
         command.stderr(if shared { Stdio::inherit() } else { Stdio::piped() });
@@ -335,14 +336,14 @@ impl LoginCommand {
         }
     }
 
-    /// All that it wrote is shown; its last line is repeated in the error.
+    /// Shows all that the command wrote; the error repeats its last line.
     fn failed(&self, status: ExitStatus, text: &str, unshown: &[u8]) -> LoginError {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.len() > 1 {
             self.tell(unshown);
         }
         let last = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
-        // Its arguments and environment are left out: they may hold secrets.
+        // Arguments and environment are omitted: they may contain secrets.
         LoginError {
             why: format!(
                 "the login command {} of the kubeconfig failed with {status}{last}",
@@ -437,7 +438,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let login = self.login.clone();
-        // The one that is ready is the one to call.
+        // The service that is ready must be the one that is called.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         Box::pin(async move {

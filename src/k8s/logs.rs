@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::model::PodName;
 use crate::model::url::encode;
 
-/// Bytes that are requested at the most.
+/// The most bytes that are requested.
 const MOST: usize = 1 << 20;
 
 /// The container that runs EMQX in every pod of the operator.

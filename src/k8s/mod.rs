@@ -4,9 +4,9 @@
 //! client.rs (flags, kubeconfig) ─► connection.rs (HTTP/2, HTTP/1.1) ─► api.rs (one request; Date ─► clock.rs; failure ─► error.rs)
 //!                                     ├─ discovery.rs   what is served
 //!                                     ├─ read.rs, watch.rs ─ resource.rs ─► wire/ ─► Fact
-//!                                     ├─ act.rs         a Rebalance: create, delete; may
-//!                                     ├─ change.rs      an instance: read whole, apply, take fields away; our ConfigMap; a pod's gate
-//!                                     ├─ drain.rs, lease.rs   nodes, evictions, PodDisruptionBudgets; our Lease of an instance
+//!                                     ├─ rebalances.rs  a Rebalance: create, delete, annotate; permissions
+//!                                     ├─ change.rs      an instance: read whole, apply, remove fields; its ConfigMap; a pod's gate
+//!                                     ├─ drain.rs, scale.rs, lease.rs   nodes, evictions, deletion costs; the Lease of an instance
 //!                                     ├─ tunnel.rs      port-forward
 //!                                     └─ secret.rs      the key for EMQX
 //! ```
@@ -56,7 +56,7 @@ pub use clock::ServerClock;
 pub use kubeconfig::KubeconfigEntry;
 pub use login::Relay;
 
-/// A Kubernetes cluster; clones share connection, clock and what was discovered.
+/// A Kubernetes cluster; clones share the connection, the clock and the discovered APIs.
 #[derive(Clone)]
 pub struct Cluster {
     api: api::Api,
@@ -69,7 +69,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A cluster by flags and kubeconfig. Nothing is contacted so far, but a login command may run.
+    /// A cluster by flags and kubeconfig. Nothing is contacted yet, but a login command may run.
     pub async fn connect(connect: &Connect) -> Result<Self, Problem> {
         let connection = connect.open().await?;
         Ok(Self {
@@ -97,7 +97,7 @@ impl Cluster {
         }
     }
 
-    /// The same, and everything that comes from it is shown to a recorder.
+    /// The same; a recorder receives everything that comes from the cluster.
     #[must_use]
     pub(crate) fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
         self.tap = Some(tap);
@@ -135,7 +135,7 @@ impl Cluster {
         self.context.as_deref()
     }
 
-    /// What the user should know about how the API server is reached.
+    /// Warnings about the way to the API server.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -145,8 +145,8 @@ impl Cluster {
         &self.api.server
     }
 
-    /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may not
-    /// be seen. Apart from [`Kubernetes::served`], because only a write has to know.
+    /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may
+    /// not be read. Separate from [`Kubernetes::served`], because only a write needs it.
     pub async fn instance_kind_served(&self) -> Option<bool> {
         let known = self.served.borrow().as_ref().and_then(|served| served.instance_kind);
         if known.is_some() {
@@ -169,7 +169,7 @@ impl Cluster {
         }
     }
 
-    /// What is served, asked once.
+    /// The served APIs, requested once.
     async fn known(&self) -> Result<Served, Problem> {
         let known = self.served.borrow().clone();
         match known {

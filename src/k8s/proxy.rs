@@ -1,6 +1,6 @@
-//! Which proxy leads to the API server when the kubeconfig names none: the environment's, by the rules of Go's
-//! `http.ProxyFromEnvironment`, which kubectl goes by. kube has others: it takes `HTTPS_PROXY` for http, too, and holds
-//! `NO_PROXY` against the proxy itself.
+//! The proxy to the API server when the kubeconfig names none: from the environment, by the rules of Go's
+//! `http.ProxyFromEnvironment`, which kubectl uses. kube has other rules: it uses `HTTPS_PROXY` for http,
+//! too, and compares `NO_PROXY` with the proxy itself.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::error::Problem;
 pub(super) struct Proxy {
     /// Its address, without user information.
     pub(super) url: Uri,
-    /// What stands before the `@`.
+    /// The text before the `@`.
     pub(super) userinfo: Option<String>,
     /// Host and port, for messages.
     pub(super) shown: String,
@@ -83,8 +83,8 @@ fn from_environment(
     Some((name, named))
 }
 
-/// Whether an entry of `NO_PROXY` is about this host: `*`, a network, an address, or a domain with all below it; one
-/// with a dot before it is about those below alone. A port narrows it.
+/// Whether an entry of `NO_PROXY` matches this host: `*`, a network, an address, or a domain with all
+/// subdomains; an entry with a leading dot matches subdomains only. A port restricts the match.
 fn spares(entry: &str, host: &str, address: Option<IpAddr>, port: u16) -> bool {
     if entry == "*" {
         return true;

@@ -1,4 +1,5 @@
-//! Listing what is wanted, once, over the connections that are open. What is forbidden or absent becomes a fact.
+//! Lists the requested resources once, over the open connections. A forbidden or absent resource becomes a
+//! fact.
 
 use futures::{StreamExt, stream};
 
@@ -50,8 +51,8 @@ pub(super) async fn namespaces(cluster: &Cluster) -> Result<Vec<String>, Problem
     Ok(names.filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect())
 }
 
-/// The problem that leaves nothing to show: the server is away, does not know us, or shows us no instance of any
-/// kind.
+/// The problem that leaves nothing to show: the server is unreachable, rejects the credentials, or lists no
+/// instance of any kind.
 fn hopeless(resources: &[Resource], answers: &[Result<Listed, ApiError>]) -> Option<Problem> {
     let of = |kind: ObjectKind| resources.iter().zip(answers).filter(move |(it, _)| it.kind == kind);
     let what = |resource: &Resource| match &resource.namespace {
@@ -70,7 +71,7 @@ fn hopeless(resources: &[Resource], answers: &[Result<Listed, ApiError>]) -> Opt
         match answer {
             Err(trouble) if trouble.is_absent() => {}
             Err(trouble) => {
-                // Rights within namespaces do not add up to one over all of them.
+                // Permissions within namespaces do not add up to one for all namespaces.
                 let (place, instead) = match resource.namespace {
                     Some(_) => ("", ""),
                     None => (
@@ -109,7 +110,7 @@ fn facts(
                 facts.extend(told);
                 Link::Up
             }
-            // Of several versions that were tried, one answered.
+            // Another one of the tried versions answered.
             Err(_) if heard.contains(&resource.name) || resource.is_optional() => continue,
             Err(trouble) => link(resource, &trouble),
         };

@@ -1,4 +1,4 @@
-//! What is changed of Rebalances: one is created or deleted, or gets an annotation of ours; and whether we may.
+//! Changes of Rebalances: creates or deletes one, or writes an annotation; and permission reviews.
 
 use futures::future::join_all;
 use hyper::Method;
@@ -14,8 +14,8 @@ use crate::model::url::encode;
 use crate::model::{Object, ObjectKind, Rebalance};
 use crate::ports::{Created, Deletion, Right, ServerDryRun};
 
-/// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because it cannot name
-/// an EMQX.
+/// The version in which Rebalances are read and deleted; v1beta4 only where nothing else is served, because
+/// it cannot name an instance of kind EMQX.
 async fn version(cluster: &Cluster) -> Result<String, Problem> {
     let served = cluster.known().await?;
     Ok(served.version_of("rebalances").unwrap_or("v2beta1").to_owned())
@@ -40,8 +40,8 @@ fn read(object: &Value) -> Result<Rebalance, Problem> {
     }
 }
 
-/// By a list that is narrowed to the name: who may list needs no `get` beside it, and who may list this name only
-/// (`resourceNames`) is answered all the same.
+/// Reads a Rebalance by a list that is restricted to the name: with permission to list, `get` is not needed,
+/// and a permission for this name only (`resourceNames`) suffices.
 pub(super) async fn rebalance(
     cluster: &Cluster,
     namespace: &str,
@@ -117,7 +117,7 @@ pub(super) async fn create_rebalance(
     Ok(Created { rebalance: read(&answer.body)?, object: answer.body, warnings: answer.warnings })
 }
 
-/// Sends a delete with these preconditions; `Err` with the problem that a person is shown.
+/// Sends a delete with these preconditions; the error is the problem for the user.
 async fn delete(
     cluster: &Cluster,
     rebalance: &Rebalance,
@@ -147,7 +147,7 @@ pub(super) async fn delete_rebalance(
     dry_run: ServerDryRun,
 ) -> Result<bool, Problem> {
     let deleted = delete(cluster, rebalance, json!({"uid": rebalance.uid}), dry_run).await?;
-    // Another uid: the requested object is deleted.
+    // The uid differs: the requested object is deleted.
     Ok(deleted == Deletion::Accepted)
 }
 
@@ -167,12 +167,13 @@ pub(super) async fn annotate_rebalance(
         path(&version(cluster).await?, &rebalance.namespace, Some(&rebalance.name)),
         encode(&cluster.field_manager)
     );
-    // The uid of a patch is compared with the object's: another object of this name is left alone.
+    // The API server compares the uid of a patch with the object's: another object of this name stays
+    // unchanged.
     let change = json!({"metadata": {"uid": rebalance.uid, "annotations": {key: value}}});
     match cluster.api.patch(&path, BodyFormat::Merge, &change).await {
         Ok(_) => Ok(true),
         Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
-        // A real API server calls another uid invalid, because the field is immutable.
+        // A real API server reports another uid as invalid, because the field is immutable.
         Err(ApiError::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
         Err(trouble) => {
             let what = format!("cannot annotate Rebalance {}/{}", rebalance.namespace, rebalance.name);

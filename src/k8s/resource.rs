@@ -1,4 +1,4 @@
-//! What is listed and watched: resources, their paths, and the selectors that keep their cost constant.
+//! The listed and watched resources: their paths, and the selectors that keep their cost constant.
 
 use std::fmt::Write;
 
@@ -31,25 +31,26 @@ pub(super) struct Resource {
     pub(super) fields: Option<String>,
 }
 
-/// A list that is asked for page by page: what a page holds can be made small before the next one comes.
+/// A list that is read page by page: the objects of a page are reduced before the next page is read.
 pub(super) struct Pages<'a> {
     resource: &'a Resource,
     api: &'a Api,
-    /// Objects of one page; `None` for all in one piece.
+    /// Objects of one page; `None` for one answer with all objects.
     size: Option<u32>,
     /// The token of the next page; `None` after the last one.
     token: Option<String>,
-    /// Set when it begins again: what was listed before does not count.
+    /// Whether the list began again: the objects of earlier pages do not count.
     pub(super) anew: bool,
     /// The version from which to watch; known with the last page.
     pub(super) version: String,
 }
 
-/// Objects of one page: an EMQX cluster of 1,000 nodes has as many requests, each a round trip, as one of 3.
+/// Objects of one page: with this size a cluster of 1,000 EMQX nodes needs as many requests, each one round
+/// trip, as one of 3 nodes.
 const PAGE: u32 = 1500;
 
-/// A list as served. Its objects stay text until each is looked at: a pod as parsed JSON is some 20 kB, and no allocator
-/// gives back what a thousand of them took.
+/// A list as served. Its objects stay text until each of them is read: a pod as parsed JSON takes about 20
+/// kB, and allocators do not return the memory of a thousand of them.
 #[derive(Deserialize)]
 struct List {
     #[serde(default)]
@@ -90,8 +91,8 @@ impl Resource {
         }
     }
 
-    /// Whether it is read where that is permitted and not missed where it is not: it does not affect the health of its
-    /// source. It is listed repeatedly and not watched, because each renewal would be an event.
+    /// Whether the resource is optional: it is read where that is permitted, and does not affect the health
+    /// of its source. It is listed repeatedly and not watched, because each renewal would be an event.
     pub(super) fn is_optional(&self) -> bool {
         self.kind == ObjectKind::Lease
     }
@@ -125,7 +126,7 @@ impl Resource {
         if self.group.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.name, self.group) }
     }
 
-    /// The notice when this may not be listed or watched.
+    /// The notice when this resource may not be listed or watched.
     pub(super) fn forbidden(&self, verb: &str, trouble: &ApiError) -> String {
         let place =
             self.namespace.as_ref().map_or("in all namespaces".to_owned(), |it| format!("in namespace {it}"));
@@ -137,7 +138,7 @@ impl Resource {
         )
     }
 
-    /// The notice when this is not served.
+    /// The notice when this resource is not served.
     pub(super) fn absent(&self) -> String {
         format!("{} is not served here", self.full_name())
     }
@@ -148,11 +149,12 @@ impl Resource {
         Pages { resource: self, api, size: Some(PAGE), token, anew: false, version }
     }
 
-    /// The object as we carry it on: with its kind, which lists of built-in kinds leave out, and without
+    /// The object as it is passed on: with its kind, which lists of built-in kinds omit, and without
     /// `managedFields`, which are often half of it.
     pub(super) fn cleaned(&self, mut object: Value) -> Value {
         if let Some(fields) = object.as_object_mut() {
-            // Those of a Lease hold the time of its renewal by the API server's clock, those of a Rebalance its creator.
+            // The `managedFields` of a Lease have the time of its renewal by the API server's clock, those of
+            // a Rebalance its creator.
             let keeps = matches!(self.kind, ObjectKind::Lease | ObjectKind::Rebalance);
             let metadata = fields.get_mut("metadata").and_then(Value::as_object_mut);
             if let Some(metadata) = metadata.filter(|_| !keeps) {
@@ -195,7 +197,8 @@ impl<'a> Pages<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, ApiError> {
         let Some(token) = self.token.take() else { return Ok(None) };
         let list = match self.ask(&token).await {
-            // The token of a page lives some minutes; a list that took longer is asked for again, in one piece.
+            // The token of a page is valid for some minutes; a list that took longer is requested again, in
+            // one piece.
             Err(trouble) if trouble.is_expired() && self.size.is_some() => {
                 self.size = None;
                 self.anew = true;
@@ -212,14 +215,15 @@ impl<'a> Pages<'a> {
         Ok(Some(objects.map(|object| resource.cleaned(object))))
     }
 
-    /// The one object of this name: without permission to list, `get` may still be permitted, as with `kubectl get KIND NAME`.
+    /// The one object of this name: without permission to list, `get` may be permitted, as for `kubectl get
+    /// KIND NAME`.
     async fn got(&self, trouble: ApiError) -> Result<List, ApiError> {
         let resource = self.resource;
         let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));
         let mut path = resource.path();
         let mut placed = resource.namespace.is_some();
         if resource.is_optional() && !placed {
-            // All namespaces may not be searched: the operator is where the manual puts it.
+            // All namespaces may not be searched: the operator is searched in the namespace of its manual.
             let own = Resource { namespace: Some(OPERATOR_NAMESPACE.to_owned()), ..resource.clone() };
             (path, placed) = (own.path(), true);
         }
@@ -246,8 +250,8 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Everything that a scope wants, given what is served. Where nothing is known of the group, its usual versions are
-/// tried and what is not there becomes [`crate::model::Link::Absent`].
+/// All resources that a scope requests, given the served APIs. Where the group is unknown, its usual versions
+/// are tried, and those that do not exist become [`crate::model::Link::Absent`].
 pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resource> {
     let mut found = Vec::new();
     let version = |plural: &str, fallbacks: &[&'static str]| -> Vec<String> {
@@ -288,7 +292,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
             rebalances.iter().map(|it| Resource::new(ObjectKind::Rebalance, "rebalances", GROUP, it)),
         );
     }
-    // Everything that the operator makes has these labels, EndpointSlices inherit them from their Service.
+    // Everything that the operator creates has these labels; EndpointSlices inherit them from their Service.
     let mine = match name {
         Some(name) => format!("{MANAGED_LABEL},{INSTANCE_LABEL}={name}"),
         None => MANAGED_LABEL.to_owned(),
@@ -310,7 +314,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
     if scope.want.states {
         let states = || Resource::new(ObjectKind::State, "configmaps", "", "v1");
         if let Some(name) = name {
-            // By name, so that a role may be limited to these ConfigMaps.
+            // By name, so that a role can be restricted to these ConfigMaps.
             found.extend(served_kinds.iter().map(|kind| {
                 let id = InstanceId { kind: *kind, namespace: String::new(), name: name.to_owned() };
                 Resource { fields: Some(format!("metadata.name={}", state_name(&id))), ..states() }
@@ -321,7 +325,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
         }
     }
     if scope.want.events {
-        // Selectors know no "or": one list per kind that speaks, instead of every event of the namespace.
+        // Selectors have no "or": one list per kind that has events, instead of every event of the namespace.
         if !rebalances.is_empty() {
             event_kinds.push(("Rebalance", None));
         }
@@ -337,7 +341,7 @@ pub(super) fn wanted(scope: &Scope, served: &Served, blind: bool) -> Vec<Resourc
         resource.namespace.clone_from(&scope.namespace);
     }
     if scope.want.lease && !served_kinds.is_empty() {
-        // The operator has a namespace of its own.
+        // The operator runs in a namespace of its own.
         found.push(Resource {
             fields: Some(format!("metadata.name={OPERATOR_LEASE}")),
             ..Resource::new(ObjectKind::Lease, "leases", "coordination.k8s.io", "v1")

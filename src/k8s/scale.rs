@@ -1,4 +1,4 @@
-//! What a scale reads and writes beside the instance: autoscalers, and the deletion costs of pods.
+//! Reads and writes of a scale beside the instance: autoscalers, and the deletion costs of pods.
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub(super) async fn set_deletion_cost(
     cost: Option<i64>,
 ) -> Result<bool, Problem> {
     let value = cost.map_or(Value::Null, |cost| json!(cost.to_string()));
-    // The uid of a patch is compared with the pod's: another pod of this name is left alone.
+    // The API server compares the uid of a patch with the pod's: another pod of this name stays unchanged.
     let change = json!({ "metadata": { "uid": uid, "annotations": { DELETION_COST: value } } });
     let path = format!(
         "/api/v1/namespaces/{}/pods/{}?fieldManager={}",
@@ -59,7 +59,7 @@ pub(super) async fn set_deletion_cost(
     match cluster.api.patch(&path, BodyFormat::Merge, &change).await {
         Ok(_) => Ok(true),
         Err(ApiError::Refused { code: 404 | 409, .. }) => Ok(false),
-        // A real API server calls another uid invalid, because the field is immutable.
+        // A real API server reports another uid as invalid, because the field is immutable.
         Err(ApiError::Refused { code: 422, message, .. }) if message.contains("metadata.uid") => Ok(false),
         Err(trouble) => {
             let what = format!("cannot set the deletion cost of pod {namespace}/{pod}");

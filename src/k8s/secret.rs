@@ -54,8 +54,8 @@ impl Credentials for Cluster {
     }
 }
 
-/// The operator's own line, by its name, else the last one: users' lines come first. Split at the first colon; on
-/// v5 a role and scopes may follow the secret in columns of their own.
+/// The operator's own line, by its name, else the last line: users' lines come first. Split at the first
+/// colon; on v5 a role and scopes may follow the secret in further columns.
 fn pick(text: &str, v4: bool) -> Option<ApiKey> {
     let own = if v4 { "emqx_operator_controller:" } else { "emqx-operator-controller:" };
     let lines = || text.lines().map(str::trim).filter(|line| line.contains(':'));

@@ -9,7 +9,7 @@ use crate::model::InstanceId;
 use crate::model::surroundings::{Conversion, Surroundings};
 use crate::model::url::encode;
 
-/// Why something is unread that is not needed elsewhere.
+/// Why a resource could not be read that only the checks need.
 fn why(trouble: &ApiError, right: &str) -> String {
     if trouble.is_forbidden() {
         return format!("needs verb {right}");
@@ -17,7 +17,7 @@ fn why(trouble: &ApiError, right: &str) -> String {
     trouble.problem("", "").why
 }
 
-/// The Services and the quotas of the namespace, each where it is asked for; what may not be read is named.
+/// The Services and the quotas of the namespace, each if requested; what may not be read is named.
 pub(super) async fn services(
     cluster: &Cluster,
     id: &InstanceId,

@@ -48,8 +48,9 @@ impl Tunnel for Cluster {
     }
 }
 
-/// API servers from 1.35 on require both verbs for a port-forward over a WebSocket, and refuse without a message when only
-/// `create` is missing. The sentence itself names what is needed: notices carry no hint.
+/// The problem of a refused port-forward. API servers from 1.35 on require both verbs for a port-forward over
+/// a WebSocket, and refuse without a message when only `create` is missing. The sentence itself names the
+/// permissions: notices have no hint.
 fn refused(what: String, trouble: &ApiError) -> Problem {
     const NEEDS: &str = "verbs get and create on pods/portforward";
     let mut problem = trouble.problem(what, NEEDS);
@@ -61,7 +62,7 @@ fn refused(what: String, trouble: &ApiError) -> Problem {
 
 type Message = Pin<Box<dyn Future<Output = Option<String>> + Send>>;
 
-/// The stream of one port, with the kubelet's own word for why it broke (nothing listens, the pod is gone).
+/// The stream of one port, with the kubelet's own reason for its end (nothing listens, the pod is deleted).
 struct PodStream {
     stream: DuplexStream,
     error: Option<Message>,

@@ -31,10 +31,11 @@ use crate::timing::{
     DENIED_LIST_PAUSE, LEASE_PAUSE, SHORTEST_HEARTBEAT, WATCH_HEARTBEAT, WATCH_SECONDS, WATCH_SILENCE,
 };
 
-/// Capacity of the channel of facts: one page of a list. Beyond that the feeds wait, and TCP back-pressure stops the server.
+/// Capacity of the channel of facts: one page of a list. When it is full the feeds wait, and TCP
+/// back-pressure stops the server.
 const CAPACITY: usize = 512;
 
-/// The first beats come soon, to learn how fast the server's clock runs.
+/// Milliseconds between the first beats: short, to measure how fast the server's clock runs.
 const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
 
 /// More than any object can be (etcd's limit is 1.5 MB).
@@ -91,7 +92,8 @@ struct Feed {
     resource: RefCell<Resource>,
     /// Whether the feed is healthy: listed, and its watch not known to be broken.
     heard: Cell<bool>,
-    /// The objects there are, by uid, each as a [`stub`]; `None` before the first list and while it can not be had.
+    /// The existing objects, by uid, each as a [`stub`]; `None` before the first list and while the list
+    /// cannot be read.
     known: RefCell<Option<BTreeMap<String, String>>>,
     /// Whether its absence from `known` is final: forbidden or not served.
     settled: Cell<bool>,
@@ -128,7 +130,7 @@ enum End {
 struct Follow {
     teller: Teller,
     feeds: Vec<Feed>,
-    /// The heartbeat failed: watches that hang on a dead connection let go of it.
+    /// Notified when the heartbeat fails: watches on a dead connection abandon it.
     lost: Notify,
 }
 
@@ -227,7 +229,8 @@ impl Follow {
         Ok(std::mem::take(&mut pages.version))
     }
 
-    /// The uids of a kind over all its feeds (EMQX and EmqxEnterprise are one kind to us), once each has spoken.
+    /// The uids of a kind over all its feeds (EMQX and EmqxEnterprise count as one kind), once each feed has
+    /// listed.
     fn all_known(&self, resource: &Resource) -> Option<Vec<String>> {
         let mut uids = Vec::new();
         for feed in self.feeds.iter().filter(|feed| feed.resource.borrow().kind == resource.kind) {
@@ -252,11 +255,11 @@ impl Follow {
             };
             failures = if begun.elapsed() > Duration::from_secs(10) { 1 } else { failures + 1 };
             match end {
-                // A server that ends watches at once must not be requested in a tight loop.
+                // A server that ends watches at once must not be asked in a tight loop.
                 End::Over => tokio::time::sleep(back_off(failures)).await,
                 End::Expired => return tokio::time::sleep(back_off(failures)).await,
                 End::Failed(trouble) if trouble.is_forbidden() => {
-                    // `list` is allowed and `watch` is not: poll the list.
+                    // `list` is permitted and `watch` is not: the list is polled.
                     let why = resource.forbidden("watch", &trouble);
                     let told = format!("{why}; it is listed every {} s instead", DENIED_LIST_PAUSE.as_secs());
                     self.teller.tell(Update::Unreadable(told)).await;
@@ -297,7 +300,8 @@ impl Follow {
         }
         let mut pending = Vec::new();
         loop {
-            // Broken or ended: resume from the last version; an unreachable server is detected then.
+            // The watch broke or ended: it resumes from the last version; an unreachable server is detected
+            // then.
             let Ok(Some(Ok(frame))) = tokio::time::timeout(WATCH_SILENCE, body.frame()).await else {
                 return End::Over;
             };
@@ -318,7 +322,7 @@ impl Follow {
         }
     }
 
-    /// Takes one line of a watch in.
+    /// Takes in one line of a watch.
     async fn line(
         &self,
         index: usize,
@@ -367,13 +371,13 @@ impl Follow {
         None
     }
 
-    /// A pause of the server's clock: a cluster whose clock runs faster is asked more often, up to a limit.
+    /// A pause of the server's clock: a cluster with a faster clock is asked more often, up to a limit.
     fn pause(&self, of: Duration) -> Duration {
         of.div_f64(self.teller.cluster.clock().speed().max(1.0)).max(SHORTEST_HEARTBEAT)
     }
 
-    /// Verifies the connection and refreshes the clock. A successful heartbeat proves that cached objects are current: the
-    /// watch would have delivered any change.
+    /// Verifies the connection and refreshes the clock. A successful heartbeat verifies that cached objects
+    /// are current: the watch would have delivered any change.
     async fn heartbeat(&self) {
         let cluster = &self.teller.cluster;
         let mut up = true;
@@ -382,7 +386,7 @@ impl Follow {
             tokio::time::sleep(first.next().unwrap_or(self.pause(WATCH_HEARTBEAT))).await;
             let why = match tokio::time::timeout(WATCH_HEARTBEAT, cluster.api.get("/version")).await {
                 Ok(Err(trouble)) if trouble.is_fatal() || trouble.is_away() => Some(trouble.why()),
-                // Any answer, even a refusal, proves that it is there.
+                // Any answer, even a refusal, shows that the API server is reachable.
                 Ok(_) => None,
                 Err(_) => {
                     cluster.api.abandon_connection();

@@ -14,7 +14,7 @@ use crate::model::{Operation, Verdict, World};
 use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use crate::plan::drain::{DrainPlan, RemovalStep, stored};
 
-/// A drain at work.
+/// A drain that is running.
 pub(super) struct Draining<'a> {
     intent: &'a Intent,
     drain: &'a mut DrainPlan,

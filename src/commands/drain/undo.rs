@@ -1,4 +1,4 @@
-//! `drain --undo`: evacuations that a drain started are stopped, and nodes that it cordoned are uncordoned. Pods that were moved
+//! `drain --undo`: stops evacuations that a drain started, and uncordons nodes that it cordoned. Moved pods
 //! stay where they are.
 
 use std::collections::BTreeMap;
@@ -134,7 +134,8 @@ async fn undo(
         }
     }
     for (cluster, mut nodes) in all.iter_mut().zip(stopped) {
-        // Uncordoned, a pod that was evicted can start again; EMQX then restores its evacuation from the volume.
+        // After the uncordon an evicted pod can start again; EMQX then restores its evacuation from the
+        // volume.
         nodes.extend(returned(context, intent, cluster, limit).await?);
         if let Some(state) = state(cluster, intent) {
             results.push(result(context, cluster, state, &nodes));
@@ -235,8 +236,8 @@ async fn returned(
     }
 }
 
-/// The pods of StatefulSets that were evacuated and are not there as the same pod any more: they come back with their name and
-/// their volume.
+/// The evacuated pods of StatefulSets that no longer exist with the same uid: their replacements have the
+/// same name and volume.
 fn absent<'g>(cluster: &'g ClusterView, intent: &Intent) -> impl Iterator<Item = &'g DrainedPod> {
     let pods = state(cluster, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
     pods.iter().filter(|it| {

@@ -1,4 +1,4 @@
-//! The small progress of an evacuation.
+//! The inline progress of an evacuation.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
@@ -10,7 +10,7 @@ use crate::output::{InlineRow, InlineView};
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::snapshot::Snapshot;
 
-/// What it shows of this run: the evacuated node first, then every other node.
+/// The inline progress of this run: the evacuated node first, then every other node.
 pub fn view(
     snapshot: &Snapshot,
     run: &EvacuationRun,

@@ -1,4 +1,4 @@
-//! `evacuate stop`: EMQX is asked to stop, and then it is verified that the node serves again.
+//! `evacuate stop`: asks EMQX to stop, and then verifies that the node serves again.
 
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)
     Some((entry.state.clone(), counts.and_then(|it| it.connections)))
 }
 
-/// Stops these evacuations and verifies it.
+/// Stops these evacuations and verifies that they stopped.
 pub(super) async fn all(
     context: &CommandContext,
     write: &WriteOptions,
@@ -109,7 +109,7 @@ pub(super) async fn all(
     Ok(stopped)
 }
 
-/// EMQX's own list is the first proof.
+/// The first evidence: EMQX no longer lists the evacuation.
 async fn gone(
     context: &CommandContext,
     cluster: &mut ClusterView,
@@ -144,7 +144,7 @@ fn pod(context: &CommandContext, cluster: &ClusterView, node: &NodeName) -> Opti
     snapshot(&cluster.world, &cluster.id, context.clock.now()).node(node).and_then(|row| row.pod.clone())
 }
 
-/// The node's own availability check.
+/// The second evidence: the node's own availability check.
 async fn accepts(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -172,7 +172,7 @@ async fn accepts(
     }
 }
 
-/// The Service's endpoints, where there are any.
+/// The third evidence: the endpoints of the Service, where there are any.
 async fn serves(
     context: &CommandContext,
     cluster: &mut ClusterView,

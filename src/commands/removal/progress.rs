@@ -1,4 +1,4 @@
-//! What a drain or a scale prints while it works, and how it ends: what EMQX and Kubernetes report, as events.
+//! The messages of a drain or a scale while it runs, and its end: what EMQX and Kubernetes report, as events.
 
 use jiff::Timestamp;
 
@@ -18,7 +18,8 @@ use crate::plan::tracker::Tracker;
 use crate::timing::RETURN_SECONDS;
 
 impl<T: Task> Runner<'_, T> {
-    /// Takes in what EMQX reports of the evacuations; an end of one that ends the drain.
+    /// Takes in what EMQX reports about the evacuations; returns an end of an evacuation that ends the whole
+    /// operation.
     pub(super) fn observe(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         let ours: Vec<String> =
             self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(evacuation).collect();
@@ -61,7 +62,7 @@ impl<T: Task> Runner<'_, T> {
         }
     }
 
-    /// Prints which pods stand differently.
+    /// Prints which pods changed their state.
     pub(super) fn stand(&mut self, cluster: &ClusterView, standings: &[PodProgress], now: Timestamp) {
         let mut done = 0.0;
         for (place, stands) in standings.iter().enumerate() {
@@ -96,7 +97,7 @@ impl<T: Task> Runner<'_, T> {
         self.percent = self.percent.max((percent as u8).min(99));
     }
 
-    /// Every pod was moved: whether every client came back.
+    /// The verdict after every pod was moved: whether every client came back.
     pub(super) fn complete(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
         if let Some(lost) = &self.lost {
             return Some((Verdict::NodesLost, lost.clone()));
@@ -146,7 +147,7 @@ impl<T: Task> Runner<'_, T> {
         self.task.unfinished(what, &parts).exit(exit)
     }
 
-    /// Writes how each pod stands into the result.
+    /// Writes the state of each pod into the result.
     pub(super) fn report(&mut self) {
         let words: Vec<&'static str> = self.standings.iter().map(|stands| self.task.word(*stands)).collect();
         for (place, step) in self.task.steps().iter_mut().enumerate() {
@@ -159,7 +160,7 @@ impl<T: Task> Runner<'_, T> {
         }
     }
 
-    /// Compares the run with its limits; why it has to be stopped, if it has.
+    /// Compares the run with its limits; returns why it has to be stopped, if it has to.
     pub(super) fn limit(&mut self, cluster: &ClusterView) -> Option<String> {
         let now = self.context.clock.now();
         let known = OperationFacts { start: self.state.connections, eta_seconds: None };

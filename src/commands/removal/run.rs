@@ -1,4 +1,5 @@
-//! A drain or a scale of one instance at work: what its task decides next is done, until it has ended.
+//! The run of a drain or a scale of one instance: carries out the decisions of its task until the task has
+//! ended.
 
 use std::collections::BTreeMap;
 
@@ -33,14 +34,14 @@ use crate::timing::{
     REPLACEMENT_PROBLEM_SECONDS, REPLACEMENT_START_SECONDS, STEP_TIMEOUT,
 };
 
-/// How it is followed, and what is requested of EMQX.
+/// How the operation is followed, and the settings for EMQX.
 #[derive(Clone, Debug)]
 pub(in crate::commands) struct RemovalSettings {
     /// Whether progress within a step is printed.
     pub(in crate::commands) watch: bool,
     /// The form of the events.
     pub(in crate::commands) stream: Stream,
-    /// At which limits it is stopped.
+    /// The limits at which it is stopped.
     pub(in crate::commands) limits: Limits,
     /// The command that is run with events.
     pub(in crate::commands) notify: Option<CommandLine>,
@@ -52,7 +53,7 @@ pub(in crate::commands) struct RemovalSettings {
     pub(in crate::commands) connections: Option<u64>,
 }
 
-/// What is stored of a run at any moment.
+/// The state of a run that is stored.
 #[derive(Clone, Debug)]
 pub(in crate::commands) struct Progress {
     /// The pods that are removed.
@@ -67,7 +68,7 @@ pub(in crate::commands) trait Task {
     const WHAT: &'static str;
     /// The operation of its events.
     const OPERATION: Operation;
-    /// What is done with a pod: `moved` or `removed`.
+    /// The verb for a finished pod: `moved` or `removed`.
     const DONE: &'static str;
 
     /// The name in its events.
@@ -80,7 +81,7 @@ pub(in crate::commands) trait Task {
     fn state(&self, progress: &Progress) -> (&'static str, String);
     /// The text that stays stored after the end.
     fn state_at_end(&self, progress: &Progress) -> String;
-    /// What to do now, and how each pod stands.
+    /// The next actions, and the state of each pod.
     fn next(
         &self,
         world: &World,
@@ -88,13 +89,13 @@ pub(in crate::commands) trait Task {
         fresh_seconds: u64,
         now: Timestamp,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>);
-    /// The command that puts back what was not removed.
+    /// The command that restores what was not removed.
     fn undo(&self) -> String;
-    /// An end that another client brought about.
+    /// The verdict if another client ended the operation.
     fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
-    /// Takes in what is to be done, where that changes what is stored: `true` then.
+    /// Prepares for these actions; `true` when that changes the stored state.
     fn prepare(&mut self, world: &World, acts: &[RemovalAction]) -> bool;
-    /// Writes the deletion cost of a pod, or the number of pods; `Some` is why it has to wait.
+    /// Writes the deletion cost of a pod, or the number of pods; `Some` is the reason to wait.
     async fn change(
         &mut self,
         context: &CommandContext,
@@ -102,21 +103,22 @@ pub(in crate::commands) trait Task {
         pods: &[DrainedPod],
         act: &RemovalAction,
     ) -> Result<Option<String>, Problem>;
-    /// What is printed when a pod stands so.
+    /// The message when a pod enters this state.
     fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String>;
-    /// How it stands, as it is written into the result.
+    /// The name of the state in the result.
     fn word(&self, stands: PodProgress) -> &'static str;
-    /// The end of the message when the goal is reached: what was done.
+    /// The end of the verdict's message when the goal is reached.
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String);
     /// The problem of a run that is left unfinished.
     fn unfinished(&self, what: &str, why: &str) -> Problem;
-    /// Takes the verdict into the result.
+    /// Writes the verdict into the result.
     fn report(&mut self, verdict: Verdict, message: &str);
     /// The steps of the result.
     fn steps(&mut self) -> &mut [RemovalStep];
 }
 
-/// Follows the task of one instance to its verdict. `waiting` are instances whose leases are held meanwhile.
+/// Follows the task of one instance to its verdict. The Leases of the instances in `waiting` are held in the
+/// meantime.
 pub(in crate::commands) async fn follow<T: Task>(
     context: &CommandContext,
     task: &mut T,
@@ -164,7 +166,7 @@ pub(super) struct Runner<'a, T> {
     pub(super) percent: u8,
     pub(super) limits: Option<LimitTracker>,
     pub(super) notifier: Option<Notifier>,
-    /// The clients since the start.
+    /// Compares the clients with those at the start.
     pub(super) watch: EvictionWatch,
     pub(super) began: Timestamp,
     /// How it ended.
@@ -247,7 +249,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    /// The problem of a run that was cut short.
+    /// The problem of a run that was interrupted or timed out.
     fn cut(&mut self, cut: Cut) -> Problem {
         match cut {
             Cut::Interrupted => self.left("interrupted", Exit::Interrupted),
@@ -255,7 +257,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    /// One turn: what is new is printed, what is to be done is done; the verdict at the end.
+    /// One round: prints what is new and carries out the next actions; returns the verdict at the end.
     async fn turn(
         &mut self,
         cluster: &ClusterView,
@@ -276,7 +278,8 @@ impl<'a, T: Task> Runner<'a, T> {
             return Ok(self.complete(cluster, now));
         }
         self.complete = None;
-        // What is started is stored first: after a kill it is known whose evacuations these are.
+        // Starts are stored before they are sent: after a kill the stored state shows which evacuations this
+        // program started.
         let started: Vec<&str> = acts
             .iter()
             .filter_map(|act| {
@@ -449,7 +452,7 @@ impl<'a, T: Task> Runner<'a, T> {
         cluster.broker.evacuate(node, &order).await.map(drop)
     }
 
-    /// What does not work is tried again for a while, unless a permission is missing.
+    /// A failed action is repeated for a while, unless a permission is missing.
     fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
         let since = *self.failing.get_or_insert_with(Instant::now);
         if problem.cause == Cause::Forbidden

@@ -20,7 +20,7 @@ use crate::plan::scale::{ScalePlan, amount, stored};
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::ServerDryRun;
 
-/// A scale at work, or its undo.
+/// A running scale, or its undo.
 pub(super) struct Scaling<'a> {
     intent: &'a Intent,
     scale: &'a mut ScalePlan,
@@ -30,7 +30,7 @@ pub(super) struct Scaling<'a> {
     costs: BTreeMap<String, Option<i64>>,
     /// Nodes whose evacuation an earlier run started.
     ours: Vec<NodeName>,
-    /// What is stored, for an undo: it stays as it is until the undo has ended.
+    /// The stored state, for an undo: it stays unchanged until the undo has ended.
     undone: Option<ScaleState>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Scaling<'a> {
         }
     }
 
-    /// Changes the number, if everything is still as it has to be: `Some` is what it waits for.
+    /// Changes the number, if all preconditions still hold; `Some` is the reason to wait.
     async fn apply(
         &self,
         context: &CommandContext,
@@ -120,7 +120,7 @@ impl<'a> Scaling<'a> {
                 format!("{} belongs to {}", self.scale.field.path(), tool.manager),
             ));
         }
-        // What people wrote with kubectl is taken over.
+        // Fields that a user wrote with kubectl are taken over.
         let applied = context.kubernetes.apply_instance(&body, !owners.is_empty(), ServerDryRun::No).await?;
         applied.warnings.iter().for_each(|warning| context.printer.notice(warning));
         Ok(None)
@@ -182,7 +182,8 @@ impl Task for Scaling<'_> {
     }
 
     fn state_at_end(&self, progress: &Progress) -> String {
-        // EMQX restores an evacuation from the volume of a core: a later scale-up has to know that it is ours.
+        // EMQX restores an evacuation from the volume of a core: a later scale-up must know that this program
+        // started it.
         let kept: Vec<DrainedPod> =
             progress.pods.iter().filter(|pod| pod.started && pod.node.is_some()).cloned().collect();
         if kept.is_empty() || self.scale.field == crate::model::scale::ScaledField::Replicants {

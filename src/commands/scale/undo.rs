@@ -1,5 +1,5 @@
-//! `scale --undo`: an unfinished scale goes back to the number before. The evacuations that it started are stopped, and the
-//! deletion costs that it wrote are removed.
+//! `scale --undo`: returns an unfinished scale to the previous number. Stops the evacuations that the scale
+//! started, and removes the deletion costs that it wrote.
 
 use tokio::time::Instant;
 
@@ -46,19 +46,19 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent, mut cluster: 
     outcome
 }
 
-/// The way back as a scale of its own, without pods that are removed.
+/// The undo as a scale of its own, without pods that are removed.
 fn undone(context: &CommandContext, cluster: &ClusterView) -> Result<Option<ScalePlan>, Problem> {
     let Some(state) = unfinished(&cluster.world, &cluster.id) else { return Ok(None) };
     let instance = cluster.instance()?;
     fits(instance, state.field)?;
     let now = wanted(&cluster.world, instance, state.field);
-    // A number that another client wrote meanwhile stays.
+    // A number that another client wrote in the meantime stays.
     let to = if now == state.to { state.from } else { now };
     let request = ScaleRequest { field: state.field, to, settings: Settings::default(), skip: Vec::new() };
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let planned = plan(&cluster.world, &snapshot, &request, &Outside::default())?;
     if to < now {
-        // Pods that were added may hold clients by now: they are evacuated as in every scale-down.
+        // Pods that were added may have clients by now: they are evacuated as in every scale-down.
         let mut scale = planned;
         scale.removal.decision = Decision::Go;
         scale.removal.findings.retain(|finding| finding.id != "scale-unfinished");

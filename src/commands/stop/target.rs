@@ -1,4 +1,4 @@
-//! What is to be stopped: one rebalance by its name, or what runs or waits in an instance.
+//! The target of a stop: one rebalance by its name, or what runs or waits in an instance.
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
 use crate::commands::cluster_view::ClusterView;
@@ -10,11 +10,11 @@ use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
 
-/// What was found.
+/// The result of the search.
 pub(super) enum StopTarget {
-    /// This one, by its name.
+    /// This rebalance, by its name.
     One(Box<ClusterView>, String),
-    /// None, and in which sense.
+    /// There is nothing to stop; the reason.
     Nothing(String),
 }
 
@@ -45,8 +45,8 @@ pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<S
     }
 }
 
-/// What can be stopped in an instance: what runs, what an operator would start as soon as it works again, else what an
-/// earlier stop has left.
+/// What can be stopped in an instance: what runs, what an operator would start as soon as it works again,
+/// else the remains of an earlier stop.
 fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     let (world, id) = (&cluster.world, &cluster.id);
     let mut found: Vec<String> = if world.load.is_some() {
@@ -65,7 +65,8 @@ fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     found
 }
 
-/// In which sense nothing can be stopped, with what runs instead and the command that stops it.
+/// The message that nothing can be stopped, with the operations that run instead and the commands that stop
+/// them.
 fn nothing(
     context: &CommandContext,
     cluster: &ClusterView,

@@ -1,5 +1,5 @@
-//! `upgrade apply`: preflight, plan, prompt, a fresh look, one server-side apply; then leave, or stay to the verdict. The way
-//! back goes the same way.
+//! `upgrade apply`: checks, plan, prompt, a fresh refresh, one server-side apply; then it returns, or follows
+//! the upgrade to its verdict. An undo uses the same steps.
 
 use super::prepare::{Prepared, UpgradeInput, again, prepare};
 use super::watch::{ended, following, guard};
@@ -37,7 +37,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outc
     Box::pin(carry_out(context, cluster, wish, &intent.limits, &intent.write, &intent.then)).await
 }
 
-/// Checks, plans, asks, looks again, changes, and stays if that was asked.
+/// Checks, plans, asks for confirmation, refreshes, changes, and follows if that was requested.
 pub(super) async fn carry_out(
     context: &CommandContext,
     mut cluster: ClusterView,
@@ -71,7 +71,7 @@ pub(super) async fn carry_out(
             return Ok(exit);
         }
     }
-    // A follower from the beginning has the start counts.
+    // A tracker that observes from the beginning has the counts at the start.
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
     let lines = edit(cluster.instance()?, &prepared.settled);
@@ -107,7 +107,7 @@ pub(super) async fn carry_out(
             let guarded = guarded.then_some(write.field_manager.as_str());
             let verdict = Box::pin(stay(context, cluster, operations, follow, guarded, &edit)).await?;
             Ok(match verdict {
-                // Our own way back led where it should.
+                // The requested undo succeeded.
                 Verdict::Reverted if wish.back.is_some() => Exit::Reached,
                 other => other.exit(),
             })
@@ -121,7 +121,7 @@ fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
     steps.filter_map(|step| Some((step.node.clone()?, step.connections?))).collect()
 }
 
-/// What the limits are compared with.
+/// The forecast that the limits are compared with.
 fn expected(cluster: &ClusterView, prepared: &Prepared) -> LimitForecast {
     let steps = &prepared.plan.steps;
     let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
@@ -140,7 +140,7 @@ fn expected(cluster: &ClusterView, prepared: &Prepared) -> LimitForecast {
     LimitForecast { seconds, reconnects: reconnects.filter(|_| !steps.is_empty()) }
 }
 
-/// Stores what is planned, then changes the object. Where the change fails, what was stored before comes back.
+/// Stores the plan, then changes the object. Where the change fails, the previous state is stored again.
 async fn change(
     context: &CommandContext,
     cluster: &ClusterView,
@@ -150,7 +150,8 @@ async fn change(
     let instance = cluster.instance()?;
     let stored = context.kubernetes.store_state(instance, GUARD_KEY, &prepared.state.text(), how).await;
     match stored {
-        // Whoever watches later does not know the start; nothing else depends on it.
+        // Without the record a later follower does not know the counts at the start; nothing else depends on
+        // it.
         Err(problem) if !prepared.settled.guarded => {
             context.printer.notice(&format!("{problem}; a later watch does not know how it began"));
         }
@@ -165,7 +166,7 @@ async fn change(
             if how == ports::ServerDryRun::No {
                 let before =
                     instance.guard.clone().unwrap_or(GuardState { version: 1, ..GuardState::default() });
-                // The change's own failure is what counts.
+                // The error of the change is reported, not this one.
                 let _ = context.kubernetes.store_state(instance, GUARD_KEY, &before.text(), how).await;
             }
             return Err(problem);
@@ -187,7 +188,7 @@ async fn change(
     Ok(applied)
 }
 
-/// Follows it to its verdict; `guarded` is as whom a guard writes.
+/// Follows it to its verdict; `guarded` is the field manager of the guard.
 async fn stay(
     context: &CommandContext,
     cluster: ClusterView,
@@ -216,7 +217,7 @@ fn question(cluster: &ClusterView, prepared: &Prepared, verb: &str) -> String {
     format!("{verb} {} to {}{cost}{}?", cluster.id, plan.to, prepared.takes_over())
 }
 
-/// Says on stdout what was changed.
+/// Prints what was changed to stdout.
 fn done(context: &CommandContext, then: &Then, cluster: &ClusterView, plan: UpgradePlan, note: &str) {
     let name = crate::output::text::resource(&cluster.id);
     let applied = Applied { name, instance: cluster.id.clone(), backend: None, plan };

@@ -28,7 +28,7 @@ pub struct Guard {
     manager: String,
     done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
-    /// What is waited for, since when, and when it was last announced.
+    /// The reason for the wait, since when, and when it was last printed.
     waiting: Option<(String, Timestamp, Timestamp)>,
     needs: Option<String>,
 }
@@ -78,7 +78,7 @@ impl Guard {
                     }
                     self.done.insert(key, Instant::now());
                     match self.act(context, cluster, &act).await {
-                        // The follow observes the effect.
+                        // The tracker observes the effect.
                         Ok(()) => (self.failing, self.waiting) = (None, None),
                         Err(problem) => self.failed(context, output, &act, problem)?,
                     }
@@ -103,7 +103,7 @@ impl Guard {
         }
     }
 
-    /// What does not work is tried again for a while, unless a right is missing.
+    /// A failed action is repeated for a while, unless a permission is missing.
     fn failed(
         &mut self,
         context: &CommandContext,
@@ -160,7 +160,7 @@ impl Guard {
                 let order = EvacuationOrder {
                     conn_evict_rate: *conn_evict_rate,
                     sess_evict_rate: *sess_evict_rate,
-                    // 0 is refused by EMQX 4, which then waits for its own minute.
+                    // EMQX 4 refuses 0; without the field it waits for its default of one minute.
                     wait_takeover: Some(*wait_takeover).filter(|seconds| *seconds > 0),
                     wait_health_check: None,
                     migrate_to: migrate_to.clone(),
@@ -173,7 +173,7 @@ impl Guard {
                 context.kubernetes.scale_set(&cluster.id.namespace, set, 0).await.map(|_| ())
             }
             GuardAction::Forget => {
-                // Why it was begun stays on record, as after an upgrade that ends by itself.
+                // The reason of the upgrade stays recorded, as after an upgrade that ends by itself.
                 let reason = cluster.instance()?.guard.as_ref().and_then(|guard| guard.reason.clone());
                 self.store(context, cluster, &GuardState { version: 1, reason, ..GuardState::default() })
                     .await
@@ -194,7 +194,7 @@ impl Guard {
         context.kubernetes.store_state(instance, GUARD_KEY, &state.text(), ServerDryRun::No).await
     }
 
-    /// Changes the delay: an apply by the same manager, with all that it owns.
+    /// Changes the delay: an apply by the same manager, with all fields that it owns.
     async fn apply(
         &self,
         context: &CommandContext,
@@ -205,7 +205,7 @@ impl Guard {
         let Some(settled) = UpgradeTarget::resumed(instance) else { return Ok(()) };
         let change = body(instance, &settled, hold);
         let object = context.kubernetes.object(&cluster.id).await?.unwrap_or_default();
-        // Fields that a person wrote with kubectl (a generated patch) may be changed; those of a tool may not.
+        // Fields that a user wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
         let force = !owners.is_empty() && owners.iter().all(FieldOwner::is_person);
         let applied = context.kubernetes.apply_instance(&change, force, ServerDryRun::No).await?;

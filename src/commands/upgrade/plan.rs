@@ -1,4 +1,4 @@
-//! `upgrade plan`: what would happen, and why. Writes nothing.
+//! `upgrade plan`: the forecast and its reasons. It writes nothing.
 
 use super::prepare::{UpgradeInput, prepare};
 use crate::cli::intent::upgrade::UpgradePlanArguments;

@@ -29,11 +29,11 @@ pub(super) struct UpgradeInput<'a> {
     pub(super) force: bool,
     /// Checks that do not refuse it.
     pub(super) skip: &'a [String],
-    /// As whom it would be changed.
+    /// The field manager of the change.
     pub(super) manager: &'a str,
     /// The user's reason.
     pub(super) reason: Option<&'a str>,
-    /// What it comes to, where it is the way back.
+    /// The effect of the undo, where it is one.
     pub(super) back: Option<&'a Undo>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Prepared {
     pub(super) state: GuardState,
     /// Applied first, so that the change can remove fields of an earlier version of this program.
     pub(super) claim: Option<Value>,
-    /// People whose fields are taken over.
+    /// Users whose fields are taken over.
     pub(super) people: Vec<FieldOwner>,
     /// Whether other managers' fields are taken over.
     pub(super) force: bool,
@@ -103,7 +103,7 @@ pub(super) async fn prepare(
     };
     let mut found = findings(&check);
     match wish.back {
-        // After the end an undo is an upgrade like any other, also where its image is an older one.
+        // After the end an undo is an ordinary upgrade, even to an older image.
         None | Some(Undo::Upgrade) => {}
         Some(_) => found.retain(|finding| BACK.contains(&finding.id)),
     }
@@ -121,7 +121,7 @@ pub(super) async fn prepare(
         };
         let found =
             Box::pin(surroundings::findings(context, cluster, Purpose::Upgrade, planned, wish.skip)).await;
-        // What was measured replaces the request to look at it.
+        // The measured capacity replaces the request to verify it.
         let measured = found.iter().any(|finding| finding.id == "capacity");
         plan.findings.retain(|finding| !measured || finding.id != "capacity");
         plan.judge(found);

@@ -1,4 +1,4 @@
-//! The small progress of an upgrade.
+//! The inline progress of an upgrade.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
@@ -12,7 +12,7 @@ use crate::plan::upgrade::messages;
 use crate::plan::upgrade::revisions::{Member, UpgradeRevisions};
 use crate::plan::upgrade::run::UpgradeRun;
 
-/// What it shows of this run.
+/// The inline progress of this run.
 pub fn view(
     world: &World,
     snapshot: &Snapshot,
@@ -57,7 +57,7 @@ pub fn view(
     }
 }
 
-/// Old pods in the order in which they go, then the new ones.
+/// Old pods in the order of their removal, then the new ones.
 fn rows(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>, deltas: &[(NodeName, i64)]) -> Vec<InlineRow> {
     let row = |member: &Member<'_>, side: &str| {
         let emptied = run.known.get(&member.pod.uid).is_some_and(|known| known.stage.is_some());

@@ -1,4 +1,5 @@
-//! `upgrade undo`: back to an image from before, followed to its end; refused where that end is not known.
+//! `upgrade undo`: changes the image back and follows the upgrade to its end; refused where that end is
+//! unknown.
 
 use super::apply::carry_out;
 use super::prepare::UpgradeInput;
@@ -38,7 +39,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
     Box::pin(carry_out(context, cluster, wish, &Limits::default(), &intent.write, &intent.then)).await
 }
 
-/// Why the image before is not known. What may not be listed is not reported as none.
+/// Why the previous image is unknown. A forbidden list is not reported as "none".
 fn no_image(world: &World, id: &InstanceId) -> Problem {
     let what = format!("cannot roll back {id}");
     let hint = format!("kubectl emqx upgrade undo {} --to IMAGE", id.name);
@@ -83,7 +84,7 @@ mod tests {
             assert!(problem.why.contains(&why), "{resource}: {problem:?}");
             assert_eq!(problem.hint.as_deref(), Some("kubectl emqx upgrade undo emqx --to IMAGE"));
         }
-        // A list that failed for another reason is not reported as none either.
+        // A list that failed for another reason is not reported as "none" either.
         let link = Update::Link(Source::Kubernetes, "replicasets", Link::Unreachable("timed out".to_owned()));
         world.apply(fixtures::fact(1, link));
         let problem = no_image(&world, &id);

@@ -35,7 +35,7 @@ pub async fn meant(
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
     if operations.upgrades.running(&cluster.id).is_none() && !held {
-        // Without the pods it cannot be determined: "none" would be a guess.
+        // Without the pods it is unknown whether an upgrade runs: "none" would be a guess.
         let pods = cluster.world.hearings.get(&(Source::Pods, "pods"));
         if let Some(why) = pods.and_then(|pods| pods.link.why()) {
             let what = format!("cannot determine whether an upgrade is running in {}", cluster.id);
@@ -90,7 +90,7 @@ pub fn tell(context: &CommandContext, edit: &[String]) {
     }
 }
 
-/// A guard with the permissions that we have.
+/// A guard with the permissions of this user.
 pub(super) async fn guard(context: &CommandContext, cluster: &ClusterView, manager: &str) -> Guard {
     let rights = context.kubernetes.may(&Right::of_upgrade(&cluster.id)).await.unwrap_or_default();
     Guard::new(manager, rights.get(1).copied().flatten() != Some(false))

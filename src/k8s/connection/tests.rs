@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::*;
 
-/// A stream in memory for which ALPN has chosen a version.
+/// A stream in memory with the version of HTTP that ALPN chose.
 struct Chosen(TokioIo<DuplexStream>, bool);
 
 impl Read for Chosen {
@@ -49,7 +49,7 @@ impl Connection for Chosen {
     }
 }
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 enum Reaction {
     Answer,
     /// Closes the connection.
@@ -133,7 +133,7 @@ fn request(method: Method, path: &str) -> Request<Body> {
     request
 }
 
-/// The number of the connection, and the version of HTTP.
+/// The number of the connection, and the version of HTTP, of an answer.
 async fn answer(transport: &HttpTransport, method: Method, path: &str) -> Result<String, BoxError> {
     let response = transport.send(request(method, path)).await?;
     assert_eq!(response.status(), StatusCode::OK);
@@ -206,7 +206,7 @@ async fn a_read_on_a_connection_that_breaks_is_sent_again_and_a_change_is_not() 
         assert_eq!(answer(&transport, Method::GET, "/").await.expect("an answer"), http2(1));
         assert!(answer(&transport, method.clone(), "/breaks").await.is_err(), "{method} may have been done");
         assert_eq!(server.count(), 1, "{method}");
-        // The next request has a connection of its own.
+        // The next request uses another connection.
         assert_eq!(answer(&transport, method, "/").await.expect("an answer"), http2(2));
     }
 }

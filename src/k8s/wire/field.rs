@@ -1,12 +1,12 @@
-//! Fields of JSON objects, read leniently: what is absent or of another type is absent, and nothing else of the
-//! object is lost by it.
+//! Fields of JSON objects, read leniently: a field of another type counts as absent, and does not affect the
+//! other fields.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::model::{Condition, Owner};
 
-/// What lies at a path of keys; null counts as absent.
+/// The value at a path of keys; null counts as absent.
 pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     let mut here = value;
     for key in path {
@@ -15,7 +15,7 @@ pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     (!here.is_null()).then_some(here)
 }
 
-/// The text at a path; an empty one counts as absent (Go writes "" for what was never set).
+/// The text at a path; an empty one counts as absent (Go writes "" for a field that was never set).
 pub(super) fn text(value: &Value, path: &[&str]) -> Option<String> {
     at(value, path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
@@ -30,7 +30,7 @@ pub(super) fn number(value: &Value, path: &[&str]) -> Option<u64> {
         .filter(|number| *number <= MOST)
 }
 
-/// Beyond this a number is no count and no time but nonsense, and sums of it would not fit.
+/// A number above this is neither a count nor a time, and sums of it would overflow.
 const MOST: u64 = 1_000_000_000_000_000;
 
 /// The decimal at a path, written as a number or (as thresholds are) as text.
@@ -90,7 +90,7 @@ pub(super) fn label(object: &Value, key: &str) -> Option<String> {
     text(object, &["metadata", "labels", key])
 }
 
-/// What every object has.
+/// The fields that every object has.
 pub(super) struct Head {
     pub(super) namespace: String,
     pub(super) name: String,
@@ -101,7 +101,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Only the name is essential. Where the uid is missing, namespace and name stand in for it.
+    /// Only the name is required. Where the uid is missing, namespace and name replace it.
     pub(super) fn read(object: &Value) -> Option<Self> {
         let name = text(object, &["metadata", "name"])?;
         let namespace = text(object, &["metadata", "namespace"]).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! As much of HOCON as it takes to find one value: nested and dotted keys, comments, quotes, later values winning.
-//! Anything else (arrays, substitutions, includes) is stepped over. Never fails: what cannot be read is not found.
-//! Source of the grammar: lightbend/config `HOCON.md`; EMQX's configuration is written in it.
+//! The part of HOCON that is needed to find one value: nested and dotted keys, comments, quotes, later values
+//! winning. Anything else (arrays, substitutions, includes) is skipped. It never fails: what cannot be read
+//! is not found. Source of the grammar: lightbend/config `HOCON.md`; EMQX's configuration is written in it.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -23,11 +23,12 @@ struct Reader<'a> {
     path: &'a [&'a str],
 }
 
-/// Deeper than any configuration; a hostile one must not exhaust the stack.
+/// The deepest nesting that is read, deeper than any configuration: a hostile text must not exhaust the
+/// stack.
 const DEPTH: usize = 64;
 
 impl Reader<'_> {
-    /// Steps over white space, commas and comments.
+    /// Skips white space, commas and comments.
     fn skip_blank(&mut self) {
         while let Some(&char) = self.chars.peek() {
             match char {
@@ -79,8 +80,8 @@ impl Reader<'_> {
         let keys = self.keys();
         let depth = prefix.len();
         prefix.extend(keys);
-        // The separator may be missing before an object, and a value may begin on the line after it. Only one is
-        // taken: the value itself may begin with a colon (`:18083`).
+        // The separator may be missing before an object, and a value may begin on the line after it. Only one
+        // separator is skipped: the value itself may begin with a colon (`:18083`).
         self.skip_space();
         if self.chars.peek() == Some(&'+') {
             self.chars.next();
@@ -138,7 +139,7 @@ impl Reader<'_> {
             }
         }
         if keys.is_empty() && part.trim().is_empty() {
-            // A lone separator or bracket: without a step here the reader would not come further.
+            // A lone separator or bracket is skipped: otherwise the reader would stop at it forever.
             if !matches!(self.chars.peek(), Some('{' | '}')) {
                 self.chars.next();
             }
@@ -147,7 +148,7 @@ impl Reader<'_> {
         keys
     }
 
-    /// A quoted text, with its quotes in front; also one in three quotes.
+    /// A quoted text, with its quotes, also one in three quotes.
     fn quoted(&mut self) -> String {
         self.chars.next();
         let mut ahead = self.chars.clone();
@@ -204,7 +205,7 @@ impl Reader<'_> {
         text.trim().to_owned()
     }
 
-    /// Steps over everything up to the bracket that closes what was just opened.
+    /// Skips everything up to the bracket that closes the one just opened.
     fn skip_nested(&mut self, close: char) {
         let mut open = vec![close];
         while let Some(&char) = self.chars.peek() {

@@ -1,5 +1,5 @@
-//! EMQX v2beta1, v2, v3beta1 and EmqxEnterprise, EmqxBroker v1beta4 ([OP-71] to [OP-73], [OP-76]). The same word
-//! means other things in other versions, so that every count is named here once:
+//! EMQX v2beta1, v2, v3beta1 and EmqxEnterprise, EmqxBroker v1beta4 ([OP-71] to [OP-73], [OP-76]). The same
+//! field name has different meanings in different versions, so every count is named here once:
 //!
 //! | version | live clients | sessions | an absent one is |
 //! | --- | --- | --- | --- |
@@ -8,7 +8,7 @@
 //! | v2 | `connections` | `sessions` | 0 / 0 |
 //! | v3beta1 | `connections` | `sessions` | absent |
 //!
-//! and of a node that does not run every absent one is unknown.
+//! For a node that does not run, every absent count is unknown.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ pub(super) fn read(object: &Value, kind: &str, version: &str) -> Result<Instance
     })
 }
 
-/// Where v1beta4 keeps its image.
+/// The path of the image in v1beta4.
 const IMAGE_V1BETA4: [&str; 5] = ["spec", "template", "spec", "emqxContainer", "image"];
 
 fn image_parts(image: &Value) -> ImageParts {
@@ -78,7 +78,8 @@ fn image_parts(image: &Value) -> ImageParts {
     }
 }
 
-/// How updates go: `blueGreenUpdate` of v1beta4, `updateStrategy` of the others, whose rates v3beta1 writes out in full.
+/// The settings of updates: `blueGreenUpdate` of v1beta4, `updateStrategy` of the others, whose rates v3beta1
+/// names in full.
 fn update(object: &Value, api: ApiVersion) -> UpdateSpec {
     let block =
         if api == ApiVersion::V1beta4 { ["spec", "blueGreenUpdate"] } else { ["spec", "updateStrategy"] };
@@ -129,7 +130,7 @@ fn requests(object: &Value, api: ApiVersion) -> Requests {
             ApiVersion::V3beta1 => {
                 at(object, &["spec", "coreTemplate", "spec", "persistentVolumeClaimSpec"]).is_some()
             }
-            // `volumeClaimTemplates: {resources: {}}` is what an absent one is written back as.
+            // The operator writes an absent one back as `volumeClaimTemplates: {resources: {}}`.
             _ => claim(&["spec", "coreTemplate", "spec", "volumeClaimTemplates"]),
         },
     }
@@ -146,7 +147,7 @@ fn durable_sessions(object: &Value, api: ApiVersion) -> bool {
     }
 }
 
-/// What stands before the names of our own annotations.
+/// The prefix of this program's annotations.
 const OURS: &str = "cli.emqx.io/";
 
 fn notes(object: &Value) -> BTreeMap<String, String> {
@@ -182,7 +183,7 @@ fn replicants(object: &Value, api: ApiVersion) -> Option<u64> {
     }
     match at(object, &["spec", "replicantTemplate"]) {
         None => Some(0),
-        // v3beta1 has the default 0 in its code, the others 2 in the schema (so that it is written).
+        // The default is 0 in the code of v3beta1, and 2 in the schema of the others (so that it is written).
         Some(template) => {
             number(template, &["spec", "replicas"]).or((api == ApiVersion::V3beta1).then_some(0))
         }
@@ -207,7 +208,7 @@ fn node(node: &Value, api: ApiVersion, role: Option<Role>) -> Option<Node> {
     let running = text(node, &[state]).is_some_and(|state| state.eq_ignore_ascii_case("running"));
     let zero = |dropped: bool| (dropped && running).then_some(0);
     let (connections, sessions) = match api {
-        // The v1beta4 type has no `live_connections`; should a later one have it, it is read.
+        // The type of v1beta4 has no `live_connections`; a later one that has it is read.
         ApiVersion::V1beta4 => {
             (number(node, &["live_connections"]), number(node, &["connections"]).or(zero(true)))
         }
@@ -270,7 +271,7 @@ fn replicant_revisions(object: &Value, api: ApiVersion) -> Revisions {
     found
 }
 
-/// Zeros are dropped here by every version.
+/// Every version omits zeros here.
 fn revisions(status: Option<&Value>) -> Revisions {
     let Some(status) = status else { return Revisions::default() };
     let count = |key: &str| number(status, &[key]).unwrap_or(0);
@@ -309,7 +310,7 @@ fn evacuations(object: &Value, api: ApiVersion) -> Vec<Evacuation> {
             recipients: names(value, "sessionRecipients"),
             conn_evict_rate: number(value, &["connectionEvictionRate"]),
             sess_evict_rate: number(value, &["sessionEvictionRate"]),
-            // Zeros are dropped, current counts do not exist.
+            // The operator omits zeros, and current counts do not exist.
             initial_connections: number(value, &["initialConnections"]).or(Some(0)),
             connections: None,
             initial_sessions: number(value, &["initialSessions"]).or(Some(0)),
@@ -334,9 +335,9 @@ fn evacuations(object: &Value, api: ApiVersion) -> Vec<Evacuation> {
     }
 }
 
-/// Where the operator itself talks to EMQX ([OP-78]): 8081 on v1beta4; else the dashboard's listener,
-/// http at 18083 unless the configuration binds it elsewhere or (0) nowhere, https only where it is bound. The
-/// `enable` flags are not looked at, because the operator does not either.
+/// The port at which the operator itself calls EMQX ([OP-78]): 8081 on v1beta4; else the dashboard's
+/// listener, http at 18083 unless the configuration binds it elsewhere or (0) nowhere, https only where it is
+/// bound. The `enable` flags are ignored, as by the operator.
 fn api_port(object: &Value, api: ApiVersion) -> Option<ApiPort> {
     let bind = |listener: &str| match api {
         ApiVersion::V3beta1 => {
@@ -357,7 +358,7 @@ fn api_port(object: &Value, api: ApiVersion) -> Option<ApiPort> {
     http.map(|port| ApiPort { port, tls: false }).or(https.map(|port| ApiPort { port, tls: true }))
 }
 
-/// Keys by which a GitOps tool marks what it owns: what we change it may change back.
+/// Keys by which a GitOps tool marks the objects that it owns: it may revert a change.
 const GITOPS: [&str; 6] = [
     "argocd.argoproj.io/instance",
     "argocd.argoproj.io/tracking-id",
@@ -373,7 +374,7 @@ fn managed_by(object: &Value) -> Vec<String> {
         .filter_map(|key| {
             let value = text(object, &["metadata", "labels", key])
                 .or_else(|| text(object, &["metadata", "annotations", key]))?;
-            // Any value is possible; only this one proves Helm.
+            // Any value is possible; only this one identifies Helm.
             (*key != "app.kubernetes.io/managed-by" || value == "Helm").then(|| format!("{key}={value}"))
         })
         .collect()

@@ -11,7 +11,8 @@ const USUAL_SECONDS: u64 = 15;
 /// Reads a Lease; `None` for any but the operator's.
 pub(super) fn read(object: &Value) -> Option<OperatorLease> {
     let head = Head::read(object).filter(|head| head.name == OPERATOR_LEASE)?;
-    // `renewTime` is by the clock of the operator's Kubernetes node, and the managers' times by the API server's.
+    // `renewTime` is by the clock of the operator's Kubernetes node; the times of the managers are by the API
+    // server's clock.
     let written = list(object, &["metadata", "managedFields"]).filter_map(|it| time(it, &["time"])).max();
     Some(OperatorLease {
         namespace: head.namespace,

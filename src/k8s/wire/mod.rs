@@ -1,5 +1,5 @@
-//! Objects as Kubernetes serves them, turned into our nouns: one reader per kind and version, total, lenient by
-//! field. One unreadable object costs a notice, not the picture.
+//! Objects as Kubernetes serves them, converted into types of `model`: one reader per kind and version,
+//! total, and lenient for each field. One unreadable object causes a notice and does not affect the others.
 //!
 //! ```text
 //! apps.emqx.io/{v1beta4,v2beta1,v2,v3beta1}  instance.rs, rebalance.rs ─┐
@@ -31,14 +31,14 @@ pub(super) use surroundings::{conversion, crd_versions, quota, ready_addresses, 
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";
 
-/// The label with an instance's name, on everything that the operator makes ([OP-67]).
+/// The label with an instance's name, on everything that the operator creates ([OP-67]).
 pub(crate) const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
 
-/// The label that the operator puts on everything it makes.
+/// The label that the operator puts on everything that it creates.
 pub(crate) const MANAGED_LABEL: &str = "apps.emqx.io/managed-by=emqx-operator";
 
-/// Reads one object. `Ok(None)` for a kind that does not concern us, an error (a sentence) for an object that
-/// lacks what everything hangs on.
+/// Reads one object. `Ok(None)` for a kind that does not matter here, an error (a sentence) for an object
+/// without a required field.
 pub fn object(value: &Value) -> Result<Option<Object>, String> {
     let kind = text(value, &["kind"]).unwrap_or_default();
     let api = text(value, &["apiVersion"]).unwrap_or_default();
@@ -53,7 +53,7 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
         ("discovery.k8s.io", "EndpointSlice") => pod::slice(value).map(|it| Object::Slice(Box::new(it))),
         ("", "ConfigMap") => match state::read(value) {
             Some(state) => return Ok(Some(Object::State(Box::new(state)))),
-            // Another one's ConfigMap.
+            // The ConfigMap belongs to another program.
             None => return Ok(None),
         },
         ("coordination.k8s.io", "Lease") => {
@@ -73,7 +73,7 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
     }
 }
 
-/// The facts that an object brings, with the event (LISTED, ADDED, MODIFIED, DELETED) that brought it.
+/// The facts in an object, with the event (LISTED, ADDED, MODIFIED, DELETED) that delivered it.
 pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
     let update = match object(value) {
         Ok(Some(object)) if event == "DELETED" => Update::Gone(object),

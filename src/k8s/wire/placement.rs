@@ -95,8 +95,8 @@ fn selector(value: Option<&Value>) -> Option<Vec<NodeRequirement>> {
     Some(all)
 }
 
-/// The terms of a node selector. `metadata.name` is the only field that Kubernetes compares; it is read as the label of the
-/// host's name, which kubelets set to the same.
+/// The terms of a node selector. `metadata.name` is the only field that Kubernetes compares; it is read as
+/// the label of the host name, which kubelets set to the same value.
 fn terms(value: Option<&Value>) -> Alternatives {
     let term = |term: &Value| -> Vec<NodeRequirement> {
         let fields = list(term, &["matchFields"]).filter_map(requirement).map(|mut field| {
@@ -155,7 +155,7 @@ pub(crate) fn placed(object: &Value) -> Option<Placed> {
 /// A PodDisruptionBudget.
 pub(crate) fn budget(object: &Value) -> Option<Budget> {
     let head = Head::read(object)?;
-    // A status of an earlier generation was counted by another rule.
+    // A status of an earlier generation was computed by another rule.
     let counted = number(object, &["status", "observedGeneration"])
         .is_none_or(|seen| number(object, &["metadata", "generation"]).is_none_or(|now| seen >= now));
     let status = |key: &str| number(object, &["status", key]).filter(|_| counted);

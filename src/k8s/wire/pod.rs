@@ -114,7 +114,7 @@ pub(super) fn set(object: &Value, kind: &str) -> Result<Set, String> {
     Ok(Set {
         kind: if kind == "ReplicaSet" { SetKind::ReplicaSet } else { SetKind::StatefulSet },
         instance: label(object, INSTANCE_LABEL).or_else(owner),
-        // Kubernetes fills 1 in for what a manifest leaves out.
+        // Kubernetes sets 1 where a manifest omits it.
         replicas: number(object, &["spec", "replicas"]).unwrap_or(1),
         present: number(object, &["status", "replicas"]).unwrap_or(0),
         ready: number(object, &["status", "readyReplicas"]).unwrap_or(0),
@@ -143,8 +143,8 @@ pub(super) fn slice(object: &Value) -> Result<Slice, String> {
                     .and_then(|_| text(endpoint, &["targetRef", "name"]))
                     .map(PodName::from),
                 ips: texts(endpoint, &["addresses"]).iter().filter_map(|ip| ip.parse().ok()).collect(),
-                // Slices of headless Services call every pod ready; an absent `ready` means true by the API's
-                // own description.
+                // Slices of headless Services report every pod as ready; an absent `ready` means true by the
+                // API's own description.
                 serving: flag(endpoint, &["conditions", "serving"])
                     .or_else(|| flag(endpoint, &["conditions", "ready"]))
                     .unwrap_or(true),

@@ -53,9 +53,9 @@ fn creator(object: &Value) -> Option<String> {
         .map(|(_, manager)| manager)
 }
 
-/// What the operator makes of `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX. Objects are
-/// read in v1beta4 only where nothing else is served, by operator 2.1, whose controller has no other kind (emqx-operator
-/// `controllers/apps/v1beta4/rebalance_controller.go`).
+/// How the operator interprets `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX.
+/// Objects are read in v1beta4 only where nothing else is served, by operator 2.1, whose controller has no
+/// other kind (emqx-operator `controllers/apps/v1beta4/rebalance_controller.go`).
 fn instance_kind(object: &Value, version: &str) -> InstanceKind {
     match text(object, &["spec", "instanceKind"]).as_deref() {
         _ if version == "v1beta4" => InstanceKind::EmqxEnterprise,

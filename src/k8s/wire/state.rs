@@ -1,4 +1,4 @@
-//! Our own ConfigMap of an instance.
+//! This program's ConfigMap of an instance.
 
 use serde_json::Value;
 
@@ -9,7 +9,8 @@ use crate::model::operation_state::{GUARD_KEY, STATE_LABEL, state_name};
 use crate::model::scale::{SCALE_KEY, ScaleState};
 use crate::model::{GuardState, InstanceId, InstanceKind, OperationState};
 
-/// Reads a ConfigMap of ours: it has our label, our name, and an owner of EMQX's kinds. `None` for any other.
+/// Reads a ConfigMap of this program: it has the label, the name, and an owner of EMQX's kinds. `None` for
+/// any other.
 pub(super) fn read(object: &Value) -> Option<OperationState> {
     let head = Head::read(object)?;
     let (label, ours) = STATE_LABEL;

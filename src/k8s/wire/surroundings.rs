@@ -18,7 +18,7 @@ const CLOUDS: [&str; 7] = [
     "service.cloud.tencent.com/",
 ];
 
-/// The seconds of a session affinity that names none.
+/// The default seconds of a session affinity.
 const AFFINITY_SECONDS: u64 = 10_800;
 
 pub(crate) fn service(object: &Value) -> Option<ServiceView> {
@@ -38,7 +38,7 @@ pub(crate) fn service(object: &Value) -> Option<ServiceView> {
     })
 }
 
-/// The limits of a ResourceQuota, by what its controller counted.
+/// The limits of a ResourceQuota, by the counts of its controller.
 pub(crate) fn quota(object: &Value) -> Vec<QuotaLimit> {
     let Some(name) = text(object, &["metadata", "name"]) else { return Vec::new() };
     let hard = at(object, &["status", "hard"]).and_then(Value::as_object);
@@ -84,7 +84,7 @@ pub(crate) fn crd_versions(object: &Value) -> Vec<String> {
 /// The ready addresses of EndpointSlices.
 pub(crate) fn ready_addresses(slices: &[Value]) -> u64 {
     let endpoints = slices.iter().flat_map(|slice| list(slice, &["endpoints"]));
-    // A missing condition is to be read as ready.
+    // A missing condition means ready.
     let ready = endpoints.filter(|it| flag(it, &["conditions", "ready"]).unwrap_or(true));
     ready.map(|it| it["addresses"].as_array().map_or(0, Vec::len) as u64).sum()
 }
