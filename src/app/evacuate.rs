@@ -50,7 +50,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
     screen::live(&context, looked, &follow, Strategy::default(), recordings).await
 }
 
-/// How it is followed, where it is.
+/// The settings of a follow, for subcommands that have one.
 fn follow(evacuate: &Evacuate) -> Option<&Follow> {
     match evacuate {
         Evacuate::Watch(watch) => Some(&watch.follow),

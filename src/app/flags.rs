@@ -1,4 +1,4 @@
-//! The flags of a call that chose its cluster.
+//! The flags of a call that selected its cluster.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::cli::Global;
 use crate::cli::intent::{EmqxAccess, KubernetesFlags};
 use crate::output::ClusterFlags;
 
-/// The flags that chose the cluster: printed commands repeat them. A token is not among them.
+/// The flags that selected the cluster: printed commands repeat them. A token is not among them.
 pub(super) fn chosen(global: &Global) -> ClusterFlags {
     let KubernetesFlags {
         namespace,

@@ -34,7 +34,7 @@ impl RecordingSink for Both {
     }
 }
 
-/// What is read is recorded in the state folder too, where the command starts an operation.
+/// Also records the read data in the state folder, where the command starts an operation.
 pub(super) fn recorded(
     global: &Global,
     tap: Option<Rc<dyn RecordingSink>>,
@@ -45,7 +45,7 @@ pub(super) fn recorded(
     let own = OwnRecording::default();
     let place = own.clone();
     let ends = move |why: &str| {
-        // Before an operation is followed there is no recording that could be incomplete.
+        // Before an operation is followed no recording can be incomplete.
         if place.is_kept() {
             let text = format!("notice: the recording in your state folder ends here: {why}\n");
             // Ignore write errors of stderr: they cannot be reported.
@@ -61,7 +61,7 @@ pub(super) fn recorded(
     (Some(tap), Some(own))
 }
 
-/// The user's own state folder, for operations of the cluster that is used.
+/// The user's own state folder, for operations of the present cluster.
 pub(super) fn folder(
     global: &Global,
     server: Option<&str>,
@@ -73,8 +73,8 @@ pub(super) fn folder(
     Some(Rc::new(Folder::new(path, cluster, own)))
 }
 
-/// An address without the name and the password that it may hold, and with the hash of its path: the path may be a secret, and
-/// it distinguishes clusters behind one proxy.
+/// An address without a name and a password, and with a hash of its path: the path may be a secret, and it
+/// distinguishes clusters behind one proxy.
 fn without_secrets(server: &str) -> String {
     let Some((scheme, rest)) = server.split_once("://") else { return server.to_owned() };
     let (place, path) = rest.split_once('/').map_or((rest, ""), |(place, path)| (place, path));

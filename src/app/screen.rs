@@ -1,5 +1,5 @@
-//! Gives the full screen what it needs: where facts come from, and the commands as actions. Only here the two outputs meet, and nowhere
-//! else.
+//! The context of the full screen: the source of facts, and the commands as actions. Only this module uses
+//! both `tui` and the commands.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,10 +33,10 @@ use crate::tui::{
 };
 use user_files as files;
 
-/// The most entries of the user's own history that the view holds, of all clusters, the newest.
+/// The most entries of the user's own history in the view, over all clusters, the newest.
 const MOST_RECORDED: usize = 1000;
 
-/// Whether the full screen can be shown: both ends are a terminal that can.
+/// Whether the full screen can be shown: stdin and stdout are a terminal that supports it.
 pub(super) fn fits(printer: &Printer) -> bool {
     use std::io::IsTerminal;
     let terminal = printer.terminal();
@@ -45,13 +45,13 @@ pub(super) fn fits(printer: &Printer) -> bool {
 
 /// The clusters of the view.
 pub(super) struct ViewedClusters {
-    /// The cluster; `None` for all in sight.
+    /// The cluster; `None` for all listed ones.
     pub(super) id: Option<InstanceId>,
     /// The resources and instances.
     pub(super) scope: Scope,
-    /// The operations that are followed; none: whatever runs.
+    /// The operations that are followed; empty for any operation.
     pub(super) wanted: Vec<String>,
-    /// Whether the exit is its verdict's.
+    /// Whether the exit code is that of the verdict.
     pub(super) judged: bool,
     /// The strategy that this program sent to EMQX directly.
     pub(super) ours: Option<Strategy>,
@@ -170,7 +170,7 @@ pub(super) async fn live(
             .await?
     };
     commands::history::followed(context, closed.ended).await;
-    // One line stays in the scrollback.
+    // One line stays in the scrollback after the view.
     if let Some(line) = &closed.line {
         printer.talk(line);
     }
@@ -185,7 +185,8 @@ pub(super) async fn recorded(
     no_mouse: bool,
     interrupt: Interrupt,
 ) -> Outcome {
-    // The view goes back to the beginning: what can be read only once is copied first.
+    // The view can return to the beginning of the recording: input that can be read only once is copied
+    // first.
     let spool = if files::is_regular(&file) {
         None
     } else {
@@ -233,7 +234,7 @@ pub(super) async fn recorded(
     tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await?.exit
 }
 
-/// A folder of ours that is removed at the end.
+/// A temporary folder that is removed at the end.
 struct Spool(PathBuf);
 
 impl Drop for Spool {
@@ -245,10 +246,10 @@ impl Drop for Spool {
 /// Log output while the full screen is open; `None` otherwise.
 static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
-/// Bytes of the log that are held at the most; what comes after is dropped (`--log-file` keeps all).
+/// The most bytes of log output that are kept; later output is dropped (`--log-file` has all of it).
 const MOST: usize = 1 << 16;
 
-/// Where logs go that go to stderr: never onto the screen.
+/// The target of logs that go to stderr: it never writes onto the screen.
 #[derive(Debug, Default)]
 pub(super) struct Held;
 
@@ -270,7 +271,7 @@ impl std::io::Write for Held {
     }
 }
 
-/// While it lives, logs are held; afterwards they are written.
+/// Keeps log output while it exists, and writes it afterwards.
 struct Quiet;
 
 impl Quiet {
@@ -540,12 +541,12 @@ impl ClusterActions for Doing {
     }
 }
 
-/// `demo` on a terminal: a rebalance is begun, and the view opened on it.
+/// `demo` on a terminal: starts a rebalance and opens the view on it.
 pub(super) async fn demo(context: &CommandContext, strategy: Strategy) -> Outcome {
     let doing = Doing { context: context.clone() };
     let looked = looked(context, &Selection::Only).await?;
     let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
-    // Show the scenario also if it cannot be rebalanced.
+    // The scenario is shown even if it cannot be rebalanced.
     let begun = doing.apply(&id, &strategy, BackendRequest::Auto).await.ok().and_then(|acted| acted.name);
     let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
     let wanted =
@@ -554,7 +555,7 @@ pub(super) async fn demo(context: &CommandContext, strategy: Strategy) -> Outcom
     live(context, looked, &Follow::default(), strategy, Rc::default()).await
 }
 
-/// What `apply --full` follows, once it was created: whatever runs in the instance.
+/// The operations that `apply --full` follows after the start: any operation of the instance.
 pub(super) async fn applied(
     context: &CommandContext,
     apply: &Apply,
@@ -565,7 +566,7 @@ pub(super) async fn applied(
     };
     let ours = match (&apply.source, apply.backend) {
         (ApplySource::Instance(_, StrategyRequest::Given(strategy)), _) => Some(strategy.clone()),
-        // Worked out from counts, or in the file.
+        // The strategy is computed from counts, or is in the file.
         (ApplySource::Instance(..) | ApplySource::File(_), _) => None,
     };
     let found = followed(context, name.as_ref()).await?;

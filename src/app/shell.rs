@@ -1,5 +1,5 @@
-//! What a shell asks of us: names during completion, within a second and without messages of the program; and the shim that
-//! makes kubectl ask.
+//! Requests of a shell: names for completion, within a second and without messages of the program; and the
+//! shim through which kubectl requests completion.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,15 +18,15 @@ use crate::timing::COMPLETION_TIMEOUT;
 use emqx_sim::Scenario;
 use user_files as files;
 
-/// Answers with what is known when the time is over. The looking is done in a thread that is not waited for: a login
-/// command of the kubeconfig blocks the one it runs in.
+/// Returns the names that are known when the time limit is reached. They are read in a thread that is not
+/// waited for: a login command of the kubeconfig blocks its thread.
 pub(super) fn complete(printer: &Printer, global: Global, completing: &Completing) -> Exit {
     let until = Instant::now() + COMPLETION_TIMEOUT;
     let (tell, told) = channel();
     if let Some(names) = completing.names {
         let word = completing.word.clone();
         std::thread::spawn(move || {
-            // Whatever goes wrong, there is just nothing to offer.
+            // After any error no names are offered.
             let _ = look(&global, names, &word, &tell);
         });
     } else {
@@ -54,7 +54,7 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
             Scenario::names().for_each(|name| say(Candidate::new(name, "")));
             return Ok(());
         }
-        // Who may not list namespaces still has those of the kubeconfig.
+        // A user who may not list namespaces still gets those of the kubeconfig.
         Names::Namespaces => known(KubeconfigEntry::Namespace)?,
         Names::Instances | Names::Operations | Names::Nodes | Names::Images => {}
     }
@@ -69,7 +69,7 @@ fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> 
     })
 }
 
-/// Writes the shim beside the program, or into a folder, and prints what else kubectl needs.
+/// Writes the shim beside the program, or into a folder, and prints the remaining steps for kubectl.
 pub(super) fn install(
     printer: &Printer,
     install: CompletionInstall,
@@ -102,12 +102,12 @@ pub(super) fn install(
     Ok(Exit::Reached)
 }
 
-/// What helps where it cannot be written.
+/// The hint where it cannot be written.
 const ELSEWHERE: &str =
     "kubectl emqx completion install --dir DIR, with a folder on the PATH that you may write to";
 
-/// The folder in which the program was found. Not that of the file itself: krew links from its folder on the PATH to
-/// one that is not.
+/// The folder in which the program was found on the PATH. The folder of the file itself may be another one:
+/// krew links from a folder on the PATH to one that is not.
 fn beside(on_path: &[PathBuf]) -> Option<PathBuf> {
     let called = PathBuf::from(std::env::args_os().next()?);
     let folder = called.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -116,13 +116,13 @@ fn beside(on_path: &[PathBuf]) -> Option<PathBuf> {
     folder.map(Path::to_path_buf).or_else(found).or_else(own)
 }
 
-/// Whether a file is a script of ours, of whatever version: it asks the program for names.
+/// Whether a file is a shim of any version of this program: it asks the program for names.
 fn ours(shim: &Path) -> bool {
     files::read_text(shim).is_ok_and(|text| text.contains("kubectl-emqx") || text.trim().is_empty())
 }
 
 fn write(shim: &Path) -> std::io::Result<()> {
-    // A link that leads elsewhere, and an older one of ours, are replaced and not written through.
+    // A link to another place, and an older shim, are replaced and not written through.
     match std::fs::remove_file(shim) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => std::fs::write(shim, SHIM)?,

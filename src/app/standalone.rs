@@ -1,5 +1,5 @@
-//! Kubernetes as far as there is one, for commands that reach EMQX by `--emqx-url`: where Kubernetes has no object for that
-//! EMQX, an instance without any Kubernetes behind it stands for it.
+//! Kubernetes, as far as it exists, for commands that reach EMQX by `--emqx-url`: where Kubernetes has no
+//! object for that EMQX, an instance without Kubernetes represents it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +23,10 @@ use crate::ports::{
     ServerDryRun, driven,
 };
 
-/// The name of an EMQX that does not report one.
+/// The name of an EMQX cluster that does not report one.
 const UNNAMED: &str = "emqx";
 
-/// The resource under which a Kubernetes that cannot be reached is listed among the sources.
+/// The resource name of an unreachable Kubernetes in the list of sources.
 const RESOURCE: &str = "emqxes";
 
 /// Kubernetes for an EMQX that is reached by its address.
@@ -34,7 +34,7 @@ pub(super) struct Standalone {
     cluster: Option<Cluster>,
     brokers: Rc<dyn Brokers>,
     clock: Rc<dyn Clock>,
-    /// Whether the instance without Kubernetes is in use: the first read decides, and it stays.
+    /// Whether the instance without Kubernetes is used: the first read decides for the whole command.
     alone: Cell<bool>,
     name: RefCell<Option<String>>,
     unreachable: RefCell<Option<String>>,
@@ -182,7 +182,7 @@ impl Kubernetes for Standalone {
         match self.used() {
             Some(cluster) => Box::pin(async move {
                 match cluster.rebalance(namespace, name).await {
-                    // Without the kind there is no object of that name.
+                    // If the kind is not served, no object of that name exists.
                     Err(problem) if problem.cause != Cause::Forbidden && self.read_alone().await => {
                         tracing::debug!(%problem, "no Rebalance is read");
                         Ok(None)
@@ -424,7 +424,7 @@ impl Standalone {
     }
 }
 
-/// Now, by this machine, where no server reports its time.
+/// The clock of this machine, where no server reports its time.
 pub(super) struct Local;
 
 impl Clock for Local {

@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
     }
 }
 
-/// How it is followed, where it is.
+/// The settings of a follow, for subcommands that have one.
 fn follow(upgrade: &Upgrade) -> Option<&Follow> {
     match upgrade {
         Upgrade::Plan(_) | Upgrade::Generate(_) | Upgrade::List(_) => None,
@@ -75,7 +75,7 @@ fn followed(then: &Then) -> Option<&Follow> {
     }
 }
 
-/// Opens the view; a held upgrade is gone on with behind it.
+/// Opens the view; a held upgrade is continued in the background.
 async fn show(
     context: &CommandContext,
     meant: UpgradeWatchTarget,
@@ -113,7 +113,7 @@ async fn show(
         }
     };
     if let Some(problem) = failed {
-        // It was not printed while the screen was on.
+        // The problem was not printed while the screen was open.
         context.printer.problem(&problem);
     }
     if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {

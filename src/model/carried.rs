@@ -1,5 +1,5 @@
-//! What an apply has to repeat: an apply by the same manager removes the fields that it leaves out and that no other manager
-//! owns.
+//! The fields that an apply must repeat: an apply by the same manager removes the fields that it omits and
+//! that no other manager owns.
 
 use serde_json::{Map, Value, json};
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 const SIZES: [&str; 3] =
     ["/spec/replicas", "/spec/coreTemplate/spec/replicas", "/spec/replicantTemplate/spec/replicas"];
 
-/// The change, with what the same manager applied before and would remove now: the numbers of pods beside any change, and
-/// everything beside a change of such a number, which is the only change that was requested.
+/// The change, with the fields that the same manager applied before and that it would remove now: beside any
+/// change the numbers of pods; beside a change of such a number, the only requested change, all of them.
 pub fn carried(change: &Value, object: &Value, manager: &str) -> Value {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     let own = entries.into_iter().flatten().find(|entry| {
@@ -48,11 +48,11 @@ fn values(tree: &Value, now: &Value) -> Option<Value> {
     let fields = tree.as_object()?;
     let inner: Vec<(&str, &Value)> =
         fields.iter().filter_map(|(key, tree)| Some((key.strip_prefix("f:")?, tree))).collect();
-    // A map of which only the existence is owned.
+    // Of this map only the existence is owned.
     if inner.is_empty() && now.is_object() && fields.contains_key(".") {
         return Some(json!({}));
     }
-    // A leaf, or a list: it is owned as it is.
+    // A leaf, or a list: it is owned as a whole.
     if inner.is_empty() || !now.is_object() {
         return (!now.is_null()).then(|| now.clone());
     }

@@ -20,7 +20,7 @@ pub const SURROUNDINGS: [&str; 16] = [
     "traffic-policy",
 ];
 
-/// An operation that is checked for.
+/// An operation that checks refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// `rebalance apply`
@@ -37,7 +37,7 @@ impl Purpose {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Rebalance, Self::Upgrade, Self::Evacuate, Self::Drain];
 
-    /// As it is typed.
+    /// As the user types it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rebalance => "rebalance",

@@ -84,16 +84,16 @@ impl Condition {
     }
 }
 
-/// How many pods of one role there are, and of which revision.
+/// The number of pods of one role, and their revisions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Revisions {
-    /// Wanted nodes.
+    /// Requested nodes.
     pub replicas: u64,
     /// EMQX nodes that run, old and new together: not ready pods.
     pub ready: u64,
-    /// The set that is being left, by pod-template hash.
+    /// The previous revision, by pod-template hash.
     pub current: Option<String>,
-    /// The set that is wanted, by pod-template hash.
+    /// The target revision, by pod-template hash.
     pub update: Option<String>,
     /// Nodes in the current set.
     pub current_replicas: u64,
@@ -123,15 +123,15 @@ pub struct BlueGreen {
 /// defaults).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSpec {
-    /// Whether there is the block at all (`blueGreenUpdate`, `updateStrategy`).
+    /// Whether the block exists (`blueGreenUpdate`, `updateStrategy`).
     pub present: bool,
-    /// Whether there is an evacuation strategy in it.
+    /// Whether it has an evacuation strategy.
     pub evacuation: bool,
     /// Whether evacuation is switched off (v3beta1).
     pub disabled: bool,
-    /// Seconds between the new pods being up and the first evacuation.
+    /// Seconds between the new pods being ready and the first evacuation.
     pub initial_delay: Option<u64>,
-    /// Clients cut per second and node.
+    /// Clients disconnected per second and node.
     pub conn_evict_rate: Option<u64>,
     /// Sessions moved per second and node.
     pub sess_evict_rate: Option<u64>,
@@ -152,14 +152,14 @@ pub struct ImageParts {
     /// The registry, without the slash after it.
     pub registry: Option<String>,
     pub repository: Option<String>,
-    /// What stands before the version in the tag.
+    /// The part of the tag before the version.
     pub prefix: Option<String>,
     pub version: Option<String>,
-    /// What stands behind the version in the tag.
+    /// The part of the tag after the version.
     pub suffix: Option<String>,
 }
 
-/// The resource requests of one pod, as written; an upgrade plan needs them twice.
+/// The resource requests of one pod, as written; a blue-green upgrade needs them twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
     /// CPU of a core (v1beta4: of every node).
@@ -175,20 +175,20 @@ pub struct Requests {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiPort {
     pub port: u16,
-    /// Whether it speaks TLS.
+    /// Whether the API uses TLS.
     pub tls: bool,
 }
 
-/// Which EMQX to talk to, and through which pods; follows from the world (`plan::endpoint`).
+/// Which EMQX is called, and through which pods; follows from the world (`plan::endpoint`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub instance: InstanceId,
-    /// Pods to go through, best first: ready cores, oldest first.
+    /// The pods for requests, best first: ready cores, oldest first.
     pub pods: Vec<PodName>,
-    /// Running pods by their addresses: nodes that are named by an address, as replicants are. A replicant is asked only for
-    /// what it alone reports.
+    /// Running pods by their addresses, for nodes that are named by an address, as replicants are. A
+    /// replicant is asked only for what no other node reports.
     pub addressed: BTreeMap<IpAddr, PodName>,
-    /// Why they are not known, where they may not be listed.
+    /// Why the pods are unknown, where they may not be listed.
     pub hidden: Option<String>,
     /// The port of EMQX's API within them.
     pub port: ApiPort,
@@ -201,12 +201,12 @@ pub struct Target {
 pub struct Instance {
     /// Kind, namespace, name.
     pub id: InstanceId,
-    /// The API version it was read from; without meaning where it is standalone.
+    /// The API version from which it was read; meaningless where it is standalone.
     pub api: ApiVersion,
-    /// Whether no object of Kubernetes stands behind it: EMQX alone is known, by its address.
+    /// Whether no Kubernetes object describes it: only EMQX's address is known.
     pub standalone: bool,
     pub uid: String,
-    /// The version of the object, to see whether anything changed.
+    /// The version of the object, to detect changes.
     pub resource_version: String,
     /// The generation of its spec.
     pub generation: u64,
@@ -214,11 +214,11 @@ pub struct Instance {
     pub created: Option<Timestamp>,
     /// The time at which its deletion was requested.
     pub deleting: Option<Timestamp>,
-    /// The image it is to run.
+    /// The requested image.
     pub image: Option<String>,
-    /// Wanted cores (v1beta4: nodes); `None` where the spec leaves it to a default.
+    /// Requested cores (v1beta4: nodes); `None` where the spec leaves the number to a default.
     pub cores: Option<u64>,
-    /// Wanted replicants.
+    /// Requested replicants.
     pub replicants: Option<u64>,
     /// Its conditions, in the order of the API (the first true one is what `kubectl get` shows).
     pub conditions: Vec<Condition>,
@@ -232,21 +232,21 @@ pub struct Instance {
     pub evacuations: Vec<Evacuation>,
     /// v1beta4 only: its blue-green update.
     pub blue_green: Option<BlueGreen>,
-    /// Where EMQX's API listens, by the rule the operator itself goes by.
+    /// The port of EMQX's API, by the operator's own rule.
     pub api_port: Option<ApiPort>,
     /// Labels and annotations of a GitOps tool, as `key=value`.
     pub managed_by: Vec<String>,
-    /// How updates go.
+    /// The settings of updates.
     pub update: UpdateSpec,
     /// v1beta4 only: the parts of its image.
     pub image_parts: Option<ImageParts>,
-    /// What its pods ask for.
+    /// The resource requests of its pods.
     pub requests: Requests,
     /// Whether durable sessions are switched on in its configuration.
     pub durable_sessions: bool,
     /// The stored state of its upgrade: from this program's ConfigMap, otherwise from annotations of an earlier version.
     pub guard: Option<GuardState>,
-    /// Annotations that an earlier version of ours left (`cli.emqx.io/…`), by key.
+    /// Annotations of an earlier version of this program (`cli.emqx.io/…`), by key.
     pub notes: std::collections::BTreeMap<String, String>,
 }
 
@@ -282,7 +282,7 @@ impl Instance {
         }
     }
 
-    /// Whether the operator's Rebalance controller would call it ready: `Running` on v1beta4, else `Ready`.
+    /// Whether the operator's Rebalance controller regards it as ready: `Running` on v1beta4, else `Ready`.
     pub fn ready(&self) -> bool {
         let wanted = if self.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
         self.conditions.iter().any(|condition| condition.kind == wanted && condition.holds())

@@ -1,5 +1,5 @@
-//! What a drain of Kubernetes nodes has to know beside the EMQX clusters: nodes, where pods can be placed,
-//! PodDisruptionBudgets and volumes; and what a drain stores about itself.
+//! Data for a drain of Kubernetes nodes beside the EMQX clusters: nodes, where pods can be placed,
+//! PodDisruptionBudgets and volumes; and the stored state of a drain.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{NodeName, PodName};
 
-/// The annotation on a Kubernetes node that the plugin cordoned; its value is when. Without it an undo leaves the node alone.
+/// The annotation on a Kubernetes node that this program cordoned; its value is the time. Without it an undo
+/// leaves the node unchanged.
 pub(crate) const CORDONED_ANNOTATION: &str = "cli.emqx.io/cordoned";
 
 /// The annotation by which a ReplicaSet chooses the pods that it removes first: the lowest.
@@ -46,7 +47,7 @@ pub struct NodeRequirement {
 }
 
 impl NodeRequirement {
-    /// Whether these labels meet it. An operator that is not known is not met.
+    /// Whether these labels meet it. An unknown operator is never met.
     pub fn met(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let number = |text: &str| text.parse::<i64>().ok();
@@ -66,7 +67,8 @@ impl NodeRequirement {
     }
 }
 
-/// Alternatives of requirements: one of them has to be met whole. Empty: nothing is required.
+/// Alternatives of requirements: all requirements of one alternative must be met. An empty list requires
+/// nothing.
 pub type Alternatives = Vec<Vec<NodeRequirement>>;
 
 /// Whether these labels meet one of the alternatives.
@@ -84,7 +86,7 @@ pub struct Taint {
     pub effect: String,
 }
 
-/// What a pod tolerates.
+/// A toleration of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toleration {
     /// The key; `None` is every key.
@@ -116,7 +118,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
@@ -126,7 +128,7 @@ impl Amount {
         }
     }
 
-    /// Whether it fits into what is allocatable.
+    /// Whether it fits into the allocatable amount.
     pub fn fits(self, allocatable: Self) -> bool {
         self.cpu_millis <= allocatable.cpu_millis
             && self.memory <= allocatable.memory
@@ -141,14 +143,14 @@ pub struct Machine {
     pub labels: BTreeMap<String, String>,
     /// Whether it is cordoned.
     pub cordoned: bool,
-    /// Whether the plugin cordoned it.
+    /// Whether this program cordoned it.
     pub cordoned_by_us: bool,
     /// Whether its kubelet reports that it is ready.
     pub ready: bool,
     pub taints: Vec<Taint>,
-    /// What its pods may use together.
+    /// The amount that its pods may use together.
     pub allocatable: Amount,
-    /// The version that was read: a cordon is for this very version.
+    /// The version that was read: a cordon applies only to this version.
     pub resource_version: String,
 }
 
@@ -161,15 +163,15 @@ pub struct Placed {
     /// The Kubernetes node; `None` while it is not scheduled.
     pub machine: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// Whether it has ended and uses nothing any more.
+    /// Whether it has ended and uses no resources.
     pub ended: bool,
     /// What it requests.
     pub requests: Amount,
-    /// What its node's labels have to be (`nodeSelector`).
+    /// Required labels of its Kubernetes node (`nodeSelector`).
     pub node_selector: BTreeMap<String, String>,
-    /// What its node's labels have to be (required node affinity).
+    /// Required labels of its Kubernetes node (required node affinity).
     pub affinity: Alternatives,
-    /// What it tolerates.
+    /// The taints that it tolerates.
     pub tolerations: Vec<Toleration>,
     /// Labels of pods beside which it does not run on one node (required anti-affinity by host name).
     pub apart_from: Vec<Vec<NodeRequirement>>,
@@ -182,7 +184,7 @@ pub struct Placed {
 pub struct Budget {
     pub namespace: String,
     pub name: String,
-    /// Which pods it protects; `None` is none.
+    /// The pods that it protects; `None` protects none.
     pub selector: Option<Vec<NodeRequirement>>,
     /// Ready pods now; `None` until its controller has counted.
     pub current_healthy: Option<u64>,
@@ -209,11 +211,11 @@ pub struct Volume {
     /// The claim's namespace.
     pub namespace: String,
     pub claim: String,
-    /// What a node's labels have to be.
+    /// Required labels of a Kubernetes node.
     pub affinity: Alternatives,
 }
 
-/// Kubernetes nodes, what runs on them, and what limits moving it.
+/// Kubernetes nodes, the pods on them, and the limits for moving these pods.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Placement {
     /// The Kubernetes nodes.
@@ -241,25 +243,25 @@ impl Placement {
     }
 }
 
-/// What became of a cordon.
+/// The result of a cordon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cordon {
-    /// The node is as requested, and we made it so.
+    /// The node is as requested, and this call changed it.
     Changed,
-    /// It was so already.
+    /// The node was as requested before.
     Unchanged,
-    /// There is no such node any more.
+    /// The node no longer exists.
     Gone,
 }
 
-/// What became of a request to evict a pod.
+/// The result of a request to evict a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Eviction {
     /// The pod is being deleted.
     Accepted,
-    /// This very pod does not exist any more.
+    /// This very pod no longer exists.
     Gone,
-    /// A PodDisruptionBudget does not allow it now: why.
+    /// A PodDisruptionBudget does not allow it now; the reason.
     Refused(String),
 }
 
@@ -275,12 +277,12 @@ pub struct DrainedPod {
     #[serde(default)]
     pub machine: String,
     pub set: String,
-    /// Whether we started the evacuation of its node.
+    /// Whether this program started the evacuation of its node.
     #[serde(default)]
     pub started: bool,
 }
 
-/// The state of a drain (`drain.json`), written before anything is done.
+/// The state of a drain (`drain.json`), written before the first action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainState {
@@ -294,10 +296,10 @@ pub struct DrainState {
     pub pods: Vec<DrainedPod>,
     /// Live clients at the start.
     pub connections: Option<u64>,
-    /// Who ran it last: user, host and process.
+    /// The client that ran it last: user, host and process.
     #[serde(default)]
     pub by: Option<String>,
-    /// Why, in the user's own words.
+    /// The user's reason.
     #[serde(default)]
     pub reason: Option<String>,
 }

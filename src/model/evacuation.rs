@@ -1,13 +1,13 @@
-//! What is requested of an evacuation, as it was typed: nothing of it depends on a cluster.
+//! The requested settings of an evacuation, as the user typed them: they do not depend on a cluster.
 
 use serde::Serialize;
 
 use super::name::NodeName;
 
-/// Seconds that EMQX waits where nothing else is requested, before it evicts and for takeovers.
+/// Seconds of EMQX's default waits, before it evicts and for takeovers.
 pub(crate) const WAIT_SECONDS: u64 = 60;
 
-/// Clients or sessions a second that EMQX evicts where nothing else is requested.
+/// EMQX's default rate, in clients or sessions per second.
 pub(crate) const RATE: u64 = 500;
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
@@ -24,21 +24,21 @@ pub(crate) const SKIPPABLE: [&str; 6] = [
 pub(crate) const FIRM: [&str; 5] =
     ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
 
-/// What is requested of EMQX.
+/// The requested settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Clients disconnected a second.
+    /// Clients disconnected per second.
     pub conn_evict_rate: u64,
-    /// Sessions moved a second.
+    /// Sessions moved per second.
     pub sess_evict_rate: u64,
     /// Seconds for load balancers to notice.
     pub wait_health_check_seconds: u64,
     /// Seconds for clients to take their sessions over.
     pub wait_takeover_seconds: u64,
-    /// Where sessions go; empty is to all other nodes.
+    /// The nodes that receive the sessions; empty for all other nodes.
     pub migrate_to: Vec<NodeName>,
-    /// Where MQTT 5 clients are sent: the server reference of their DISCONNECT.
+    /// The server to which MQTT 5 clients are redirected: the server reference of their DISCONNECT.
     pub redirect_to: Option<String>,
 }
 

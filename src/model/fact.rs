@@ -1,4 +1,4 @@
-//! A fact: one thing learned from outside, in our own nouns, with when and from where.
+//! A fact: one observation from outside, as a type of `model`, with its time and its source.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,17 +11,17 @@ use super::operation_state::OperationState;
 use super::pod::{Pod, PodEvent, Set, Slice};
 use super::rebalance::Rebalance;
 
-/// Where knowledge comes from.
+/// The source of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// The custom resources: what the operator believes.
+    /// The custom resources: the operator's view.
     Kubernetes,
     /// Pods and their sets.
     Pods,
-    /// The Service's endpoints: what the load balancer sees.
+    /// The Service's endpoints: the load balancer's view.
     Endpoints,
-    /// EMQX's own API: what happens to clients.
+    /// EMQX's own API: the clients' view.
     Emqx,
 }
 
@@ -40,7 +40,7 @@ impl Source {
     }
 }
 
-/// Whether a source answers.
+/// The state of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     /// It answers.
@@ -63,12 +63,12 @@ impl Link {
     }
 }
 
-/// A value with when it was seen.
+/// A value with the time of its observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen<T> {
-    /// What.
+    /// The value.
     pub value: T,
-    /// When, by the server's clock.
+    /// The time, by the server's clock.
     pub at: Timestamp,
 }
 
@@ -86,13 +86,13 @@ pub enum ObjectKind {
     /// EndpointSlice.
     Slice,
     Event,
-    /// The ConfigMap with what we store about an instance.
+    /// The ConfigMap with the stored state of an instance.
     State,
     /// The operator's Lease.
     Lease,
 }
 
-/// An object, in our nouns.
+/// An object, as a type of `model`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     /// An EMQX cluster.
@@ -104,7 +104,7 @@ pub enum Object {
     /// An EndpointSlice.
     Slice(Box<Slice>),
     Event(Box<PodEvent>),
-    /// What we store about an instance.
+    /// The stored state of an instance.
     State(Box<OperationState>),
     /// The operator's Lease.
     Lease(Box<OperatorLease>),
@@ -130,34 +130,35 @@ impl Served {
     }
 }
 
-/// One thing learned.
+/// The content of one observation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// What the API serves.
     Served(Served),
-    /// An object is there, in this version.
+    /// An object exists, in this version.
     Is(Object),
-    /// An object is gone; its last version.
+    /// An object was deleted; its last version.
     Gone(Object),
-    /// A list ended: of this kind there are no others than those with these uids.
+    /// A list was completed: of this kind only the objects with these uids exist.
     Only(ObjectKind, Vec<String>),
     /// EMQX's list of nodes.
     Nodes(Vec<Node>),
-    /// What EMQX moves.
+    /// The operations that EMQX runs.
     Load(Load),
-    /// What a donor held when its rebalance began.
+    /// The counts of a donor when its rebalance began.
     Began(DonorStart),
     /// A source answers, or not; the text names the resource (`pods`, `endpointslices`).
     Link(Source, &'static str, Link),
-    /// Something could not be read and was left out, or is not updated as soon as it changes; the text names it.
+    /// Something could not be read and is omitted, or is not updated as soon as it changes; the text names
+    /// it.
     Unreadable(String),
 }
 
-/// One thing learned from outside, and when by the server's clock.
+/// One observation from outside, with its time by the server's clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
-    /// When.
+    /// The time, by the server's clock.
     pub at: Timestamp,
-    /// What.
+    /// The content.
     pub update: Update,
 }

@@ -1,4 +1,4 @@
-//! The forms that words take on their way out: what was asked on the command line, and what `output` goes by.
+//! The forms of output that the user requested on the command line.
 
 use super::jsonpath::Template;
 
@@ -16,7 +16,8 @@ pub enum Output {
     Yaml,
     /// Names alone.
     Name,
-    /// What a template picks from the JSON document. There is one in a call, and it lives as long as the program.
+    /// The values that a template selects from the JSON document. One call has one template, which lives as
+    /// long as the program.
     JsonPath(&'static Template),
 }
 
@@ -48,7 +49,7 @@ pub enum Color {
     Never,
 }
 
-/// How it looks.
+/// The look of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Colour.

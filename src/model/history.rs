@@ -29,15 +29,15 @@ const MOST_STORED: usize = 30;
 /// The longest [`HISTORY_KEY`] that is read or written, in bytes; a ConfigMap holds at most 1 MiB.
 const LONGEST_STORED: usize = 128 << 10;
 
-/// How one operation ended, as a client recorded it that followed the operation to its end.
+/// How one operation ended, as recorded by a client that followed the operation to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// The form of the entry; 1.
     pub version: u32,
-    /// What was done.
+    /// The kind of operation.
     pub operation: Operation,
-    /// Where.
+    /// The cluster.
     pub instance: InstanceId,
     /// The address of the API server, or of EMQX's API without Kubernetes; `None` in a ConfigMap, which is in the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,14 +73,14 @@ pub struct HistoryEntry {
 }
 
 impl HistoryEntry {
-    /// Parses one line. `None` for text of another form, for one without a final verdict that its operation can have, and for
-    /// one that is too long.
+    /// Parses one line. `None` for text of another form, for an entry without a final verdict that its
+    /// operation can have, and for one that is too long.
     pub fn parse(line: &str) -> Option<Self> {
         let entry: Self = (line.len() <= LONGEST_ENTRY).then(|| serde_json::from_str(line).ok())??;
         entry.checked()
     }
 
-    /// The entry with sanitised and bounded texts; `None` where it cannot be one of ours.
+    /// The entry with sanitised and bounded texts; `None` where this program cannot have written it.
     fn checked(self) -> Option<Self> {
         if self.version != 1 || !ends(self.operation, self.verdict) || self.name.is_empty() {
             return None;
@@ -105,7 +105,7 @@ impl HistoryEntry {
         })
     }
 
-    /// The entry as one line, with texts that fit.
+    /// The entry as one line, with bounded texts.
     pub fn line(&self) -> String {
         let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
         let entry = Self {
@@ -157,7 +157,7 @@ pub(crate) fn is_file_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_FILE && !text.starts_with('.') && text.bytes().all(good)
 }
 
-/// The entries of a ConfigMap; those that cannot be read are left out.
+/// The entries of a ConfigMap; unreadable ones are left out.
 pub fn stored(text: &str) -> Vec<HistoryEntry> {
     if text.len() > LONGEST_STORED {
         return Vec::new();

@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// A count with thousands marks: `10,000`.
+/// A count with thousands separators: `10,000`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -63,7 +63,7 @@ pub fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }
 
-/// The time of day where the user is: `10:15:37`.
+/// The time of day in the user's time zone: `10:15:37`.
 pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     let civil = at.to_zoned(zone.clone());
     format!("{:02}:{:02}:{:02}", civil.hour(), civil.minute(), civil.second())
@@ -74,8 +74,9 @@ pub fn plural(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
 }
 
-/// Text from the cluster made harmless for a terminal: no escape or other control characters, no line breaks,
-/// no marks that turn the direction of writing or are invisible. What is taken out leaves `\u{fffd}`.
+/// Text from the cluster, sanitised for a terminal: no escape or other control characters, no line breaks, no
+/// characters that change the direction of writing or are invisible. A removed character is replaced by
+/// `\u{fffd}`.
 pub fn harmless(text: &str) -> String {
     text.chars()
         .map(|letter| match letter {

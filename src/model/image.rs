@@ -8,7 +8,8 @@ use crate::error::Problem;
 /// An image reference: `[registry/]repository[:tag][@digest]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// The registry, as Docker distinguishes it from a repository: it holds a dot or a colon, or is `localhost`.
+    /// The registry, as Docker distinguishes it from a repository: it contains a dot or a colon, or is
+    /// `localhost`.
     pub registry: Option<String>,
     pub repository: String,
     pub tag: Option<String>,
@@ -138,8 +139,8 @@ pub fn joined(parts: &ImageParts) -> String {
     [registry, part(&parts.repository), colon.to_owned(), tag].concat()
 }
 
-/// The parts of v1beta4 for an image, from those that are there: a prefix and a suffix of the tag are kept where the new
-/// tag has them, else emptied.
+/// The parts of v1beta4 for an image: a prefix and a suffix of the present tag are kept where the new tag has
+/// them, else emptied.
 pub fn parts(image: &Image, now: &ImageParts) -> Result<ImageParts, Problem> {
     let text = image.to_string();
     if image.digest.is_some() {
@@ -157,7 +158,7 @@ pub fn parts(image: &Image, now: &ImageParts) -> Result<ImageParts, Problem> {
         .strip_prefix(prefix)
         .and_then(|tag| tag.strip_suffix(suffix))
         .filter(|version| EmqxVersion::find(version).is_some());
-    // What is not there cannot be taken away by an apply: an empty one is written where there was one.
+    // An apply cannot remove a part: where there was one, an empty text is written.
     let emptied = |part: &Option<String>| part.as_ref().map(|_| String::new());
     Ok(match bare {
         Some(version) => ImageParts {

@@ -1,7 +1,7 @@
-//! `jsonpath=TEMPLATE`: the part of kubectl's dialect that picks fields. Text outside braces stands as it is; within them
-//! are quoted text, a path of `.field`, `[n]` and `[*]`, or `range PATH` … `end`.
+//! `jsonpath=TEMPLATE`: the part of kubectl's dialect that selects fields. Text outside braces is copied;
+//! braces contain quoted text, a path of `.field`, `[n]` and `[*]`, or `range PATH` … `end`.
 
-/// What is written for a document.
+/// A parsed template.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template(pub Vec<TemplatePart>);
 
@@ -9,9 +9,9 @@ pub struct Template(pub Vec<TemplatePart>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplatePart {
     Text(String),
-    /// What a path leads to.
+    /// The values at a path.
     Path(Vec<PathStep>),
-    /// The inner parts, for everything that a path leads to.
+    /// The inner parts, for each value at a path.
     Range(Vec<PathStep>, Vec<TemplatePart>),
 }
 
@@ -26,7 +26,7 @@ pub enum PathStep {
     All,
 }
 
-/// What stands within braces.
+/// The content of braces.
 enum Action {
     Part(TemplatePart),
     Range(Vec<PathStep>),
@@ -34,9 +34,9 @@ enum Action {
 }
 
 impl Template {
-    /// Reads a template; why it cannot be read otherwise.
+    /// Parses a template; the error is the reason.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The ranges that are open: the target of each, and the text before it.
+        // The open ranges: the path of each, and the parts before it.
         let mut open: Vec<(Vec<PathStep>, Vec<TemplatePart>)> = Vec::new();
         let mut parts = Vec::new();
         let mut rest = text;
@@ -66,7 +66,7 @@ impl Template {
     }
 }
 
-/// Where the brace is that ends what stands before it; braces within quotes do not.
+/// The position of the brace that closes this text; braces within quotes do not.
 fn close(text: &str) -> Option<usize> {
     let (mut quote, mut escaped) = (None, false);
     for (at, letter) in text.char_indices() {
@@ -99,7 +99,7 @@ fn beyond(text: &str) -> String {
     format!("`{text}` is more than .field, [n], [*], range … end and quoted text")
 }
 
-/// A text up to its closing mark, which has to be the last letter.
+/// A text up to its closing mark, which must be the last character.
 fn quoted(text: &str, mark: char) -> Result<String, String> {
     let mut plain = String::new();
     let mut letters = text.chars();

@@ -1,11 +1,12 @@
-//! The Lease by which the operator's process shows that it is alive: controller-runtime's leader election ([OP-80]).
+//! The Lease that shows whether the operator's process is alive: controller-runtime's leader election
+//! ([OP-80]).
 
 use jiff::Timestamp;
 
 /// The Lease's name in every operator line: the operator's `LeaderElectionID`.
 pub(crate) const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
 
-/// Where the manual and the chart install the operator.
+/// The namespace in which the manual and the chart install the operator.
 pub const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
 
 /// The Lease of an operator.
@@ -15,7 +16,7 @@ pub struct OperatorLease {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    /// The process that holds it; `None` when it was given back.
+    /// The process that holds it; `None` when it was released.
     pub holder: Option<String>,
     /// The last renewal: by the API server's clock where it reports one, else by the operator's.
     pub renewed: Option<Timestamp>,

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, civil};
 
-/// The checks of limits before an operation starts. The limit itself is what a user changes.
+/// The checks of limits before an operation starts. Users change the limit instead of skipping the check.
 pub(crate) const CHECKS: [&str; 3] = ["drift", "not-after", "reconnect-rate"];
 
 /// Hundredths of a percent.
@@ -11,7 +11,7 @@ pub(crate) const CHECKS: [&str; 3] = ["drift", "not-after", "reconnect-rate"];
 pub struct Percent(pub u32);
 
 impl Percent {
-    /// This share of a number, rounded down.
+    /// This percentage of a number, rounded down.
     pub fn of(self, number: u64) -> u64 {
         (u128::from(number) * u128::from(self.0) / 10_000) as u64
     }
@@ -99,7 +99,7 @@ pub struct Limits {
     pub abort_if_lost: Option<LostLimit>,
     /// When the operation must have ended.
     pub not_after: Option<NotAfter>,
-    /// By how much the number of connected clients may differ from that of the plan, or of the start.
+    /// The allowed difference between the number of connected clients and that of the plan, or of the start.
     pub max_drift: Option<Percent>,
     /// Clients per second that may connect to one node.
     pub max_reconnect_rate: Option<u64>,

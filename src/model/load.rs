@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::name::NodeName;
 
-/// Where a rebalance or an evacuation stands. EMQX writes `wait_…` for a rebalance and `waiting_…` for an
-/// evacuation; they are the same step.
+/// The stage of a rebalance or an evacuation. EMQX writes `wait_…` for a rebalance and `waiting_…` for an
+/// evacuation; they are the same stage.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     /// Load balancers get time to notice that donors are not available.
@@ -18,12 +18,12 @@ pub enum Stage {
     EvictingSessions,
     /// An emptied node refuses connections until its evacuation is stopped.
     Prohibiting,
-    /// A state of a version we do not know.
+    /// A state of an unknown version.
     Unknown(String),
 }
 
 impl Stage {
-    /// The stage that EMQX names so.
+    /// The stage with this name in EMQX.
     pub fn parse(text: &str) -> Self {
         match text {
             "wait_health_check" | "waiting_health_check" => Self::WaitHealthCheck,
@@ -69,15 +69,15 @@ impl Serialize for Stage {
 /// A rebalance that EMQX runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningRebalance {
-    /// The node that conducts it.
+    /// The coordinator.
     pub coordinator: NodeName,
-    /// Where it stands.
+    /// Its stage.
     pub stage: Stage,
-    /// EMQX's own word for the stage.
+    /// EMQX's own name of the stage.
     pub state: String,
-    /// Who gives.
+    /// The nodes that give clients.
     pub donors: Vec<NodeName>,
-    /// Who receives.
+    /// The nodes that receive clients.
     pub recipients: Vec<NodeName>,
     /// Clients a donor loses per second.
     pub conn_evict_rate: Option<u64>,
@@ -85,11 +85,11 @@ pub struct RunningRebalance {
     pub sess_evict_rate: Option<u64>,
     /// The donors' mean at the last round, once there was one.
     pub donors_mean: Option<f64>,
-    /// The recipients' mean at the last round ("goal" in EMQX's words).
+    /// The recipients' mean at the last round (EMQX calls it "goal").
     pub recipients_mean: Option<f64>,
 }
 
-/// What a donor held when its rebalance began, as it reports of itself.
+/// The counts of a donor when its rebalance began, as the donor reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DonorStart {
     pub donor: NodeName,
@@ -106,13 +106,13 @@ pub struct DonorStart {
 pub struct Evacuation {
     /// The node that is being emptied.
     pub node: NodeName,
-    /// Where it stands.
+    /// Its stage.
     pub stage: Stage,
-    /// EMQX's own word for the stage.
+    /// EMQX's own name of the stage.
     pub state: String,
-    /// Where its sessions go.
+    /// The nodes that receive its sessions.
     pub recipients: Vec<NodeName>,
-    /// Clients cut per second.
+    /// Clients disconnected per second.
     pub conn_evict_rate: Option<u64>,
     /// Sessions moved per second.
     pub sess_evict_rate: Option<u64>,
@@ -126,7 +126,7 @@ pub struct Evacuation {
     pub sessions: Option<u64>,
 }
 
-/// Everything that EMQX moves at one moment.
+/// All operations that EMQX runs at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Load {
     pub rebalances: Vec<RunningRebalance>,

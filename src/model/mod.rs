@@ -1,5 +1,5 @@
-//! Nouns, and what follows from them alone: names, clusters, pods, rebalances, facts, and the world that is made
-//! of facts. No async, no clock, no printing; imports nothing of ours but [`crate::error`].
+//! Plain data, and what follows from it alone: names, clusters, pods, rebalances, facts, and the world that
+//! is made of facts. No async, no clock, no printing; it imports no other module than [`crate::error`].
 
 pub mod carried;
 pub mod check;

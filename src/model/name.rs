@@ -1,4 +1,4 @@
-//! Names, each of its own type where mixing them up would cost clients.
+//! Names, each with its own type where confusing them would disconnect clients.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
-            /// The name as it came.
+            /// The name, unchanged.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -50,7 +50,7 @@ name! {
 }
 
 impl NodeName {
-    /// What stands behind the `@`; the whole name where there is none.
+    /// The part after the `@`; the whole name where there is none.
     pub fn host(&self) -> &str {
         self.0.split_once('@').map_or(self.0.as_str(), |(_, host)| host)
     }
@@ -100,7 +100,7 @@ impl InstanceKind {
         }
     }
 
-    /// The singular: what stands before the slash in `emqx/NAME`.
+    /// The singular: the part before the slash in `emqx/NAME`.
     pub fn singular(self) -> &'static str {
         match self {
             Self::Emqx => "emqx",
@@ -109,7 +109,7 @@ impl InstanceKind {
         }
     }
 
-    /// The kind that the text before the slash names, or the API wrote in `instanceKind`.
+    /// The kind with this name, as it is written before the slash or in `instanceKind`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let bare = text.split('.').next().unwrap_or_default();
@@ -129,7 +129,7 @@ impl fmt::Display for InstanceKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId {
     pub kind: InstanceKind,
-    /// The namespace; empty (in JSON `null`) where no Kubernetes is behind it.
+    /// The namespace; empty (in JSON `null`) without Kubernetes.
     #[serde(default, serialize_with = "empty_as_null", deserialize_with = "null_as_empty")]
     pub namespace: String,
     pub name: String,
@@ -177,7 +177,7 @@ impl ApiVersion {
         }
     }
 
-    /// The version named so, if it is one we can read.
+    /// The version with this name, if this program can read it.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::V1beta4, Self::V2beta1, Self::V2, Self::V3beta1].into_iter().find(|v| v.as_str() == text)
     }

@@ -1,6 +1,7 @@
-//! What the plugin stores about the operations of one instance: a ConfigMap of the same namespace that the custom resource
-//! owns. Annotations would not do: the webhook of operator 2.2 copies every annotation of an `EmqxEnterprise` into its pod
-//! template, so that each of ours was a new template, and started an upgrade.
+//! The stored state of the operations of one instance: a ConfigMap of the same namespace that the custom
+//! resource owns. Annotations are not usable: the webhook of operator 2.2 copies every annotation of an
+//! `EmqxEnterprise` into its pod template, so that each annotation of this program made a new template and
+//! started an upgrade.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ pub(crate) const DELAY_NOTE: &str = "cli.emqx.io/initial-delay-seconds";
 /// The annotation in which earlier versions stored how old pods are emptied: `together`, `one-by-one`, `undo`.
 pub(crate) const MANNER_NOTE: &str = "cli.emqx.io/guard";
 
-/// The annotation in which earlier versions stored what was planned.
+/// The annotation in which earlier versions stored the plan.
 pub(crate) const RECORD_NOTE: &str = "cli.emqx.io/upgrade";
 
 /// The annotation in which earlier versions stored the user's reason.
@@ -49,7 +50,7 @@ pub enum HoldManner {
     Undo,
 }
 
-/// The operator's delay is held, and what it was before.
+/// The delay that pauses the operator, and the previous one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldState {
@@ -60,7 +61,7 @@ pub struct HoldState {
     pub manner: HoldManner,
 }
 
-/// What was planned, so that every follower can judge the end.
+/// The plan of an upgrade, so that every follower can judge the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpgradeRecord {
@@ -85,12 +86,13 @@ pub struct UpgradeRecord {
 }
 
 impl UpgradeRecord {
-    /// The record of an instance; `None` when there is none of ours.
+    /// The record of an instance; `None` without one of this program.
     pub fn read(instance: &Instance) -> Option<Self> {
         instance.guard.as_ref()?.upgrade.clone()
     }
 
-    /// Whether it is the record of an undo in mid-upgrade: the image it goes back to is the one it began with.
+    /// Whether it is the record of an undo of an unfinished upgrade: the target image is the image of the
+    /// beginning.
     pub(crate) fn is_undo(&self) -> bool {
         self.from.as_ref() == Some(&self.to)
     }
@@ -102,13 +104,13 @@ impl UpgradeRecord {
 pub struct GuardState {
     /// The form; 1.
     pub version: u32,
-    /// The delay that is held; `None` when the operator has the user's own.
+    /// The delay that is held; `None` when the operator has the user's own delay.
     #[serde(default)]
     pub hold: Option<HoldState>,
-    /// What was planned; `None` once it has ended.
+    /// The plan; `None` once the upgrade has ended.
     #[serde(default)]
     pub upgrade: Option<UpgradeRecord>,
-    /// Why, in the user's own words.
+    /// The user's reason.
     #[serde(default)]
     pub reason: Option<String>,
 }
@@ -144,16 +146,16 @@ impl GuardState {
     }
 }
 
-/// The ConfigMap, as far as this version reads it.
+/// The ConfigMap, as far as this version knows its keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationState {
     /// The instance that owns it.
     pub instance: InstanceId,
-    /// The uid of that instance: another instance of the same name is another one.
+    /// The uid of that instance: it distinguishes instances of the same name.
     pub owner: String,
     /// The ConfigMap's own uid.
     pub uid: String,
-    /// Its version: a change of what was read is written only over this one.
+    /// Its version: a change is written only over the version that was read.
     pub version: String,
     /// The state of an upgrade.
     pub guard: Option<GuardState>,

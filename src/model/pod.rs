@@ -1,4 +1,4 @@
-//! Pods, the sets that own them, the endpoints that lead to them, and events.
+//! Pods, the sets that own them, the endpoints with their addresses, and events.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub struct Owner {
 /// A readiness probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadinessProbe {
-    /// The path that it asks; `None` where it is no HTTP probe.
+    /// The path that it requests; `None` where it is not an HTTP probe.
     pub path: Option<String>,
     /// Seconds between two probes.
     pub period_seconds: u64,
@@ -42,7 +42,7 @@ pub struct Pod {
     pub owner: Option<Owner>,
     /// Its addresses.
     pub ips: Vec<IpAddr>,
-    /// Whether Kubernetes calls it ready (containers and gates).
+    /// Whether Kubernetes reports it as ready (containers and gates).
     pub ready: bool,
     /// Whether its containers are ready.
     pub containers_ready: bool,
@@ -56,7 +56,7 @@ pub struct Pod {
     pub phase: String,
     /// Why a container waits (`ImagePullBackOff`, `CrashLoopBackOff`), if one does.
     pub waiting: Option<String>,
-    /// When its deletion was asked for.
+    /// When its deletion was requested.
     pub deleting: Option<Timestamp>,
     /// When it was created.
     pub created: Option<Timestamp>,
@@ -65,11 +65,11 @@ pub struct Pod {
     /// The container port named `dashboard` or `dashboard-https`.
     pub api_port: Option<ApiPort>,
     pub conditions: Vec<Condition>,
-    /// What its removal costs a ReplicaSet, by annotation; `None` without one.
+    /// The cost of its removal for a ReplicaSet, by annotation; `None` without one.
     pub deletion_cost: Option<i64>,
 }
 
-/// What kind of set it is.
+/// The kind of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     /// Cores; all nodes on v1beta4.
@@ -89,9 +89,9 @@ pub struct Set {
     pub kind: SetKind,
     /// The instance it belongs to, by label or owner.
     pub instance: Option<String>,
-    /// Wanted pods.
+    /// Requested pods.
     pub replicas: u64,
-    /// Pods there are.
+    /// Present pods.
     pub present: u64,
     /// Ready pods.
     pub ready: u64,
@@ -113,7 +113,7 @@ pub struct Endpoint {
     pub pod: Option<PodName>,
     /// The addresses.
     pub ips: Vec<IpAddr>,
-    /// Whether it gets traffic: `serving` where it is reported, else `ready`.
+    /// Whether it receives traffic: `serving` where it is reported, else `ready`.
     pub serving: bool,
 }
 
@@ -137,15 +137,15 @@ pub struct PodEvent {
     /// Its own name.
     pub name: String,
     pub uid: String,
-    /// The kind of what it is about.
+    /// The kind of the object that it is about.
     pub about_kind: String,
-    /// The name of what it is about.
+    /// The name of the object that it is about.
     pub about: String,
-    /// Whether it warns.
+    /// Whether its type is Warning.
     pub warning: bool,
-    /// The machine word.
+    /// The CamelCase reason.
     pub reason: String,
-    /// The sentence.
+    /// The message, as a sentence.
     pub message: String,
     /// How often it was seen.
     pub count: u64,

@@ -7,7 +7,7 @@ use super::load::RunningRebalance;
 use super::name::InstanceKind;
 use super::verdict::Verdict;
 
-/// What is asked of EMQX. Rates are clients (sessions) per second and donor, waits are seconds.
+/// The settings of a rebalance. Rates are clients (sessions) per second and donor, waits are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Strategy {
@@ -19,9 +19,9 @@ pub struct Strategy {
     pub wait_health_check_seconds: u64,
     /// Seconds for clients to take their sessions over.
     pub wait_takeover_seconds: u64,
-    /// Connections that donors may have more than recipients.
+    /// The number of connections that donors may have more than recipients.
     pub abs_conn_threshold: u64,
-    /// The factor that donors may be above recipients.
+    /// The factor by which donors may exceed recipients.
     pub rel_conn_threshold: f64,
     /// The same for sessions.
     pub abs_sess_threshold: u64,
@@ -45,24 +45,24 @@ impl Default for Strategy {
     }
 }
 
-/// What the operator believes.
+/// The phase that the operator reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// Nothing written so far.
+    /// Nothing is written yet.
     #[default]
     Pending,
-    /// The operator asked EMQX to start.
+    /// The operator has requested the start from EMQX.
     Processing,
-    /// It saw no rebalance anywhere.
+    /// The operator saw no running rebalance.
     Completed,
-    /// It stopped looking, or the start was refused.
+    /// The operator stopped observing, or the start was refused.
     Failed,
-    /// A phase of a version we do not know.
+    /// A phase of an unknown version.
     Unknown(String),
 }
 
 impl Phase {
-    /// The phase that the API names so; absent is [`Phase::Pending`].
+    /// The phase with this name in the API; an absent one is [`Phase::Pending`].
     pub fn parse(text: Option<&str>) -> Self {
         match text {
             None | Some("") => Self::Pending,
@@ -85,11 +85,11 @@ impl Phase {
     }
 }
 
-/// The annotation in which `apply` leaves what was planned, to judge the end by.
+/// The annotation in which `apply` stores the plan, to judge the end.
 pub const PLAN_ANNOTATION: &str = "cli.emqx.io/plan";
 
-/// The annotation that our `stop` writes on an object before EMQX is called, so that other clients that follow the
-/// rebalance report `stopped`.
+/// The annotation that `stop` of this program writes on an object before EMQX is called, so that other
+/// clients that follow the rebalance report `stopped`.
 pub const STOPPED_BY_ANNOTATION: &str = "cli.emqx.io/stopped-by";
 
 /// The annotation whose change makes the operator reconcile a Rebalance again: operators 2.2 and 2.3 return without
@@ -123,7 +123,7 @@ pub const VERDICT_ANNOTATION: &str = "cli.emqx.io/verdict";
 /// The longest text of a [`VERDICT_ANNOTATION`] that is read, in bytes.
 const LONGEST_VERDICT: usize = 4096;
 
-/// The verdict of one who followed a rebalance to its end: the value of [`VERDICT_ANNOTATION`].
+/// The verdict of a client that followed a rebalance to its end: the value of [`VERDICT_ANNOTATION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedVerdict {
@@ -146,15 +146,16 @@ pub struct RecordedVerdict {
 }
 
 impl RecordedVerdict {
-    /// Parses the annotation of the object with this uid that was created then. `None` for text of another form, for the
-    /// verdict of another object, for one from before the object or without a final verdict, and for one that is too long.
+    /// Parses the annotation of the object with this uid and this creation time. `None` for text of another
+    /// form, for the verdict of another object, for one from before the creation or without a final verdict,
+    /// and for one that is too long.
     pub fn parse(text: &str, uid: &str, created: Option<Timestamp>) -> Option<Self> {
         let read: Self = (text.len() <= LONGEST_VERDICT).then(|| serde_json::from_str(text).ok())??;
         let before = created.is_some_and(|created| read.ended < created);
         (read.uid == uid && !before && read.verdict.ends_a_rebalance()).then_some(read)
     }
 
-    /// The annotation's text, with a message that fits.
+    /// The annotation's text, with a bounded message.
     pub fn text(&self) -> String {
         let message = self.message.chars().take(LONGEST_VERDICT / 8).collect();
         serde_json::to_string(&Self { message, ..self.clone() }).unwrap_or_default()
@@ -167,7 +168,7 @@ impl RecordedVerdict {
     }
 }
 
-/// The field manager and the user agent of everything we write.
+/// The field manager and the user agent of all requests of this program.
 pub const FIELD_MANAGER: &str = "kubectl-emqx";
 
 /// One Rebalance object.
@@ -181,17 +182,17 @@ pub struct Rebalance {
     pub resource_version: String,
     /// When it was created.
     pub created: Option<Timestamp>,
-    /// When its deletion was asked for.
+    /// When its deletion was requested.
     pub deleting: Option<Timestamp>,
-    /// The finalizers that hold it.
+    /// The finalizers that delay its deletion.
     pub finalizers: Vec<String>,
-    /// The kind it is for: what the operator makes of `instanceKind`.
+    /// The kind of its instance, as the operator interprets `instanceKind`.
     pub instance_kind: InstanceKind,
     /// The instance it is for.
     pub instance_name: String,
-    /// What was asked, with defaults filled in.
+    /// The requested strategy, with defaults filled in.
     pub strategy: Strategy,
-    /// What the operator believes.
+    /// The phase that the operator reports.
     pub phase: Phase,
     /// The message of the condition `Failed`.
     pub failure: Option<String>,
@@ -199,22 +200,22 @@ pub struct Rebalance {
     pub processed: bool,
     /// EMQX's entries as the operator last copied them; stale once the phase is `Failed`.
     pub states: Vec<RunningRebalance>,
-    /// When the operator asked EMQX to start.
+    /// When the operator requested the start from EMQX.
     pub started: Option<Timestamp>,
     /// When the operator saw that nothing runs.
     pub completed: Option<Timestamp>,
     /// When the condition `Failed` was written.
     pub failed: Option<Timestamp>,
-    /// What `apply` left in [`PLAN_ANNOTATION`], unread.
+    /// The text that `apply` stored in [`PLAN_ANNOTATION`], not parsed.
     pub plan: Option<String>,
     /// The field manager of the client that created it, where Kubernetes reports it.
     pub created_by: Option<String>,
-    /// Who stopped it with our `stop`.
+    /// Who stopped it with this program's `stop`.
     pub stopped_by: Option<StopMark>,
-    /// What the one who followed it to its end recorded.
+    /// The verdict of the client that followed it to its end.
     pub recorded: Option<RecordedVerdict>,
 }
-/// How a rebalance is, or would be, driven.
+/// The way in which a rebalance is, or would be, driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -256,7 +257,7 @@ mod tests {
         let is = recorded();
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::UNIX_EPOCH)), Some(is.clone()));
         assert_eq!(is.seconds(), Some(98));
-        // A manifest is copied with its annotations: another object, or one that was made later.
+        // A manifest is copied with its annotations: the object has another uid, or was created later.
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-2", Some(Timestamp::UNIX_EPOCH)), None);
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::MAX)), None);
     }

@@ -1,18 +1,18 @@
-//! Why EMQX refuses to start or stop something, found in whatever text carries it: an answer of EMQX 4 or 5, or the
-//! operator's failure message that quotes one ([OP-77], [EMQX-53]).
+//! Why EMQX refuses to start or stop something, found in any text that quotes it: an answer of EMQX 4 or 5,
+//! or the operator's failure message ([OP-77], [EMQX-53]).
 
 /// A documented refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The means are within both thresholds, all nodes are equal, or there is one node only.
     NothingToBalance,
-    /// That coordinator, or that node, already runs one.
+    /// That coordinator already runs a rebalance, or that node is already evacuated.
     AlreadyStarted,
-    /// Nothing runs there.
+    /// No operation runs there.
     NotStarted,
     /// A node is down, or already takes part in a rebalance or evacuation.
     NodesUnavailable,
-    /// A name that never was a node.
+    /// A name is not that of a known node.
     InvalidNodes,
     /// A donor cannot be evacuated as well.
     AgentBusy,
@@ -20,25 +20,25 @@ pub enum Refusal {
     NodeHeld,
     /// The coordinator, or the node to evacuate, does not run.
     NodeNotFound,
-    /// A node did not answer another one.
+    /// A node did not answer another node.
     RpcFailed,
     /// A value has the wrong type or range.
     BadParameter,
-    /// Open source EMQX before 5.9.
+    /// EMQX is open source and older than 5.9.
     NotEnterprise,
-    /// The operator calls the instance not ready.
+    /// The operator reports that the instance is not ready.
     NotReady,
     /// The operator does not find the instance.
     NotFound,
-    /// The operator of 2.2 dropped EMQX 5's reason.
+    /// Operator 2.2 dropped the reason of EMQX 5.
     NoReason,
 }
 
 impl Refusal {
-    /// The refusal that a text carries, if it is a documented one.
+    /// The documented refusal in a text; `None` where there is none.
     pub fn parse(text: &str) -> Option<Self> {
         let has = |part: &str| text.contains(part);
-        // Order matters: a text may quote another, and the specific ones come first.
+        // The order matters: a text may quote another one, and the specific refusals come first.
         Some(if has("nothing_to_balance") {
             Self::NothingToBalance
         } else if has("already_started") {
@@ -105,7 +105,7 @@ impl Refusal {
         }
     }
 
-    /// What to do about it.
+    /// What the user can do about it.
     pub fn hint(self) -> Option<&'static str> {
         match self {
             Self::NothingToBalance | Self::NoReason => {

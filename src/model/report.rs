@@ -12,14 +12,14 @@ use super::name::NodeName;
 pub enum Reading<T> {
     /// It was read.
     Is(T),
-    /// This EMQX has no such thing.
+    /// This EMQX does not have it.
     Absent,
-    /// It could not be read: why.
+    /// It could not be read; the reason.
     Unread(String),
 }
 
 impl<T> Reading<T> {
-    /// What was read.
+    /// The value that was read.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Is(value) => Some(value),
@@ -46,7 +46,7 @@ pub struct Licence {
     pub customer_type: Option<u64>,
     /// Sessions of all nodes together; EMQX before 5.9 calls them connections.
     pub max_sessions: Option<u64>,
-    /// Whether EMQX calls the limit one of sessions: 5.9 and later.
+    /// Whether EMQX defines the limit in sessions: 5.9 and later.
     pub counts_sessions: bool,
     /// The day on which it ends.
     pub expires: Option<Date>,
@@ -55,7 +55,7 @@ pub struct Licence {
 }
 
 impl Licence {
-    /// Whether an expired licence lets no client connect: EMQX never restricts an official one at once.
+    /// Whether an expired licence refuses every client: EMQX never restricts an official one at once.
     pub fn restricts_when_expired(&self) -> bool {
         self.kind.as_deref() != Some("official")
     }
@@ -82,7 +82,7 @@ pub struct Listener {
     pub connections: Option<u64>,
 }
 
-/// The nodes that one core sees.
+/// The nodes in the view of one core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreView {
     /// The core.
@@ -91,13 +91,13 @@ pub struct CoreView {
     pub running: Result<BTreeSet<NodeName>, String>,
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmqxReport {
     /// The licence.
     pub licence: Reading<Licence>,
     /// The listeners that are enabled.
     pub listeners: Reading<Vec<Listener>>,
-    /// What each core sees; empty where no core was asked.
+    /// The view of each core; empty where no core was asked.
     pub views: Vec<CoreView>,
 }

@@ -1,8 +1,8 @@
-//! What the user requires of a rebalance, and which settings of EMQX were given.
+//! The user's requirement for a rebalance, and the EMQX settings that the user gave.
 
 use super::Strategy;
 
-/// What is required.
+/// The requirement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Requirement {
     /// The largest deviation of a node from the mean at the end, in percent of the mean.
@@ -45,7 +45,7 @@ impl Preset {
     }
 }
 
-/// The settings that were given; `None`: worked out, or EMQX's default.
+/// The settings that the user gave; `None`: computed, or EMQX's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GivenSettings {
     /// Sessions that a donor gives per second.
@@ -54,13 +54,13 @@ pub struct GivenSettings {
     pub wait_health_check_seconds: Option<u64>,
     /// The wait for takeovers, in seconds.
     pub wait_takeover_seconds: Option<u64>,
-    /// Connections that donors may have more.
+    /// The number of connections that donors may have more than recipients.
     pub abs_conn_threshold: Option<u64>,
-    /// The factor that donors may be above.
+    /// The factor by which donors may exceed recipients.
     pub rel_conn_threshold: Option<f64>,
-    /// Sessions that donors may have more.
+    /// The number of sessions that donors may have more than recipients.
     pub abs_sess_threshold: Option<u64>,
-    /// The factor that the sessions of donors may be above.
+    /// The factor by which the sessions of donors may exceed those of recipients.
     pub rel_sess_threshold: Option<f64>,
 }
 
@@ -68,6 +68,6 @@ pub struct GivenSettings {
 #[derive(Clone, Debug, PartialEq)]
 pub enum StrategyRequest {
     Given(Strategy),
-    /// Worked out from the counts.
+    /// Computed from the counts.
     Required(Requirement, GivenSettings),
 }

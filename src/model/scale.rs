@@ -1,4 +1,4 @@
-//! What `scale` changes, what stands in its way outside EMQX, and what it stores about itself.
+//! The number that `scale` changes, what prevents a change outside of EMQX, and the stored state of a scale.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) const FIRM: [&str; 9] = [
     "scale-unfinished",
 ];
 
-/// The number that is changed.
+/// The field with the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScaledField {
@@ -53,7 +53,7 @@ pub enum ScaledField {
 }
 
 impl ScaledField {
-    /// The flag, and how the pods are called.
+    /// The flag, which is also the name of the pods.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cores => "cores",
@@ -62,7 +62,7 @@ impl ScaledField {
         }
     }
 
-    /// One of them.
+    /// The name of one of them.
     pub fn singular(self) -> &'static str {
         match self {
             Self::Cores => "core",
@@ -90,7 +90,7 @@ impl ScaledField {
         }
     }
 
-    /// What the custom resource asks for; `None` where the spec leaves it to a default.
+    /// The number that the custom resource requests; `None` where the spec leaves it to a default.
     pub fn of(self, instance: &Instance) -> Option<u64> {
         if self == Self::Replicants { instance.replicants } else { instance.cores }
     }
@@ -109,7 +109,7 @@ impl ScaledField {
     }
 }
 
-/// The state of a scale (`scale.json`), written before anything is done.
+/// The state of a scale (`scale.json`), written before the first action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleState {
@@ -117,7 +117,7 @@ pub struct ScaleState {
     pub version: u32,
     /// When it began.
     pub time: Timestamp,
-    /// What is changed.
+    /// The field that is changed.
     pub field: ScaledField,
     /// The number before.
     pub from: u64,
@@ -130,13 +130,13 @@ pub struct ScaleState {
     pub costs: BTreeMap<String, Option<i64>>,
     /// Live clients at the start.
     pub connections: Option<u64>,
-    /// Who ran it last: user, host and process.
+    /// The client that ran it last: user, host and process.
     #[serde(default)]
     pub by: Option<String>,
-    /// Why, in the user's own words.
+    /// The user's reason.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Whether it has ended. It stays stored for the nodes whose evacuation a volume keeps.
+    /// Whether it has ended. It stays stored for the nodes whose evacuation EMQX may restore from a volume.
     #[serde(default)]
     pub ended: bool,
 }
@@ -153,15 +153,15 @@ impl ScaleState {
     }
 }
 
-/// Something that changes the number of pods by itself.
+/// An object that changes the number of pods by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Autoscaler {
     /// `HorizontalPodAutoscaler` or `ScaledObject`.
     pub kind: String,
     pub name: String,
-    /// The kind of what it scales.
+    /// The kind of its target.
     pub target_kind: String,
-    /// The name of what it scales.
+    /// The name of its target.
     pub target: String,
     /// The KEDA ScaledObject that owns a HorizontalPodAutoscaler.
     pub owner: Option<String>,
@@ -175,7 +175,7 @@ impl Autoscaler {
                 && sets.contains(&self.target.as_str()))
     }
 
-    /// How it is named to a user.
+    /// Its name in messages.
     pub fn label(&self) -> String {
         match &self.owner {
             Some(owner) => format!("{} {} (of the KEDA ScaledObject {owner})", self.kind, self.name),

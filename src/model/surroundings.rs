@@ -1,4 +1,5 @@
-//! What surrounds a cluster in Kubernetes, as `check` reads it: Services, quotas, and the webhook that converts its objects.
+//! The surroundings of a cluster in Kubernetes, as `check` reads them: Services, quotas, and the webhook that
+//! converts its objects.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,16 @@ pub struct ServiceView {
     pub kind: String,
     /// Whether it has no address of its own.
     pub headless: bool,
-    /// The labels of the pods that it leads to; empty: none by label.
+    /// The labels of its pods; empty without a selector.
     pub selector: BTreeMap<String, String>,
-    /// Whether it leads to pods that are not ready.
+    /// Whether it also sends clients to pods that are not ready.
     pub publishes_not_ready: bool,
-    /// Whether a client address stays on the same pod (`sessionAffinity: ClientIP`): for how many seconds.
+    /// The seconds for which a client address stays on the same pod (`sessionAffinity: ClientIP`); `None`
+    /// without affinity.
     pub affinity_seconds: Option<u64>,
     /// Whether traffic from outside stays on the Kubernetes node where it arrives (`externalTrafficPolicy: Local`).
     pub local: bool,
-    /// Annotations of load balancers of clouds: key and value.
+    /// Annotations for the load balancers of clouds: key and value.
     pub cloud: BTreeMap<String, String>,
 }
 
@@ -30,7 +32,7 @@ pub struct QuotaLimit {
     pub resource: String,
     /// The limit: pods, thousandths of a core, or bytes.
     pub hard: u64,
-    /// What is used of it.
+    /// The used amount.
     pub used: u64,
 }
 
@@ -43,7 +45,7 @@ pub struct Conversion {
     pub ready: Option<u64>,
 }
 
-/// What surrounds a cluster. `None` is what could not be read.
+/// The surroundings of a cluster. `None` could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     /// The Services of the namespace.

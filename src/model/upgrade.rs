@@ -1,10 +1,10 @@
-//! What is asked of an upgrade, as it was typed: nothing of it depends on a cluster.
+//! The request for an upgrade, as the user typed it: it does not depend on a cluster.
 
 use serde::Serialize;
 
 use super::image::Image;
 
-/// The checks that can be skipped by name. What cannot work is not a matter of opinion.
+/// The checks that can be skipped by name. A check that finds what cannot work is not among them.
 pub(crate) const SKIPPABLE: [&str; 8] = [
     "downgrade",
     "evacuation-running",
@@ -16,7 +16,7 @@ pub(crate) const SKIPPABLE: [&str; 8] = [
     "too-many-pods",
 ];
 
-/// What is to run.
+/// The requested image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// An image (`--image`).
@@ -25,7 +25,7 @@ pub enum Wanted {
     Version(String),
 }
 
-/// How pods change places.
+/// How pods are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Way {
@@ -45,28 +45,28 @@ impl Way {
     }
 }
 
-/// Who empties old pods of v1beta4, whose operator deletes them loaded ([OP-15], [OP-16]).
+/// How the old pods of v1beta4 are emptied; its operator deletes them with their clients ([OP-15], [OP-16]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DrainMethod {
-    /// We do, all together, sharing the rate.
+    /// This program empties them all together, sharing the rate.
     #[default]
     Together,
-    /// We do, one after another, each at the whole rate.
+    /// This program empties them one after another, each at the whole rate.
     OneByOne,
-    /// The operator does what it does.
+    /// The operator removes them without a guard.
     Unguarded,
 }
 
 /// The requested values; `None` is the object's value, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradeRequest {
-    /// What is to run.
+    /// The requested image or version.
     pub wanted: Wanted,
     /// `--blue-green` or `--rolling`.
     pub way: Option<Way>,
     /// `--one-by-one`, `--unguarded`.
     pub manner: DrainMethod,
-    /// Clients cut per second.
+    /// Clients disconnected per second.
     pub conn_evict_rate: Option<u64>,
     /// Sessions moved per second.
     pub sess_evict_rate: Option<u64>,
@@ -79,7 +79,7 @@ pub struct UpgradeRequest {
 }
 
 impl UpgradeRequest {
-    /// With every value of the object.
+    /// A request with every value of the object.
     pub fn new(wanted: Wanted) -> Self {
         Self {
             wanted,

@@ -1,8 +1,8 @@
-//! Parts of paths, and the address of EMQX's REST API, as `--emqx-url` takes it.
+//! Parts of paths, and the address of EMQX's REST API, as in `--emqx-url`.
 
 use std::fmt::{self, Write as _};
 
-/// A text as a part of a path or query: only unreserved characters stand for themselves (RFC 3986, 2.3).
+/// A text as a part of a path or query: all characters but the unreserved ones are escaped (RFC 3986, 2.3).
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -15,7 +15,7 @@ pub(crate) fn encode(text: &str) -> String {
     encoded
 }
 
-/// The address of EMQX's REST API: scheme, host and port. Whether EMQX is v4 or v5 is found by asking.
+/// The address of EMQX's REST API: scheme, host and port. A request determines whether EMQX is v4 or v5.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmqxUrl {
     /// Whether it is https.
@@ -33,8 +33,8 @@ const HTTPS_PORT: u16 = 18084;
 const EXAMPLE: &str = "for instance https://emqx.example.com:18084 (EMQX 4: port 8081)";
 
 impl EmqxUrl {
-    /// Reads a URL; the port defaults to 18083, for https to 18084. The error is the reason and a hint; the reason never
-    /// repeats the text, which may hold a password.
+    /// Parses a URL; the port defaults to 18083, for https to 18084. The error is the reason and a hint; the
+    /// reason never repeats the text, which may contain a password.
     pub fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
         let bad = |why: &'static str| (why, EXAMPLE);
         let (scheme, rest) =
@@ -93,7 +93,7 @@ impl EmqxUrl {
         }
     }
 
-    /// Whether the host is this machine by its name or address.
+    /// Whether the host is a loopback name or address.
     pub fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

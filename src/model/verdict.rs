@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::name::NodeName;
 use crate::error::Exit;
 
-/// How an operation stands, or how it ended.
+/// The state of an operation, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
@@ -14,13 +14,13 @@ pub enum Verdict {
     Idle,
     /// The means are within the thresholds.
     Balanced,
-    /// Only the new set is left, and it serves.
+    /// Only the new set remains, and it serves.
     Upgraded,
     /// EMQX found nothing to move.
     NothingToDo,
     /// It was stopped before its end.
     Stopped,
-    /// It went back to where it came from.
+    /// It was rolled back to the previous image.
     Reverted,
     /// It is still running.
     Running,
@@ -28,15 +28,15 @@ pub enum Verdict {
     StillRunning,
     /// It never started, or cannot continue.
     Failed,
-    /// EMQX dropped it before its work was done.
+    /// EMQX lost it before its work was done.
     CoordinatorLost,
-    /// No progress for a long time.
+    /// It has made no progress for a long time.
     Stalled,
     /// It came to its end, but the nodes are not balanced.
     Uneven,
     /// It ended, and more than 2 % of the clients did not come back.
     ClientsMissing,
-    /// The means are outside the thresholds the other way round: recipients hold more than donors.
+    /// The means are outside the thresholds in the other direction: recipients hold more than donors.
     Overshot,
     /// A participant stopped running between start and end.
     NodesLost,
@@ -48,7 +48,7 @@ pub enum Verdict {
     Evacuated,
     /// Every pod was moved.
     Done,
-    /// The sources do not decide it.
+    /// The sources do not show how it ended.
     Unknown,
 }
 
@@ -96,7 +96,7 @@ impl Verdict {
         !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
     }
 
-    /// Whether a rebalance can end with this verdict for good: nothing that is seen later changes it.
+    /// Whether a rebalance can end with this verdict for good: no later observation changes it.
     pub(crate) fn ends_a_rebalance(self) -> bool {
         matches!(
             self,
@@ -112,8 +112,8 @@ impl Verdict {
         )
     }
 
-    /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are successes only for the
-    /// command that requested them.
+    /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are
+    /// successes only for the command that requested them.
     pub fn exit(self) -> Exit {
         match self {
             Self::Idle
@@ -136,7 +136,7 @@ impl Verdict {
     }
 }
 
-/// What kind of operation it is.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
@@ -145,11 +145,11 @@ pub enum Operation {
     None,
     /// Clients move from donors to recipients.
     Rebalance,
-    /// A new set takes over from an old one.
+    /// A new set replaces an old one.
     Upgrade,
     /// One node is emptied.
     Evacuation,
-    /// All nodes refuse clients and disconnect those that they hold.
+    /// All nodes refuse clients and disconnect their clients.
     Purge,
     /// The pods of Kubernetes nodes are evacuated and moved.
     Drain,
@@ -203,9 +203,9 @@ pub enum EventType {
     Created,
     /// It entered another phase.
     Phase,
-    /// The counts moved on.
+    /// The counts changed.
     Progress,
-    /// Something worth knowing.
+    /// A notice for the user.
     Notice,
     /// It ended.
     Verdict,
@@ -223,18 +223,18 @@ pub struct EventNode {
     pub state: Option<String>,
 }
 
-/// One step of an operation that is followed: a line of a log, or of `-o jsonl`.
+/// One event of an operation that is followed: a line of a log, or of `-o jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// When.
+    /// The time.
     pub time: Timestamp,
-    /// What kind of step.
+    /// The type of the event.
     #[serde(rename = "type")]
     pub kind: EventType,
     /// The operation's name: the object's, or `coordinator/NODE`.
     pub name: String,
-    /// What kind of operation.
+    /// The kind of the operation.
     pub operation: Operation,
     /// The phase it is in.
     pub phase: Option<String>,
@@ -242,7 +242,7 @@ pub struct Event {
     pub nodes: Vec<EventNode>,
     /// Clients that arrived on recipients so far.
     pub moved_connections: Option<u64>,
-    /// Elapsed of the forecast total, never falling; 100 only with a verdict.
+    /// Work done of the forecast total, in percent; it never falls, and is 100 only with a verdict.
     pub percent: Option<u8>,
     /// Seconds to the end.
     pub eta_seconds: Option<u64>,
@@ -250,14 +250,14 @@ pub struct Event {
     pub lost_clients: Option<u64>,
     /// Sessions fewer than at the start.
     pub lost_sessions: Option<u64>,
-    /// Of what donors lost, the share that arrived on recipients.
+    /// The share of the clients that donors lost that arrived on recipients.
     #[serde(serialize_with = "two_decimals_or_null")]
     pub landing_ratio: Option<f64>,
-    /// The step as a sentence.
+    /// The event as a sentence.
     pub message: String,
     /// How it ended; on the last event only.
     pub verdict: Option<Verdict>,
-    /// The judgement without its verdict; `message` holds both.
+    /// The reason for the verdict; `message` has both.
     #[serde(skip)]
     pub reason: Option<String>,
 }
@@ -285,7 +285,7 @@ impl Event {
     }
 }
 
-/// Averages and ratios leave with two decimals.
+/// Writes averages and ratios with two decimals.
 pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((value * 100.0).round() / 100.0)
 }

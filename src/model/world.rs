@@ -1,4 +1,4 @@
-//! The world: everything that is known at one moment, by source. Facts are the only way in.
+//! The world: all facts that are known at one moment, by source. Only facts change it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,16 +25,16 @@ pub struct SourceHealth {
     pub heard: Option<Timestamp>,
 }
 
-/// What became different with one fact.
+/// The changes by one fact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Whether anything a person could see is different.
+    /// Whether anything that is shown has changed.
     pub visible: bool,
     /// A notice that is printed once.
     pub notice: Option<String>,
 }
 
-/// Everything that is known.
+/// All that is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct World {
     /// What the API serves.
@@ -43,7 +43,7 @@ pub struct World {
     pub instances: BTreeMap<InstanceId, Seen<Instance>>,
     /// Rebalance objects.
     pub rebalances: BTreeMap<Key, Seen<Rebalance>>,
-    /// Rebalance objects that are gone, in their last version, and when they went. Bounded.
+    /// Deleted Rebalance objects, in their last version, with the time of the deletion. Bounded.
     pub departed: Vec<Seen<Rebalance>>,
     pub pods: BTreeMap<Key, Seen<Pod>>,
     /// StatefulSets and ReplicaSets.
@@ -51,25 +51,26 @@ pub struct World {
     /// EndpointSlices.
     pub slices: BTreeMap<Key, Seen<Slice>>,
     pub events: BTreeMap<Key, Seen<PodEvent>>,
-    /// What we store about instances.
+    /// The stored state of instances.
     pub states: BTreeMap<InstanceId, Seen<OperationState>>,
-    /// Leases of operators, by which their processes show that they are alive.
+    /// Leases of operators, which show whether their processes are alive.
     pub leases: BTreeMap<Key, Seen<OperatorLease>>,
     /// EMQX's list of nodes.
     pub nodes: Option<Seen<Vec<Node>>>,
-    /// What EMQX moves.
+    /// The operations that EMQX runs.
     pub load: Option<Seen<Load>>,
-    /// What donors of running rebalances held when these began.
+    /// The counts of donors when their running rebalances began.
     pub begun: BTreeMap<NodeName, DonorStart>,
-    /// The last time in which EMQX reported in every answer that no rebalance runs: its first and its last answer.
+    /// The last period in which every answer of EMQX reported that no rebalance runs: its first and its last
+    /// answer.
     pub idle: Option<(Timestamp, Timestamp)>,
     /// The state of each resource of each source.
     pub hearings: BTreeMap<(Source, &'static str), SourceHealth>,
     notices: BTreeSet<String>,
 }
 
-/// All that a world knows from EMQX's API, of one cluster: a view of several clusters puts in those of the cluster that it
-/// looks at.
+/// All data of a world from EMQX's API, for one cluster: a view of several clusters inserts the data of the
+/// shown cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmqxAnswers {
     pub(crate) nodes: Option<Seen<Vec<Node>>>,
@@ -79,7 +80,8 @@ pub struct EmqxAnswers {
     pub(crate) hearings: BTreeMap<(Source, &'static str), SourceHealth>,
 }
 
-/// Departed rebalances that are remembered: enough for any list a person reads, bounded for a follow of days.
+/// The most deleted rebalances that are remembered: enough for any list that a user reads, bounded for a
+/// follow of days.
 const DEPARTED: usize = 100;
 
 fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Seen<V>>, key: K, value: V, at: Timestamp) -> bool {
@@ -103,7 +105,7 @@ impl World {
         world
     }
 
-    /// Takes EMQX's answers out of it.
+    /// Removes EMQX's answers and returns them.
     pub(crate) fn take_emqx_answers(&mut self) -> EmqxAnswers {
         EmqxAnswers {
             nodes: self.nodes.take(),
@@ -114,14 +116,14 @@ impl World {
         }
     }
 
-    /// Puts EMQX's answers into one that has none.
+    /// Inserts EMQX's answers into a world without answers.
     pub(crate) fn put_emqx_answers(&mut self, answers: EmqxAnswers) {
         let EmqxAnswers { nodes, load, begun, idle, hearings } = answers;
         (self.nodes, self.load, self.begun, self.idle) = (nodes, load, begun, idle);
         self.hearings.extend(hearings);
     }
 
-    /// Takes one fact in.
+    /// Applies one fact.
     pub fn apply(&mut self, fact: Fact) -> Changes {
         let Fact { at, update } = fact;
         let visible = match update {
@@ -169,7 +171,8 @@ impl World {
                         Some(text.clone())
                     }
                 };
-                // One object is asked for by label and by name: the same permission is missing, in other words.
+                // An object is requested by label and by name: the same permission is missing, with other
+                // messages.
                 let known = source != Source::Emqx
                     && matches!(link, Link::Forbidden(_))
                     && self
@@ -257,7 +260,8 @@ impl World {
             }
             Object::Pod(pod) => {
                 let key = (pod.namespace.clone(), pod.name.as_str().to_owned());
-                // A StatefulSet's pod comes back under its name: the old one's end must not remove the new one.
+                // A StatefulSet's pod is created again with the same name: the deletion of the old pod must
+                // not remove the new one.
                 let here = self.pods.get(&key).is_some_and(|seen| seen.value.uid == pod.uid);
                 here && self.pods.remove(&key).is_some()
             }
@@ -313,7 +317,7 @@ impl World {
         }
     }
 
-    /// What our ConfigMap stores about an instance, if this very instance owns it.
+    /// The stored state of an instance, if this very instance owns the ConfigMap.
     fn stored(&self, instance: &Instance) -> Option<GuardState> {
         let state = self.states.get(&instance.id).map(|seen| &seen.value);
         state.filter(|state| state.owner == instance.uid).and_then(|state| state.guard.clone())
@@ -335,7 +339,7 @@ impl World {
         self.departed.push(seen);
     }
 
-    /// The instance that a Rebalance is for, if it is known.
+    /// The instance of a Rebalance, if it is known.
     pub(crate) fn instance_of(&self, rebalance: &Rebalance) -> Option<&Instance> {
         let id = InstanceId {
             kind: rebalance.instance_kind,

@@ -1,5 +1,5 @@
-//! Commands that are printed for the user to type reach the same cluster as the command that prints them: the flags by which
-//! the cluster was chosen are repeated in them. A token is never repeated.
+//! Commands that are printed for the user reach the same cluster as the command that prints them: they repeat
+//! the flags that selected the cluster. A token is never repeated.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ const SUBCOMMANDS: [&str; 11] = [
 const OF_KUBECTL: [&str; 10] =
     ["annotate", "apply", "auth", "delete", "describe", "drain", "edit", "get", "logs", "patch"];
 
-/// The flags of this call that chose the cluster.
+/// The flags of this call that selected the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterFlags {
     namespace: String,
@@ -33,19 +33,19 @@ pub struct ClusterFlags {
 }
 
 impl ClusterFlags {
-    /// Those of a namespace; an empty one is none.
+    /// The flags of a namespace; an empty one is none.
     pub fn new(namespace: Option<&str>) -> Self {
         let namespace = namespace.filter(|namespace| !namespace.is_empty());
         let namespace = namespace.map(|it| format!(" -n {}", quoted(it))).unwrap_or_default();
         Self { namespace, ..Self::default() }
     }
 
-    /// With a flag of kubectl's and its value, where it has one.
+    /// Adds a flag of kubectl and its value, where it has one.
     pub fn kubernetes(&mut self, flag: &str, value: Option<&str>) {
         add(&mut self.kubernetes, flag, value);
     }
 
-    /// With a flag that reaches EMQX and its value, where it has one.
+    /// Adds a flag that reaches EMQX and its value, where it has one.
     pub fn emqx(&mut self, flag: &str, value: Option<&str>) {
         add(&mut self.emqx, flag, value);
     }
@@ -61,7 +61,8 @@ impl ClusterFlags {
         format!("{command}{}", self.flags(rest, rest))
     }
 
-    /// A text with the flags in each command that it names, before the subcommand: sentences go on after a command.
+    /// A text with the flags in each command that it names, directly after `kubectl` or the plugin, because
+    /// sentences continue after a command.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.namespace.is_empty() && self.kubernetes.is_empty() && self.emqx.is_empty() {
             return Cow::Borrowed(text);
@@ -112,7 +113,7 @@ fn add(flags: &mut String, flag: &str, value: Option<&str>) {
     }
 }
 
-/// A word as a POSIX shell reads it.
+/// A word, quoted for a POSIX shell.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |it: char| it.is_ascii_alphanumeric() || "_-./:@%+=,~\\".contains(it);
     if !word.is_empty() && word.chars().all(plain) {

@@ -31,7 +31,7 @@ fn document<'a, T: Serialize>(kind: &'static str, body: &'a T) -> Document<'a, T
     Document { api_version: API_VERSION, kind, body }
 }
 
-/// How a document is written.
+/// The form of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON, indented as kubectl's.
@@ -52,7 +52,7 @@ pub fn list<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> St
     write(&List { api_version: API_VERSION, kind: format!("{kind}List"), items }, format)
 }
 
-/// A list of items that are no documents of their own.
+/// A list of items that are not documents of their own.
 pub fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
     write(&List { api_version: API_VERSION, kind: kind.to_owned(), items: items.iter().collect() }, format)
 }
@@ -63,8 +63,8 @@ pub fn manifest(manifest: &Value, format: Format) -> String {
 }
 
 fn write<T: Serialize>(what: &T, format: Format) -> String {
-    // None of our documents has a key that is no text or a number that cannot be written, so these cannot fail; if
-    // one ever did, the words of the failure are better than an empty document.
+    // Every key of these documents is a text and every number can be written, so these calls cannot fail; if
+    // one did, the error text is better than an empty document.
     let text = match format {
         Format::Json => {
             serde_json::to_string_pretty(what).map(|text| harmless_json(&text)).map_err(|e| e.to_string())

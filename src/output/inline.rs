@@ -1,8 +1,8 @@
-//! The small progress: a few lines on stderr that are redrawn in place.
+//! The inline progress: a few lines on stderr that are redrawn in place.
 //!
-//! It moves relatively to where it stands, so it never has to ask the terminal for the cursor (an answer would come in
-//! through stdin, and some terminals give none), needs no raw mode (Ctrl-C stays a signal, and a crash leaves nothing
-//! to restore), and never hides the cursor.
+//! It moves relative to its own position. So it never has to ask the terminal for the cursor (an answer would
+//! arrive on stdin, and some terminals give none), needs no raw mode (Ctrl-C stays a signal, and a crash
+//! leaves nothing to restore), and never hides the cursor.
 
 use std::io::{self, Write};
 
@@ -13,14 +13,14 @@ use super::theme::Theme;
 /// The size of a terminal, columns and lines.
 pub type Size = Box<dyn Fn() -> (u16, u16)>;
 
-/// The small progress.
+/// The inline progress.
 pub struct Inline {
     sink: Box<dyn Write>,
     size: Size,
     theme: Theme,
-    /// The widths of the lines that stand on the terminal now.
+    /// The widths of the lines that are on the terminal now.
     standing: Vec<usize>,
-    /// What was drawn last, to draw nothing twice.
+    /// The last drawing, so that nothing is drawn twice.
     last: String,
 }
 
@@ -31,18 +31,18 @@ impl std::fmt::Debug for Inline {
 }
 
 impl Inline {
-    /// On stderr, looking as the printer's talk does.
+    /// On stderr, with the theme of the printer's messages.
     pub fn new(printer: &Printer) -> Self {
         let size = || crossterm::terminal::size().unwrap_or((80, 24));
         Self::to(Box::new(io::stderr()), Box::new(size), printer.talk_theme())
     }
 
-    /// On any stream of a terminal.
+    /// On any stream to a terminal.
     pub fn to(sink: Box<dyn Write>, size: Size, theme: Theme) -> Self {
         Self { sink, size, theme, standing: Vec::new(), last: String::new() }
     }
 
-    /// Draws what is now, over what was.
+    /// Draws the present state over the previous one.
     pub fn draw(&mut self, view: &InlineView) {
         let (columns, rows) = (self.size)();
         // The last column stays free: a letter there may wrap. The last line stays free: the cursor rests on it.
@@ -64,14 +64,14 @@ impl Inline {
         self.last = snapshot;
     }
 
-    /// Says a line that stays, above the progress.
+    /// Prints a line that stays, above the progress.
     pub fn say(&mut self, line: &str) {
         self.clear();
         let line = line.trim_end_matches('\n');
         self.write(&format!("{line}\r\n"));
     }
 
-    /// Takes the progress off the terminal; the next [`Inline::draw`] puts it back.
+    /// Removes the progress from the terminal; the next [`Inline::draw`] draws it again.
     pub fn clear(&mut self) {
         if !self.standing.is_empty() {
             let (columns, _) = (self.size)();
@@ -82,14 +82,14 @@ impl Inline {
         self.last.clear();
     }
 
-    /// The end: what was drawn last stays, and what is written next comes below it.
+    /// Ends the progress: the last drawing stays, and later output comes below it.
     pub fn finish(&mut self) {
         self.standing.clear();
         self.last.clear();
     }
 
-    /// The lines that what stands now takes on a terminal of this width: it may have become narrower meanwhile, and
-    /// then lines were broken.
+    /// The number of lines of the present drawing on a terminal of this width: the terminal may have become
+    /// narrower in the meantime, which breaks lines.
     fn rows(&self, columns: u16) -> usize {
         let columns = usize::from(columns.max(1));
         self.standing.iter().map(|width| width.div_ceil(columns).max(1)).sum()
@@ -103,7 +103,7 @@ impl Inline {
     }
 
     fn write(&mut self, text: &str) {
-        // Progress that cannot be shown is no reason to stop following.
+        // Following continues even if progress cannot be shown.
         let _ = self.sink.write_all(text.as_bytes()).and_then(|()| self.sink.flush());
     }
 }

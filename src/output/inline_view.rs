@@ -1,4 +1,4 @@
-//! What the small progress shows, and how it is laid out: a value and a size in, lines out.
+//! The content of the inline progress, and its layout: a value and a size in, lines out.
 //!
 //! ```text
 //! REBALANCING  operator reports Failed, EMQX continues          41 %  ends 10:15:50
@@ -19,12 +19,12 @@ use super::theme::{Theme, Tone};
 use crate::model::Part;
 use crate::model::human::{count, count_or_unknown, duration, share};
 
-/// When a step of the timeline is.
+/// The state of a step of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// Over.
     Done,
-    /// Under way.
+    /// In progress.
     Now,
     /// To come.
     Later,
@@ -49,29 +49,29 @@ pub struct InlineRow {
     /// Live clients.
     pub connections: Option<u64>,
     pub sessions: Option<u64>,
-    /// Clients more or fewer per second.
+    /// The change of clients per second.
     pub delta: Option<i64>,
 }
 
-/// What the small progress shows. `commands` fills it.
+/// The content of the inline progress. `commands` fills it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InlineView {
     /// The title: `REBALANCING emqx`.
     pub title: String,
     /// The most important message: `operator reports Failed, EMQX continues`.
     pub headline: String,
-    /// What the headline means.
+    /// The meaning of the headline's colour.
     pub tone: Tone,
-    /// How far.
+    /// Work done, in percent.
     pub percent: Option<u8>,
-    /// When it ends, as a time of day.
+    /// The time of day of its end.
     pub ends: Option<String>,
     pub timeline: Vec<InlineStep>,
     /// Facts for one line: `32 of 78 rounds`, `none missing`.
     pub facts: Vec<String>,
     /// The nodes, donors first.
     pub rows: Vec<InlineRow>,
-    /// Where it is to end: `2,553 on donors, 2,340 on recipients`.
+    /// The goal: `2,553 on donors, 2,340 on recipients`.
     pub goal: Option<String>,
     /// The number of nodes in the Service, and of all nodes.
     pub serving: Option<(usize, usize)>,
@@ -91,7 +91,7 @@ impl InlineLine {
         Self(vec![(text.into(), tone)])
     }
 
-    /// The columns that it takes.
+    /// The number of columns of the line.
     pub fn width(&self) -> usize {
         self.0.iter().map(|(text, _)| text.width()).sum()
     }
@@ -107,7 +107,7 @@ impl InlineLine {
         self.0.iter().map(|(text, tone)| Span::styled(text.clone(), style(*tone))).collect()
     }
 
-    /// Cut to a width and made harmless.
+    /// Truncated to a width and sanitised.
     fn fit(self, width: usize, theme: Theme) -> Self {
         let mut left = width;
         let mut words = Vec::new();

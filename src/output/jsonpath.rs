@@ -1,6 +1,6 @@
-//! What a `jsonpath=TEMPLATE` picks from a document, written as kubectl writes it: results with a blank between them,
-//! objects and lists as JSON, nothing for a field that is not there, no line end of its own. Numbers stand as in the
-//! document, where kubectl would write 1e+06.
+//! The values that `jsonpath=TEMPLATE` selects from a document, written as kubectl writes them: results
+//! separated by a blank, objects and lists as JSON, nothing for an absent field, no final line end. Numbers
+//! are written as in the document, where kubectl would write 1e+06.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::document::harmless_json;
 use crate::model::human::harmless;
 use crate::model::jsonpath::{PathStep, Template, TemplatePart};
 
-/// The text; or why a path leads nowhere, in kubectl's words.
+/// The selected text; or why a path selects nothing, with kubectl's message.
 pub fn pick(template: &Template, document: &Value) -> Result<String, String> {
     let mut text = String::new();
     write(&template.0, document, &mut text)?;

@@ -1,5 +1,5 @@
-//! Output: the only module that prints. stdout carries data, stderr messages; a broken pipe is success; every text from
-//! the cluster is made harmless first.
+//! Output: the only module that prints. stdout carries data, stderr messages; a broken pipe is success; every
+//! text from the cluster is sanitised first.
 //!
 //! ```text
 //! plan::results ──► text (for people) ──────┐

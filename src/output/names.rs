@@ -1,4 +1,4 @@
-//! Node names shortened to what differs: letters that are the same in every row carry no information.
+//! Node names, shortened to the parts that differ: letters that are equal in every row carry no information.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use super::theme::Theme;
 /// The least number of letters in the hash of a pod's template; shorter words are names.
 const HASH: usize = 8;
 
-/// The number of letters that stay of a hash.
+/// The number of letters of a hash that are kept.
 const TAIL: usize = 4;
 
-/// The names of an instance's nodes, each shortened, in the same order. Names that would become equal all stay as
-/// they are.
+/// The names of an instance's nodes, each shortened, in the same order. Names that would become equal are not
+/// shortened.
 pub fn shorten<'a>(
     instance: Option<&str>,
     names: impl IntoIterator<Item = &'a str>,
@@ -19,7 +19,7 @@ pub fn shorten<'a>(
 ) -> Vec<String> {
     let names: Vec<&str> = names.into_iter().collect();
     let prefix = instance.map(|instance| format!("{instance}-")).unwrap_or_default();
-    // A mere number is no name.
+    // A number alone is not a name.
     let named = |rest: &str| rest.bytes().any(|byte| !byte.is_ascii_digit());
     let common = names.iter().all(|name| name.strip_prefix(&prefix).is_some_and(named));
     let short: Vec<String> =

@@ -100,7 +100,7 @@ pub struct Printer {
     look: Look,
     terminal: Terminal,
     zone: TimeZone,
-    /// What printed commands repeat.
+    /// The flags that printed commands repeat.
     flags: ClusterFlags,
     /// Notices that were printed already.
     said: RefCell<BTreeSet<String>>,
@@ -119,12 +119,12 @@ impl std::fmt::Debug for Printer {
     }
 }
 
-/// What was printed into a [`Printer::captured`].
+/// The output of a [`Printer::captured`].
 #[derive(Clone, Debug, Default)]
 pub struct Captured(Rc<RefCell<Vec<u8>>>);
 
 impl Captured {
-    /// All of it so far.
+    /// All output so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.borrow()).into_owned()
     }
@@ -142,13 +142,13 @@ impl Write for Captured {
 }
 
 impl Printer {
-    /// A printer to the real streams, with the user's clock.
+    /// A printer to the real streams, with the user's time zone.
     pub fn new(look: &Look, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let terminal = Terminal::here(environment);
         Self::to(Box::new(io::stdout()), Box::new(io::stderr()), *look, terminal, TimeZone::system())
     }
 
-    /// A printer to any two streams: data, and talk.
+    /// A printer to any two streams: data, and messages.
     pub fn to(
         out: Box<dyn Write>,
         err: Box<dyn Write>,
@@ -204,7 +204,7 @@ impl Printer {
         self.terminal
     }
 
-    /// Where the user's clock hangs.
+    /// The user's time zone.
     pub fn zone(&self) -> &TimeZone {
         &self.zone
     }
@@ -229,7 +229,7 @@ impl Printer {
         self.closed.get()
     }
 
-    /// The end: whether everything was written. That a reader left early is no failure.
+    /// Whether everything was written. A reader that closed stdout early is not a failure.
     pub fn finish(&self) -> Result<(), Problem> {
         self.push(false, "");
         match self.failed.take() {
@@ -238,7 +238,7 @@ impl Printer {
         }
     }
 
-    /// A text, in which commands get the flags that they need.
+    /// Prints a text; commands in it get the flags that they need.
     fn push(&self, talk: bool, text: &str) {
         if talk {
             self.write(true, &self.flags.text(text));
@@ -267,7 +267,7 @@ impl Printer {
         }
     }
 
-    /// A text of our own on stdout as it is (help, a version).
+    /// Prints a text of this program on stdout as it is (help, a version).
     pub fn print(&self, text: &str) {
         self.push(false, text.trim_end_matches('\n'));
         self.push(false, "\n");
@@ -278,15 +278,15 @@ impl Printer {
         self.push(false, &(self.theme().clean(text) + "\n"));
     }
 
-    /// A line of talk.
+    /// A message line.
     pub fn talk(&self, text: &str) {
         self.push(true, &(self.talk_theme().clean(text) + "\n"));
     }
 
-    /// What to type next.
+    /// Prints the recommended next command.
     pub fn next(&self, command: &str) {
         let theme = self.talk_theme();
-        // Where both end up on one screen, a blank line parts the talk from the data.
+        // Where both streams are on one screen, a blank line separates the messages from the data.
         let gap = if self.terminal.stdout && self.terminal.stderr { "\n" } else { "" };
         let line = format!("{gap}{} ", theme.paint(Tone::Faint, "next:"));
         let command = theme.clean(&self.flags.command(command)) + "\n";
@@ -305,7 +305,7 @@ impl Printer {
         self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(&text)));
     }
 
-    /// What failed, why, and what to type next.
+    /// Prints an error: what failed, why, and the command to type.
     pub fn problem(&self, problem: &Problem) {
         let theme = self.talk_theme();
         let mut text = format!(
@@ -367,7 +367,7 @@ impl Printer {
         self.push(false, &text);
     }
 
-    /// Prints what a template picks from a document.
+    /// Prints the values that a template selects from a document.
     fn pick(&self, template: &Template, document: &str) {
         let document = serde_json::from_str(document).unwrap_or_default();
         match jsonpath::pick(template, &document) {
@@ -514,7 +514,7 @@ impl Printer {
         self.push(false, &text);
     }
 
-    /// What would happen. `through` is who would drive it, and why.
+    /// A plan. `through` is the backend, and the reason for it.
     pub fn plan(
         &self,
         plan: &RebalancePlan,
@@ -535,7 +535,7 @@ impl Printer {
         self.push(true, &(text::plan::plan(plan, through, Some((now, &self.zone)), layout) + "\n"));
     }
 
-    /// What an upgrade would do.
+    /// The plan of an upgrade.
     pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
         let name = || resource(&plan.instance);
         let now = Some((now, &self.zone));
@@ -548,7 +548,7 @@ impl Printer {
         self.push(true, &(text::upgrade::plan(plan, Some((now, &self.zone)), layout) + "\n"));
     }
 
-    /// What `apply` made. `note` stands behind the name for people only: ` (server dry run)`.
+    /// The result of `apply`. `note` follows the name in text output only: ` (server dry run)`.
     pub fn applied<P: serde::Serialize>(&self, applied: &Applied<P>, output: Output, note: &str) {
         let theme = self.theme();
         self.result(
@@ -566,7 +566,7 @@ impl Printer {
         self.push(true, &text::evacuation::plan(plan, layout));
     }
 
-    /// Evacuations, running and past: one document where one node was named, else a list, whatever there is.
+    /// Evacuations, running and past: one document where one node was named, else a list of any length.
     pub fn evacuations(
         &self,
         running: &[EvacuationItem],
@@ -624,7 +624,7 @@ impl Printer {
         );
     }
 
-    /// What `stop` did.
+    /// The result of `stop`.
     pub fn stopped(&self, stopped: &Stopped, output: Output) {
         self.result(
             "Stopped",
@@ -635,7 +635,7 @@ impl Printer {
         );
     }
 
-    /// What one `stop` of several operations did.
+    /// The result of one `stop` of several operations.
     pub fn several_stopped(&self, all: &[Stopped], output: Output) {
         let name = |stopped: &Stopped| rebalance_name(&stopped.name);
         let text = |layout: Layout| all.iter().map(|it| text::lists::stopped(it, layout)).collect();
@@ -653,7 +653,7 @@ impl Printer {
         );
     }
 
-    /// The versions in play.
+    /// The versions of all components.
     pub fn version(&self, version: &VersionReport, output: Output) {
         let names =
             || version.clusters.iter().map(|it| resource(&it.instance)).collect::<Vec<_>>().join("\n");
@@ -668,7 +668,7 @@ impl Printer {
         self.push(false, &document::manifest(manifest, format));
     }
 
-    /// One step of an operation that is followed.
+    /// One event of an operation that is followed.
     pub fn event(&self, event: &Event, stream: Stream) {
         let text = match stream {
             Stream::Jsonl => document::one("Event", event, Format::Line),
@@ -677,17 +677,17 @@ impl Printer {
         self.push(false, &text);
     }
 
-    /// One step as a JSON line.
+    /// One event as a JSON line.
     pub fn jsonl(&self, event: &Event) {
         self.event(event, Stream::Jsonl);
     }
 
-    /// One step as talk, beside the data.
+    /// One event as a message, beside the data.
     pub fn talk_event(&self, event: &Event) {
         self.push(true, &(self.event_line(event, self.talk_theme()) + "\n"));
     }
 
-    /// A step as a line for people: the time of day, and what happened.
+    /// An event as a line for people: the time of day, and the message.
     pub(crate) fn event_line(&self, event: &Event, theme: Theme) -> String {
         let tone = match (event.kind, event.verdict) {
             (_, Some(verdict)) => Tone::of(verdict),

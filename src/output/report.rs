@@ -46,7 +46,7 @@ pub(super) fn title(report: &Report) -> String {
     }
 }
 
-/// What the report is made from.
+/// The data from which the report is made.
 pub(super) fn about(report: &Report) -> Vec<String> {
     let mut lines = vec![format!("source: {}", report.source)];
     if let (Some(from), Some(to)) = (report.started_time, report.ended_time) {
@@ -73,7 +73,7 @@ pub(super) fn seconds(value: Option<u64>) -> String {
 /// An event of Kubernetes as a row: time, object, reason, message, count.
 pub(super) fn cluster_event(event: &ReportedClusterEvent) -> [String; 5] {
     let reason = if event.warning { format!("Warning {}", event.reason) } else { event.reason.clone() };
-    // A sentence of an event may have several lines.
+    // The message of an event may have several lines.
     let message = event.message.split_whitespace().collect::<Vec<_>>().join(" ");
     [
         event.time.strftime("%H:%M:%S").to_string(),
@@ -84,7 +84,7 @@ pub(super) fn cluster_event(event: &ReportedClusterEvent) -> [String; 5] {
     ]
 }
 
-/// The numbers of an operation with their names: planned, and happened.
+/// The numbers of an operation with their names: planned, and actual.
 pub(super) fn figures(operation: &ReportedOperation) -> Vec<(&'static str, String, String)> {
     let none = || "-".to_owned();
     let planned = |value: Option<u64>| value.map_or_else(none, |value| count_or_unknown(Some(value)));
@@ -176,7 +176,7 @@ fn section(text: &mut String, operation: &ReportedOperation) {
     }
 }
 
-/// Text that Markdown shows as it is: names come from a cluster.
+/// A text with Markdown's special characters escaped: names come from a cluster.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in harmless(text).chars() {

@@ -30,7 +30,7 @@ impl<T: Into<String>> From<T> for Cell {
 struct Column {
     title: &'static str,
     right: bool,
-    /// Whether it may be cut when the line is too long.
+    /// Whether it may be truncated when the line is too long.
     elastic: bool,
 }
 
@@ -64,7 +64,7 @@ impl Table {
         self.column(title, true, false)
     }
 
-    /// A last column of sentences, which is cut where the line ends.
+    /// A last column of sentences, truncated at the end of the line.
     #[must_use]
     pub fn sentence(self, title: &'static str) -> Self {
         self.column(title, false, true)
@@ -103,7 +103,7 @@ impl Table {
         text
     }
 
-    /// Cuts the elastic column to what is left of the line, if that is still worth reading.
+    /// Truncates the elastic column to the rest of the line, unless that is too short to be read.
     fn squeeze(&self, widths: &mut [usize], width: Option<usize>) {
         let Some(width) = width else { return };
         let Some(elastic) = self.columns.iter().position(|column| column.elastic) else { return };

@@ -4,18 +4,18 @@ use anstyle::{Ansi256Color, Style};
 
 use crate::model::Verdict;
 
-/// What a text means; what colour underlines.
+/// The meaning of a text, which its colour emphasises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
     #[default]
     Plain,
     /// Goes well.
     Good,
-    /// Think before you go on.
+    /// Needs attention.
     Warning,
     /// Went wrong.
     Bad,
-    /// Moves.
+    /// In progress.
     Busy,
     /// Less important.
     Faint,
@@ -44,9 +44,10 @@ impl Tone {
         }
     }
 
-    /// The colour, by its number in the 256 colours that terminals share: none of the first sixteen, which each terminal
-    /// chooses for itself, so that yellow may be unreadable on white. Each is readable on a black and on a white background,
-    /// and they differ for people who do not distinguish red and green (tests below).
+    /// The colour, by its number in the 256 colours that terminals share. The first sixteen are not used:
+    /// each terminal chooses them itself, so that yellow may be unreadable on white. Each colour is readable
+    /// on a black and on a white background, and they differ for people who do not distinguish red and green
+    /// (tests below).
     const fn colour(self) -> Option<u8> {
         match self {
             Self::Plain | Self::Faint | Self::Strong => None,
@@ -82,7 +83,7 @@ impl Tone {
     }
 }
 
-/// How one stream looks.
+/// The look of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Theme {
     /// Whether there is colour.
@@ -93,12 +94,12 @@ pub struct Theme {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Symbols {
-    /// Something left out.
+    /// Marks omitted text.
     pub ellipsis: &'static str,
-    /// From one number to another.
+    /// Between the old and the new value.
     pub arrow: &'static str,
     pub done: &'static str,
-    /// Under way.
+    /// In progress.
     pub now: &'static str,
     /// Between two stages.
     pub rule: &'static str,
@@ -106,9 +107,9 @@ pub struct Symbols {
     pub bar: &'static str,
     /// The part of a bar that stays.
     pub full: &'static str,
-    /// The part of a bar that goes.
+    /// The part of a bar that is lost.
     pub goes: &'static str,
-    /// The part of a bar that comes.
+    /// The part of a bar that is gained.
     pub comes: &'static str,
     /// Where the goal is.
     pub goal: &'static str,
@@ -154,7 +155,7 @@ impl Theme {
         if self.ascii { ASCII } else { UNICODE }
     }
 
-    /// A text in the colour of what it means; as it is where there is no colour.
+    /// A text in the colour of its meaning; unchanged where there is no colour.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         if !self.color || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
@@ -163,7 +164,8 @@ impl Theme {
         format!("{style}{text}{style:#}")
     }
 
-    /// A text that is harmless and, where asked, ASCII: our own symbols have twins, what else is not ASCII becomes `?`.
+    /// A sanitised text, in ASCII if requested: symbols of this program have equivalents, other non-ASCII
+    /// characters become `?`.
     pub fn clean(self, text: &str) -> String {
         let text = crate::model::human::harmless(text);
         if !self.ascii || text.is_ascii() {

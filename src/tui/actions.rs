@@ -1,5 +1,5 @@
-//! Changes that are requested in the view: each is described with its command line and confirmed before it is made. Where
-//! clients lose their connection, the name of the cluster is typed.
+//! Changes that are requested in the view: each is described with its command line and confirmed first. Where
+//! clients lose their connection, the user types the name of the cluster.
 
 use super::msg::Effect;
 use super::rows::Row;
@@ -15,7 +15,7 @@ use crate::plan::finding::Decision;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
 
-/// Findings beside the question.
+/// The most findings in a prompt.
 const ASKED: usize = 3;
 
 /// Makes a confirmed change.
@@ -28,7 +28,7 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
         }
         ConfirmedAction::Stop(name) => {
             if let Some(cluster) = state.clusters.get_mut(&id) {
-                // Its end may be seen before its stop is verified.
+                // The end of the rebalance may be observed before its stop is verified.
                 cluster.operations.rebalances.we_stopped(&name);
             }
             state.doing = Some(format!("stopping {name}"));
@@ -49,7 +49,7 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
     }
 }
 
-/// The word to type: the cluster's name, where that can be typed.
+/// The text to type: the cluster's name, where it can be typed.
 fn word(state: &State) -> String {
     let name = state.open.as_ref().map(|id| id.name.as_str()).unwrap_or_default();
     let typed = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_graphic());
@@ -76,7 +76,7 @@ fn busy(state: &mut State) -> bool {
     state.doing.is_some()
 }
 
-/// The instance as it is named on the command line, and the flags of its place.
+/// The instance and the namespace flags for a command line.
 fn named(state: &State) -> Option<(String, String)> {
     let board = state.board()?;
     Some((board.status.instance.name.clone(), own_place(state, board)))
@@ -167,7 +167,7 @@ fn selected(state: &State) -> Option<(&ViewModel, &Row, NodeName)> {
     Some((board, row, row.node.clone()?))
 }
 
-/// The node as it is named on the command line.
+/// The name of the node for a command line.
 fn target(row: &Row, node: &NodeName) -> String {
     row.pod.as_ref().map_or_else(|| node.to_string(), ToString::to_string)
 }

@@ -1,4 +1,4 @@
-//! The line that stays in the scrollback after the view was left.
+//! The line that stays in the scrollback after the view is closed.
 
 use super::state::State;
 use super::view::headline::doing;

@@ -1,4 +1,4 @@
-//! One cluster in sight: its trackers, its history, and what EMQX answered about it.
+//! One listed cluster: its trackers, its history, and EMQX's answers about it.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::model::{EmqxAnswers, InstanceId, NodeName};
 use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::tracker::OperationTracker;
 
-/// One cluster in sight.
+/// One listed cluster.
 #[derive(Debug)]
 pub struct ClusterState {
-    /// EMQX's answers of it, while those of another cluster are in the world.
+    /// EMQX's answers about it, while the world has those of another cluster.
     pub(super) answers: EmqxAnswers,
     /// The trackers of its operations.
     pub operations: OperationTracker,
-    /// What its nodes held.
+    /// The counts of its nodes over time.
     pub history: History,
     /// Announced messages.
     pub log: NoticeLog,
@@ -29,13 +29,13 @@ pub struct ClusterState {
     pub marks: Marks,
     /// The uid of its object, to detect a new object with an equal name.
     pub uid: Option<String>,
-    /// When EMQX's list of nodes was last put into the history.
+    /// When EMQX's list of nodes was last added to the history.
     pub sampled: Option<Timestamp>,
     /// The newest Kubernetes event that was announced.
     pub events_until: Option<Timestamp>,
     /// The rebalance for which the bell was rung.
     pub alarmed: Option<RunKey>,
-    /// The core of each replicant, or why that is not known.
+    /// The core of each replicant, or why it is unknown.
     pub replicants: Option<Result<BTreeMap<NodeName, NodeName>, String>>,
 }
 

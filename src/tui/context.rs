@@ -1,4 +1,4 @@
-//! What the view is handed: where facts come from, and what can be done. Filled by `app`.
+//! The context of the view: the source of facts, and the possible actions. `app` fills it.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,23 +12,23 @@ use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::RecordedFacts;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
 
-/// What is done to a cluster; the same code as the commands run.
+/// Actions on a cluster; they run the same code as the commands.
 pub trait ClusterActions {
-    /// Creates a rebalance, after looking at the counts again.
+    /// Creates a rebalance, after a refresh of the counts.
     fn apply<'a>(
         &'a self,
         id: &'a InstanceId,
         strategy: &'a Strategy,
         backend: BackendRequest,
     ) -> BoxedFuture<'a, ActionResult>;
-    /// Stops what goes by this name, and proves it.
+    /// Stops the operation of this name, and verifies that it stopped.
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult>;
     /// Evacuates a node with EMQX's default rates, after the checks.
     fn evacuate<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName) -> BoxedFuture<'a, ActionResult>;
     /// Stops the evacuation of a node, and verifies that it serves again.
     fn stop_evacuation<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName)
     -> BoxedFuture<'a, ActionResult>;
-    /// What an upgrade to this image would do.
+    /// The plan of an upgrade to this image.
     fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText>;
     /// Changes the image, after the checks.
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult>;
@@ -42,15 +42,15 @@ pub trait ClusterActions {
         id: &'a InstanceId,
         target: Target,
     ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>>;
-    /// Whether a Rebalance may be created; `None` when that may not be asked.
+    /// Whether a Rebalance may be created; `None` when the permission review fails.
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>>;
 }
 
 /// Recording, switched on and off while the view is open.
 pub trait Records {
-    /// Begins; into a file of this name where one was asked for. Gives the file's name.
+    /// Begins, into a file of this name if one is given. Returns the file's name.
     fn begin(&self) -> Result<String, Problem>;
-    /// Ends; returns why writing stopped before, if it did.
+    /// Ends; returns why writing stopped earlier, if it did.
     fn end(&self) -> Result<(), Problem>;
 }
 
@@ -62,22 +62,22 @@ pub struct Live {
     pub brokers: Rc<dyn Brokers>,
     /// The server's clock.
     pub clock: Rc<dyn Clock>,
-    /// Where to look.
+    /// The listed and watched resources.
     pub scope: Scope,
-    /// What can be done.
+    /// The possible actions.
     pub acts: Rc<dyn ClusterActions>,
     pub records: Rc<dyn Records>,
-    /// Whether it is recorded from the start.
+    /// The file of a recording from the start.
     pub recording: Option<String>,
 }
 
 /// The lines of a recording, from its beginning.
 pub type Lines = Box<dyn Iterator<Item = Result<RecordedFacts, Problem>>>;
 
-/// Opens a recording; again for every step back.
+/// Opens a recording; called again for every step back.
 pub type OpenRecording = Rc<dyn Fn() -> Result<Lines, Problem>>;
 
-/// Where facts come from.
+/// The source of facts.
 pub enum FactSource {
     /// A live cluster.
     Live(Live),
@@ -87,14 +87,14 @@ pub enum FactSource {
 
 /// Everything that the view is opened with.
 pub struct ViewContext {
-    /// How it begins.
+    /// The initial state.
     pub setup: ViewSetup,
-    /// Where facts come from.
+    /// The source of facts.
     pub from: FactSource,
-    /// For how long, by the clock on the wall.
+    /// For how long, in real time.
     pub timeout: Option<Duration>,
-    /// Over when the user interrupts from outside.
+    /// Ends when the process is interrupted from outside.
     pub interrupt: std::pin::Pin<Box<dyn Future<Output = ()>>>,
-    /// Whether the exit is that of the rebalance that is followed.
+    /// Whether the exit code is that of the followed rebalance.
     pub judged: bool,
 }

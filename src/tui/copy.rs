@@ -1,4 +1,4 @@
-//! What is shown, as text for the clipboard.
+//! The shown page as text for the clipboard.
 
 use super::state::{Page, State};
 use super::texts::own_place;
@@ -70,7 +70,7 @@ fn history(state: &State, theme: Theme) -> String {
     operations.iter().map(line).collect()
 }
 
-/// The command line of the upgrade that is planned.
+/// The command line of the planned upgrade.
 fn upgrade(state: &State, theme: Theme) -> String {
     let (Some(form), Some(board)) = (&state.upgrade, state.board()) else { return String::new() };
     let (name, place) = (&board.status.instance.name, own_place(state, board));

@@ -1,5 +1,5 @@
-//! The curves of the cluster's chart: what each node held over time; for many nodes the largest, mean and smallest of each
-//! part; during an upgrade the revisions.
+//! The curves of the cluster's chart: the counts of each node over time; for many nodes the largest, mean and
+//! smallest count of each part; during an upgrade the counts of the revisions.
 
 use jiff::Timestamp;
 
@@ -9,19 +9,19 @@ use super::view_model::ViewModel;
 use crate::model::Part;
 use crate::output::theme::Tone;
 
-/// What the chart shows.
+/// The quantity of the chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantity {
     /// Live clients.
     #[default]
     Connections,
     Sessions,
-    /// Clients more or fewer per second.
+    /// The change of clients per second.
     Change,
 }
 
 impl Quantity {
-    /// The one that the key shows next.
+    /// The quantity that the key shows next.
     #[must_use]
     pub fn next(self) -> Self {
         match self {
@@ -50,17 +50,17 @@ impl Quantity {
 /// The windows that can be chosen, in seconds.
 const WINDOWS: [i64; 4] = [300, 900, 3_600, 14_400];
 
-/// Fewer seconds are never shown.
+/// The shortest window in seconds.
 const SHORTEST: i64 = 60;
 
-/// How the user set the chart.
+/// The user's settings of the chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChartSettings {
-    /// What it shows.
+    /// The quantity.
     pub quantity: Quantity,
-    /// The window, by its place; `None`: the smallest one that holds the operation.
+    /// The index of the window; `None`: the smallest window that contains the operation.
     window: Option<usize>,
-    /// Whether it takes the place of the table.
+    /// Whether the chart replaces the table.
     pub whole: bool,
 }
 
@@ -78,7 +78,7 @@ impl ChartSettings {
         WINDOWS[self.place(board)]
     }
 
-    /// Seconds that are shown: the window, or less where the history begins in it.
+    /// Seconds that are shown: the window, or less where the history begins later.
     pub fn seconds(self, board: &ViewModel, history: &History) -> i64 {
         let age = history.age(board.now).unwrap_or_default();
         self.window(board).min(age.max(SHORTEST))
@@ -92,7 +92,7 @@ impl ChartSettings {
     }
 }
 
-/// When what is shown began.
+/// When the shown operation began.
 fn began(board: &ViewModel) -> Option<Timestamp> {
     let upgrade = board.upgrade.as_ref().map(|run| run.began);
     let emptied = board.emptied.iter().filter(|run| run.verdict.is_none()).map(|run| run.began).min();
@@ -102,7 +102,7 @@ fn began(board: &ViewModel) -> Option<Timestamp> {
 /// One curve: a value for each step, `None` where none is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// What it is, in a word.
+    /// Its name.
     pub label: String,
     /// Its meaning.
     pub tone: Tone,
@@ -114,14 +114,14 @@ pub struct Curve {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curves {
     pub curves: Vec<Curve>,
-    /// What all nodes held together, oldest first.
+    /// The sum over all nodes, oldest first.
     pub total: Vec<Option<u64>>,
 }
 
 /// With more nodes than this, parts are shown instead of nodes.
 const NODES: usize = 8;
 
-/// Seconds over which a change is taken.
+/// Seconds over which a change is computed.
 const CHANGE: f64 = 8.0;
 
 /// The curves of a window: its seconds, and the number of steps.
@@ -152,7 +152,7 @@ pub fn curves(
         });
         each.collect()
     } else {
-        // A thousand nodes: the values of one node at a time are in memory.
+        // For a thousand nodes, only the values of one node at a time are in memory.
         let parts = [None, Some(Part::Donor), Some(Part::Evacuating), Some(Part::Recipient)];
         let mut sums: [Sums; 4] = std::array::from_fn(|_| Sums::new(moments.len()));
         for row in &rows {
@@ -193,7 +193,7 @@ fn tone(part: Option<Part>) -> Tone {
     }
 }
 
-/// What follows the last hyphen, where that distinguishes the nodes.
+/// The text after the last hyphen, where that distinguishes the nodes.
 fn labels(rows: &[&Row]) -> Vec<String> {
     let last = |row: &&Row| row.name.rsplit('-').next().unwrap_or(&row.name).to_owned();
     let short: Vec<String> = rows.iter().map(last).collect();
@@ -203,7 +203,7 @@ fn labels(rows: &[&Row]) -> Vec<String> {
     if different.len() == rows.len() { short } else { rows.iter().map(|row| row.name.clone()).collect() }
 }
 
-/// What several nodes held together at each step: of those of which something is known.
+/// The sums of several nodes at each step, over the nodes whose count is known.
 struct Sums {
     steps: Vec<Option<StepSum>>,
 }
@@ -260,7 +260,7 @@ impl Sums {
     }
 }
 
-/// Changes per second, each over the last seconds.
+/// Changes per second, each over the preceding seconds.
 fn changes(values: &[Option<f64>], moments: &[Option<HistoryStep>], apart: f64) -> Vec<Option<f64>> {
     let back = (CHANGE / apart.max(0.001)).ceil().max(1.0) as usize;
     (0..values.len())
@@ -273,7 +273,7 @@ fn changes(values: &[Option<f64>], moments: &[Option<HistoryStep>], apart: f64) 
         .collect()
 }
 
-/// A round number that is not smaller: the top of a scale.
+/// The next round number that is not smaller: the top of a scale.
 pub(crate) fn round_up(value: f64) -> f64 {
     if value <= 4.0 {
         return 4.0;

@@ -1,5 +1,5 @@
-//! Facts of a live cluster: the lists once, then the watch, and EMQX of each cluster in sight. How often EMQX is asked, and
-//! of whom, follows from the state and never from keys or nodes.
+//! The facts of a live cluster: the lists once, then the watch, and EMQX of each listed cluster. The state
+//! decides how often and through which pod EMQX is asked; keys and the number of nodes do not.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -17,10 +17,10 @@ use crate::error::Problem;
 use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
-/// A fact, and the cluster that it is about.
+/// A fact, and its cluster.
 pub(super) type ClusterFact = (Option<InstanceId>, Fact);
 
-/// Facts that are taken in before the next look; a flood cannot keep a key waiting.
+/// The most facts that are applied before the next frame: a flood cannot delay a key.
 const BURST: usize = 4096;
 
 struct Emqx {
@@ -30,7 +30,7 @@ struct Emqx {
     facts: FactStream,
 }
 
-/// The streams.
+/// The streams of facts.
 pub(super) struct Feed {
     live: Live,
     objects: Option<FactStream>,
@@ -50,7 +50,7 @@ impl Feed {
         self.live.clock.now()
     }
 
-    /// The lists, once.
+    /// Reads the lists, once.
     pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<ClusterFact>, Problem>> + 'static {
         let (kubernetes, clock) = (self.live.kubernetes.clone(), self.live.clock.clone());
         let scope = self.live.scope.clone();
@@ -62,7 +62,7 @@ impl Feed {
         }
     }
 
-    /// EMQX of every cluster in sight, once.
+    /// Asks EMQX of every listed cluster, once.
     pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<ClusterFact>> + 'static {
         let brokers: Vec<(InstanceId, Rc<dyn Broker>)> = state
             .wanted()
@@ -81,12 +81,12 @@ impl Feed {
         }
     }
 
-    /// Begins to watch.
+    /// Starts the watch.
     pub(super) fn watch(&mut self) {
         self.objects = Some(self.live.kubernetes.follow(&self.live.scope));
     }
 
-    /// Everything is listed and polled again, so that a recording that begins now is whole.
+    /// Lists and polls everything again, so that a recording that begins now is complete.
     pub(super) fn restart(&mut self) {
         if self.objects.is_some() {
             self.watch();
@@ -94,14 +94,14 @@ impl Feed {
         self.emqx.clear();
     }
 
-    /// EMQX is asked now.
+    /// Asks EMQX now.
     pub(super) fn ask(&mut self) {
         for emqx in self.emqx.values_mut() {
             emqx.facts = emqx.broker.follow(emqx.every);
         }
     }
 
-    /// Asks those that are wanted, as often as is wanted, through pods that are there.
+    /// Asks the EMQX clusters that the state requests, in its interval, through existing pods.
     pub(super) fn adjust(&mut self, state: &State) {
         if !state.ready {
             return;
@@ -110,7 +110,7 @@ impl Feed {
         self.emqx.retain(|id, _| wanted.iter().any(|(it, ..)| it == id));
         for (id, target, every) in wanted {
             let fits = self.emqx.get(&id).is_some_and(|emqx| {
-                // Pods come and go without need to leave a way that works.
+                // A working connection is kept, even if other pods come and go.
                 emqx.target == target
                     || (state.hears(&id) && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
             });
@@ -127,7 +127,7 @@ impl Feed {
         }
     }
 
-    /// What comes next, and what else is there already.
+    /// The next fact, and all others that are available.
     pub(super) async fn next(&mut self) -> Vec<ClusterFact> {
         let mut facts = vec![poll_fn(|context| self.poll(context)).await];
         while facts.len() < BURST {

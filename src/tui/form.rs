@@ -1,4 +1,4 @@
-//! The values of the plan page: what the user requires of the rebalance, from which rates and thresholds follow; or every
+//! The values of the plan page: the user's requirement, from which rates and thresholds follow; or every
 //! setting of EMQX, one by one.
 
 use super::found_strategy::FoundStrategy;
@@ -25,9 +25,9 @@ pub enum Field {
     Reconnects,
     /// Clients a donor loses per second.
     Rate,
-    /// Connections that donors may have more.
+    /// The number of connections that donors may have more than recipients.
     Absolute,
-    /// The factor that donors may be above.
+    /// The factor by which donors may exceed recipients.
     Relative,
     /// Seconds for load balancers to notice.
     HealthCheck,
@@ -35,16 +35,16 @@ pub enum Field {
     Takeover,
     /// Sessions a donor gives per second.
     SessionRate,
-    /// Seconds until evicted clients come back.
+    /// Seconds until evicted clients reconnect.
     Delay,
-    /// Where they come back.
+    /// The nodes on which they reconnect.
     Balancer,
-    /// Who drives it.
+    /// The backend.
     Backend,
 }
 
 impl Field {
-    /// What the user requires.
+    /// The values of the requirement.
     pub(crate) const REQUIRED: [Self; 3] = [Self::Spread, Self::Deadline, Self::Reconnects];
 
     /// Every setting, from the top.
@@ -60,7 +60,7 @@ impl Field {
         Self::Backend,
     ];
 
-    /// What it is, in words.
+    /// Its name, as text.
     pub fn label(self) -> &'static str {
         match self {
             Self::Spread => "every node within",
@@ -96,26 +96,26 @@ impl Field {
 /// The values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanForm {
-    /// What would be asked of EMQX.
+    /// The requested strategy.
     pub strategy: Strategy,
-    /// When and where evicted clients come back.
+    /// When and where evicted clients reconnect.
     pub back: Return,
-    /// Who drives it.
+    /// The requested backend.
     pub backend: BackendRequest,
-    /// Which value is being changed.
+    /// The value that is being changed.
     pub field: Field,
-    /// What is being typed.
+    /// The text that is being typed.
     pub typing: String,
-    /// What the user requires.
+    /// The user's requirement.
     pub required: Requirement,
-    /// Whether every setting is shown and changed by itself, instead of following from what is required.
+    /// Whether every setting is shown and changed one by one, instead of following from the requirement.
     pub all: bool,
     /// Why the last value was refused.
     pub refused: Option<String>,
     /// Whether each node is shown, instead of donors and recipients together.
     pub nodes: bool,
-    /// The strategy that was found last: most keys and most answers of EMQX change nothing that it depends on, and the
-    /// search forecasts the rebalance several times.
+    /// The strategy that was found last: most keys and most answers of EMQX change nothing that it depends
+    /// on, and the search forecasts the rebalance several times.
     found: FoundStrategy,
 }
 
@@ -131,7 +131,7 @@ pub enum PlanOutcome {
 }
 
 impl PlanOutcome {
-    /// As it is written.
+    /// The outcome, as text.
     pub fn words(self) -> &'static str {
         match self {
             Self::Even => "even",
@@ -141,7 +141,7 @@ impl PlanOutcome {
     }
 }
 
-/// How the clients are spread at the end of a plan.
+/// The distribution of clients at the end of a plan.
 pub fn outcome(plan: &RebalancePlan) -> PlanOutcome {
     let (conn, _) = thresholds(&plan.strategy);
     let (donors, recipients) = (plan.averages.donors_after, plan.averages.recipients_after.unwrap_or(0.0));
@@ -156,7 +156,8 @@ pub fn outcome(plan: &RebalancePlan) -> PlanOutcome {
 }
 
 impl PlanForm {
-    /// Begins with these values. A strategy that is not EMQX's default was chosen by the user: it is shown setting by setting.
+    /// A form with these values. The settings are shown one by one if the strategy differs from EMQX's
+    /// default: then the user chose them.
     pub fn new(strategy: Strategy, backend: BackendRequest) -> Self {
         let all = strategy != Strategy::default();
         Self {
@@ -173,19 +174,19 @@ impl PlanForm {
         }
     }
 
-    /// The values in sight.
+    /// The shown values.
     pub fn fields(&self) -> &'static [Field] {
         if self.all { &Field::SETTINGS } else { &Field::REQUIRED }
     }
 
-    /// Shows every setting, or what is required.
+    /// Switches between every setting and the requirement.
     pub fn switch(&mut self) {
         self.commit();
         self.all = !self.all;
         self.field = self.fields()[0];
     }
 
-    /// To another value.
+    /// Moves to another value.
     pub fn go(&mut self, steps: isize) {
         self.commit();
         let fields = self.fields();
@@ -193,7 +194,7 @@ impl PlanForm {
         self.field = fields[place.saturating_add_signed(steps).min(fields.len() - 1)];
     }
 
-    /// A letter that may belong to a number; whether it was taken.
+    /// Takes a character of a number; returns whether it did.
     pub fn letter(&mut self, letter: char) -> bool {
         let dot = letter == '.' && matches!(self.field, Field::Relative | Field::Spread);
         if !self.field.typed() || !(letter.is_ascii_digit() || dot) || self.typing.len() >= 9 {
@@ -203,12 +204,12 @@ impl PlanForm {
         true
     }
 
-    /// Takes back what was typed; whether there was anything.
+    /// Removes the typed text; returns whether there was any.
     pub(crate) fn unletter(&mut self) -> bool {
         self.typing.pop().is_some()
     }
 
-    /// What was typed becomes the value; a value out of range is refused with a message.
+    /// Sets the value from the typed text; a value out of range is refused with a message.
     pub fn commit(&mut self) {
         let text = std::mem::take(&mut self.typing);
         if text.is_empty() {
@@ -319,12 +320,12 @@ impl PlanForm {
                 let all = [BackendRequest::Auto, BackendRequest::Rebalance, BackendRequest::Emqx];
                 self.backend = turned(&all, self.backend, up);
             }
-            // The steps end where the range does.
+            // The steps end at the limits of the range.
             _ => self.refused = self.set(stepped(self.number(), up)).err(),
         }
     }
 
-    /// A value in words.
+    /// A value as text.
     pub fn value(&self, field: Field) -> String {
         if field == self.field && !self.typing.is_empty() {
             return format!("{}_", self.typing);
@@ -354,7 +355,7 @@ impl PlanForm {
         }
     }
 
-    /// The same on the command line, with every setting that differs from EMQX's defaults.
+    /// The equivalent command line, with every setting that differs from EMQX's defaults.
     pub fn command(&self, verb: &str, instance: &str) -> String {
         let mut text = requirement::command(verb, instance, &self.strategy);
         if self.backend != BackendRequest::Auto {
@@ -363,10 +364,11 @@ impl PlanForm {
         text
     }
 
-    /// The forecast of these values on what is known now, with what the checks find; and who would drive it, and why.
+    /// The forecast of these values for the present state, with the findings of the checks; and the backend
+    /// with its reason.
     ///
     /// # Errors
-    /// What is not known of the cluster, or why no strategy does what is required.
+    /// What is unknown about the cluster, or why no strategy meets the requirement.
     pub fn plan(
         &mut self,
         world: &World,

@@ -1,5 +1,6 @@
-//! What every node held over the last minutes and hours, bounded: a fine tier for sparklines and changes per second, a
-//! coarse one for charts of a day. Memory is fixed per node, however long the view is open.
+//! The counts of every node over the last minutes and hours, bounded: a fine tier for sparklines and changes
+//! per second, a coarse one for charts of hours. The memory for each node is fixed, however long the view is
+//! open.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,22 +8,23 @@ use jiff::Timestamp;
 
 use crate::model::NodeName;
 
-/// Samples of the fine tier: five minutes of a rebalance, asked every second.
+/// Samples of the fine tier: five minutes with one sample per second.
 const FINE: usize = 300;
 
-/// Samples of the coarse tier, one a minute: four hours.
+/// Samples of the coarse tier, one per minute: four hours.
 const COARSE: usize = 240;
 
 /// Milliseconds between two samples of the coarse tier.
 const COARSE_EVERY: i64 = 60_000;
 
-/// Milliseconds over which a change per second is taken: clients are cut once a second and come back a moment later.
+/// Milliseconds over which a change per second is computed: clients are disconnected once a second and
+/// reconnect a moment later.
 const WINDOW: i64 = 8_000;
 
-/// Not known.
+/// An unknown count.
 const NONE: u32 = u32::MAX;
 
-/// Connections and sessions; [`NONE`] is not known.
+/// Connections and sessions; [`NONE`] is unknown.
 type Pair = (u32, u32);
 
 /// Which of the two counts.
@@ -74,7 +76,7 @@ impl Tier {
         }
     }
 
-    /// The place of the last sample that is not later.
+    /// The index of the last sample that is not later.
     fn place(&self, at: i64) -> Option<usize> {
         self.times.partition_point(|time| *time <= at).checked_sub(1)
     }
@@ -107,7 +109,7 @@ impl Default for History {
 }
 
 impl History {
-    /// Takes in what the nodes hold at a moment. Moments that are not later than the last one are left out.
+    /// Adds the counts of the nodes at a moment. A moment that is not later than the last one is ignored.
     pub fn push<'a>(
         &mut self,
         at: Timestamp,
@@ -167,13 +169,13 @@ impl History {
         }
     }
 
-    /// Clients more or fewer per second.
+    /// The change of clients per second.
     pub fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
         let row = self.fine.rows.get(*self.index.get(node)?)?;
         self.slope(row, &self.window(until)?)
     }
 
-    /// Clients that arrive anywhere, per second.
+    /// Clients that connect to any node, per second.
     pub(crate) fn arrivals(&self, until: Timestamp) -> Option<f64> {
         let window = self.window(until)?;
         Some(
@@ -186,7 +188,7 @@ impl History {
         )
     }
 
-    /// The samples over which a change is taken: those of the last seconds, and two at least.
+    /// The samples over which a change is computed: those of the last seconds, at least two.
     fn window(&self, until: Timestamp) -> Option<std::ops::RangeInclusive<usize>> {
         let last = self.fine.place(until.as_millisecond())?;
         let from = self.fine.times[last] - WINDOW;
@@ -194,8 +196,8 @@ impl History {
         Some(first..=last)
     }
 
-    /// The line that fits the samples best. Clients are cut once a second, and we ask about once a second: the difference
-    /// of two samples would jump by a round.
+    /// The slope of the line that fits the samples best. Clients are disconnected once a second, and EMQX is
+    /// asked about once a second: the difference of two samples would jump by a whole round.
     fn slope(&self, row: &VecDeque<Pair>, window: &std::ops::RangeInclusive<usize>) -> Option<f64> {
         let zero = self.fine.times[*window.end()];
         let (mut count, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -213,7 +215,7 @@ impl History {
         (count >= 2.0 && spread > 0.0).then(|| (count * xy - x * y) / spread)
     }
 
-    /// What a node held, in `cells` steps over the last `seconds`; `None` where it is not known.
+    /// The counts of a node, in `cells` steps over the last `seconds`; `None` where unknown.
     pub(crate) fn spark(
         &self,
         node: &NodeName,
@@ -238,7 +240,7 @@ impl History {
             .collect()
     }
 
-    /// The most that a node held, of what is kept and not older than this moment.
+    /// The largest count of a node among the samples since this moment.
     pub fn most(&self, node: &NodeName, since: Option<Timestamp>) -> Option<u64> {
         let place = *self.index.get(node)?;
         let since = since.map_or(i64::MIN, Timestamp::as_millisecond);
@@ -251,13 +253,13 @@ impl History {
             .max()
     }
 
-    /// Seconds since the first sample that is kept.
+    /// Seconds since the first sample.
     pub fn age(&self, until: Timestamp) -> Option<i64> {
         let first = [&self.fine, &self.coarse].into_iter().filter_map(|tier| tier.times.front()).min()?;
         Some((until.as_millisecond() - first) / 1000)
     }
 
-    /// For each of `count` steps up to `until` the last sample by then; `None` where that is too old.
+    /// For each of `count` steps up to `until`, the last sample before it; `None` where that is too old.
     pub fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<HistoryStep>> {
         let until = until.as_millisecond();
         let step = (seconds * 1000 / count.max(1).cast_signed() as i64).max(1);
@@ -275,7 +277,7 @@ impl History {
             .collect()
     }
 
-    /// What a node held at each of these steps.
+    /// The counts of a node at each of these steps.
     pub fn held(&self, node: &NodeName, steps: &[Option<HistoryStep>], which: Which) -> Vec<Option<u64>> {
         let Some(place) = self.index.get(node) else { return vec![None; steps.len()] };
         let (fine, coarse) = (self.fine.rows.get(*place), self.coarse.rows.get(*place));
@@ -286,7 +288,8 @@ impl History {
         steps.iter().map(|step| step.as_ref().and_then(value)).collect()
     }
 
-    /// What a node held, as points: seconds before `until` (negative), and the count. At most `most` points.
+    /// The counts of a node as points: seconds before `until` (negative), and the count. At most `most`
+    /// points.
     pub(crate) fn points(
         &self,
         node: &NodeName,

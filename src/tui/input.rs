@@ -1,4 +1,5 @@
-//! What a key does. The table of [`super::keys`] maps it to a command; overlays and typed text come first.
+//! The effects of keys. The table of [`super::keys`] maps a key to a command; overlays and text fields handle
+//! it first.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{actions, copy, texts};
 use crate::model::human::{duration, plural};
 use crate::output::theme::Tone;
 
-/// Takes a key in.
+/// Handles a key.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
@@ -128,7 +129,7 @@ fn filter(state: &mut State, key: KeyEvent) {
     state.arrange();
 }
 
-/// Digits belong to the value under the cursor. Whether the key was taken.
+/// Digits change the value under the cursor. Returns whether the key was handled.
 fn form(state: &mut State, key: KeyEvent) -> bool {
     let plain = !key.modifiers.contains(KeyModifiers::CONTROL);
     let taken = match key.code {
@@ -211,7 +212,7 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::EndEvacuation => actions::stop_evacuation(state),
         Command::Upgrade => upgrade(state),
         Command::Settings => {
-            // Every setting begins with what was found for what is required now.
+            // Every setting begins with the strategy that was found for the present requirement.
             state.forecast_again();
             state.form.switch();
             state.foresee();
@@ -294,7 +295,7 @@ fn go_by(state: &mut State, steps: isize) {
         return;
     }
     if state.notices {
-        // Up is into the past.
+        // Up shows older notices.
         let most = state.here().map_or(0, |cluster| cluster.log.len()).saturating_sub(1);
         state.back = state.back.saturating_add_signed(steps.saturating_neg()).min(most);
         return;
@@ -304,7 +305,7 @@ fn go_by(state: &mut State, steps: isize) {
             let last = state.listed().len().saturating_sub(1);
             state.cluster = state.cluster.saturating_add_signed(steps).min(last);
         }
-        // The next node, looked at as closely.
+        // The detail page moves to the next node.
         Page::Table | Page::Detail => state.select(state.cursor.saturating_add_signed(steps)),
         Page::Plan => state.form.go(steps),
         Page::Topology => state.top.set(state.top.get().saturating_add_signed(steps)),
@@ -359,10 +360,10 @@ fn freeze(state: &mut State) -> Vec<Effect> {
     Vec::new()
 }
 
-/// How fast a recording may be played.
+/// The speeds of a recording.
 const SPEEDS: [f64; 9] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0];
 
-/// How often EMQX may be asked, in seconds.
+/// The intervals of requests to EMQX, in seconds.
 const PERIODS: [u64; 5] = [1, 2, 5, 10, 30];
 
 fn change_rate(state: &mut State, faster: bool) -> Vec<Effect> {

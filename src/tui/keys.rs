@@ -1,15 +1,15 @@
-//! The one table of keys: it drives the view, the line at its foot, and the help.
+//! The one table of keys: it defines the actions, the line at the foot, and the help.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// What a key means.
+/// The meaning of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Close the view.
     Quit,
     /// Leave at once.
     Interrupt,
-    /// Give the terminal back for a while.
+    /// Suspend the program and return to the shell.
     Suspend,
     /// Draw everything again.
     Redraw,

@@ -10,18 +10,18 @@ use crate::output::theme::Tone;
 /// A line of the notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What it means.
+    /// The meaning of its colour.
     pub tone: Tone,
-    /// What.
+    /// The message.
     pub text: String,
 }
 
 /// For this many seconds the same text is not repeated.
 const AGAIN: u64 = 10;
 
-/// Notices that are kept; older ones go.
+/// The most notices that are kept; older ones are dropped.
 const KEPT: usize = 500;
 
 /// The notices of a cluster, oldest first. Bounded.
@@ -31,7 +31,7 @@ pub struct NoticeLog {
 }
 
 impl NoticeLog {
-    /// One more.
+    /// Adds a notice.
     pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
         let entry = Entry { at, tone, text: text.into() };
         // An unreachable server fails for each resource, and at each retry: it is reported once.
@@ -42,22 +42,22 @@ impl NoticeLog {
         if self.entries.len() == KEPT {
             self.entries.pop_front();
         }
-        // What is learned late stands where it belongs.
+        // A notice that arrives late is inserted at its time.
         let place = self.entries.partition_point(|it| it.at <= entry.at);
         self.entries.insert(place, entry);
     }
 
-    /// Those up to a moment, newest first.
+    /// The notices up to a moment, newest first.
     pub fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
         self.entries.iter().rev().filter(move |entry| entry.at <= until)
     }
 
-    /// How many are kept.
+    /// The number of notices.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no notices.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

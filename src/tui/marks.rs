@@ -1,4 +1,4 @@
-//! What began when, for the chart: phases of what runs, and the operator's phase of it.
+//! The marks of the chart: when the phases of operations began, and when the operator's phase changed.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use crate::model::{Event, EventType};
 use crate::plan::rebalance::tracker::RebalanceRun;
 
-/// Marks that are kept; older ones go.
+/// The most marks that are kept; older ones are dropped.
 const KEPT: usize = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What, in a word or two.
+    /// The text, one or two words.
     pub text: String,
 }
 
@@ -27,7 +27,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Those that are kept.
+    /// The marks, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Mark> {
         self.marks.iter()
     }
@@ -40,7 +40,7 @@ impl Marks {
         self.marks.insert(place, Mark { at, text });
     }
 
-    /// A step of an operation.
+    /// Adds the mark of an event.
     pub fn event(&mut self, event: &Event) {
         let text = match (event.kind, event.verdict) {
             (EventType::Created, _) => "created".to_owned(),
@@ -60,7 +60,7 @@ impl Marks {
         self.push(event.time, text);
     }
 
-    /// The operator's current phase of a rebalance.
+    /// Adds a mark when the operator's phase of a rebalance changes.
     pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };

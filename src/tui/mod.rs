@@ -6,8 +6,9 @@
 //!  ticks ┘            └─► Effect ─► run ───────┴─► the cluster (and from there, facts)
 //! ```
 //!
-//! May import `model`, `plan`, `seam`, `error` and `output::{theme, names, table}`. What both faces do to a cluster (create,
-//! stop, record) is reached through the traits of [`context`], which `app` fills.
+//! May import `model`, `plan`, `ports`, `error` and `output::{theme, names, table}`. Actions on a cluster
+//! that the commands share (create, stop, record) are reached through the traits of [`context`], which `app`
+//! fills.
 
 mod actions;
 mod closing_line;

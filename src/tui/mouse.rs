@@ -1,5 +1,5 @@
-//! The mouse: the wheel moves the cursor, a click selects a row or sorts by a column. What lies where is written down by the
-//! view when it draws.
+//! The mouse: the wheel moves the cursor, a click selects a row or sorts by a column. The view records the
+//! positions when it draws.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use super::sort::SortBy;
 use super::state::{Page, State};
 use super::view_model::Line;
 
-/// Rows by which a step of the wheel moves.
+/// Rows per step of the wheel.
 const WHEEL: usize = 3;
 
-/// What lies where in the table, in cells of the screen.
+/// The positions in the table, in cells of the screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClickTargets {
     /// The line of the titles.
@@ -24,11 +24,11 @@ pub struct ClickTargets {
     pub rows: u16,
     /// The number of lines for rows.
     pub lines: usize,
-    /// The column behind the table.
+    /// The first column after the table.
     pub right: u16,
 }
 
-/// Takes a movement of the mouse in; `true` where the picture changed.
+/// Handles an event of the mouse; `true` where the view changed.
 pub(super) fn mouse(state: &mut State, event: MouseEvent) -> bool {
     match event.kind {
         MouseEventKind::ScrollUp => wheel(state, false),
@@ -43,7 +43,7 @@ fn wheel(state: &mut State, down: bool) -> bool {
     match &mut state.overlay {
         Some(Overlay::Help(top)) => *top = moved(*top, WHEEL),
         Some(Overlay::Text(page)) => {
-            // A text that is shown from its end is moved by the lines below it.
+            // A text that is shown from its end counts the lines below the shown part.
             let by = if down == page.from_end { -3 } else { 3 };
             page.top = page.top.saturating_add_signed(by).min(page.lines.len().saturating_sub(1));
         }

@@ -1,4 +1,4 @@
-//! What comes into the one loop, and what goes out of it.
+//! The messages into the one loop, and the effects out of it.
 
 use std::collections::BTreeMap;
 
@@ -19,26 +19,26 @@ pub enum Msg {
     Mouse(MouseEvent),
     /// The terminal has another size.
     Resize,
-    /// Something was learned; of EMQX's facts, about which cluster.
+    /// New facts; those of EMQX with their cluster.
     Facts(Timestamp, Vec<(Option<InstanceId>, Fact)>),
-    /// The first lists are in: what is seen from here on is a change.
+    /// The first lists are complete: later facts are changes.
     Ready(Timestamp),
-    /// Time went by.
+    /// Time passed.
     Tick(Timestamp),
     /// A line of a recording.
     RecordedFacts(RecordedFacts),
-    /// The recording is over.
+    /// The recording ended.
     Over,
     /// The recording begins again.
     Rewound,
-    /// Something that was asked for is done.
+    /// An effect is completed.
     Done(Done),
 }
 
-/// What an act came to.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionResult {
-    /// What it is called now, where something was made.
+    /// The name of the created object, where one was created.
     pub name: Option<String>,
     /// The notice.
     pub says: Vec<String>,
@@ -48,69 +48,69 @@ pub struct ActionResult {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpgradePlanText {
     pub lines: Vec<String>,
-    /// Whether it would run.
+    /// Whether a check allows it.
     pub goes: bool,
 }
 
-/// Something that was asked for is done.
+/// The result of an effect.
 #[derive(Debug)]
 pub enum Done {
     /// A rebalance was created, or not.
     Applied(Result<ActionResult, Problem>),
     /// A rebalance was stopped, or not.
     Stopped(String, Result<ActionResult, Problem>),
-    /// Whether we may create a Rebalance for this cluster; `None` when that may not be asked.
+    /// Whether a Rebalance may be created for this cluster; `None` when the permission review failed.
     Allowed(InstanceId, Option<bool>),
     /// A recording began (with the name of its file), or ended.
     Recording(Result<Option<String>, Problem>),
-    /// A change was made, named by the words, or not.
+    /// A change was made, named by the text, or failed.
     Acted(String, Result<ActionResult, Problem>),
     /// The log of this pod.
     Logs(PodName, Result<String, Problem>),
     /// The core of each replicant; `None` where EMQX does not report it.
     Replicants(InstanceId, Result<Option<BTreeMap<NodeName, NodeName>>, Problem>),
-    /// What an upgrade to this image would do.
+    /// The plan of an upgrade to this image.
     UpgradePlan(String, Result<UpgradePlanText, Problem>),
     /// The guard of an upgrade ended.
     Guarded(Result<(), Problem>),
-    /// Something could not be done.
+    /// An effect failed.
     Failed(Problem),
 }
 
-/// How a recording is played.
+/// A change of the playback of a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Play {
-    /// On or off.
+    /// Pauses or continues.
     Pause(bool),
-    /// So many times as fast as it happened.
+    /// Plays at this multiple of the recorded speed.
     Speed(f64),
-    /// To the next line, and stop there.
+    /// Moves to the next line, and pauses.
     Step,
-    /// To the line before, and stop there.
+    /// Moves to the previous line, and pauses.
     StepBack,
-    /// To the next mark, or the one before.
+    /// Moves to the next mark (`true`) or the previous one.
     Mark(bool),
     /// To the beginning.
     Begin,
-    /// So many seconds on, or back.
+    /// Moves by this number of seconds, forward or back.
     Jump(i64),
     End,
 }
 
-/// Something to be done outside.
+/// An effect outside the state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// The view closes.
     Quit,
     /// The user pressed Ctrl-C.
     Interrupt,
-    /// The terminal is given back until the shell continues the program (`fg`).
+    /// The program is suspended until the shell continues it (`fg`).
     Suspend,
     /// Everything is drawn again.
     Redraw,
     /// A rebalance is created.
     Apply(InstanceId, Strategy, BackendRequest),
-    /// What goes by this name is stopped.
+    /// The operation of this name is stopped.
     Stop(InstanceId, String),
     /// This node is evacuated.
     Evacuate(InstanceId, NodeName),
@@ -124,15 +124,15 @@ pub enum Effect {
     Logs(InstanceId, PodName),
     /// EMQX is asked which core each replicant is connected to.
     Replicants(InstanceId),
-    /// It is asked whether we may create a Rebalance.
+    /// The permission to create a Rebalance is reviewed.
     Allowed(InstanceId),
     /// EMQX is asked now.
     Refresh,
-    /// What comes in is recorded, or not any more.
+    /// The recording of facts starts or ends.
     Record(bool),
-    /// A text goes to the clipboard.
+    /// A text is copied to the clipboard.
     Copy(String),
-    /// The recording is played so.
+    /// The playback changes.
     Play(Play),
     /// The terminal's bell, and this title of its window.
     Alarm(String),

@@ -14,7 +14,7 @@ pub(super) fn reading(state: &mut State, key: KeyEvent, mut page: TextPage) {
     let step = state.lines.get().max(2) - 1;
     let last = page.lines.len().saturating_sub(1);
     let by = |top: usize, steps: isize| top.saturating_add_signed(steps).min(last);
-    // A text that is shown from its end is moved by what is above it.
+    // A text that is shown from its end scrolls in the opposite direction.
     let sign: isize = if page.from_end { -1 } else { 1 };
     page.top = match key.code {
         KeyCode::Char('j') | KeyCode::Down => by(page.top, sign),

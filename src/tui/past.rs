@@ -14,13 +14,13 @@ use crate::timing::SAME_END_SECONDS;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastOperation {
-    /// What was done.
+    /// The kind of operation.
     pub operation: Operation,
     /// The name of the object, `coordinator/NODE`, `upgrade/NAME` or `evacuation/NODE`.
     pub name: String,
     /// How it ended, or how it stands.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// When it began.
     pub started: Option<Timestamp>,
@@ -114,7 +114,7 @@ fn client(entry: &HistoryEntry) -> Option<String> {
     Some(entry.by.clone()).filter(|by| !by.is_empty())
 }
 
-/// One of which only the record is left.
+/// An operation of which only the record remains.
 fn of_entry(entry: &HistoryEntry) -> PastOperation {
     PastOperation {
         operation: entry.operation,
@@ -159,7 +159,7 @@ fn started_by(object: &Rebalance) -> Option<String> {
     object.created_by.clone().or_else(|| object.plan.as_ref().map(|_| FIELD_MANAGER.to_owned()))
 }
 
-/// One whose object is gone, or that had none.
+/// An operation whose object was deleted, or that had none.
 fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
     let (verdict, message) = run.verdict.clone()?;
     Some(PastOperation {
@@ -226,7 +226,7 @@ fn counts(run: &RebalanceRun) -> (Option<u64>, Option<u64>) {
     (run.start.as_ref().and_then(Counts::all_connections), run.counts.all_connections())
 }
 
-/// Clients that left nodes which hold fewer than at the start.
+/// Clients that left the nodes whose count is lower than at the start.
 fn moved(start: &Counts, now: &Counts) -> Option<u64> {
     let left = start.0.iter().map(|(node, before)| {
         let now = now.0.get(node)?.0?;

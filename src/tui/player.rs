@@ -1,5 +1,5 @@
-//! Plays a recording: its own time, as fast as the user wants, with pause, step and jump. Going back is playing again from
-//! the beginning.
+//! Plays a recording on its own time, at the user's speed, with pause, step and jump. A step back replays the
+//! recording from its beginning.
 
 use std::iter::Peekable;
 
@@ -18,20 +18,20 @@ pub struct Player {
     lines: Peekable<Lines>,
     begin: Timestamp,
     at: Timestamp,
-    /// The last line's.
+    /// The time of the last line.
     last: Timestamp,
     speed: f64,
     paused: bool,
 }
 
 impl Player {
-    /// At the beginning.
+    /// A player at the beginning of the recording.
     pub fn new(open: OpenRecording, begin: Timestamp, speed: f64) -> Result<Self, Problem> {
         let lines = open()?.peekable();
         Ok(Self { open, lines, begin, at: begin, last: begin, speed, paused: false })
     }
 
-    /// Plays the whole recording once, unseen, for its end and its marks.
+    /// Reads the whole recording once, without display, for its end and its marks.
     pub fn survey(&self, setup: &ViewSetup) -> Result<Route, Problem> {
         let mut state = State::new(setup.clone());
         let (mut steps, mut end) = (Vec::new(), self.begin);
@@ -53,7 +53,7 @@ impl Player {
         !self.paused && self.lines.peek().is_some()
     }
 
-    /// The next line that can be read; what cannot be read is reported and skipped.
+    /// The next readable line; a line that cannot be read is reported and skipped.
     fn peek(&mut self, state: &mut State) -> Option<&RecordedFacts> {
         while let Some(Err(problem)) = self.lines.peek() {
             let text = problem.to_string();
@@ -75,7 +75,7 @@ impl Player {
         }
     }
 
-    /// So many seconds of the wall went by.
+    /// Advances by this number of seconds of real time.
     pub fn advance(&mut self, state: &mut State, seconds: f64) {
         if !self.plays() {
             return;
@@ -86,19 +86,19 @@ impl Player {
 
     fn go(&mut self, state: &mut State, to: Timestamp) {
         let mut to = to;
-        // Nobody wants to wait for the end of a hole.
+        // A gap in the recording is skipped.
         if let Some(next) = self.peek(state).map(|told| told.at)
             && next.duration_since(to).as_secs() > LONGEST_GAP
         {
             to = next;
         }
         self.take(state, to);
-        // Behind the last line there is nothing.
+        // After the last line the time does not advance.
         self.at = if self.lines.peek().is_some() { to } else { self.last };
         update(state, Msg::Tick(self.at));
     }
 
-    /// Back is the beginning again, and from there on.
+    /// Moves back: replays from the beginning up to this time.
     fn back_to(&mut self, state: &mut State, to: Timestamp) -> Result<(), Problem> {
         self.lines = (self.open)()?.peekable();
         self.at = self.begin;
@@ -107,14 +107,14 @@ impl Player {
         Ok(())
     }
 
-    /// What the user wants.
+    /// Carries out a change of the playback.
     pub fn play(&mut self, state: &mut State, play: Play) -> Result<(), Problem> {
         match play {
             Play::Pause(paused) => self.paused = paused,
             Play::Speed(speed) => self.speed = speed,
             Play::Step => {
                 self.paused = true;
-                // What was listed at the beginning is one step.
+                // The lists at the beginning are one step.
                 while let Some((at, change)) = self.peek(state).map(|told| (told.at, told.change)) {
                     self.go(state, at);
                     if change {

@@ -1,4 +1,4 @@
-//! What comes of a request: a change that was made or not, a text that was read.
+//! The results of effects: a change that was made or failed, a text that was read.
 
 use super::msg::{ActionResult, Done};
 use super::setup::Overlay;
@@ -36,8 +36,9 @@ pub(super) fn finish(state: &mut State, done: Done) {
                 for text in acted.says {
                     cluster.log.push(now, Tone::Warning, text);
                 }
-                // An object has its own strategy and is followed from its watch event. What EMQX itself was requested to start
-                // may be listed before the result of the request arrives: only this program has its strategy.
+                // An object has its own strategy and is followed from its watch event. A rebalance that was
+                // requested from EMQX itself may be listed before the result of the request arrives: only
+                // this program has its strategy.
                 if bare.starts_with("coordinator/") {
                     let mut runs = cluster.operations.rebalances.runs.iter_mut();
                     match runs.find(|run| run.name == bare && run.verdict.is_none()) {
@@ -107,7 +108,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                 }
                 (Ok(_), None) => {}
                 (Err(problem), Some(board)) => {
-                    // The reason and the way out are longer than the footer.
+                    // The reason and the hint are longer than the footer.
                     let page = texts::no_log(state, board, pod.as_str(), &problem);
                     complain(state, &problem);
                     state.overlay = Some(Overlay::Text(page));

@@ -1,4 +1,5 @@
-//! The rows of the table: one per EMQX node, and one per pod that is no node yet, with its state and what comes next.
+//! The rows of the table: one per EMQX node, and one per pod that is not a node yet, with its state and what
+//! happens next.
 
 use std::collections::BTreeMap;
 
@@ -18,21 +19,21 @@ use crate::plan::snapshot::NodeRow;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::{PodTurn, UpgradeRun};
 
-/// The set of a node while an upgrade is under way.
+/// The set of a node during an upgrade.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// No upgrade.
     #[default]
     All,
-    /// Of the previous revision.
+    /// The node is of the previous revision.
     Old,
-    /// Of the target revision.
+    /// The node is of the target revision.
     New,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// What it is known by as long as it lives: the node's name, else the pod's.
+    /// Its key for its lifetime: the node's name, else the pod's.
     pub key: String,
     /// Its short name.
     pub name: String,
@@ -45,15 +46,15 @@ pub struct Row {
     /// The tag of its pod's image, while two sets run.
     pub tag: Option<String>,
     pub group: Group,
-    /// The place in the order in which old pods go, from 1.
+    /// Its place in the order in which old pods are removed, from 1.
     pub order: Option<usize>,
     /// Whether Kubernetes calls the pod ready.
     pub ready: Option<bool>,
-    /// Whether the Service leads clients to it.
+    /// Whether the Service sends clients to it.
     pub serving: Option<bool>,
     /// `leaving 12s`: it is about to leave the Service.
     pub leaving: Option<String>,
-    /// Whether its containers are ready, whatever the operator's readiness gate.
+    /// Whether its containers are ready, independently of the operator's readiness gate.
     pub healthy: Option<bool>,
     /// Its part in the running operation.
     pub part: Option<Part>,
@@ -61,22 +62,22 @@ pub struct Row {
     pub state: String,
     /// EMQX's own name of the state of its evacuation.
     pub emqx_state: Option<String>,
-    /// What comes next, in a few words: `2s left`, `of about 800`.
+    /// What happens next, in a few words: `2s left`, `of about 800`.
     pub note: String,
-    /// What the state means.
+    /// The meaning of the state.
     pub tone: Tone,
     /// Live clients.
     pub connections: Option<u64>,
-    /// What it held when what runs began.
+    /// Its clients when the running operation began.
     pub start: Option<u64>,
-    /// What a full bar stands for, where that is its own start: of a node that is being emptied.
+    /// The value of a full bar, where that is the node's own start: for a node that is being emptied.
     pub scale: Option<u64>,
-    /// What it will hold at the end; while nothing runs, the mean.
+    /// Its clients at the end; while nothing runs, the mean.
     pub goal: Option<u64>,
-    /// Clients more or fewer per second.
+    /// The change of clients per second.
     pub rate: Option<f64>,
     pub sessions: Option<u64>,
-    /// Its part of all clients.
+    /// Its share of all clients.
     pub share: Option<f64>,
     /// EMQX's version.
     pub version: Option<String>,
@@ -84,7 +85,7 @@ pub struct Row {
     pub memory: Option<String>,
 }
 
-/// What a node held when the rebalance or its own evacuation began.
+/// The clients of a node when the rebalance or its own evacuation began.
 pub(super) fn held_at_start(
     node: &NodeName,
     active: Option<&RebalanceRun>,
@@ -172,7 +173,7 @@ fn standing(row: &NodeRow) -> (String, Tone) {
     }
 }
 
-/// Old or new, and the order in which the old ones go.
+/// The revision of each row, and the order in which old pods are removed.
 pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) {
     let Some(revisions) = revisions else { return };
     let members = revisions.old.iter().zip(1..).map(|(member, place)| (member, Some(place)));
@@ -295,7 +296,7 @@ pub(super) fn draining(
     }
 }
 
-/// When an old pod has its turn, and for how long EMQX still waits: `starts 10:33`, `12s left`.
+/// The turn of an old pod, and the remaining wait of EMQX: `starts 10:33`, `12s left`.
 pub(super) fn turns(rows: &mut [Row], run: &UpgradeRun, zone: &TimeZone, now: Timestamp) {
     for row in rows.iter_mut().filter(|row| row.group == Group::Old && row.note.is_empty()) {
         let turn = row.pod.as_ref().and_then(|pod| run.turns.get(pod.as_str()));

@@ -1,7 +1,8 @@
 //! The one loop. It owns the state; everything else sends messages.
 //!
-//! Order of priority, written into `select!`: an interrupt from outside, a key, the end of something asked for, a fact, time.
-//! A frame is drawn at once after a key, and otherwise at most ten times a second; nothing is drawn when nothing changed.
+//! Order of priority, written into `select!`: an interrupt from outside, a key, the result of an effect, a
+//! fact, time. A frame is drawn at once after a key, and otherwise at most ten times a second; nothing is
+//! drawn when nothing changed.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -26,10 +27,11 @@ use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
 use crate::timing::{CLOCK_REFRESH, FACTS_TOGETHER, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
-/// The plan of more nodes than this is forecast after the frame that answers a key: of fewer it takes less than a frame.
+/// With more nodes than this the plan is forecast after the frame that answers a key: with fewer it takes
+/// less than a frame.
 const FORECAST_LATER_ROWS: usize = 100;
 
-/// How the view was left.
+/// How the view was closed.
 #[derive(Clone, Copy)]
 enum Left {
     Quit,
@@ -37,7 +39,7 @@ enum Left {
     TimedOut,
 }
 
-/// Something that comes later.
+/// A result that arrives later.
 enum Late {
     Lists(Result<Vec<Learned>, Problem>),
     Answers(Vec<Learned>),
@@ -46,7 +48,7 @@ enum Late {
 
 type Soon = Pin<Box<dyn Future<Output = Late>>>;
 
-/// Where facts come from, opened.
+/// The opened source of facts.
 enum Source {
     Live(Feed),
     Recording(Player),
@@ -54,14 +56,14 @@ enum Source {
 
 /// How the view was closed.
 pub struct Closed {
-    /// What stays in the scrollback: the verdict, or what is still running and how to follow it.
+    /// The line that stays in the scrollback: the verdict, or what is still running and how to follow it.
     pub line: Option<String>,
     pub exit: Result<Exit, Problem>,
     /// The operations that ended while it was open.
     pub ended: Vec<FollowedOperation>,
 }
 
-/// Opens the view; comes back when it is left, with the terminal as it was.
+/// Opens the view; returns when it is closed, with the terminal restored.
 pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
     let ViewContext { setup, from, timeout, interrupt, judged } = opening;
     let source = match from {
@@ -89,7 +91,7 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
     let line = matches!(left, Left::Quit).then(|| super::closing_line::line(&run.state)).flatten();
     let ended = run.ended();
     let exit = run.close(left, judged);
-    // An error names what is still running by itself.
+    // An error names by itself what is still running.
     Ok(Closed { line: line.filter(|_| exit.is_ok()), exit, ended })
 }
 
@@ -97,12 +99,12 @@ struct Loop {
     state: State,
     source: Source,
     late: FuturesUnordered<Soon>,
-    /// When EMQX was last asked because the user wanted it.
+    /// When EMQX was last asked because the user requested it.
     asked: Option<Instant>,
-    /// What is to be done outside.
+    /// The effects to be carried out.
     pending: Vec<Effect>,
     leave: Option<Left>,
-    /// Whether it is left as soon as a stop is verified.
+    /// Whether the view closes as soon as a stop is verified.
     closing: bool,
     redraw: bool,
 }
@@ -133,7 +135,7 @@ impl Loop {
         });
         let mut continued = std::pin::pin!(continued());
         let (mut drawn, mut beaten) = (Instant::now(), Instant::now());
-        // When the first of the facts came that are not drawn yet.
+        // When the first of the facts arrived that are not drawn yet.
         let mut dirty: Option<Instant> = None;
         self.draw(screen, false)?;
         loop {
@@ -164,8 +166,8 @@ impl Loop {
                     urgent = true;
                 }
                 event = key(screen) => {
-                    // One at a time: crossterm's stream wakes only the first caller, so that a poll in between with
-                    // another waker would lose the next key.
+                    // One event at a time: crossterm's stream wakes only the first caller, so that a poll in
+                    // between with another waker would lose the next key.
                     urgent = self.heard(event)?;
                 }
                 () = &mut out_of_time => return Ok(Left::TimedOut),
@@ -209,15 +211,15 @@ impl Loop {
                 self.draw(screen, urgent)?;
                 (drawn, dirty) = (Instant::now(), None);
                 if !urgent && matches!(self.source, Source::Live(_)) && !self.state.lively() {
-                    // Facts were drawn: ages need not be drawn again in less than a full interval.
+                    // Facts were drawn: ages are drawn again only after a full interval.
                     beaten = drawn;
                 }
             }
         }
     }
 
-    /// Draws a frame. A key is answered before a plan is forecast again, which takes long for many nodes; then the forecast
-    /// is drawn.
+    /// Draws a frame. A key is answered before a plan is forecast again, which takes long for many nodes; the
+    /// forecast is drawn afterwards.
     fn draw(&mut self, screen: &mut Screen, urgent: bool) -> Result<(), Problem> {
         self.state.refresh_board();
         self.state.dirty = false;
@@ -229,11 +231,11 @@ impl Loop {
         screen.draw(&self.state)
     }
 
-    /// A key, or another size. Whether it is to be drawn at once.
+    /// Handles a key or another size. Returns whether a frame is drawn at once.
     fn heard(&mut self, event: Option<std::io::Result<TerminalEvent>>) -> Result<bool, Problem> {
         match event {
             Some(Ok(TerminalEvent::Key(key))) => {
-                // The cursor moves over what is known now.
+                // The cursor moves over the present rows.
                 self.state.refresh_board();
                 self.send(Msg::Key(key));
                 Ok(true)
@@ -289,11 +291,11 @@ impl Loop {
         self.pending.extend(effects);
     }
 
-    /// Does what the state asks for.
+    /// Carries out the effects.
     fn outside(&mut self, screen: &mut Screen) -> Result<(), Problem> {
         for effect in std::mem::take(&mut self.pending) {
             match effect {
-                // A stop that is left in the middle would leave the object behind: the view closes when it is verified.
+                // Closing during a stop would leave the object: the view closes when the stop is verified.
                 Effect::Quit if self.state.stopping() && !self.closing => {
                     self.closing = true;
                     let text = "the view closes when the stop is verified; q again leaves at once";
@@ -370,7 +372,7 @@ impl Loop {
             Effect::Upgrade(id, image) => {
                 let (guarding, guarded) = (acts.clone(), id.clone());
                 let (begun, go) = tokio::sync::oneshot::channel();
-                // A guarded upgrade is continued as long as the view is open.
+                // A guarded upgrade is continued while the view is open.
                 self.late.push(Box::pin(async move {
                     if go.await == Ok(true) {
                         return Late::Done(Done::Guarded(guarding.guard_upgrade(&guarded).await));
@@ -415,7 +417,7 @@ impl Loop {
         clusters.flat_map(|(id, cluster)| followed(&cluster.operations, id, since, now)).collect()
     }
 
-    /// What the view comes to.
+    /// The exit of the view.
     fn close(self, left: Left, judged: bool) -> Result<Exit, Problem> {
         let wanted = self.state.setup.wanted.as_slice();
         let running = self.state.going();
@@ -447,7 +449,8 @@ impl Loop {
     }
 }
 
-/// What is printed when the time ran out: where EMQX has not answered, it is unknown whether the operation is running.
+/// The message when the time limit is reached: where EMQX has not answered, it is unknown whether the
+/// operation is running.
 fn timed_out(state: &State, name: &str, verdict: Option<Verdict>) -> String {
     match state.here().and_then(|cluster| cluster.operations.silent_since(name)) {
         Some(since) => format!(
@@ -472,7 +475,7 @@ async fn learn(source: &mut Source) -> Vec<Learned> {
     }
 }
 
-/// Over when the process was stopped and continued.
+/// Ends when the process was suspended and continued.
 async fn continued() {
     #[cfg(unix)]
     {

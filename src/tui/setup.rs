@@ -1,4 +1,4 @@
-//! What the view is opened with, and what can lie over its pages.
+//! The setup of the view, and the overlays over its pages.
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -12,7 +12,7 @@ use crate::plan::history::PastEntry;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
 
-/// What a typed confirmation is for.
+/// The change that a prompt confirms.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConfirmedAction {
     /// Create the planned rebalance.
@@ -37,16 +37,16 @@ pub struct Confirm {
     pub says: Vec<String>,
     /// The equivalent command line.
     pub command: String,
-    /// The text to type; empty where no client loses its connection: then Enter is enough.
+    /// The text to type; empty where no client loses its connection: then Enter confirms.
     pub word: String,
     /// Typed text.
     pub typed: String,
 }
 
-/// A text that lies over the page: a log, events, a description.
+/// A text over the page: a log, events, a description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TextPage {
-    /// What it is, in capitals, and of which pod.
+    /// Its title in capitals, with the pod.
     pub title: String,
     /// The equivalent command line.
     pub command: String,
@@ -57,24 +57,24 @@ pub struct TextPage {
     pub from_end: bool,
 }
 
-/// Something that lies over the page.
+/// An overlay over the page.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Overlay {
-    /// The keys; the first line that is shown.
+    /// The keys, from this line on.
     Help(usize),
-    /// A question.
+    /// A prompt.
     Confirm(Confirm),
     Text(TextPage),
 }
 
-/// How a recording is played.
+/// The playback of a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Playback {
-    /// When it began, by its own clock.
+    /// When the recording began, by its own clock.
     pub begin: Timestamp,
     /// Whether it stands still.
     pub paused: bool,
-    /// How many times as fast as it happened.
+    /// The multiple of the recorded speed.
     pub speed: f64,
     /// Whether its end is reached.
     pub over: bool,
@@ -87,7 +87,7 @@ pub struct Route {
     pub begin: Timestamp,
     /// The time of its last line.
     pub end: Timestamp,
-    /// What begins in it.
+    /// The marks of operations in it.
     pub marks: Vec<Mark>,
     /// The times of the lines that change something.
     pub steps: Vec<Timestamp>,
@@ -96,7 +96,7 @@ pub struct Route {
 /// The forecast of the plan page, or why there is none.
 pub type PlanPreview = Result<(RebalancePlan, Backend, String), Problem>;
 
-/// An upgrade that is planned.
+/// The form of an upgrade.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpgradeForm {
     /// The image to run.
@@ -110,35 +110,35 @@ pub struct UpgradeForm {
     pub top: usize,
 }
 
-/// What the view is opened with.
+/// The setup of the view.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
 pub struct ViewSetup {
-    /// How it looks.
+    /// The colours and symbols.
     pub theme: Theme,
-    /// Where the user's clock hangs.
+    /// The user's time zone.
     pub zone: TimeZone,
-    /// What stands beside the namespace: the context.
+    /// The text beside the namespace: the context.
     pub place: String,
     /// The API server's address.
     pub server: String,
-    /// The flags that reach EMQX, each after a blank: commands that are shown repeat them.
+    /// The flags that reach EMQX, each after a blank: shown commands repeat them.
     pub access: String,
-    /// Whether nothing can be changed from here.
+    /// Whether the view can change nothing.
     pub read_only: bool,
     /// Whether the mouse is left to the terminal.
     pub no_mouse: bool,
     /// Whether there may be several clusters.
     pub many: bool,
-    /// What the plan page begins with.
+    /// The initial strategy of the plan page.
     pub strategy: Strategy,
-    /// Who would drive it.
+    /// The requested backend.
     pub backend: BackendRequest,
-    /// The operations that are looked for first, and judged; none: whatever runs.
+    /// The operations that are shown first and judged; empty for any operation.
     pub wanted: Vec<String>,
     /// Whether this program started it in EMQX with these values.
     pub ours: bool,
-    /// A recording, and how it is played.
+    /// A recording, and its playback.
     pub playback: Option<Playback>,
     /// The entries of the user's own history about this cluster.
     pub recorded: Vec<PastEntry>,

@@ -1,4 +1,4 @@
-//! Which rows of the table are shown, and in which order.
+//! The rows of the table that are shown, and their order.
 
 use std::cmp::Ordering;
 
@@ -22,7 +22,7 @@ pub enum SortBy {
     Set,
     /// By the health of pods, unhealthy first.
     Ready,
-    /// By serving, those outside first.
+    /// By serving, nodes outside of the Service first.
     Serving,
     Version,
     /// By memory, most first.
@@ -30,7 +30,7 @@ pub enum SortBy {
 }
 
 impl SortBy {
-    /// All, in the order in which a key goes through them.
+    /// All columns, in the order in which a key selects them.
     pub const ALL: [Self; 11] = [
         Self::Name,
         Self::Connections,
@@ -113,13 +113,13 @@ fn bytes(text: Option<&str>) -> f64 {
     digits.parse::<f64>().map_or(-1.0, |number| number * factor)
 }
 
-/// What decides which rows are shown, and how.
+/// The filter and the order of the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// By what.
+    /// The column.
     pub by: SortBy,
-    /// The other way round.
+    /// Whether the order is reversed.
     pub reverse: bool,
-    /// Only rows in which this occurs.
+    /// Only rows that contain this text.
     pub filter: String,
 }

@@ -1,5 +1,5 @@
-//! The state of the view: the world, each cluster with its follower and history, and the user's position. Changed by
-//! [`mod@super::update`] only; read by [`super::view`].
+//! The state of the view: the world, each cluster with its trackers and history, and the user's position.
+//! Only [`mod@super::update`] changes it; [`super::view`] reads it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -32,85 +32,85 @@ pub type Page = KeyScope;
 )]
 #[derive(Debug)]
 pub struct State {
-    /// What it was opened with.
+    /// The setup.
     pub setup: ViewSetup,
     pub now: Timestamp,
-    /// All facts, with EMQX's answers of one cluster.
+    /// All facts, with EMQX's answers about one cluster.
     pub world: World,
-    /// The clusters in sight.
+    /// The listed clusters.
     pub clusters: BTreeMap<InstanceId, ClusterState>,
     /// The cluster whose EMQX answers are in the world.
     inside: Option<InstanceId>,
     /// The cluster that is open.
     pub open: Option<InstanceId>,
     pub page: Page,
-    /// What lies over it.
+    /// The overlay.
     pub overlay: Option<Overlay>,
-    /// Which rows, in which order.
+    /// The filter and the order of the rows.
     pub order: Order,
     /// Whether a filter is being typed.
     pub filtering: bool,
     /// The row under the cursor, by its key.
     pub selected: Option<String>,
-    /// Its place among the rows.
+    /// Its index among the rows.
     pub cursor: usize,
-    /// The place among the clusters.
+    /// The index among the clusters.
     pub cluster: usize,
-    /// The first line of the table that is shown; the view moves it so that the cursor is in sight.
+    /// The first line of the table that is shown; the view moves it so that the cursor is visible.
     pub top: Cell<usize>,
-    /// Lines of a page, as the view found them.
+    /// The lines of a page, as last drawn.
     pub lines: Cell<usize>,
-    /// The columns in sight by which rows can be sorted.
+    /// The visible columns by which rows can be sorted.
     pub sortable: RefCell<Vec<SortBy>>,
-    /// What lies where in the table.
+    /// The positions in the table.
     pub hits: RefCell<ClickTargets>,
-    /// Whether the keys move the notices; on the plan page, its findings.
+    /// Whether the keys scroll the notices; on the plan page, its findings.
     pub notices: bool,
-    /// How many notices are scrolled over.
+    /// The number of newer notices that are scrolled away.
     pub back: usize,
     /// Whether all columns are shown.
     pub wide: bool,
-    /// How the chart is set.
+    /// The settings of the chart.
     pub chart: curves::ChartSettings,
-    /// Since when the picture is held.
+    /// Since when the view is frozen.
     pub frozen: Option<Timestamp>,
     /// The interval of EMQX requests, if the user chose one.
     pub every: Option<Duration>,
-    /// The plan page's values.
+    /// The values of the plan page.
     pub form: PlanForm,
-    /// The upgrade page's values.
+    /// The values of the upgrade page.
     pub upgrade: Option<UpgradeForm>,
-    /// The operation under the cursor of the history.
+    /// The index of the operation under the cursor of the history.
     pub past: usize,
     pub forecast: Option<PlanPreview>,
-    /// Whether it is older than what it depends on.
+    /// Whether the forecast is older than its inputs.
     pub(crate) forecast_due: bool,
-    /// Whether we may create a Rebalance for the open cluster.
+    /// Whether a Rebalance may be created for the open cluster.
     pub allowed: Option<bool>,
-    /// The file that is recorded into.
+    /// The file of the recording.
     pub recording: Option<String>,
     /// The last message of the footer, and its time.
     pub said: Option<(Tone, String, Timestamp)>,
     /// The action in progress.
     pub doing: Option<String>,
-    /// What was stopped from here, verified: it ended as requested.
+    /// The operations that the user stopped in the view, verified: they ended as requested.
     pub stopped: Vec<String>,
-    /// Whether the first lists are in.
+    /// Whether the first lists are complete.
     pub ready: bool,
-    /// Where the recording stands.
+    /// The position in the recording.
     pub playback_state: PlaybackState,
-    /// From where to where the recording goes, and what begins in it.
+    /// The begin, the end and the marks of the recording.
     pub route: Option<Route>,
-    /// Who follows a recording in which no cluster was seen so far.
+    /// The tracker of a recording in which no cluster was seen so far.
     pub spare: OperationTracker,
     /// Whether the board is older than the world.
     pub stale: bool,
-    /// Whether something is to be drawn.
+    /// Whether a frame is due.
     pub dirty: bool,
 }
 
 impl State {
-    /// The view before anything is known.
+    /// The view before any fact.
     pub fn new(setup: ViewSetup) -> Self {
         let page = if setup.many { Page::Clusters } else { Page::Table };
         let form = PlanForm::new(setup.strategy.clone(), setup.backend);
@@ -157,7 +157,7 @@ impl State {
         }
     }
 
-    /// The recording starts again from nothing; where the user is stays.
+    /// Clears the state for a replay from the beginning; the user's position stays.
     pub(crate) fn rewind(&mut self) {
         self.world = World::new();
         self.clusters.clear();
@@ -186,7 +186,7 @@ impl State {
         self.here()?.board.as_ref()
     }
 
-    /// The moment that is shown.
+    /// The shown moment.
     pub(crate) fn shown_at(&self) -> Timestamp {
         self.frozen.unwrap_or(self.now)
     }
@@ -197,7 +197,7 @@ impl State {
             return;
         }
         let left = self.world.take_emqx_answers();
-        // A recording may have EMQX's first answers before its cluster: they are of the cluster that comes.
+        // A recording may have EMQX's first answers before its cluster: they belong to the next cluster.
         let early = match self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
             Some(cluster) => {
                 cluster.answers = left;
@@ -212,7 +212,7 @@ impl State {
         self.inside = Some(id.clone());
     }
 
-    /// A cluster, and the world with EMQX's answers of it.
+    /// A cluster, and the world with EMQX's answers about it.
     pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut ClusterState>) {
         self.enter(id);
         (&mut self.world, self.clusters.get_mut(id))
@@ -285,7 +285,7 @@ impl State {
         emqx.peek().is_some() && emqx.all(|(_, hearing)| hearing.link == crate::model::Link::Up)
     }
 
-    /// What has to be so for a key to mean anything.
+    /// Whether the precondition of a key holds.
     pub fn can(&self, needs: Needs) -> bool {
         let live = self.setup.playback.is_none();
         match needs {
@@ -318,7 +318,7 @@ impl State {
         self.running().or_else(upgrade).or_else(evacuation)
     }
 
-    /// Whether the view changes every second by time alone.
+    /// Whether the view changes every second without new facts.
     pub(crate) fn lively(&self) -> bool {
         let operation = |board: &ViewModel| board.status.operation != Operation::None;
         match (&self.open, self.page) {
@@ -329,8 +329,8 @@ impl State {
         }
     }
 
-    /// Computes the board again if it is older than the world, and the forecast if it is looked at. A frozen view does not
-    /// change.
+    /// Computes the board again if it is older than the world, and the forecast if its page is open. A frozen
+    /// view does not change.
     pub fn refresh(&mut self) {
         self.refresh_board();
         self.forecast_again();
@@ -369,8 +369,8 @@ impl State {
         self.foresee();
     }
 
-    /// What the plan depends on has changed: it is forecast again before the next frame, or after it where a key is to be
-    /// answered first.
+    /// An input of the plan has changed: the plan is forecast again before the next frame, or after it where
+    /// a key has to be answered first.
     pub(crate) fn foresee(&mut self) {
         self.forecast_due = self.page == Page::Plan;
     }
@@ -386,7 +386,7 @@ impl State {
         let forecast = if self.form.typing.is_empty() {
             self.form.plan(&self.world, &snapshot, self.allowed)
         } else {
-            // What is being typed counts as typed.
+            // The text that is being typed counts as the value.
             let mut tried = self.form.clone();
             tried.commit();
             tried.plan(&self.world, &snapshot, self.allowed)
@@ -394,7 +394,7 @@ impl State {
         self.forecast = Some(forecast);
     }
 
-    /// Puts the rows in order again.
+    /// Sorts the rows again.
     pub(crate) fn arrange(&mut self) {
         let order = self.order.clone();
         let open = self.open.clone();
@@ -406,7 +406,7 @@ impl State {
         self.find_cursor();
     }
 
-    /// The cursor stays on its row wherever that goes; when the row is gone it stays where it is.
+    /// The cursor follows its row; when the row no longer exists the cursor keeps its place.
     fn find_cursor(&mut self) {
         let Some(board) = self.board() else { return };
         let keys: Vec<&str> = board.shown().map(|row| row.key.as_str()).collect();

@@ -1,5 +1,5 @@
-//! The terminal: taken, and given back whatever happens. A panic gives it back through ratatui's hook, which also runs where
-//! a panic aborts.
+//! The terminal: taken over, and restored in every case. After a panic ratatui's hook restores it, which also
+//! runs where a panic aborts.
 
 use std::io::{self, Write};
 
@@ -15,21 +15,21 @@ use super::state::State;
 use super::view;
 use crate::error::Problem;
 
-/// Bytes that go to the clipboard at the most; terminals drop longer ones.
+/// The most bytes that are copied to the clipboard; terminals drop longer texts.
 const CLIPBOARD: usize = 70_000;
 
-/// The terminal while it is ours.
+/// The terminal while the view is open.
 pub(super) struct Screen {
     terminal: Option<DefaultTerminal>,
     keys: Option<EventStream>,
-    /// Whether the window's title is ours.
+    /// Whether the view has set the window's title.
     titled: bool,
-    /// Whether the mouse is ours.
+    /// Whether the view receives the events of the mouse.
     mouse: bool,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Takes the terminal over.
     pub(super) fn take(mouse: bool) -> Result<Self, Problem> {
         let mut screen = Self { terminal: None, keys: None, titled: false, mouse };
         screen.on()?;
@@ -50,7 +50,7 @@ impl Screen {
     fn off(&mut self) {
         self.keys = None;
         if std::mem::take(&mut self.titled) {
-            // The title before ours comes back (XTWINOPS 23).
+            // The previous title is restored (XTWINOPS 23).
             let mut out = io::stdout();
             let _ = write!(out, "\u{1b}[23;2t").and_then(|()| out.flush());
         }
@@ -58,7 +58,7 @@ impl Screen {
             let _ = execute!(io::stdout(), DisableMouseCapture);
         }
         if self.terminal.take().is_some() {
-            // A terminal that is lost cannot be given back.
+            // An unreachable terminal cannot be restored.
             let _ = ratatui::try_restore();
         }
     }
@@ -74,30 +74,32 @@ impl Screen {
         drawn.map(|_| ()).map_err(|error| lost(&error))
     }
 
-    /// The next frame is drawn as a whole. ratatui's own `clear` would ask the terminal where its cursor is, and the stream
-    /// of keys would swallow the answer.
+    /// Draws the next frame as a whole. ratatui's own `clear` would ask the terminal for its cursor, and the
+    /// stream of keys would consume the answer.
     pub(super) fn anew(&mut self) -> Result<(), Problem> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
         let whole = terminal.size().and_then(|size| terminal.resize(Rect::from((Position::ORIGIN, size))));
         whole.map_err(|error| lost(&error))
     }
 
-    /// Gives the terminal back, stops as the shell expects it, and takes it again when the shell continues the program (`fg`).
+    /// Restores the terminal, stops as the shell expects it, and takes the terminal over when the shell
+    /// continues the program (`fg`).
     pub(super) fn suspend(&mut self) -> Result<(), Problem> {
         let _ = execute!(io::stdout(), DisableMouseCapture, Show);
         ratatui::try_restore().map_err(|error| lost(&error))?;
         #[cfg(unix)]
         {
             use rustix::process::{Signal, kill_current_process_group};
-            // The whole group, as Ctrl-Z does it. This call comes back after SIGCONT.
+            // Stops the whole process group, as Ctrl-Z does. This call returns after SIGCONT.
             let _ = kill_current_process_group(Signal::TSTP);
         }
         self.again()
     }
 
-    /// After a stop by us or by another process: the shell changed the terminal's settings meanwhile.
+    /// Takes the terminal over after a stop by this or another process: the shell changed the terminal's
+    /// settings in the meantime.
     pub(super) fn again(&mut self) -> Result<(), Problem> {
-        // What crossterm believes to be so is not: off first.
+        // The state that crossterm remembers is wrong: raw mode is switched off first.
         let _ = disable_raw_mode();
         enable_raw_mode().map_err(|error| lost(&error))?;
         execute!(io::stdout(), EnterAlternateScreen, Hide).map_err(|error| lost(&error))?;
@@ -107,8 +109,8 @@ impl Screen {
         self.anew()
     }
 
-    /// Rings the bell and writes the window's title (OSC 2); the title before it is put aside (XTWINOPS 22). `title` holds no
-    /// control characters.
+    /// Rings the bell and sets the window's title (OSC 2); the previous title is saved (XTWINOPS 22). `title`
+    /// has no control characters.
     pub(super) fn alarm(&mut self, title: &str) -> Result<(), Problem> {
         let aside = if std::mem::replace(&mut self.titled, true) { "" } else { "\u{1b}[22;2t" };
         let mut out = io::stdout();
@@ -117,7 +119,7 @@ impl Screen {
             .map_err(|error| lost(&error))
     }
 
-    /// Puts a text into the clipboard of the terminal (OSC 52), also over ssh.
+    /// Copies a text to the clipboard of the terminal (OSC 52), also over ssh.
     pub(super) fn copy(text: &str) -> Result<(), Problem> {
         let mut end = text.len().min(CLIPBOARD);
         while !text.is_char_boundary(end) {
@@ -135,8 +137,8 @@ impl Drop for Screen {
     }
 }
 
-/// ratatui's hook leaves the alternate screen and the raw mode; the cursor comes back when its terminal is dropped, which a
-/// panic that aborts does not do.
+/// Restores the cursor after a panic. ratatui's hook leaves the alternate screen and the raw mode; the cursor
+/// is restored when the terminal is dropped, which does not happen when a panic aborts.
 fn show_the_cursor_on_a_panic() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -148,7 +150,7 @@ fn show_the_cursor_on_a_panic() {
     });
 }
 
-/// The terminal does not work any more.
+/// The problem of a terminal that no longer works.
 pub(super) fn lost(error: &io::Error) -> Problem {
     Problem::new("the terminal is lost", error.to_string())
         .hint("--plain writes lines, and needs no terminal")

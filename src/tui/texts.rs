@@ -1,4 +1,4 @@
-//! Texts that are shown over the page: why a rebalance should be stopped, and what is known of a pod.
+//! Texts over the page: why a rebalance should be stopped, and what is known of a pod.
 
 use jiff::Timestamp;
 
@@ -50,7 +50,7 @@ pub(super) fn operation(state: &State) -> Option<TextPage> {
     Some(TextPage { title, command, lines, top: 0, from_end: false })
 }
 
-/// Lines of a log that are read.
+/// The most lines of a log that are read.
 pub const LOG_LINES: usize = 500;
 
 type Line = (Tone, String);
@@ -102,7 +102,7 @@ pub(super) fn place(state: &State, board: &ViewModel) -> String {
     if !namespace.is_empty() {
         text.extend([" -n ", namespace]);
     }
-    // Without a context its place holds the address of the server.
+    // Without a context the field has the address of the server.
     let context = &state.setup.place;
     if !context.is_empty() && *context != state.setup.server {
         text.extend([" --context ", context]);
@@ -110,7 +110,7 @@ pub(super) fn place(state: &State, board: &ViewModel) -> String {
     text
 }
 
-/// The same for a command of ours, with the flags that reach EMQX.
+/// The same for a command of this program, with the flags that reach EMQX.
 pub(super) fn own_place(state: &State, board: &ViewModel) -> String {
     place(state, board) + &state.setup.access
 }
@@ -179,7 +179,8 @@ pub(super) fn describe(state: &State, board: &ViewModel, row: &Row) -> Option<Te
     Some(TextPage { title, command, lines, top: 0, from_end: false })
 }
 
-/// When a pod that is being deleted is removed at the latest: Kubernetes writes that moment as `deletionTimestamp`.
+/// When a pod that is being deleted is removed at the latest: Kubernetes writes that time as
+/// `deletionTimestamp`.
 pub(super) fn deletion(at: Timestamp, now: Timestamp) -> String {
     if at > now {
         format!("deleted in {}", duration(seconds_between(now, at)))
@@ -196,7 +197,7 @@ pub(super) fn events(state: &State, board: &ViewModel, row: &Row) -> Option<Text
     Some(TextPage { title: format!("EVENTS of pod {name}"), command, lines, top: 0, from_end: false })
 }
 
-/// Newest first.
+/// The events, newest first.
 fn event_lines(state: &State, board: &ViewModel, pod: &str) -> Vec<Line> {
     let namespace = &board.status.instance.namespace;
     let mut events: Vec<&ClusterEvent> = state
@@ -221,7 +222,7 @@ fn event_lines(state: &State, board: &ViewModel, pod: &str) -> Vec<Line> {
     events.iter().map(line).collect()
 }
 
-/// The log of a pod, the newest lines in sight.
+/// The log of a pod, with the newest lines visible.
 pub(super) fn log(state: &State, board: &ViewModel, pod: &str, text: &str) -> TextPage {
     let command = format!("kubectl logs {pod} -c emqx --tail {LOG_LINES}{}", place(state, board));
     let mut lines: Vec<Line> = text.lines().map(|line| (level(line), line.to_owned())).collect();
@@ -250,7 +251,7 @@ pub(super) fn no_log(state: &State, board: &ViewModel, pod: &str, problem: &Prob
     TextPage { title: format!("LOG of pod {pod}"), command, lines, top: 0, from_end: false }
 }
 
-/// What EMQX calls an error or a warning.
+/// The tone of a line, by EMQX's log level.
 fn level(line: &str) -> Tone {
     let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
     if has(&["[error]", "[critical]", "[alert]", "[emergency]"]) {

@@ -1,4 +1,4 @@
-//! What a message does to the state: no IO, no clock, no async. What has to be done outside comes back as effects.
+//! The effect of a message on the state: no IO, no clock, no async. Actions outside are returned as effects.
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::plan::playback::RecordedFacts;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::timing::EVENT_AGE;
 
-/// Takes a message in.
+/// Handles a message.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => {
@@ -57,7 +57,8 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
     alarms(state)
 }
 
-/// The bell and the window's title, once for each rebalance that should be stopped; in a recording it is too late.
+/// Rings the bell and sets the window's title, once for each rebalance that should be stopped; not for a
+/// recording.
 fn alarms(state: &mut State) -> Vec<Effect> {
     if state.setup.playback.is_some() {
         return Vec::new();
@@ -81,7 +82,7 @@ fn alarms(state: &mut State) -> Vec<Effect> {
 
 pub(super) fn changed(state: &mut State) {
     state.stale = true;
-    // What a held picture would show is not seen.
+    // A frozen view is not drawn again.
     state.dirty |= state.frozen.is_none();
 }
 
@@ -103,13 +104,13 @@ fn tick(state: &mut State, now: Timestamp) {
     changed(state);
 }
 
-/// Facts of a live cluster.
+/// Applies facts of a live cluster.
 fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact)>) {
     state.now = state.now.max(now);
     let (mut visible, mut events) = (false, false);
     for (who, fact) in facts {
         if let Some(id) = &who {
-            // EMQX may answer once more for a cluster that has just gone.
+            // EMQX may answer once more for a cluster that was just removed.
             if !state.clusters.contains_key(id) {
                 continue;
             }
@@ -170,7 +171,7 @@ fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     }
 }
 
-/// Clusters that appeared, went, or were made again.
+/// Adds new clusters, and handles deleted ones and those that were created again.
 fn meet(state: &mut State) {
     let known: Vec<(InstanceId, String)> =
         state.world.instances.iter().map(|(id, seen)| (id.clone(), seen.value.uid.clone())).collect();
@@ -208,7 +209,7 @@ fn meet(state: &mut State) {
     }
 }
 
-/// Updates every follower; `true` if one announced something.
+/// Updates every tracker; `true` if one reported something.
 fn observe(state: &mut State) -> bool {
     let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
     let now = state.now;
@@ -283,7 +284,7 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
     }
 }
 
-/// A line of a recording.
+/// Applies a line of a recording.
 fn listen(state: &mut State, told: RecordedFacts) {
     state.now = state.now.max(told.at);
     let is_event = told.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
@@ -324,7 +325,7 @@ fn listen(state: &mut State, told: RecordedFacts) {
     changed(state);
 }
 
-/// Steps of a recording.
+/// Adds the events of a recording.
 fn tell(state: &mut State, events: &[Event]) {
     let State { world, clusters, open, now, .. } = state;
     if let Some(cluster) = open.as_ref().and_then(|id| clusters.get_mut(id)) {
@@ -354,7 +355,8 @@ fn over(state: &mut State) {
     changed(state);
 }
 
-/// Whether the followed operation was stopped in the view: then the result is as requested, with any further verdict.
+/// Whether the user stopped the followed operation in the view: then the result is as requested, with any
+/// further verdict.
 pub(crate) fn stopped_here(state: &State, names: &[String]) -> bool {
     let last = || state.here()?.operations.rebalances.runs.last().map(|run| run.name.as_str());
     let name = names.first().map(String::as_str).or_else(last);

@@ -1,5 +1,5 @@
-//! What the view shows of one cluster, worked out once when something changed and not in every frame: the status that all
-//! faces share, a row per EMQX node and per pod without one, in order.
+//! The content of the view for one cluster, computed once per change and not per frame: the status that all
+//! outputs share, and a row per EMQX node and per pod without one, in order.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -36,16 +36,16 @@ const MOST_RECORDED: usize = 100;
 pub enum Line {
     /// The title of a group.
     Title(Group),
-    /// A row, by its place in [`ViewModel::rows`].
+    /// A row, by its index in [`ViewModel::rows`].
     Row(usize),
 }
 
-/// What the view shows of one cluster.
+/// The content of the view for one cluster.
 #[derive(Clone, Debug)]
 pub struct ViewModel {
-    /// The moment.
+    /// The time of the content.
     pub now: Timestamp,
-    /// The status that all faces share.
+    /// The status that all outputs share.
     pub status: Status,
     /// The rows, by name.
     pub rows: Vec<Row>,
@@ -53,38 +53,38 @@ pub struct ViewModel {
     pub lines: Vec<Line>,
     /// The running rebalance, or the last one.
     pub run: Option<RebalanceRun>,
-    /// Where it ends.
+    /// Where the rebalance ends.
     pub goals: Option<Goals>,
-    /// The mean of those that would take part; the mark while nothing runs.
+    /// The mean of the nodes that would take part; the mark while nothing runs.
     pub mean: Option<u64>,
-    /// What a full bar stands for.
+    /// The value of a full bar.
     pub scale: u64,
-    /// Clients that arrive anywhere, per second.
+    /// Clients that connect to any node, per second.
     pub arrivals: Option<f64>,
     pub evacuations: Vec<Evacuation>,
     /// The tracked evacuations.
     pub emptied: Vec<EvacuationRun>,
     /// The running upgrade, or the last one.
     pub upgrade: Option<Upgrade>,
-    /// The recommendation to stop an operation that is no rebalance.
+    /// The recommendation to stop an operation other than a rebalance.
     pub advice: Option<StopAdvice>,
     /// A drain or a scale that has not ended.
     pub removal: Option<Operation>,
     /// Whether two revisions run.
     pub upgrading: bool,
-    /// Whether the custom resource is there.
+    /// Whether the custom resource exists.
     pub present: bool,
     /// The last operation that ended before the view was opened.
     pub past: Option<Past>,
-    /// All operations that are known, newest first.
+    /// All known operations, newest first.
     pub operations: Vec<PastOperation>,
-    /// Why the numbers are not those of now.
+    /// Why the numbers are not current; `None` where they are.
     pub unsure: Option<String>,
-    /// The columns that names, states, sets and versions take.
+    /// The widths of the columns of names, states, sets and versions.
     pub widths: Widths,
 }
 
-/// How wide texts are, over all rows that are shown: columns must not jump while one scrolls.
+/// The widths of texts over all shown rows: columns must not move while the user scrolls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Widths {
     /// Of names.
@@ -93,19 +93,19 @@ pub struct Widths {
     pub state: usize,
     /// Of notes.
     pub note: usize,
-    /// Of what is in the Service, or leaves it.
+    /// Of the column about the Service.
     pub service: usize,
     /// Whether a pod itself is not ready.
     pub unhealthy: bool,
     pub set: usize,
     pub version: usize,
-    /// Whether cores and replicants are among them.
+    /// Whether both cores and replicants are shown.
     pub roles: bool,
-    /// Whether several versions are.
+    /// Whether several versions are shown.
     pub versions: bool,
 }
 
-/// What a board is made of.
+/// The inputs of a board.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
     /// The world, with EMQX's answers of this cluster.
@@ -114,13 +114,13 @@ pub struct Sources<'a> {
     pub id: &'a InstanceId,
     /// The trackers of its operations.
     pub operations: &'a OperationTracker,
-    /// What its nodes held.
+    /// The counts of its nodes over time.
     pub history: &'a History,
     /// The entries of the user's own history.
     pub recorded: &'a [PastEntry],
     /// Colour and form.
     pub theme: Theme,
-    /// The time zone of the user's clock.
+    /// The user's time zone.
     pub zone: &'a TimeZone,
     pub now: Timestamp,
 }
@@ -132,7 +132,8 @@ impl ViewModel {
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
         let own = recorded.iter().map(|past| &past.entry).filter(|entry| entry.instance == *id);
-        // The ConfigMap first: a verdict that others can read counts before one that only this user has.
+        // The ConfigMap first: a verdict that others can read has precedence over one that only this user
+        // has.
         let entries = in_config_map(world, id).iter().rev().chain(own.rev().take(MOST_RECORDED));
         let past_operations = super::past::operations(&assessment.rebalances, operations, id, entries);
         let past = past(&past_operations, now);
@@ -142,7 +143,7 @@ impl ViewModel {
         let recent = |ended: Option<Timestamp>| {
             ended.is_none_or(|ended| seconds_between(ended, now) <= VERDICT_SECONDS)
         };
-        // A rebalance that EMQX never started has no end: its age is that of its beginning.
+        // A rebalance that EMQX never started has no end: its beginning is used.
         let last = || {
             let ended = |run: &&RebalanceRun| run.ended.or(run.verdict.is_some().then_some(run.began));
             follower.runs.iter().filter(|run| recent(ended(run))).max_by_key(ended)
@@ -224,7 +225,7 @@ impl ViewModel {
         board
     }
 
-    /// Puts the rows in another order.
+    /// Sorts the rows in another order.
     pub(crate) fn arrange(&mut self, order: &Order) {
         let needle = order.filter.to_lowercase();
         let mut places: Vec<usize> = (0..self.rows.len())
@@ -234,7 +235,7 @@ impl ViewModel {
             let (one, other) = (&self.rows[*one], &self.rows[*other]);
             let mut by = order.by.compare(one, other);
             if order.by == SortBy::Name {
-                // Old pods stand in the order in which they go.
+                // Old pods are shown in the order of their removal.
                 by = one.order.cmp(&other.order).then_with(|| one.key.cmp(&other.key));
             }
             if order.reverse {
@@ -281,8 +282,8 @@ impl ViewModel {
         })
     }
 
-    /// Nodes in the Service, and those that should be in it: beside replicants, cores need not be; `None` where it is not
-    /// known.
+    /// Nodes in the Service, and those that should be in it: where there are replicants, cores need not be;
+    /// `None` where unknown.
     pub fn in_service(&self) -> Option<(usize, usize)> {
         self.status.totals.serving?;
         let nodes = || self.status.nodes.iter().filter(|row| row.node.is_some());
@@ -306,12 +307,12 @@ impl ViewModel {
 /// A rebalance that ended before the view was opened, with the verdict that is recorded, or that its object supports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Past {
-    /// What was done.
+    /// The kind of operation.
     pub operation: Operation,
     pub name: String,
     /// How it ended.
     pub verdict: Verdict,
-    /// Why.
+    /// The reason for the verdict, as a sentence.
     pub message: String,
     /// When.
     pub ended: Timestamp,
@@ -325,7 +326,7 @@ fn past(operations: &[PastOperation], now: Timestamp) -> Option<Past> {
     Some(Past { operation: last.operation, name, verdict: last.verdict, message, ended })
 }
 
-/// Why the numbers of a status are not those of now; `None` while EMQX reports them.
+/// Why the numbers of a status are not current; `None` while EMQX reports them.
 fn unsure(status: &Status) -> Option<String> {
     let emqx = &status.sources.emqx;
     let lost = matches!(emqx.state, SourceState::Unreachable | SourceState::Stale | SourceState::Forbidden);

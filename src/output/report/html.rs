@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("report.css");
 /// The script of the page: it reads the report from the page itself.
 const SCRIPT: &str = include_str!("report.js");
 
-/// Nodes that are drawn in a chart, those that change most; the data of the page has all.
+/// The most nodes that are drawn in a chart, those that change most; the data of the page has all of them.
 const MOST_DRAWN: usize = 24;
 
 /// The width and the height of a plot, in its own units; the page scales it.
@@ -60,7 +60,7 @@ pub fn page(report: &Report) -> String {
         }
         text.push_str("</ul>\n");
     }
-    // `<` ends no element within JSON when it is written as an escape.
+    // Within JSON, `<` is written as an escape, so that it cannot end the element.
     let data = one("Report", report, Format::Line).replace('<', "\\u003c").replace('&', "\\u0026");
     put!(text, "<script type=\"application/json\" id=\"report\">{}</script>\n", data.trim_end());
     put!(text, "<script>{SCRIPT}</script>\n</body></html>\n");
@@ -264,7 +264,7 @@ fn class(place: usize) -> String {
     format!("k{} d{}", place % 8, place / 8 % 3)
 }
 
-/// Text that HTML shows as it is.
+/// A text with HTML's special characters escaped.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in harmless(text).chars() {

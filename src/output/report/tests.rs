@@ -100,7 +100,7 @@ fn a_page_needs_nothing_from_elsewhere_and_allows_only_its_own_script() {
     for needed in ["prefers-color-scheme:dark", "@media print", "<svg", "class=\"k0 d0\""] {
         assert!(page.contains(needed), "{needed}");
     }
-    // A count that is not known is a gap, not a line to 0.
+    // An unknown count is a gap, not a line to 0.
     assert!(page.contains("d=\"M0.00 0.00M1000.00 23.40\""), "{page}");
 }
 

@@ -5,7 +5,7 @@ use crate::model::human::plural;
 use crate::output::theme::Tone;
 use crate::plan::check::{CheckResult, CheckStatus, Checks};
 
-/// What is unknown may be as bad as a warning, and is shown below it.
+/// An unknown result may be as bad as a warning, and is shown after warnings.
 fn order(status: CheckStatus) -> u8 {
     match status {
         CheckStatus::Ok => 0,
@@ -15,12 +15,12 @@ fn order(status: CheckStatus) -> u8 {
     }
 }
 
-/// All checks, the worst first, each with its way out, and how many there are of each result.
+/// All checks, the worst first, each with its hint, and the number of checks for each result.
 pub fn checks(checks: &Checks, layout: Layout) -> String {
     let theme = layout.theme;
     let width = checks.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    // Those that matter first; of equal ones in the order of the catalog.
+    // Severe results come first; equal ones are in the order of the catalog.
     let mut shown: Vec<&CheckResult> = checks.checks.iter().collect();
     shown.sort_by_key(|check| std::cmp::Reverse(order(check.status)));
     for check in shown {

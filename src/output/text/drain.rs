@@ -1,4 +1,4 @@
-//! `drain`: its plan, and what became of each pod.
+//! `drain`: its plan, and the result for each pod.
 
 use super::Layout;
 use super::plan::{decision, findings};
@@ -28,7 +28,7 @@ pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
     text
 }
 
-/// The decision, how long the evacuations take beside what is not forecast, and the findings.
+/// The decision, the duration of the evacuations beside what is not forecast, and the findings.
 pub(super) fn decided(removal: &RemovalPlan, also: &str, theme: Theme) -> String {
     let (word, tone) = decision(removal.decision);
     let mut text = format!("{}: {}\n", theme.paint(tone, word), theme.clean(&removal.message));
@@ -62,7 +62,7 @@ pub(super) fn table(steps: &[RemovalStep], layout: Layout) -> String {
     table.render(layout.theme, layout.width)
 }
 
-/// What became of each pod.
+/// The result for each pod.
 pub fn results(drains: &[DrainPlan], layout: Layout) -> String {
     let mut text = String::new();
     for drain in drains {

@@ -1,4 +1,4 @@
-//! `evacuate`: what it would do, and how each node stands.
+//! `evacuate`: its plan, and the state of each node.
 
 use super::Layout;
 use super::plan::{decision, findings};

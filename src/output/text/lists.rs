@@ -1,4 +1,4 @@
-//! `rebalance list`, `history`, `version`, and what `stop` did.
+//! `rebalance list`, `history`, `version`, and the result of `stop`.
 
 use jiff::Timestamp;
 
@@ -123,7 +123,7 @@ pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String
     table.render(layout.theme, if layout.wide { None } else { layout.width })
 }
 
-/// What `stop` did, and what proves it.
+/// The result of `stop`, and the observations that verify it.
 pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
     let word = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
@@ -143,7 +143,7 @@ pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     text
 }
 
-/// The versions in play.
+/// The versions of all components.
 pub fn version(version: &VersionReport, layout: Layout) -> String {
     let theme = layout.theme;
     let operator = match version.operator {

@@ -14,12 +14,12 @@ use super::theme::Tone;
 use crate::model::InstanceId;
 use crate::model::human::count_or_unknown;
 
-/// How a text is laid out.
+/// The layout of a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Layout {
     /// Colours and symbols.
     pub theme: super::theme::Theme,
-    /// With more columns.
+    /// Whether more columns are shown.
     pub wide: bool,
     /// The width of the terminal, where there is one.
     pub width: Option<usize>,

@@ -1,4 +1,4 @@
-//! `rebalance plan`: who gives, who receives, how long, at what price, and what speaks against it.
+//! `rebalance plan`: donors and recipients, the duration, the disconnections, and the findings.
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
@@ -14,13 +14,13 @@ use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
 use crate::plan::rebalance::requirement::{LandingForecast, percent};
 use crate::plan::results::Backend;
 
-/// So many columns a bar has at most.
+/// The most columns of a bar.
 const BAR: u64 = 24;
 
-/// More nodes of a part than these are counted, not listed (`-o wide` lists them).
+/// The most nodes of a part that are listed; more are counted (`-o wide` lists them).
 const LISTED: usize = 12;
 
-/// The plan. `through` is who would drive it and why; `now` gives the clock time of its end.
+/// The plan. `through` is the backend and the reason for it; `now` gives the time of day of its end.
 pub fn plan(
     plan: &RebalancePlan,
     through: Option<(Backend, &str)>,
@@ -64,7 +64,7 @@ pub fn plan(
         text.push('\n');
         text.push_str(&diff(difference, theme));
     }
-    // The decision has printed it already; its hint follows below.
+    // The decision has this message already; its hint follows below.
     let (said, others): (Vec<&Finding>, Vec<&Finding>) =
         plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
     for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
@@ -100,7 +100,7 @@ fn load_balancers(forecasts: &[LandingForecast], theme: Theme) -> String {
     format!("{}{}", table.render(theme, None), theme.paint(Tone::Faint, hint))
 }
 
-/// What would be written, beside what is there.
+/// The object that would be written, compared with the present one.
 fn diff(difference: &Difference, theme: Theme) -> String {
     let before = if difference.before.is_some() { "the latest Rebalance" } else { "nothing" };
     let mut text = format!("{}\n", theme.paint(Tone::Faint, &format!("- {before}, + what would be written")));
@@ -201,7 +201,7 @@ fn name(node: &PlannedNode) -> &str {
     }
 }
 
-/// What stays, and what goes or comes.
+/// The part that stays, and the part that is lost or gained.
 fn bar(node: &PlannedNode, most: u64, theme: Theme) -> String {
     let symbols = theme.symbols();
     let cells = |number: u64| -> usize {
@@ -260,7 +260,7 @@ fn price(plan: &RebalancePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
 pub(super) fn end(now: Option<(Timestamp, &TimeZone)>, seconds: u64) -> Option<String> {
     let (now, zone) = now?;
     let end = now.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()?;
-    // A time of day misleads when it is another day.
+    // On another day, a time of day is misleading.
     (seconds < 86_400).then(|| clock(end, zone))
 }
 
@@ -274,7 +274,7 @@ pub(crate) fn phase_words(name: &str) -> &str {
     }
 }
 
-/// What the checks found, each with what to do about it.
+/// The findings of the checks, each with its hint.
 pub(super) fn findings<'a>(findings: impl IntoIterator<Item = &'a Finding>, theme: Theme) -> String {
     let mut text = String::new();
     for finding in findings {

@@ -1,4 +1,4 @@
-//! `scale`: its plan, and what became of each pod.
+//! `scale`: its plan, and the result for each pod.
 
 use super::Layout;
 use super::drain::{decided, table};
@@ -35,7 +35,7 @@ pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     text
 }
 
-/// What became of it.
+/// The result.
 pub fn result(scale: &ScalePlan, layout: Layout) -> String {
     let mut text = String::new();
     for step in &scale.removal.steps {

@@ -17,7 +17,7 @@ pub fn status(status: &Status, layout: Layout) -> String {
     let mut text = format!("{}\n{}\n", theme.clean(&head(status)), verdict(status, theme));
     for (source, age) in status.sources.each() {
         if age.state != SourceState::Ok {
-            // The notice gives the reason. What is known despite a forbidden source comes from another one.
+            // The notice has the reason. Data of a forbidden source comes from another source.
             let heard = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
             let old = heard.map(|age| format!(", last seen {} ago", duration(age))).unwrap_or_default();
             let line = format!("{} {}{old}", source.as_str(), age.state.as_str());
@@ -32,7 +32,7 @@ pub fn status(status: &Status, layout: Layout) -> String {
     text
 }
 
-/// What it is: `emqx  EMQX 5.8.6, operator 2.2, 4 nodes, 10,000 connections, 10,000 sessions`.
+/// The cluster in one line: `emqx  EMQX 5.8.6, operator 2.2, 4 nodes, 10,000 connections, 10,000 sessions`.
 fn head(status: &Status) -> String {
     let versions = if status.versions.is_empty() { "?".to_owned() } else { status.versions.join(" and ") };
     let operator = match status.operator.line {
@@ -66,7 +66,7 @@ fn operator_age(operator: &OperatorStatus, busy: bool) -> String {
     if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }
 
-/// How it stands: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.
+/// The verdict: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.
 fn verdict(status: &Status, theme: Theme) -> String {
     let word = match status.operation {
         Operation::None => status.verdict.words().to_owned(),
@@ -114,7 +114,7 @@ fn rows(status: &Status, layout: Layout) -> Table {
     table
 }
 
-/// Nodes by their pods' names where known, shortened to what differs.
+/// The names of nodes by their pods, where known, shortened to the parts that differ.
 pub(crate) fn short_names(instance: Option<&InstanceId>, rows: &[NodeRow], theme: Theme) -> Vec<String> {
     shorten(instance.map(|id| id.name.as_str()), rows.iter().map(NodeRow::label), theme)
 }

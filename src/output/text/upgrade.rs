@@ -1,4 +1,4 @@
-//! `upgrade plan`: which pod goes when, how long each takes and all of it, and what speaks against it.
+//! `upgrade plan`: the order of the pods, the duration for each and in total, and the findings.
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -11,10 +11,10 @@ use crate::output::table::Table;
 use crate::output::theme::Tone;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
-/// More pods than these are counted, not listed (`-o wide` lists them).
+/// The most pods that are listed; more are counted (`-o wide` lists them).
 const LISTED: usize = 12;
 
-/// The plan; `now` gives the clock time of its end.
+/// The plan; `now` gives the time of day of its end.
 pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();

@@ -21,22 +21,22 @@ use crate::tui::curves::{Quantity, curves, round_up};
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
-/// Fewer lines show no shape.
+/// The fewest lines in which a chart is readable.
 pub(super) const LINES: usize = 8;
 
-/// Fewer columns show no shape.
+/// The fewest columns in which a chart is readable.
 pub(super) const COLUMNS: usize = 60;
 
-/// More lines than this are not readable.
+/// The most lines of a chart; more do not make it more readable.
 const MOST_LINES: usize = 26;
 
 /// With more curves a step is a cell, with fewer half a cell.
 const FINE_CURVES: usize = 64;
 
-/// Columns for the names of the curves at the right end.
+/// Columns for the names of the curves at the right edge.
 const NAMES: usize = 15;
 
-/// The lines that the chart takes of those that the table leaves, with an empty one below it.
+/// The lines of the chart, of those that the table leaves, with an empty line below it.
 pub(super) fn height(state: &State, left: usize, width: usize) -> usize {
     if state.here().is_none() || left <= LINES || width < COLUMNS { 0 } else { left.min(MOST_LINES + 1) }
 }
@@ -90,7 +90,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     axis(state, board, pen, plot, seconds);
 }
 
-/// Where the nodes end, as far as it is known.
+/// The goals of the nodes, as far as they are known.
 fn goals(board: &ViewModel, quantity: Quantity) -> Vec<u64> {
     match &board.goals {
         Some(goals) if quantity == Quantity::Connections => {
@@ -128,7 +128,7 @@ fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<
     pen.put(x, 0, cells, &spark(&thinned, most, pen.theme), Tone::Plain);
 }
 
-/// The time: where the window begins and ends, and what began in it.
+/// The time axis: the begin and the end of the window, and the marks in it.
 fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops::Range<usize>, seconds: i64) {
     let ascii = pen.theme.ascii;
     let (corner, rule, tick) = if ascii { ("+", "-", "+") } else { ("└", "─", "┬") };
@@ -160,7 +160,8 @@ fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops:
     }
     for (number, (x, time, text)) in marks.iter().enumerate() {
         pen.put(*x, y, 1, tick, Tone::Faint);
-        // Up to the next mark: what began last is worth more than what began a moment before it.
+        // The text ends before the next mark: the latest mark is more important than an earlier one close to
+        // it.
         let room = marks.get(number + 1).map_or(most, |next| next.0.min(most)).saturating_sub(*x);
         let both = format!("{time} {text}");
         let label = [both.as_str(), text].into_iter().find(|label| label.width() < room && *x >= free);
@@ -169,7 +170,7 @@ fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops:
         } else if number + 1 == marks.len()
             && let Some(begin) = (x + 1).checked_sub(text.width()).filter(|begin| *begin >= free)
         {
-            // What began last, near the right end, is named before its mark.
+            // The latest mark, near the right edge, has its text on its left.
             free = pen.put(begin, y + 1, text.width(), text, Tone::Faint) + 1;
         }
     }

@@ -1,4 +1,4 @@
-//! The clusters: every EMQX in sight, a line each.
+//! The page of clusters: one line for each listed EMQX.
 //!
 //! ```text
 //!  3 EMQX clusters                                                        10:14:52

@@ -1,4 +1,4 @@
-//! The columns of the table: which fit, and where they stand.
+//! The columns of the table: which of them fit, and their positions.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -9,7 +9,7 @@ use crate::tui::sort::SortBy;
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
-/// What a column shows.
+/// The content of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Node,
@@ -60,7 +60,7 @@ pub(super) struct Column {
 /// Blanks between two columns.
 const GAP: usize = 2;
 
-/// Which columns fit, and where they stand.
+/// The columns that fit, and their positions.
 pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narrow: bool) -> Vec<Column> {
     let widths = &board.widths;
     let number = |of: fn(&Row) -> Option<u64>| {
@@ -90,14 +90,14 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
         (Kind::Version, widths.version.max(7), all && !widths.versions),
         (Kind::Set, widths.set.clamp(3, 40), all),
     ];
-    // The column by which the rows are sorted stays in sight.
+    // The column by which the rows are sorted stays visible.
     let mut wanted = wanted.to_vec();
     wanted[1..].sort_by_key(|(kind, ..)| !sort_of(*kind).is_some_and(|it| sorted(state, it)));
     let room = pen.width().saturating_sub(4);
     let mut used = 0;
     let mut chosen: Vec<(Kind, usize)> = Vec::new();
     for (kind, width, wish) in &wanted {
-        // The mark of the order always has its place.
+        // The mark of the sort order always has its space.
         let width = if sort_of(*kind).is_some_and(|it| sorted(state, it)) {
             (*width).max(title_of(*kind, pen.theme.ascii).width() + 1)
         } else {
@@ -116,7 +116,7 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
             chosen.push((*kind, width));
         }
     }
-    // What is left makes bars and sparklines easier to read.
+    // The remaining width makes bars and sparklines easier to read.
     let mut left = room - used;
     for (kind, most) in [(Kind::Bar, 32), (Kind::Spark, 24), (Kind::Bar, 48), (Kind::Spark, 40)] {
         if let Some((_, width)) = chosen.iter_mut().find(|(it, _)| *it == kind) {

@@ -1,5 +1,5 @@
-//! A question before a change: what will happen, the equivalent command line, and where. Where clients lose their connection
-//! the name of the cluster is typed: nothing that disconnects clients is one key away.
+//! A prompt before a change: what will happen, the equivalent command line, and the cluster. Where clients
+//! lose their connection the user types the name of the cluster: a single key cannot disconnect clients.
 //!
 //! ```text
 //! ── START A REBALANCE ───────────── prod-eu · mq/emqx ──
@@ -40,7 +40,7 @@ pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
         place.right(0, 0, full - 2, &format!(" {target} "), Tone::Strong);
     }
     let room = height.saturating_sub(5);
-    // What will happen comes before the command line, which the copy key of the page also gives.
+    // What will happen precedes the command line, which the copy key of the page also provides.
     let lines = says.into_iter().chain(command.into_iter().map(|line| (line, Tone::Faint)));
     for (line, (text, tone)) in lines.take(room).enumerate() {
         place.put(2, 1 + line, width - 4, &text, tone);

@@ -1,4 +1,5 @@
-//! One node: what it holds over time, every raw number with its source and age, its pod, and what will happen to it next.
+//! One node: its counts over time, every raw number with its source and age, its pod, and what happens to it
+//! next.
 //!
 //! ```text
 //!  core-…f5c8-0  donor                         emqx@emqx-core-669d4cf5c8-0.emqx-headless…
@@ -51,7 +52,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     }
 }
 
-/// Beside the table, where there is space.
+/// Draws the detail beside the table, where there is space.
 pub(super) fn beside(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let Some(row) = state.selected.as_deref().and_then(|key| board.row(key)) else { return };
     let (width, height) = (pen.width(), pen.height());
@@ -80,7 +81,7 @@ fn charts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>) {
     }
 }
 
-/// Everything that is known of it; gives back how many lines that took.
+/// Draws everything that is known of the node; returns the number of lines.
 fn facts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>, tall: bool) -> usize {
     let width = pen.width();
     let x = pen.put(0, 0, width, &row.name, Tone::Strong) + 2;
@@ -99,7 +100,7 @@ fn facts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>, tal
             y += 1;
         }
     } else {
-        // Two side by side.
+        // Two columns side by side.
         let half = width / 2;
         for two in pairs.chunks(2) {
             for (place, (name, value, note)) in two.iter().enumerate() {
@@ -152,11 +153,11 @@ fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
     state.world.pods.get(&key).map(|seen| &seen.value)
 }
 
-/// Name, value, and where from and how old.
+/// Name, value, and source with its age.
 fn pairs(board: &ViewModel, row: &Row) -> Vec<(&'static str, String, String)> {
     let sources = &board.status.sources;
     let from = |source: Source| {
-        // The operator's copy is as old as the operator's status, however fresh the object is.
+        // The operator's copy is as old as the operator's status, even if the object was read just now.
         if source == Source::Kubernetes
             && let Some(silent) = board.status.operator.silent_seconds
         {

@@ -1,7 +1,7 @@
 //! The foot: how old every source is, and the keys.
 //!
 //! ```text
-//!  emqx 0s ago · cluster 1s · operator's word 33s old
+//!  emqx 0s ago · cluster 1s · operator's status 33s old
 //!  ? keys  / filter  s sort  Enter node  p plan  x stop  Space freeze  q quit
 //! ```
 
@@ -18,10 +18,10 @@ use crate::tui::keys;
 use crate::tui::state::{Page, State};
 use crate::tui::view_model::ViewModel;
 
-/// Seconds for which a message covers the keys.
+/// Seconds for which a message replaces the keys.
 const SAID: i64 = 15;
 
-/// Draws the foot at the bottom; gives back how many lines it took.
+/// Draws the foot at the bottom; returns the number of lines.
 pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'_>, narrow: bool) -> usize {
     let width = pen.width();
     let message = message(state, pen);
@@ -35,7 +35,7 @@ pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'
         }
         None => keys(state, pen, pen.height() - 1),
     }
-    // What stands above the message moves up with it.
+    // The lines above the message move up with it.
     let height = pen.height() - more;
     let Some(board) = board else { return 1 + more };
     if state.route.is_some() {
@@ -58,14 +58,14 @@ pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'
     more + if narrow { 2 } else { 3 }
 }
 
-/// The message that covers the keys, in lines: an error and its way out are longer than one.
+/// The message that replaces the keys, in lines: an error and its hint take more than one line.
 fn message(state: &State, pen: &Painter<'_>) -> Option<(Tone, Vec<String>)> {
     if state.filtering {
         return None;
     }
     let (tone, text) = match (&state.doing, &state.said) {
         (Some(doing), _) => (Tone::Busy, format!("{doing} …")),
-        // After a while the keys are of more use again.
+        // After a while the keys are more useful than the message.
         (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < SAID => {
             (*tone, text.clone())
         }
@@ -74,14 +74,14 @@ fn message(state: &State, pen: &Painter<'_>) -> Option<(Tone, Vec<String>)> {
     let most = pen.height().div_ceil(4);
     let mut lines = wrap(&pen.theme.clean(&text), pen.width().saturating_sub(2));
     if lines.len() > most {
-        // The last line shows by its ellipsis that there is more.
+        // The ellipsis of the last line shows that the message is longer.
         let rest = lines.split_off(most - 1).join(" ");
         lines.push(rest);
     }
     Some((tone, lines))
 }
 
-/// Where a recording stands: a bar with the marks of what begins in it, and the next mark.
+/// The position in a recording: a bar with its marks, and the next mark.
 fn position(state: &State, pen: &mut Painter<'_>, y: usize) {
     let Some(route) = &state.route else { return };
     let width = pen.width();
@@ -122,7 +122,7 @@ fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
     let sources = &board.status.sources;
     let all = sources.each();
     words.extend(age(Source::Emqx.as_str(), &sources.emqx, true));
-    // While all of Kubernetes answers, one age is enough.
+    // While all sources of Kubernetes answer, one age is enough.
     let others: Vec<&(Source, &SourceAge)> =
         all.iter().filter(|(source, _)| *source != Source::Emqx).collect();
     if others.iter().all(|(_, age)| age.state == SourceState::Ok) {
@@ -132,7 +132,7 @@ fn ages(board: &ViewModel, recorded: bool) -> Vec<(String, Tone)> {
         }
     } else {
         for (source, it) in others {
-            // A recording does not hold the state of its sources.
+            // A recording does not have the state of its sources.
             if !recorded || it.state != SourceState::Absent {
                 words.extend(age(source.as_str(), it, false));
             }
@@ -192,10 +192,10 @@ fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
             Some((key, if why { "why" } else { binding.hint? }, why))
         })
         .collect();
-    // With a reason to stop, the reason comes before everything else.
+    // With a reason to stop, its key comes first.
     hints.sort_by_key(|(.., why)| !why);
     let hints: Vec<(&str, &str)> = hints.into_iter().map(|(key, what, _)| (key, what)).collect();
-    // How to leave is never what does not fit.
+    // The key to quit is always shown.
     let last = hints.last().map_or(0, |(key, what)| key.width() + 1 + what.width() + 2);
     for (place, (key, what)) in hints.iter().enumerate() {
         let need = key.width() + 1 + what.width() + 2;

@@ -39,12 +39,12 @@ pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
     pen.put(1, 0, width, text, Tone::Busy);
 }
 
-/// Draws the head; gives back how many lines it took.
+/// Draws the head; returns the number of lines.
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) -> usize {
     if narrow { compact(state, board, pen) } else { full(state, board, pen) }
 }
 
-/// The first line alone, for pages that are about something else.
+/// The first line alone, for pages about other things.
 pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let width = pen.width();
     let dot = pen.symbols().dot;
@@ -73,7 +73,7 @@ pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     right.push((plural(status.totals.nodes as u64, "node"), Tone::Plain));
     right.push((clock(state.shown_at(), &state.setup.zone), Tone::Plain));
     let wide = |right: &[(String, Tone)]| right.iter().map(|(text, _)| text.width() + 3).sum::<usize>();
-    // Which cluster it is comes first; then how it is looked at.
+    // The cluster comes first, then the mode of the view.
     let place = Place::of(state);
     let least = reserved + place.width(PLACE_LEAST).max(16);
     while right.len() > usual + 1 && wide(&right) + least > width {
@@ -84,7 +84,7 @@ pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let mut x = 1;
     let taken = 1 + left.iter().map(|(text, _)| text.width()).sum::<usize>();
     if !place.context.is_empty() {
-        // The namespace gives way to the place; the cluster's name and its version do not.
+        // The namespace is shortened before the place; the cluster's name and its version are not.
         let most = room.saturating_sub(1 + reserved);
         let given = room.saturating_sub(taken).max(place.width(PLACE_USUAL).min(most));
         let text = place.text(given, pen.symbols().ellipsis);
@@ -105,7 +105,7 @@ pub(super) fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     }
 }
 
-/// Ways of looking that are not the usual one.
+/// The modes of the view that differ from the usual one.
 fn modes(state: &State) -> Vec<(String, Tone)> {
     let mut modes = Vec::new();
     if let Some(playback) = &state.setup.playback {
@@ -141,7 +141,7 @@ fn evacuation(board: &ViewModel) -> Option<&EvacuationRun> {
 }
 
 fn percent(board: &ViewModel) -> Option<u8> {
-    // The percent of an evacuation is that of one step of a drain or scale.
+    // The percentage of an evacuation is only that of one step of a drain or scale.
     if board.unsure.is_some() || board.removal.is_some() {
         return None;
     }
@@ -149,14 +149,14 @@ fn percent(board: &ViewModel) -> Option<u8> {
     board.status.percent.or_else(other)
 }
 
-/// `41 %`, or `at most 41 %` of a rebalance whose start was not seen.
+/// `41 %`, or `at most 41 %` for a rebalance whose start was not observed.
 fn percent_words(board: &ViewModel) -> Option<String> {
     let percent = percent(board)?;
     let joined = active(board).is_some_and(|run| run.counted_since.is_some());
     Some(if joined { format!("at most {percent} %") } else { format!("{percent} %") })
 }
 
-/// When it ends, on the user's clock.
+/// The time of its end, in the user's time zone.
 fn ends(state: &State, board: &ViewModel) -> Option<String> {
     if board.unsure.is_some() || board.removal.is_some() {
         return None;
@@ -182,7 +182,7 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut percent = percent_words(board);
     if board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running) {
-        // What to press counts more than how far it is.
+        // The key to press is more important than the progress.
         percent = Some("  x stop".to_owned());
     }
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
@@ -190,7 +190,7 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let room = width.saturating_sub(x + used + 1);
     let mut y = 1;
     if headline.width() > room {
-        // The reason is worth a second line.
+        // The reason may take a second line.
         y = pen.part(x, 1, room, 2).wrapped(0, 0, 2, &headline, headline_tone).max(1);
     } else {
         pen.put(x, 1, room, &headline, headline_tone);
@@ -209,7 +209,7 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
         y += 1;
     }
-    // When it is over is worth more than the last of the numbers.
+    // The time of the end is more important than the last of the numbers.
     let ends = ends(state, board);
     let room = width - ends.as_ref().map_or(0, |ends| ends.width() + 2);
     let mut x = 1;
@@ -260,7 +260,7 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
                 numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
             }
             Some(missing) => {
-                // Clients that were just evicted are offline for a moment: that is no alarm.
+                // Clients that were just evicted are offline for a moment: that is not an alarm.
                 let tone = if board.alarm().is_some() { Tone::Bad } else { Tone::Warning };
                 numbers.push((missing, tone));
                 numbers.push((format!("{connected} connected"), Tone::Plain));
@@ -293,7 +293,7 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
     numbers
 }
 
-/// What must be in sight: what is bad, clients that are missing, and clients that do not arrive.
+/// Whether a fact must be visible: a bad one, missing clients, and clients that do not arrive.
 fn urgent(text: &str, tone: Tone) -> bool {
     let clients = text.ends_with(" missing") || text.ends_with(" arrived");
     tone == Tone::Bad || (tone == Tone::Warning && clients)
@@ -309,7 +309,7 @@ fn rounds(board: &ViewModel, run: &RebalanceRun) -> Option<String> {
     let most = if run.strategy.is_none() { "at most " } else { "" };
     Some(
         match board.goals.as_ref().and_then(|goals| goals.rounds).filter(|all| {
-            // Where the start was not seen, the rounds before the first look are not known.
+            // Where the start was not observed, the earlier rounds are unknown.
             *all >= left.rounds && run.counted_since.is_none()
         }) {
             Some(all) => format!("{} of {most}{}", count(all - left.rounds), plural(all, "round")),

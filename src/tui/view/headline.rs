@@ -1,4 +1,5 @@
-//! What the cluster does in one word, and the most important message about it: what is wrong now comes before what ended.
+//! The state of the cluster in one word, and the most important message about it: a present problem precedes
+//! the last verdict.
 
 use jiff::Timestamp;
 
@@ -95,7 +96,7 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
-            // That nodes are uneven is news after an upgrade; after a rebalance the verdict itself is about it.
+            // Uneven nodes are news after an upgrade; after a rebalance the verdict itself reports them.
             let past = board.past.as_ref();
             let past = past.filter(|past| !status.uneven || past.operation == Operation::Rebalance);
             if let Some(past) = past.filter(|_| sound && board.run.is_none()) {
@@ -154,14 +155,15 @@ fn last(board: &ViewModel) -> Option<Past> {
     rebalance.into_iter().chain(upgrade).chain(emptied).max_by_key(|(ended, ..)| *ended)
 }
 
-/// How what ended last ended.
+/// The verdict of the operation that ended last.
 fn ended(board: &ViewModel) -> Option<(Verdict, String)> {
     let (_, verdict, reason, _) = last(board)?;
-    // A node that was evacuated and is in EMQX's list no more serves again: nothing is left to be known of it.
+    // A node that was evacuated and that EMQX no longer lists as evacuated serves again: no message is
+    // needed.
     (verdict != Verdict::Evacuated).then_some((verdict, reason))
 }
 
-/// Clients that were there when the last operation ended and are not there now.
+/// Clients that were connected when the last operation ended and are not connected now.
 fn missing_since(board: &ViewModel) -> Option<String> {
     let (_, verdict, reason, clients) = last(board)?;
     let (before, now) = (clients?, board.status.totals.connections?);

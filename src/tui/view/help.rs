@@ -1,4 +1,4 @@
-//! The keys, from the same table that drives them, and what marks, colours and states mean.
+//! The keys, from the same table that handles them, and the meaning of marks, colours and states.
 //!
 //! ```text
 //!  KEYS                                             any key closes
@@ -14,13 +14,13 @@ use crate::output::theme::{Theme, Tone};
 use crate::tui::keys;
 use crate::tui::state::State;
 
-/// A line of the help: what is explained, in its own look, and its meaning.
+/// A line of the help: the explained item, drawn as in the view, and its meaning.
 type Entry = (String, Tone, &'static str);
 
-/// From this width on, keys and legend stand side by side.
+/// From this width on, keys and legend are side by side.
 const TWO_COLUMNS: usize = 100;
 
-/// What marks, colours and states mean.
+/// The meaning of marks, colours and states.
 fn legend(theme: Theme) -> Vec<Entry> {
     let symbols = theme.symbols();
     let entry = |what: &str, tone: Tone, means: &'static str| (what.to_owned(), tone, means);
@@ -86,8 +86,8 @@ fn column(pen: &mut Painter<'_>, entries: &[Entry], top: usize, name: usize) {
     }
 }
 
-/// Lines of the screen with nothing on them, between two rules. As wide as the screen: half a word beside a question only
-/// distracts.
+/// Empty lines of the screen between two rules, as wide as the screen: parts of the page beside a prompt
+/// would distract.
 pub(super) fn window<'a>(pen: &'a mut Painter<'_>, y: usize, height: usize) -> Painter<'a> {
     let width = pen.width();
     let mut place = pen.part(0, y, width, height);

@@ -67,7 +67,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             pen.put(*x, top, *size, title, Tone::Faint);
         }
     }
-    // The reason of the selected one stands below the list.
+    // The reason of the selected operation is below the list.
     let reason = 2;
     let room = height.saturating_sub(top + 1 + foot + reason + 1).max(1);
     state.lines.set(room);
@@ -117,7 +117,7 @@ fn cell(title: &str, it: &PastOperation, state: &State, here: bool) -> (String, 
         "OPERATION" => (it.operation.as_str().to_owned(), Tone::Plain),
         "TOOK" => (it.seconds(state.now).map_or_else(|| "?".to_owned(), duration), Tone::Plain),
         "MOVED" => (count_or_unknown(it.moved), Tone::Plain),
-        // Clients that were just evicted are on their way back, and not missing.
+        // Clients that were just evicted are reconnecting, and not missing.
         "MISSING" if it.open => (String::new(), Tone::Plain),
         "MISSING" => {
             let tone = if it.lost().is_some_and(|lost| lost > 0) { Tone::Warning } else { Tone::Plain };
@@ -131,7 +131,7 @@ fn cell(title: &str, it: &PastOperation, state: &State, here: bool) -> (String, 
     }
 }
 
-/// A node's name is as long as its host name; its first part is enough.
+/// A shortened name: the name of a node is as long as its host name, and the first part is enough.
 fn short(name: &str) -> String {
     match name.split_once('@') {
         Some((kind, host)) if name.width() > 40 => {

@@ -1,4 +1,4 @@
-//! The view: the state in, cells out. Nothing is decided here and nothing is kept.
+//! The view: the state in, cells out. It decides nothing and stores nothing.
 //!
 //! ```text
 //!  ┌ head ────────────── what it does, is that good, when is it over ┐
@@ -38,10 +38,10 @@ use super::state::{Page, State};
 use super::view_model::ViewModel;
 use painter::Painter;
 
-/// Narrower or lower than this, everything is in one column.
+/// On a narrower or lower screen everything is in one column.
 pub const NARROW: (u16, u16) = (72, 18);
 
-/// From this width on, the node under the cursor has a place of its own beside the table.
+/// From this width on, the details of the node under the cursor are beside the table.
 const ROOMY: usize = 150;
 
 /// Draws everything.
@@ -69,7 +69,7 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// What is known of the selected cluster; before its first answer the page shows what it waits for.
+/// The board of the selected cluster; before EMQX's first answer the page shows what it waits for.
 fn board_or_waiting<'s>(state: &'s State, pen: &mut Painter<'_>, narrow: bool) -> Option<&'s ViewModel> {
     let board = state.board();
     if board.is_none() {

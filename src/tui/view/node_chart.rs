@@ -1,4 +1,4 @@
-//! What one node held over time.
+//! The counts of one node over time.
 //!
 //! ```text
 //! connections                                    3,333
@@ -45,7 +45,7 @@ pub(super) fn draw(pen: &mut Painter<'_>, title: &str, points: &[(f64, f64)], to
     pen.right(label + 1, height - 1, cells, "now", Tone::Faint);
 }
 
-/// A small change is seen on a scale of its own, a change by half from zero.
+/// The scale: a small change gets a scale of its own, a change by half begins at zero.
 fn scale(points: &[(f64, f64)], rows: usize) -> PlotScale {
     let high = points.iter().map(|point| point.1).fold(1.0, f64::max);
     let low = points.iter().map(|point| point.1).fold(f64::MAX, f64::min).max(0.0);
@@ -54,7 +54,7 @@ fn scale(points: &[(f64, f64)], rows: usize) -> PlotScale {
     PlotScale { low, high: if high - low < 4.0 { low + 4.0 } else { high }, rows }
 }
 
-/// The count at each step from `oldest` to now: the last one by then.
+/// The count at each step from `oldest` to now: the last one before the step.
 fn values(points: &[(f64, f64)], oldest: f64, steps: usize) -> Vec<Option<f64>> {
     (0..steps)
         .map(|step| {

@@ -10,10 +10,10 @@ use crate::model::human::clock;
 use crate::output::theme::Tone;
 use crate::tui::state::State;
 
-/// So many are kept free for what comes next, so that the first ones move nothing.
+/// The lines that stay free for later notices, so that the first ones do not move the page.
 const FEW: usize = 4;
 
-/// The lines that the pane takes on a screen so high.
+/// The lines of the pane on a screen of this height.
 pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
     let has = state.here().map_or(0, |cluster| cluster.log.len());
     if state.notices {
@@ -27,7 +27,7 @@ pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
         30..45 => 7,
         _ => 12,
     };
-    // Room that no notice needs belongs to the nodes.
+    // Lines that no notice needs are used for nodes.
     if narrow { most.min(2) } else { most.min(has.max(FEW)) }
 }
 

@@ -1,5 +1,5 @@
-//! The pen: every text goes onto the screen through it, harmless and cut to its place, so that no name from the cluster can
-//! break a column or reach the terminal as an escape sequence.
+//! The painter: every text is drawn through it, sanitised and truncated to its width, so that no name from
+//! the cluster can break a column or reach the terminal as an escape sequence.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -9,18 +9,18 @@ use unicode_width::UnicodeWidthStr;
 use crate::output::table::cut;
 use crate::output::theme::{Symbols, Theme, Tone};
 
-/// Writes into a part of the screen; places are relative to its corner.
+/// Draws on a part of the screen; positions are relative to its corner.
 pub(super) struct Painter<'a> {
     /// The screen.
     pub(super) buffer: &'a mut Buffer,
     /// The part.
     pub(super) area: Rect,
-    /// How it looks.
+    /// The colours and symbols.
     pub(super) theme: Theme,
 }
 
 impl<'a> Painter<'a> {
-    /// A pen for a part of the screen.
+    /// A painter for a part of the screen.
     pub(super) fn new(buffer: &'a mut Buffer, area: Rect, theme: Theme) -> Self {
         let area = area.intersection(buffer.area);
         Self { buffer, area, theme }
@@ -57,7 +57,7 @@ impl<'a> Painter<'a> {
         Painter { buffer: &mut *self.buffer, area, theme: self.theme }
     }
 
-    /// Writes at a place, at most `width` columns; gives back the column behind it.
+    /// Draws a text at a position, at most `width` columns; returns the column after it.
     pub(super) fn put(&mut self, x: usize, y: usize, width: usize, text: &str, tone: Tone) -> usize {
         let room = width.min(self.width().saturating_sub(x));
         if y >= self.height() || room == 0 || text.is_empty() {
@@ -71,7 +71,7 @@ impl<'a> Painter<'a> {
         usize::from(end - self.area.x)
     }
 
-    /// Harmless; most texts are, and are not looked at letter by letter twice.
+    /// Sanitises a text; most texts need no change, and are not checked letter by letter twice.
     fn clean(&self, text: &str) -> String {
         if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
             return text.to_owned();
@@ -79,7 +79,7 @@ impl<'a> Painter<'a> {
         self.theme.clean(text)
     }
 
-    /// Writes words one after another.
+    /// Draws words one after another.
     pub(super) fn words(&mut self, mut x: usize, y: usize, words: &[(&str, Tone)]) -> usize {
         for (text, tone) in words {
             let room = self.width().saturating_sub(x);
@@ -88,14 +88,14 @@ impl<'a> Painter<'a> {
         x
     }
 
-    /// Writes so that it ends with the column before `x + width`.
+    /// Draws a text that ends before column `x + width`.
     pub(super) fn right(&mut self, x: usize, y: usize, width: usize, text: &str, tone: Tone) {
         let clean = self.clean(text);
         let own = clean.width().min(width);
         self.put(x + width - own, y, own, &clean, tone);
     }
 
-    /// A text on as many lines as it needs, at most `most`; gives back the line behind it.
+    /// Draws a text on as many lines as it needs, at most `most`; returns the line after it.
     pub(super) fn wrapped(&mut self, x: usize, y: usize, most: usize, text: &str, tone: Tone) -> usize {
         let width = self.width().saturating_sub(x);
         let mut line = y;
@@ -107,13 +107,13 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// The narrowest place in which a text is shortened after a word.
+/// The narrowest width in which a text is shortened after a whole word.
 const SENTENCE: usize = 16;
 
-/// The longest part of a word that is left out with it.
+/// The longest part of a word that is omitted with it.
 const WORD: usize = 14;
 
-/// A text that is too long for its place: a sentence ends after a whole word, a name ends anywhere.
+/// Shortens a text that is too long for its width: a sentence after a whole word, a name anywhere.
 fn shortened(text: &str, room: usize, theme: Theme) -> String {
     let short = cut(text, room, theme);
     let ellipsis = theme.symbols().ellipsis;
@@ -126,7 +126,7 @@ fn shortened(text: &str, room: usize, theme: Theme) -> String {
     }
 }
 
-/// Breaks a text at blanks, and words that are longer than a line where the line ends.
+/// Breaks a text at blanks, and words that are longer than a line at its end.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace().flat_map(|word| pieces(word, width)) {
@@ -167,8 +167,8 @@ pub(super) fn narrow(value: usize) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
-/// A bar of `width` cells: `value` of `scale`, with a mark at `goal`. Of a node that held `start` before, what is gone is
-/// light and what arrived is grey.
+/// A bar of `width` cells: `value` of `scale`, with a mark at `goal`. For a node that held `start` before,
+/// the lost part is light and the gained part is grey.
 pub(super) fn bar(
     width: usize,
     value: u64,

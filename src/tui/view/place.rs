@@ -1,4 +1,4 @@
-//! Where the cluster is: the context and the API server, shortened in their middle.
+//! The place of the cluster: the context and the API server, shortened in their middle.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -13,7 +13,7 @@ pub(super) const PLACE_NARROW: usize = 9;
 /// The width below which only the version and the namespace are shortened.
 pub(super) const PLACE_USUAL: usize = 24;
 
-/// Where the cluster is: the context, and the API server.
+/// The place of the cluster: the context, and the API server.
 pub(super) struct Place<'a> {
     pub(super) context: &'a str,
     server: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct Place<'a> {
 impl<'a> Place<'a> {
     pub(super) fn of(state: &'a State) -> Self {
         let (context, server) = (state.setup.place.as_str(), state.setup.server.as_str());
-        // Without a context the address stands in its place.
+        // Without a context the address replaces it.
         let server = if server == context { "" } else { server };
         Self { context, server: server.strip_prefix("https://").unwrap_or(server) }
     }

@@ -1,5 +1,5 @@
-//! The plan: what a rebalance would do, forecast again with every key and every new count. It begins with what the user
-//! requires; `m` shows every setting.
+//! The plan: the effect of a rebalance, forecast again with every key and every new count. It begins with the
+//! user's requirement; `m` shows every setting.
 //!
 //! ```text
 //!  PLAN  would end even  donors hold 3,333 connections on average …
@@ -30,7 +30,7 @@ use crate::plan::results::Backend;
 use crate::tui::form::{Field, PlanForm, PlanOutcome, outcome};
 use crate::tui::state::State;
 
-/// While a plan is forecast again.
+/// The text while a plan is forecast again.
 const FORECASTING: &str = "forecasting …";
 
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
@@ -65,7 +65,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     };
     let x = pen.put(1, 1, width, "PLAN", Tone::Strong) + 2;
     let (word, tone) = match (plan.decision, outcome(plan)) {
-        // The values below are those of the last forecast until the next one is there.
+        // Until the next forecast is ready, the values below are those of the last one.
         _ if state.forecast_due => (FORECASTING.to_owned(), Tone::Busy),
         (Decision::Go, PlanOutcome::Even) => ("would end even".to_owned(), Tone::Good),
         (Decision::Go, other) => (format!("would end {}", other.words()), Tone::Warning),
@@ -92,7 +92,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let mut below = vec![(summary(state, plan), Tone::Strong)];
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
     below.extend(way(backend));
-    // The summary and two findings are always in sight.
+    // The summary and two findings are always visible.
     let bars = if state.form.nodes { nodes(plan, pen.theme, bottom) } else { parts(plan) };
     let all = if state.form.nodes { plan.nodes.len() } else { bars.len() };
     let rows = bottom.saturating_sub(y + below.len().min(3)).min(all);
@@ -109,7 +109,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         if y >= bottom {
             break;
         }
-        // Where there is space for all, long ones are not shortened.
+        // If there is space for all, long findings are not shortened.
         let rest = below.len() - place - 1;
         let most = (bottom - y).saturating_sub(rest).clamp(1, 3);
         let mut line = pen.part(1, y, width - 2, bottom - y);
@@ -130,12 +130,12 @@ fn mark(severity: Severity) -> Tone {
     }
 }
 
-/// Who would drive it, and why.
+/// The backend, and the reason for it.
 fn way(backend: Option<(Backend, &String)>) -> Option<(String, Tone)> {
     backend.map(|(backend, why)| (format!("through {}: {why}", backend.as_str()), Tone::Faint))
 }
 
-/// Every finding to its end, with what to do about it; the keys move it.
+/// Every finding in full, with its hint; the keys scroll.
 fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &String)>, pen: &mut Painter<'_>) {
     let (width, height) = (pen.width(), pen.height());
     let above = if state.back > 0 { format!(", {} above", state.back) } else { String::new() };
@@ -159,7 +159,7 @@ fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &Stri
     }
 }
 
-/// Why the last value was not taken; gives back the line behind it.
+/// Why the last value was refused; returns the line after the text.
 fn refused(form: &PlanForm, pen: &mut Painter<'_>, y: usize) -> usize {
     let Some(why) = &form.refused else { return y };
     let width = pen.width();
@@ -167,7 +167,7 @@ fn refused(form: &PlanForm, pen: &mut Painter<'_>, y: usize) -> usize {
     y + 1
 }
 
-/// The settings that follow from what is required.
+/// The settings that follow from the requirement.
 fn settings(plan: &RebalancePlan, narrow: bool, dot: &str) -> String {
     let strategy = &plan.strategy;
     let rate = strategy.conn_evict_rate;
@@ -190,7 +190,7 @@ fn settings(plan: &RebalancePlan, narrow: bool, dot: &str) -> String {
     format!("so {}", settings.join(&format!(" {dot} ")))
 }
 
-/// The values; gives back the line behind them.
+/// Draws the values; returns the line after them.
 fn fields(
     form: &PlanForm,
     plan: Option<&RebalancePlan>,
@@ -205,7 +205,7 @@ fn fields(
     let all = form.fields();
     let two = form.all && width >= 96;
     let each = if two { all.len().div_ceil(2) } else { all.len() };
-    // Where it is low, only values around the cursor are in sight.
+    // On a low screen only values around the cursor are visible.
     let least = if form.all { 2 } else { each };
     let room = (bottom.saturating_sub(top) / 2).clamp(least, each);
     let at = all.iter().position(|field| *field == form.field).unwrap_or(0);
@@ -237,7 +237,7 @@ fn fields(
     top + room
 }
 
-/// What follows from a value.
+/// The effect of a value.
 fn note(field: Field, plan: &RebalancePlan) -> String {
     let (donors, recipients) = plan.participant_counts();
     match field {
@@ -319,7 +319,7 @@ fn parts(plan: &RebalancePlan) -> Vec<Bar> {
     parts.into_iter().filter_map(bar).collect()
 }
 
-/// Each node by itself, as many as can be shown.
+/// Each node, as many as fit.
 fn nodes(plan: &RebalancePlan, theme: Theme, most: usize) -> Vec<Bar> {
     let instance = plan.instance.as_ref().map(|id| id.name.as_str());
     let shown: Vec<&PlannedNode> = plan.nodes.iter().take(most).collect();
@@ -362,7 +362,7 @@ fn name(node: &PlannedNode) -> &str {
     node.pod.as_ref().map_or_else(|| messages::short(&node.node), crate::model::PodName::as_str)
 }
 
-/// What stays, and what goes or comes.
+/// The part that stays, and the part that is lost or gained.
 fn bars(row: &Bar, most: u64, width: usize, theme: Theme) -> (String, String) {
     let cells = |value: u64| (value as f64 / most.max(1) as f64 * width as f64).round() as usize;
     let symbols = theme.symbols();

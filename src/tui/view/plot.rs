@@ -1,4 +1,5 @@
-//! Curves on a scale: dots of an eighth of a cell, or letters where only ASCII may be drawn. Both charts are drawn with it.
+//! Curves on a scale: dots of an eighth of a cell, or letters where only ASCII may be drawn. Both charts use
+//! it.
 
 use ratatui::style::Color;
 use ratatui::symbols::Marker;
@@ -32,7 +33,7 @@ pub(super) fn signed(value: f64, minus: &str) -> String {
     if value < 0.0 { format!("{minus}{text}") } else { text }
 }
 
-/// The axis of values, with these ones written in `label` columns.
+/// The axis with these values, written in `label` columns.
 pub(super) fn ticks(pen: &mut Painter<'_>, scale: PlotScale, values: &[f64], label: usize) {
     let (tick, rule) = if pen.theme.ascii { ("+", "|") } else { ("┤", "│") };
     let axis = pen.width() - 1;
@@ -46,7 +47,7 @@ pub(super) fn ticks(pen: &mut Painter<'_>, scale: PlotScale, values: &[f64], lab
     }
 }
 
-/// The curves themselves: dots of an eighth of a cell, or a letter a cell.
+/// The curves: dots of an eighth of a cell, or one letter per cell.
 pub(super) fn lines(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
     let (width, height) = (pen.width(), pen.height());
     if width == 0 || height == 0 {
@@ -102,7 +103,7 @@ pub(super) fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usi
     }
 }
 
-/// The names of the curves, where they end; those that end on one line share it.
+/// The names of the curves at their ends; curves that end on one line share it.
 pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
     let mut rows: Vec<(usize, String, Tone)> = Vec::new();
     for curve in curves {

@@ -1,4 +1,4 @@
-//! The table: a row per EMQX node, and per pod that is none so far. Only rows in sight are laid out.
+//! The table: a row per EMQX node, and per pod that is not a node yet. Only visible rows are laid out.
 //!
 //! ```text
 //!    NODE               STATE       CONNECTIONS              ± /s  SESSIONS   3 MIN
@@ -25,12 +25,12 @@ use crate::tui::view_model::{Line, ViewModel};
 /// Seconds that a sparkline covers.
 const SPARK: i64 = 180;
 
-/// The lines that the whole table takes, with what its marks mean.
+/// The lines of the whole table, with the legend.
 pub(super) fn height(board: &ViewModel, theme: Theme) -> usize {
     1 + board.lines.len().max(1) + if legend(board, theme).is_some() { 2 } else { 0 }
 }
 
-/// Draws the table, with what its marks mean below it.
+/// Draws the table, with the legend below it.
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) {
     let height = pen.height();
     let mut legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
@@ -83,7 +83,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narr
     }
     if let Some((left, moved, mut right)) = legend {
         if more {
-            // The rows in sight, and all of them.
+            // The visible rows, of all rows.
             let shown = board.lines.iter().skip(top).take(room);
             let rows = shown.filter(|line| matches!(line, Line::Row(_))).count();
             let first = top - titles;
@@ -116,16 +116,16 @@ fn place_of(board: &ViewModel, cursor: usize) -> usize {
     rows.map(|(place, _)| place).nth(cursor).unwrap_or(0)
 }
 
-/// The first line in sight, so that line `at` is, and no line stays empty without need.
+/// The first visible line: line `at` must be visible, and no line stays empty without need.
 fn scrolled(top: usize, at: usize, room: usize, all: usize) -> usize {
     let room = room.max(1);
-    // The title of a group stays in sight above its first row.
+    // The title of a group stays visible above its first row.
     let top = top.min(at.saturating_sub(usize::from(at <= 1)));
     let top = if at >= top + room { at + 1 - room } else { top };
     top.min(all.saturating_sub(room))
 }
 
-/// What the marks mean, what the shades mean, and how many nodes serve.
+/// The legend: the meaning of marks and shades, and the number of nodes that serve.
 fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
     let symbols = theme.symbols();
     let (goal, dot) = (symbols.goal, symbols.dot);
@@ -144,7 +144,7 @@ fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
         }
         (None, _) => String::new(),
     };
-    // While nothing is rebalanced the head shows it.
+    // While no rebalance runs the head shows this number.
     let serving = board.in_service().filter(|_| board.goals.is_some());
     let right = serving.map(|(serving, all)| in_the_service(serving, all)).unwrap_or_default();
     [&left, &moved, &right].iter().any(|text| !text.is_empty()).then_some((left, moved, right))
@@ -170,11 +170,11 @@ fn titles(state: &State, pen: &mut Painter<'_>, columns: &[Column]) {
         let right = matches!(column.kind, Kind::Rate | Kind::Sessions | Kind::Share | Kind::Memory);
         let bar = columns.iter().find(|it| it.kind == Kind::Bar).map_or(0, |bar| bar.width + 1);
         match column.kind {
-            // The title stands over number and bar together.
+            // One title is above number and bar together.
             Kind::Connections if bar > 0 => {
                 pen.put(column.x, 0, column.width + bar, &text, tone);
             }
-            // One more for the mark of the order.
+            // One more column for the mark of the sort order.
             Kind::Connections => {
                 pen.right(column.x.saturating_sub(1), 0, column.width + 1, &text, tone);
             }
@@ -244,7 +244,7 @@ fn draw_row(
         Some(false) => ("no".to_owned(), Tone::Warning),
         None => unknown.clone(),
     };
-    // Numbers that are not those of now are marked with a sign, not by their colour alone.
+    // Numbers that are not current are marked with a sign, not by colour alone.
     let unsure = board.unsure.is_some();
     let number = |value: Option<u64>| match value {
         Some(value) if unsure => (format!("~{}", count(value)), Tone::Faint),

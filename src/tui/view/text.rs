@@ -48,7 +48,7 @@ pub(super) fn draw(state: &State, page: &TextPage, pen: &mut Painter<'_>) {
     pen.right(0, height - 1, width - 2, &format!(" {more}any other key closes "), Tone::Faint);
 }
 
-/// A text on lines of this width; columns of blanks stay where the text fits on one line.
+/// A text, wrapped to lines of this width; a line that fits keeps its blanks.
 fn broken(text: &str, width: usize) -> Vec<String> {
     use unicode_width::UnicodeWidthStr;
     if text.width() <= width { vec![text.to_owned()] } else { wrap(text, width) }

@@ -1,4 +1,4 @@
-//! The timeline of an operation: what is done, what is running, what is to come.
+//! The timeline of an operation: past, present and future steps.
 //!
 //! ```text
 //! wait 10s ✓ ── evict 78s ━━━━━━━━━━━━━━━━━╸──────────── takeover 10s ── sessions
@@ -19,12 +19,12 @@ use crate::tui::view_model::ViewModel;
 struct Step {
     name: &'static str,
     seconds: Option<u64>,
-    /// Done (1), to come (0), or on its way.
+    /// The finished part: 1 for a past step, 0 for a future one.
     part: f64,
     now: bool,
 }
 
-/// The name of a stage in a word.
+/// The name of a stage in one word.
 pub(super) fn short(stage: &Stage) -> String {
     match stage {
         Stage::WaitHealthCheck => "wait".to_owned(),
@@ -97,7 +97,7 @@ fn steps(board: &ViewModel) -> Vec<Step> {
 fn rebalance(board: &ViewModel, run: &RebalanceRun) -> Vec<Step> {
     let Some(entry) = &run.entry else { return Vec::new() };
     let strategy = run.strategy.as_ref();
-    // Where the start was not seen, the rounds before the first look are not known.
+    // Where the start was not observed, the earlier rounds are unknown.
     let whole = board.goals.as_ref().and_then(|goals| goals.rounds).filter(|_| run.counted_since.is_none());
     let all = [
         ("wait", Stage::WaitHealthCheck, strategy.map(|it| it.wait_health_check_seconds)),
@@ -167,7 +167,7 @@ fn evacuation(evacuation: &Evacuation) -> Vec<Step> {
         .collect()
 }
 
-/// New pods, then the traffic goes to them, then old ones are emptied one after another.
+/// The steps of an upgrade: new pods, then the traffic to them, then old pods are emptied one after another.
 fn upgrade(run: &Upgrade) -> Vec<Step> {
     let (ready, wanted) = run.ready;
     let (gone, old) = run.places();

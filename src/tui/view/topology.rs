@@ -54,7 +54,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let x = pen.put(1, 1, width, "TOPOLOGY", Tone::Strong) + 2;
     pen.put(x, 1, width.saturating_sub(x), &summary(board, dot), Tone::Plain);
     let mut y = 2;
-    // What is wrong comes first; the nodes keep half of the page.
+    // Problems come first; the nodes keep half of the page.
     let most = (bottom.saturating_sub(y) / 2).max(1);
     for text in &board.status.membership.discrepancies {
         if y >= 2 + most {
@@ -145,7 +145,7 @@ fn summary(board: &ViewModel, dot: &str) -> String {
     facts.join(&format!(" {dot} "))
 }
 
-/// Cores with their replicants, then replicants without a known core, then pods that are no node.
+/// Cores with their replicants, then replicants without a known core, then pods that are not nodes.
 fn tree<'a>(
     board: &'a ViewModel,
     cores: Option<&BTreeMap<NodeName, NodeName>>,

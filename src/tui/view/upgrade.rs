@@ -1,4 +1,4 @@
-//! The upgrade: the image is typed, its plan is read, and it is applied after a question.
+//! The page of an upgrade: the user types the image, reads its plan, and applies it after a prompt.
 //!
 //! ```text
 //!  UPGRADE  image: emqx/emqx-enterprise:5.8.7_              Enter plans it
