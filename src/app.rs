@@ -181,7 +181,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 Some(looked) => {
                     screen::live(&context, looked, &watch.follow, Strategy::default(), recordings).await
                 }
-                // The recording has ended: print its verdict.
+                // The recording has ended: its verdict is printed.
                 None => commands::watch::run(&context, &watch).await,
             }
         }
@@ -285,7 +285,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
     }
 }
 
-/// What recordings of past rebalances measure; `None` without a recording.
+/// The measurements of past rebalances in recordings; `None` without a recording.
 fn calibration(files: &[PathBuf], printer: &Printer) -> Result<Option<Calibration>, Problem> {
     if files.is_empty() {
         return Ok(None);
@@ -429,7 +429,7 @@ async fn connected(
     })
 }
 
-/// Whether a cluster was named on the command line: then it must be there.
+/// Whether a cluster was named on the command line: then it must exist.
 fn chosen(flags: &KubernetesFlags) -> bool {
     flags.kubeconfig.is_some()
         || flags.context.is_some()
@@ -464,10 +464,11 @@ fn connect(flags: &KubernetesFlags) -> Connect {
     }
 }
 
-/// Whether a recording could not be written to its end: the process then ends with 1, unless something worse is known.
+/// Whether a recording could not be written to its end: the process then exits with 1, unless it exits with a
+/// more severe code.
 static RECORDING_BROKEN: AtomicBool = AtomicBool::new(false);
 
-/// Warns once when a recording cannot be written any more, and keeps it for the end.
+/// Warns once when a recording can no longer be written, and stores that for the exit code.
 fn broken(path: &std::path::Path) -> Box<dyn Fn(&str)> {
     let path = path.display().to_string();
     Box::new(move |why| {
@@ -506,7 +507,7 @@ fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
         .map_err(|error| Problem::usage(error.to_string(), "").hint("kubectl emqx demo plays `documented`"))
 }
 
-/// What helps where a file cannot be made.
+/// The hint where a file cannot be created.
 const WRITABLE: &str = "choose a folder that is there and that you may write to";
 
 async fn pretend(

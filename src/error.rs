@@ -1,9 +1,9 @@
-//! An error message: what failed, why, and what to type next; and the
-//! exit class that goes with it. Knows nothing about where a problem came from.
+//! An error message: what failed, why, and the command to type next; and its exit class. It does not depend
+//! on the source of the problem.
 
 use std::fmt;
 
-/// The exit codes that are promised (`kubectl emqx --help` lists them).
+/// The stable exit codes (`kubectl emqx --help` lists them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The goal is reached, or there was nothing to do.
@@ -14,15 +14,15 @@ pub enum Exit {
     Usage = 2,
     /// Nothing changed, and `--error-unchanged` was given.
     Unchanged = 3,
-    /// The operation ended failed.
+    /// The operation failed.
     Failed = 4,
-    /// Time ran out while it still runs.
+    /// The time limit was reached while the operation was still running.
     TimedOut = 5,
-    /// Refused by a check, a guard, a running one, a taken name or a missing confirmation.
+    /// Refused: by a check, a guard, a running operation, an existing name, or a missing confirmation.
     Refused = 6,
-    /// It ended, but not as asked.
+    /// The operation ended, but not as requested.
     NotAsAsked = 7,
-    /// A limit of the user's stopped the operation.
+    /// A limit of the user stopped the operation.
     LimitReached = 8,
     Interrupted = 130,
 }
@@ -45,19 +45,19 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The exit class.
     pub exit: Exit,
-    /// Where the fault is, as far as that decides what is done next.
+    /// The source of the error, where the next step depends on it.
     pub cause: Cause,
 }
 
-/// Where the fault is.
+/// The source of an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cause {
-    /// Somewhere.
+    /// Any other source.
     #[default]
     Other,
-    /// A right is missing: asking again gives the same.
+    /// A permission is missing: a second request would fail, too.
     Forbidden,
-    /// The API server is away: nothing that goes through it can be had.
+    /// The API server is unreachable: every request through it fails.
     Away,
 }
 
@@ -65,7 +65,7 @@ impl Problem {
     /// A problem of the class [`Exit::Error`].
     pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
         let mut why = why.into();
-        // `No such file or directory (os error 2)`: the number is for programmers.
+        // `No such file or directory (os error 2)`: the number is only useful to programmers.
         if let Some(number) = why.find(" (os error ")
             && let Some(end) = why[number..].find(')')
         {
@@ -74,7 +74,7 @@ impl Problem {
         Self { what: what.into(), why, hint: None, exit: Exit::Error, cause: Cause::Other }
     }
 
-    /// A problem with what was typed.
+    /// A problem with the command line.
     pub fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what, why) }
     }
@@ -91,7 +91,7 @@ impl Problem {
         self
     }
 
-    /// The same with where the fault is.
+    /// The same with a source of the error.
     #[must_use]
     pub fn cause(mut self, cause: Cause) -> Self {
         self.cause = cause;

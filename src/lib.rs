@@ -1,16 +1,17 @@
 //! `kubectl emqx`: rebalances, evacuations and upgrades of EMQX on Kubernetes.
 //!
 //! ```text
-//! floor 5   app              reads the environment, connects the modules, dispatches to commands
-//! floor 4   commands   tui   the subcommands, and the full-screen view
-//! floor 3   cli   output     arguments in, text and JSON out; output also draws the inline progress
-//! floor 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
-//! floor 3   replay           recordings
-//! floor 3   state_folder     the user's own history of operations
-//! floor 2   plan             forecasts, checks, tracking, verdicts, messages
-//! floor 2   ports            the traits through which clusters are read and changed
-//! floor 2   tls              which certificates are trusted
-//! floor 1   model   error    plain data; they use no other module
+//! layer 5   app              reads the environment, connects the modules, dispatches to commands
+//! layer 4   commands   tui   the subcommands, and the full-screen view
+//! layer 3   cli   output     arguments in, text and JSON out; output also draws the inline progress
+//! layer 3   k8s   emqx       the clients of the Kubernetes API and of EMQX's API
+//! layer 3   replay           recordings
+//! layer 3   state_folder     the user's own history of operations
+//! layer 2   plan             forecasts, checks, tracking, verdicts, messages
+//! layer 2   ports            the traits through which clusters are read and changed
+//! layer 2   tls              which certificates are trusted
+//! layer 1   model   error    plain data; they use no other module
+//! layer 1   timing           every time limit, interval and grace period
 //! ```
 //!
 //! A module uses modules of lower layers only; `tests/it/layers.rs` checks it. Terms: the glossary of `ARCHITECTURE.md`.

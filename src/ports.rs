@@ -33,10 +33,10 @@ use crate::model::{
 pub mod history;
 pub mod host;
 
-/// Something that is known later, or a [`Problem`].
+/// A future with a value or a [`Problem`].
 pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Problem>> + 'a>>;
 
-/// Facts as they come. Ends only when the source is over (a recording); a live one heals itself.
+/// A stream of facts. It ends only when its source ends (a recording); a live source reconnects by itself.
 pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
 
 /// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
@@ -66,7 +66,8 @@ impl Stream for Driven {
         {
             self.driver = None;
         }
-        // What the driver has just sent; the end once it is gone and with it the only sender.
+        // The fact that the driver has just sent; the stream ends when the driver, the only sender, has
+        // ended.
         self.facts.poll_recv(context)
     }
 }
@@ -76,17 +77,20 @@ pub(crate) fn back_off(failures: u32) -> Duration {
     jitter(Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5)))
 }
 
-/// Up to a tenth less or more, so that many of us do not ask in step.
+/// A pause that is up to a tenth shorter or longer, so that many processes do not send requests at the same
+/// time.
 pub fn jitter(pause: Duration) -> Duration {
     let random = host::random() % 1000;
     pause.mul_f64(0.9 + random as f64 / 5000.0)
 }
 
-/// The time by which everything is dated: the server's time at the first answer, and from there on elapsed local time.
+/// The clock that dates all facts: the server's time at the first answer, and from then on elapsed local
+/// time.
 pub trait Clock {
-    /// Now. Differences of two values are elapsed local time, also when the server's clock jumps.
+    /// The present time. The difference of two values is elapsed local time, even when the server's clock
+    /// jumps.
     fn now(&self) -> Timestamp;
-    /// Seconds of this clock in one second of this machine: 1, but for a demo that runs faster.
+    /// Seconds of this clock per second of this machine: 1, except for a demo that runs faster.
     fn speed(&self) -> f64;
 }
 
@@ -95,7 +99,7 @@ pub trait Clock {
 pub struct Scope {
     /// One namespace; `None` for all.
     pub namespace: Option<String>,
-    /// One instance by name, and by kind where it is known.
+    /// One instance by name, and by kind where it is given.
     pub instance: Option<(Option<InstanceKind>, String)>,
     /// A label selector for the instances, as kubectl takes it.
     pub labels: Option<String>,
@@ -105,7 +109,7 @@ pub struct Scope {
     pub want: RefreshScope,
 }
 
-/// How much is read: every command requests only what it shows.
+/// The resources to read: every command requests only those that it shows.
 #[expect(clippy::struct_excessive_bools, reason = "each is one list that is made or not")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefreshScope {
@@ -117,7 +121,7 @@ pub struct RefreshScope {
     /// EndpointSlices.
     pub endpoints: bool,
     pub events: bool,
-    /// What we store about instances.
+    /// The stored state of instances.
     pub states: bool,
     /// The operator's Lease, where it may be read.
     pub lease: bool,
@@ -135,17 +139,17 @@ impl RefreshScope {
         states: true,
         lease: true,
     };
-    /// What a rebalance is judged by.
+    /// The resources from which a rebalance is judged.
     pub const REBALANCE: Self = Self { sets: false, events: false, states: false, lease: false, ..Self::ALL };
 }
 
-/// Whether the server only pretends.
+/// Whether a write is a server-side dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerDryRun {
-    /// It is done.
+    /// The write is carried out.
     #[default]
     No,
-    /// The server checks it and stores nothing.
+    /// The server checks the write and stores nothing.
     Server,
 }
 
@@ -159,7 +163,7 @@ pub struct Right {
     /// The resource, `pods` or `pods/portforward`.
     pub resource: &'static str,
     pub namespace: String,
-    /// Of one object: a role may name those that it is for.
+    /// The name of one object: a role may be restricted to names.
     pub name: Option<String>,
 }
 
@@ -175,14 +179,14 @@ impl Right {
         format!("{} {}{group}{place}", self.verb, self.resource)
     }
 
-    /// What a rebalance by an object writes.
+    /// The permissions of a rebalance by an object.
     pub fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
         let namespace = namespace.to_owned();
         Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace, name: None }
     }
 
-    /// What an upgrade writes in Kubernetes: the instance; where a guard empties pods their readiness gates; and our
-    /// ConfigMap, which is created once and patched afterwards.
+    /// The permissions of an upgrade in Kubernetes: the instance; where a guard empties pods, their readiness
+    /// gates; and this program's ConfigMap, which is created once and patched afterwards.
     pub fn of_upgrade(id: &InstanceId) -> [Self; 5] {
         let patch = |group, resource, name| {
             let namespace = id.namespace.clone();
@@ -199,7 +203,8 @@ impl Right {
         ]
     }
 
-    /// What a drain writes: Kubernetes nodes where it cordons them, evictions, our ConfigMap and our Lease.
+    /// The permissions of a drain: Kubernetes nodes where it cordons them, evictions, and this program's
+    /// ConfigMap and Lease.
     pub(crate) fn of_drain(id: &InstanceId, cordon: bool) -> Vec<Self> {
         let right = |verb, group, resource, namespace: &str, name: Option<String>| Self {
             verb,
@@ -217,12 +222,14 @@ impl Right {
         rights
     }
 
-    /// What the verdict of an operation without an object of its own is recorded with: our ConfigMap.
+    /// The permissions for the recorded verdict of an operation without an object of its own: this program's
+    /// ConfigMap.
     pub(crate) fn of_history(id: &InstanceId) -> Vec<Self> {
         Self::of_state(id).into_iter().filter(|right| right.resource == "configmaps").collect()
     }
 
-    /// What a scale writes: the instance, our ConfigMap and our Lease, and the deletion costs of pods of a ReplicaSet.
+    /// The permissions of a scale: the instance, this program's ConfigMap and Lease, and the deletion costs
+    /// of pods of a ReplicaSet.
     pub(crate) fn of_scale(id: &InstanceId, costs: bool) -> Vec<Self> {
         let patch = |group, resource, name| {
             let namespace = id.namespace.clone();
@@ -236,7 +243,7 @@ impl Right {
         rights
     }
 
-    /// What is written to store a drain or a scale: our ConfigMap and our Lease.
+    /// The permissions for the stored state of a drain or a scale: this program's ConfigMap and Lease.
     fn of_state(id: &InstanceId) -> [Self; 5] {
         let right = |verb, group, resource, named: bool| Self {
             verb,
@@ -267,41 +274,43 @@ pub trait Kubernetes {
     fn follow(&self, scope: &Scope) -> FactStream;
     /// One Rebalance, or `None` when there is none of that name.
     fn rebalance<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxedFuture<'a, Option<Rebalance>>;
-    /// Creates a Rebalance from its manifest; gives it back as the server stored it, with the server's warnings.
+    /// Creates a Rebalance from its manifest; returns it as the server stored it, with the server's warnings.
     fn create_rebalance<'a>(&'a self, manifest: &'a Value, dry_run: ServerDryRun)
     -> BoxedFuture<'a, Created>;
-    /// Deletes a Rebalance, if it still is the one with this uid. `false` when it is gone already.
+    /// Deletes a Rebalance, if it still has this uid. `false` when it no longer exists.
     fn delete_rebalance<'a>(
         &'a self,
         rebalance: &'a Rebalance,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, bool>;
-    /// Deletes a Rebalance only in the version that was read, by uid and resourceVersion, so that an operator's change since
-    /// then is detected.
+    /// Deletes a Rebalance only in the version that was read, by uid and resourceVersion, so that a later
+    /// change by an operator is detected.
     fn delete_unchanged<'a>(&'a self, rebalance: &'a Rebalance) -> BoxedFuture<'a, Deletion>;
-    /// Writes an annotation on a Rebalance, if it still is the one with this uid; without a value it is removed. `false`
-    /// when that one is gone.
+    /// Writes an annotation on a Rebalance, if it still has this uid; without a value it is removed. `false`
+    /// when that object no longer exists.
     fn annotate_rebalance<'a>(
         &'a self,
         rebalance: &'a Rebalance,
         key: &'a str,
         value: Option<&'a str>,
     ) -> BoxedFuture<'a, bool>;
-    /// An instance as the server has it, `managedFields` included; `None` when it is gone.
+    /// An instance as the server has it, `managedFields` included; `None` when it does not exist.
     fn object<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<Value>>;
-    /// Server-side apply of an instance's fields as our field manager; with `force` fields of other managers are taken
-    /// over, without it they are a refusal that names them. Never makes an instance that is not there.
+    /// Server-side apply of an instance's fields with the field manager of this program; with `force` fields
+    /// of other managers are taken over, without it they are a refusal that names them. It never creates an
+    /// instance.
     fn apply_instance<'a>(
         &'a self,
         change: &'a Value,
         force: bool,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, AppliedObject>;
-    /// Removes fields (JSON pointers) from an instance, of any owner, if it still is in the version of `object`: an apply
-    /// removes only fields without another owner.
+    /// Removes fields (JSON pointers) from an instance, of any owner, if the instance still has the version
+    /// of `object`: an apply removes only fields without another owner.
     fn remove_fields<'a>(&'a self, object: &'a Value, fields: &'a [String])
     -> BoxedFuture<'a, AppliedObject>;
-    /// Stores a text under a key of our ConfigMap of an instance, which is created when it is not there; other keys stay.
+    /// Stores a text under a key of this program's ConfigMap of an instance, which is created if it does not
+    /// exist; other keys stay.
     fn store_state<'a>(
         &'a self,
         instance: &'a Instance,
@@ -309,8 +318,8 @@ pub trait Kubernetes {
         text: &'a str,
         dry_run: ServerDryRun,
     ) -> BoxedFuture<'a, ()>;
-    /// The same over one version of the ConfigMap, `None` for none so far: `false` when another client changed or created it
-    /// meanwhile, and nothing was written.
+    /// The same for one version of the ConfigMap, `None` for none so far: `false` when another client changed
+    /// or created it in the meantime, and nothing was written.
     fn store_state_over<'a>(
         &'a self,
         instance: &'a Instance,
@@ -320,7 +329,7 @@ pub trait Kubernetes {
     ) -> BoxedFuture<'a, bool>;
     /// Scales a StatefulSet; `false` when there is none of that name.
     fn scale_set<'a>(&'a self, namespace: &'a str, name: &'a str, replicas: u64) -> BoxedFuture<'a, bool>;
-    /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod is gone.
+    /// Writes a pod's readiness gate `apps.emqx.io/on-serving`; `false` when the pod no longer exists.
     fn set_gate<'a>(&'a self, namespace: &'a str, pod: &'a PodName, serving: bool) -> BoxedFuture<'a, bool>;
     /// Kubernetes nodes, the pods on them, PodDisruptionBudgets of these namespaces, and the volumes of pods with these uids. Fails only
     /// where the nodes or the EMQX pods may not be read.
@@ -332,22 +341,24 @@ pub trait Kubernetes {
     /// Services and quotas of the namespace of an instance, and the conversion webhook of its CRD. Fails only when the API server
     /// does not respond.
     fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings>;
-    /// The Services and the quotas of the namespace of an instance, each where it is asked for.
+    /// The Services and the quotas of the namespace of an instance, each if requested.
     fn services<'a>(
         &'a self,
         id: &'a InstanceId,
         services: bool,
         quotas: bool,
     ) -> BoxedFuture<'a, Surroundings>;
-    /// Cordons a Kubernetes node and marks it as ours; a node that is cordoned already is left alone.
+    /// Cordons a Kubernetes node and adds this program's mark; a node that is cordoned already stays
+    /// unchanged.
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
-    /// Uncordons a Kubernetes node if we cordoned it; every other one is left alone.
+    /// Uncordons a Kubernetes node that this program cordoned; any other node stays unchanged.
     fn uncordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon>;
     /// Requests the eviction of the pod with this uid, which PodDisruptionBudgets may refuse.
     fn evict<'a>(&'a self, namespace: &'a str, pod: &'a PodName, uid: &'a str) -> BoxedFuture<'a, Eviction>;
     /// The autoscalers of a namespace; what may not be read is named.
     fn autoscalers<'a>(&'a self, namespace: &'a str) -> BoxedFuture<'a, Autoscalers>;
-    /// Writes the deletion cost of the pod with this uid, or removes it; `false` when that pod is gone.
+    /// Writes the deletion cost of the pod with this uid, or removes it; `false` when that pod no longer
+    /// exists.
     fn set_deletion_cost<'a>(
         &'a self,
         namespace: &'a str,
@@ -355,30 +366,30 @@ pub trait Kubernetes {
         uid: &'a str,
         cost: Option<i64>,
     ) -> BoxedFuture<'a, bool>;
-    /// How this process is named to others: user, host and process id.
+    /// The name of this process for others: user, host and process id.
     fn holder(&self) -> String;
-    /// Takes or renews the lease of an instance for this process: `None`, or who has it.
+    /// Takes or renews the Lease of an instance for this process: `None`, or the process that holds it.
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>>;
-    /// Gives the lease of an instance back, if this process has it.
+    /// Releases the Lease of an instance, if this process holds it.
     fn release_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, ()>;
     /// The last lines of the log of a pod's EMQX container.
     fn logs<'a>(&'a self, namespace: &'a str, pod: &'a PodName, lines: usize) -> BoxedFuture<'a, String>;
-    /// Whether these are allowed; `None` where the query itself is forbidden.
+    /// Whether these are permitted; `None` where the review itself is forbidden.
     fn may<'a>(&'a self, rights: &'a [Right]) -> BoxedFuture<'a, Vec<Option<bool>>>;
 }
 
-/// What became of a delete that is for one version of an object.
+/// The result of a delete of one version of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
-    /// The object is deleted, or will be when its finalizers are gone.
+    /// The object is deleted, or will be deleted when its finalizers are removed.
     Accepted,
-    /// The object was changed since it was read: nothing was done.
+    /// The object was changed since it was read: nothing was deleted.
     Changed,
-    /// There is no such object any more.
+    /// The object no longer exists.
     Gone,
 }
 
-/// What the server made of a manifest.
+/// The server's answer to a manifest.
 #[derive(Clone, Debug)]
 pub struct Created {
     /// The object as stored.
@@ -389,30 +400,30 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// What the server made of a change to an instance.
+/// The server's answer to a change of an instance.
 #[derive(Clone, Debug)]
 pub struct AppliedObject {
-    /// The object as the server has it now, or would have it.
+    /// The object after the change, or as it would be.
     pub object: Value,
     /// The server's warnings.
     pub warnings: Vec<String>,
 }
 
-/// How a node is to be emptied.
+/// The settings of an evacuation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvacuationOrder {
-    /// Clients cut a second.
+    /// Clients disconnected per second.
     pub conn_evict_rate: u64,
-    /// Sessions moved a second.
+    /// Sessions moved per second.
     pub sess_evict_rate: u64,
     /// Seconds for clients to take their sessions over; `None` is EMQX's own default.
     pub wait_takeover: Option<u64>,
     /// Seconds for load balancers to remove the node; `None` is EMQX's own default. Not sent to EMQX 4, which has no such wait;
     /// EMQX before 5.1 refuses it.
     pub wait_health_check: Option<u64>,
-    /// Where sessions go; empty is to all other nodes.
+    /// The nodes that receive the sessions; empty for all other nodes.
     pub migrate_to: Vec<NodeName>,
-    /// Where MQTT 5 clients are sent: `HOST:PORT`.
+    /// The server to which MQTT 5 clients are redirected: `HOST:PORT`.
     pub redirect_to: Option<String>,
 }
 
@@ -424,14 +435,14 @@ pub trait Broker {
     fn read_again(&self) -> BoxedFuture<'_, Vec<Fact>>;
     /// As [`Self::read`], repeated at this interval of the server's clock.
     fn follow(&self, every: Duration) -> FactStream;
-    /// Starts a rebalance with `coordinator` as its conductor and `nodes` as its participants.
+    /// Starts a rebalance with `coordinator` as its coordinator and `nodes` as its participants.
     fn start<'a>(
         &'a self,
         coordinator: &'a NodeName,
         nodes: &'a [NodeName],
         strategy: &'a Strategy,
     ) -> BoxedFuture<'a, ()>;
-    /// Stops the rebalance that `coordinator` conducts. `false` when none was running there.
+    /// Stops the rebalance of `coordinator`. `false` when it ran none.
     fn stop<'a>(&'a self, coordinator: &'a NodeName) -> BoxedFuture<'a, bool>;
     /// Starts an evacuation. `false` if one was running already, possibly from a request whose response was lost.
     fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a EvacuationOrder) -> BoxedFuture<'a, bool>;
@@ -452,9 +463,9 @@ pub trait Broker {
     fn report<'a>(&'a self, cores: &'a [(NodeName, Option<PodName>)]) -> BoxedFuture<'a, EmqxReport>;
 }
 
-/// Makes a [`Broker`] for a target; `app` passes it to the commands.
+/// Creates a [`Broker`] for a target; `app` passes it to the commands.
 pub trait Brokers {
-    /// A broker for this cluster; nothing is contacted before it is used.
+    /// A broker for this cluster; nothing is contacted before its first request.
     fn broker(&self, target: Target) -> Rc<dyn Broker>;
 }
 
@@ -463,7 +474,7 @@ pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 
-/// A way to a pod's port; implemented by `k8s` as port-forward, handed to `emqx`.
+/// A stream to a pod's port; `k8s` implements it as port-forward, `emqx` uses it.
 pub trait Tunnel {
     /// Opens a stream of bytes.
     fn open<'a>(&'a self, namespace: &'a str, pod: &'a PodName, port: u16)
@@ -477,25 +488,25 @@ pub struct ApiKey {
     pub secret: String,
 }
 
-/// Where the key for EMQX comes from: the operator's Secret, or a file.
+/// The source of the key for EMQX: the operator's Secret, or a file.
 pub trait Credentials {
     /// The key for this instance.
     fn key<'a>(&'a self, instance: &'a InstanceId, v4: bool) -> BoxedFuture<'a, ApiKey>;
 }
 
-/// Listens to everything that comes from outside in its own form, to record it.
+/// Receives everything that comes from outside in its original form, to record it.
 pub trait RecordingSink {
-    /// An object came: `event` is LISTED, ADDED, MODIFIED or DELETED.
+    /// An object was received: `event` is LISTED, ADDED, MODIFIED or DELETED.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
-    /// An answer of EMQX came.
+    /// An answer of EMQX was received.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
-    /// The follow ended at this time: what was concluded from silence is concluded again from the recording.
+    /// The follow ended at this time: conclusions from missing answers can be repeated from the recording.
     fn ends(&self, at: Timestamp);
 }
 
 /// Converts a recording into facts; implemented by `app` out of the wire readers of `k8s` and `emqx`.
 pub trait Translate {
-    /// An object of Kubernetes, with the event that brought it.
+    /// An object of Kubernetes, with the event that delivered it.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact>;
     /// An answer of EMQX.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;

@@ -1,5 +1,6 @@
-//! TLS of both clients: ring, and the curve P-521, which ring does not have; and certificates judged as kubectl judges
-//! them: a server's certificate that is itself configured as a root is trusted, whether or not it is a CA.
+//! TLS of both clients: ring, and the curve P-521, which ring does not have; and certificates verified as
+//! kubectl verifies them: a server's certificate that is itself configured as a root is trusted, whether or
+//! not it is a CA.
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,7 +24,7 @@ use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureAlgorithm, SignatureScheme,
 };
 
-/// How a server's certificate is judged.
+/// How a server's certificate is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Authority, dates and name.
@@ -50,7 +51,7 @@ fn with_p521() -> CryptoProvider {
     all.extend(P521_ALL);
     let mut mapping = known.mapping.to_vec();
     mapping.push((SignatureScheme::ECDSA_NISTP521_SHA512, P521_TLS));
-    // Once for the life of the process: the provider wants lists that live as long.
+    // Once per process: the provider requires lists with a static lifetime.
     provider.signature_verification_algorithms =
         WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() };
     provider.key_provider = &Keys;
@@ -166,8 +167,8 @@ impl Signer for P521Key {
     }
 }
 
-/// Judges a server's certificate by these roots. Roots that cannot be parsed are left out; with none left a server's
-/// certificate is trusted only if it equals one of them.
+/// Verifies a server's certificate by these roots. Roots that cannot be parsed are omitted; if none remains,
+/// a server's certificate is trusted only if it equals one of them.
 pub(crate) fn verifier(trust: Trust, roots: Vec<CertificateDer<'static>>) -> Arc<dyn ServerCertVerifier> {
     let provider = provider();
     if trust == Trust::Anything {
@@ -197,7 +198,7 @@ impl Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // Go's crypto/x509 trusts a certificate that is in the pool of roots, whatever it may sign.
+        // Go's crypto/x509 trusts a certificate in the pool of roots, even if it is not a CA.
         if self.roots.iter().any(|root| root == end_entity) {
             in_its_dates(end_entity, now)?;
             let parsed = ParsedCertificate::try_from(end_entity)?;
@@ -224,7 +225,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         match self.judge(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The chain and the dates are judged before the name: the name is all that is wrong.
+            // The chain and the dates are verified before the name: only the name is wrong here.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.trust == Trust::AnyName => Ok(ServerCertVerified::assertion()),

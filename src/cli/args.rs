@@ -1,5 +1,5 @@
-//! The parsed arguments: the commands with their flags and help. No rule that looks at two flags is here
-//! ([`super::rules`] has them).
+//! The parsed arguments: the commands with their flags and help. Rules about two flags are in
+//! [`super::rules`].
 
 use std::path::PathBuf;
 use std::time::Duration;

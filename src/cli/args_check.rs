@@ -1,4 +1,4 @@
-//! What is typed after `check`.
+//! The arguments of `check`.
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};

@@ -1,4 +1,4 @@
-//! What is typed after `drain`.
+//! The arguments of `drain`.
 
 use clap::Args;
 

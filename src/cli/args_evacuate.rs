@@ -1,4 +1,4 @@
-//! What is typed after `evacuate`.
+//! The arguments of `evacuate`.
 
 use std::time::Duration;
 

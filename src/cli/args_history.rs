@@ -1,4 +1,4 @@
-//! What is typed after `history`.
+//! The arguments of `history`.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! What is typed after `report`.
+//! The arguments of `report`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is typed after `scale`.
+//! The arguments of `scale`.
 
 use clap::Args;
 

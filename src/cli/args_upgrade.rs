@@ -1,4 +1,4 @@
-//! The subcommands of `upgrade` and their flags, as given.
+//! The subcommands of `upgrade` and their flags.
 
 use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};

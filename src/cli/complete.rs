@@ -56,7 +56,7 @@ pub(super) fn intent(
     let line = ["kubectl-emqx", "version"].into_iter().map(str::to_owned).chain(flags).map(OsString::from);
     let meant = parse(line.collect());
     if meant.is_none() {
-        // Flags that contradict each other lead to no cluster.
+        // Flags that contradict each other select no cluster.
         completing.names = None;
     }
     let mut global = meant.map(|intent| intent.global).unwrap_or_default();
@@ -195,7 +195,7 @@ impl<'a> Typed<'a> {
 fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
     let known = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).map(|value| {
         let about = value.get_help().map(ToString::to_string).unwrap_or_default();
-        // What follows is the user's own: `jsonpath=…`.
+        // The rest is the user's own text: `jsonpath=…`.
         Candidate::new(value.get_name().trim_end_matches('…'), about)
     });
     let mut candidates: Vec<Candidate> = known.collect();
@@ -249,7 +249,7 @@ impl Completing {
         let mut directive = if self.files { 0 } else { NO_FILES };
         for candidate in self.candidates.iter().cloned().chain(fitting) {
             let Candidate { value, about } = candidate;
-            // What has a blank or plays with the terminal is no name that Kubernetes or we would take.
+            // A name with a blank or a control character is not accepted by Kubernetes or by this program.
             if value.is_empty()
                 || value.contains(' ')
                 || harmless(&value) != value

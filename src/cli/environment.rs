@@ -1,8 +1,8 @@
-//! `KUBECTL_EMQX_<FLAG>`: defaults for our own flags. Order: default < environment < flag.
+//! `KUBECTL_EMQX_<FLAG>`: defaults for the flags of this program. Order: default < environment < flag.
 //!
-//! A variable becomes a flag at the end of what was typed, unless that flag was typed. One whose value cannot be read is
-//! an error that names it; one that is fine but does not fit to what was typed (a rate beside `-f`) stays out, as a
-//! default would.
+//! A variable becomes a flag at the end of the typed arguments, unless the user typed that flag. A variable
+//! whose value cannot be read is an error that names it; a valid one that conflicts with the typed arguments
+//! (a rate beside `-f`) is ignored, as a default would be.
 
 use std::ffi::OsString;
 
@@ -54,7 +54,8 @@ pub(super) fn defaults(
     let mut all = Vec::new();
     for arg in verb.get_arguments() {
         let Some(long) = arg.get_long() else { continue };
-        // A `--version` with a value is a flag of ours; the one that prints the program's own is not.
+        // `--version` with a value is a flag of a command; without a value it prints the program's own
+        // version.
         if KUBECTLS.contains(&long) || !arg.get_action().takes_values() && matches!(long, "help" | "version")
         {
             continue;

@@ -1,4 +1,4 @@
-//! What stands under the flags in the help: examples, exit codes, environment.
+//! The text below the flags in the help: examples, exit codes, environment.
 
 /// Of the program.
 pub(super) const ROOT: &str = "\

@@ -76,13 +76,13 @@ pub fn parse(
 }
 
 fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Intent, Parsed> {
-    // Only the subcommand that was typed is built: with the whole tree every command started 4 ms later.
+    // Only the typed subcommand is built: with the whole tree every command started 4 ms later.
     let command = &mut Root::command();
     let typed = environment::plain_switches(command, args);
     let found = matches(command, &typed)?;
     let defaults = environment::defaults(command, &found, env)?;
     for default in &defaults {
-        // One by one, so that the error names the variable and not a flag that the user did not type.
+        // One after another, so that the error names the variable and not a flag that the user did not type.
         if let Err(Parsed::Wrong(problem)) = matches(command, &environment::with(&typed, &[default])) {
             let what = format!("{}: {}", default.variable, problem.what);
             return Err(Parsed::Wrong(Problem { what, ..problem }));
@@ -91,7 +91,7 @@ fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Int
     let mut fitting: Vec<&environment::EnvironmentDefault> = defaults.iter().collect();
     let intent = match meant(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
-            // A default conflicts with the typed flags: keep only the defaults that do not.
+            // A default may conflict with the typed flags: only defaults without a conflict are kept.
             let mut best = meant(command, &typed)?;
             fitting.clear();
             for default in &defaults {

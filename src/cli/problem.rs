@@ -1,4 +1,4 @@
-//! clap's errors as [`Problem`]s: what, why, and what to type instead.
+//! clap's errors as [`Problem`]s: what failed, why, and the command to type instead.
 
 use std::error::Error as _;
 
@@ -16,7 +16,7 @@ pub(super) fn problem(error: &Error, verb: &str) -> Problem {
     let argument = text(error, ContextKind::InvalidArg);
     let flag = argument.as_deref().map(flag).unwrap_or_default();
     let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
-    // A URL with a secret in it is refused, and must not be repeated into a log.
+    // A URL with a secret is refused, and must not be repeated into a log.
     let value =
         if value.contains("://") && value.contains('@') { "(a URL with a secret)".to_owned() } else { value };
     match error.kind() {

@@ -68,7 +68,7 @@ fn global(args: GlobalArgs) -> Result<Global, Problem> {
 }
 
 fn connection(args: ConnectArgs) -> Result<KubernetesFlags, Problem> {
-    // As for kubectl, an empty flag is one that was not given.
+    // As for kubectl, an empty flag counts as not given.
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let file = |path: Option<std::path::PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
     let args = ConnectArgs {

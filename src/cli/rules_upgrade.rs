@@ -29,7 +29,7 @@ const FIRM: [&str; 8] = [
 /// What `upgrade` means.
 pub(super) fn upgrade(args: UpgradeArgs, global: &Global) -> Result<Upgrade, Problem> {
     let Some(verb) = args.verb else {
-        // A try is not followed.
+        // A dry run is not followed.
         let watch = args.bare.write.dry_run == DryRun::None;
         return Ok(Upgrade::Apply(apply(UpgradeApplyArgs { watch, ..args.bare }, global)?));
     };
@@ -166,7 +166,7 @@ fn undo(args: UpgradeUndoArgs, global: &Global) -> Result<UpgradeUndo, Problem> 
         to: args.to,
         force: args.force.force_conflicts,
         skip: skip(args.skip.skip_check)?,
-        // A try is not followed.
+        // A dry run is not followed.
         then: match write.dry_run {
             DryRun::None => Then::Follow(follow),
             DryRun::Client | DryRun::Server => Then::Leave(Output::Text),

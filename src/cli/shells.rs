@@ -1,4 +1,5 @@
-//! What shells and kubectl need to ask us: four scripts and a shim, small because they know nothing themselves.
+//! The requests of shells and kubectl to this program: four scripts and a shim, which are small because the
+//! program has all the logic.
 
 use super::intent::Shell;
 

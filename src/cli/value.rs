@@ -1,5 +1,5 @@
-//! What a person types for one value, read: durations, rates, thresholds, lists of counts, URLs, names. Each gives
-//! back why it cannot be read and what would do.
+//! Parses typed values: durations, rates, thresholds, lists of counts, URLs, names. Each parser returns why a
+//! value cannot be read and which values are valid.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is kept in the user's own state folder.
+//! The content of the user's own state folder.
 
 use crate::error::Problem;
 use crate::model::HistoryEntry;
@@ -8,7 +8,7 @@ use crate::model::HistoryEntry;
 pub struct OwnHistory {
     /// The entries, in the order in which they were written.
     pub entries: Vec<HistoryEntry>,
-    /// Lines that are no entry.
+    /// Lines that are not entries.
     pub unreadable: usize,
 }
 
@@ -20,8 +20,8 @@ pub trait StateFolder {
     fn history(&self) -> Result<OwnHistory, Problem>;
     /// Adds an entry. Several processes may do so at the same time.
     fn append(&self, entry: &HistoryEntry) -> Result<(), Problem>;
-    /// An operation is followed from here: what was recorded so far and what comes is kept under this name. The file's own name;
-    /// `None` where nothing is recorded.
+    /// Called when an operation is followed from now on: what was recorded so far and later is kept under
+    /// this name. Returns the file's own name; `None` where nothing is recorded.
     fn keep_recording(&self, name: &str) -> Result<Option<String>, Problem>;
     /// The name of the kept recording.
     fn recording(&self) -> Option<String>;

@@ -1,15 +1,15 @@
-//! What the program takes from the machine it runs on: elapsed time and chance. Both can be replaced on a thread, so that
-//! a simulation runs on virtual time and repeats itself from a seed.
+//! The program's inputs from its machine: elapsed time and random numbers. Both can be replaced on a thread,
+//! so that a simulation runs on virtual time and is reproducible from a seed.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Stands in for the machine on one thread.
+/// Replaces the machine on one thread.
 #[derive(Clone)]
 pub struct Host {
-    /// Time since a moment that never changes.
+    /// Time since a fixed moment.
     pub elapsed: Rc<dyn Fn() -> Duration>,
     /// The next random number.
     pub random: Rc<dyn Fn() -> u64>,
@@ -19,7 +19,7 @@ thread_local! {
     static HOST: RefCell<Option<Host>> = const { RefCell::new(None) };
 }
 
-/// Replaces the machine on this thread; `None` is the real one again.
+/// Replaces the machine on this thread; `None` restores the real one.
 pub fn replace(host: Option<Host>) {
     HOST.with(|slot| *slot.borrow_mut() = host);
 }
@@ -28,7 +28,8 @@ fn host() -> Option<Host> {
     HOST.with(|slot| slot.borrow().clone())
 }
 
-/// Time since a moment that never changes, by a clock that cannot be set and that counts the time the machine sleeps.
+/// Time since a fixed moment, by a clock that cannot be set and that includes the time in which the machine
+/// sleeps.
 pub fn elapsed() -> Duration {
     host().map_or_else(machine, |host| (host.elapsed)())
 }

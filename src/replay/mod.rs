@@ -1,5 +1,5 @@
-//! Recordings: one JSON document a line, in order of time. Reading one gives the
-//! same facts as a live cluster, through the wire readers that `app` passes in; writing one leaves every secret out.
+//! Recordings: one JSON document per line, in order of time. Reading one yields the same facts as a live
+//! cluster, through the wire readers that `app` passes in; writing one omits every secret.
 //!
 //! ```text
 //! file ─► Recording (lines, lazily) ─► Translate ─► Moment {t, at, facts}

@@ -1,4 +1,4 @@
-//! Reading a recording, line by line, whatever its size.
+//! Reads a recording line by line, independently of its size.
 
 use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ use crate::model::Fact;
 use crate::ports::{Clock, FactStream, Moment, Translate, driven};
 use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
-/// One line, in whichever of its forms.
+/// One line, in any of its forms.
 #[derive(Deserialize)]
 struct Line {
     t: f64,
@@ -32,8 +32,8 @@ struct Line {
 /// The text of a recording.
 type Lines = BufReader<Box<dyn Read>>;
 
-/// A recording, open at its beginning. As an iterator it gives every line's facts, or a problem that names the line;
-/// a line that cannot be read does not end it, but what cannot be read from disk does.
+/// A recording, opened at its beginning. As an iterator it yields every line's facts, or a problem that names
+/// the line. A line that cannot be read does not end it, but an error of the disk does.
 pub struct Recording {
     path: PathBuf,
     lines: Lines,
@@ -43,10 +43,11 @@ pub struct Recording {
     over: bool,
 }
 
-/// Lines that are looked through for the time at which the recording began.
+/// The most lines that are searched for the time at which the recording began.
 const LOOKED_THROUGH: usize = 2000;
 
-/// Fields that hold a time of the past. Others may lie in the future (`deletionTimestamp` is when the grace ends).
+/// Fields that contain a time of the past. Others may be in the future (`deletionTimestamp` is when the grace
+/// period ends).
 const PAST: [&str; 11] = [
     "creationTimestamp",
     "lastTransitionTime",
@@ -64,10 +65,10 @@ const PAST: [&str; 11] = [
 impl Recording {
     /// Opens a recording.
     ///
-    /// Its start is in the line `{"t":0,"from":"clock","at":…}`, which our recorder writes. Without one:
-    /// every time within an object was written before the object was seen, so that (time − t) is never later than
-    /// the beginning; the latest of these over the first lines is the beginning, up to the second to which
-    /// Kubernetes rounds.
+    /// Its start is in the line `{"t":0,"from":"clock","at":…}`, which this program's recorder writes.
+    /// Without that line: every time within an object was written before the object was seen, so that (time −
+    /// t) is never later than the beginning; the latest of these values over the first lines is the
+    /// beginning, up to the second to which Kubernetes rounds.
     pub fn open(path: impl AsRef<Path>, translate: Rc<dyn Translate>) -> Result<Self, Problem> {
         let path = path.as_ref().to_owned();
         let fail = |error: std::io::Error| {
@@ -78,7 +79,7 @@ impl Recording {
             Ok(BufReader::new(Box::new(Utf8Stream::new(files::open(&path)?))))
         };
         let mut lines = open().map_err(fail)?;
-        // A pipe is read once: what was looked through is kept.
+        // A pipe can be read only once: the searched lines are kept.
         let again = files::is_regular(&path);
         let mut kept = if again { None } else { Some(Vec::new()) };
         let begin = begin(&mut lines, &mut kept).map_err(fail)?;
@@ -101,8 +102,8 @@ impl Recording {
         self.begin
     }
 
-    /// The facts as a stream, `speed` times as fast as they came, or at once with `None`. Lines that cannot be read
-    /// become facts. The clock shows the recorded time.
+    /// The facts as a stream, at `speed` times the recorded speed, or at once with `None`. Lines that cannot
+    /// be read become facts. The clock shows the recorded time.
     pub fn stream(self, speed: Option<f64>) -> (FactStream, ReplayClock) {
         let clock = ReplayClock::new(self.begin, speed.unwrap_or(1.0));
         let paced = clock.clone();
@@ -153,14 +154,15 @@ impl Recording {
                 let body = line.body.unwrap_or(Value::Null);
                 self.translate.emqx(at, &path, line.status.unwrap_or(200), &body)
             }
-            // The clock's line; and a later format may have more sources, beside which the known ones still count.
+            // The line of the clock; a later format may have more sources, and the known ones are still read.
             _ => Vec::new(),
         };
         Ok(Moment { line: self.line, t: line.t, at, change, facts })
     }
 }
 
-/// What is wrong with a line, without the place in it: a line is one document, and the message has the recording's line already.
+/// The error in a line, without the position in it: a line is one document, and the message has the line's
+/// number already.
 fn unreadable(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof => "it is truncated".to_owned(),
@@ -169,7 +171,7 @@ fn unreadable(error: &serde_json::Error) -> String {
     }
 }
 
-/// Facts that wait to be applied: a line has one or two.
+/// Capacity of the channel of facts: a line has one or two.
 const ROOM: usize = 16;
 
 impl Iterator for Recording {
@@ -205,7 +207,7 @@ fn after(time: Timestamp, seconds: f64) -> Timestamp {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| time.checked_add(it).ok()).unwrap_or(time)
 }
 
-/// When it began. What is read is added to `kept`, of which there is at most [`LONGEST_LINE`].
+/// When the recording began. The bytes that are read are added to `kept`, at most [`LONGEST_LINE`].
 fn begin(lines: &mut Lines, kept: &mut Option<Vec<u8>>) -> std::io::Result<Option<Timestamp>> {
     let mut latest = None;
     let mut bytes = Vec::new();
@@ -251,7 +253,7 @@ fn newest_within(value: &Value, newest: &mut Option<Timestamp>) {
     }
 }
 
-/// The recorded time, going on between the lines as fast as the recording is played.
+/// The recorded time, which advances between the lines at the speed of the replay.
 #[derive(Clone, Debug)]
 pub struct ReplayClock {
     here: Rc<Cell<(Timestamp, Instant)>>,

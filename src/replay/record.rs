@@ -1,4 +1,4 @@
-//! Writing a recording: the [`RecordingSink`] of `--record FILE`.
+//! Writes a recording: the [`RecordingSink`] of `--record FILE`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use crate::error::Problem;
 use crate::ports::RecordingSink;
 use user_files as files;
 
-/// Writes what comes, in the format that [`super::Recording`] reads. Every line is on disk when it was written, so
-/// that an interrupted recording is whole up to there.
+/// Writes everything that is received, in the format that [`super::Recording`] reads. Every line is on disk
+/// when it is written, so that an interrupted recording is complete up to its last line.
 pub struct Recorder {
     state: RefCell<State>,
 }
@@ -24,7 +24,7 @@ struct State {
     begin: Option<Timestamp>,
     /// The last answer to each path: equal ones are not written again.
     answers: BTreeMap<String, (u16, Value)>,
-    /// The version of each object: a list that is made again brings nothing new.
+    /// The version of each object: a repeated list adds nothing new.
     versions: BTreeMap<String, String>,
     /// The second of the last line.
     last: f64,
@@ -36,12 +36,12 @@ struct State {
 /// Receives the reason when writing fails.
 pub(super) type OnFailure = Box<dyn Fn(&str)>;
 
-/// Seconds after the last line, from which an answer that is the same again leaves a line with only its time: without it the
-/// last half minute of a recording, in which clients may come back, would be missing.
+/// Seconds after the last line from which on a repeated answer writes a line with only its time: without it
+/// the last half minute of a recording, in which clients may reconnect, would be missing.
 const AGAIN: f64 = 1.0;
 
 impl Recorder {
-    /// Writes to a new file; one that exists is left alone.
+    /// Writes to a new file; an existing file stays unchanged.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, Problem> {
         let path: PathBuf = path.as_ref().to_owned();
         let file = files::create_private(&path).map_err(|error| {
@@ -55,7 +55,7 @@ impl Recorder {
         Ok(Self::to(Box::new(file)))
     }
 
-    /// Writes anywhere.
+    /// Writes to any output.
     pub fn to(out: Box<dyn Write>) -> Self {
         let state = State {
             out: BufWriter::new(out),
@@ -69,14 +69,14 @@ impl Recorder {
         Self { state: RefCell::new(state) }
     }
 
-    /// The same, with something to call at once when writing fails.
+    /// The same, with a function that is called at once when writing fails.
     #[must_use]
     pub(crate) fn on_failure(self, call: OnFailure) -> Self {
         self.state.borrow_mut().on_failure = Some(call);
         self
     }
 
-    /// Why writing stopped, if it did (a full disk must not end what is being watched).
+    /// Why writing stopped, if it did (a full disk must not end the follow).
     pub fn failure(&self) -> Option<String> {
         self.state.borrow().failure.clone()
     }

@@ -1,16 +1,16 @@
-//! What of an object may be written down: what the picture is made of, and nothing that could be a secret. Kinds
-//! that we do not know are not written at all, specs are rebuilt from a list of harmless fields.
+//! The parts of an object that may be recorded: those that facts are made of, and nothing that could be a
+//! secret. Unknown kinds are not recorded at all; specs are rebuilt from a list of harmless fields.
 
 use serde_json::{Map, Value, json};
 
-/// The object as it may be written; `None` for what may not.
+/// The object as it may be recorded; `None` for a kind that may not.
 pub(super) fn scrubbed(object: &Value) -> Option<Value> {
     let mut out = object.clone();
     metadata(out.get_mut("metadata")?);
     match object["kind"].as_str()? {
         "Pod" => {
             out["spec"] = pod_spec(&object["spec"], true);
-            // How containers ended may quote their logs.
+            // The last state of a container may quote its log.
             let statuses = out.pointer_mut("/status/containerStatuses").and_then(Value::as_array_mut);
             for status in statuses.into_iter().flatten() {
                 *status = keep(status, &["name", "image", "ready", "restartCount", "started", "state"]);
@@ -45,7 +45,7 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
             let times = times["managedFields"].as_array().into_iter().flatten();
             out["metadata"]["managedFields"] = times.map(|it| keep(it, &["time"])).collect();
             out["spec"] = keep(&object["spec"], &["leaseDurationSeconds", "renewTime"]);
-            // Whether a process holds it matters, and not which one.
+            // It matters whether a process holds the Lease, and not which one.
             let held = object["spec"]["holderIdentity"].as_str().is_some_and(|holder| !holder.is_empty());
             out["spec"]["holderIdentity"] = json!(if held { "operator" } else { "" });
         }
@@ -54,7 +54,8 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
     Some(out)
 }
 
-/// Annotations that are kept: ours, and what identifies a revision. Any other may hold a manifest, a token or a password.
+/// Annotations that are recorded: those of this program, and those that identify a revision. Any other may
+/// contain a manifest, a token or a password.
 const KEPT: [&str; 4] = [
     "cli.emqx.io/",
     "deployment.kubernetes.io/revision",
@@ -75,7 +76,7 @@ fn keep(value: &Value, keys: &[&str]) -> Value {
     Value::Object(fields.collect::<Map<_, _>>())
 }
 
-/// Without environment, volumes, commands and mounts.
+/// The spec without environment, volumes, commands and mounts.
 fn pod_spec(spec: &Value, whole: bool) -> Value {
     let keys: &[&str] = if whole {
         &["nodeName", "subdomain", "hostname", "readinessGates", "terminationGracePeriodSeconds"]
@@ -90,8 +91,8 @@ fn pod_spec(spec: &Value, whole: bool) -> Value {
     kept
 }
 
-/// The size, the image and how it is updated. Configuration and keys stay out, because passwords live in both; what
-/// is lost by it is where the API listens, and a recording connects to nothing.
+/// The size, the image and the settings of updates. Configuration and keys are omitted, because both contain
+/// passwords. That also omits the port of the API, which a replay does not need.
 fn instance_spec(spec: &Value) -> Value {
     let mut kept = keep(
         spec,

@@ -25,13 +25,13 @@ pub use recording::OwnRecording;
 /// The file with the newest entries.
 const NEWEST: &str = "history.jsonl";
 
-/// The file with the entries before those.
+/// The file with the older entries.
 const OLDER: &str = "history.1.jsonl";
 
 /// The file that a process holds while it adds an entry.
 const LOCK: &str = "history.lock";
 
-/// Bytes of [`NEWEST`] from which it becomes [`OLDER`]: about a thousand entries.
+/// The size of [`NEWEST`] in bytes from which it becomes [`OLDER`]: about a thousand entries.
 const ROTATED_BYTES: u64 = 1 << 20;
 
 /// The most bytes of one of the files that are read.
@@ -69,7 +69,8 @@ impl Folder {
         let locked = locked(&lock)?;
         let newest = self.path.join(NEWEST);
         let length = std::fs::metadata(&newest).map_or(0, |it| it.len());
-        // Without the lock another process may write: then the file grows a little longer.
+        // Without the lock another process may write at the same time: then the file only grows a little
+        // longer.
         if locked && length + line.len() as u64 > ROTATED_BYTES {
             std::fs::rename(&newest, self.path.join(OLDER))?;
         }
@@ -79,7 +80,8 @@ impl Folder {
             use std::os::unix::fs::PermissionsExt as _;
             file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         }
-        // One write, so that two processes do not mix their lines. A line that was cut by a full disk is ended first.
+        // One write, so that two processes do not mix their lines. A line that a full disk truncated is ended
+        // first.
         let mut bytes = Vec::new();
         if !ends_a_line(&mut file)? {
             bytes.push(b'\n');

@@ -15,7 +15,7 @@ pub(super) const FOLDER: &str = "recordings";
 /// The most bytes of one recording.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Recordings that are kept, the newest.
+/// The most recordings that are kept, the newest.
 const KEPT: usize = 20;
 
 /// How often another name is tried.
@@ -23,13 +23,13 @@ const NAMES: u32 = 100;
 
 #[derive(Default)]
 struct State {
-    /// What was written before the file was there.
+    /// The bytes that were written before the file existed.
     buffer: Vec<u8>,
     file: Option<File>,
     bytes: usize,
 }
 
-/// Where a recording is written to; a copy writes to the same place.
+/// The target of a recording; a copy writes to the same target.
 #[derive(Clone, Default)]
 pub struct OwnRecording(Rc<RefCell<State>>);
 
@@ -39,8 +39,8 @@ impl OwnRecording {
         self.0.borrow().file.is_some()
     }
 
-    /// Creates its file in the state folder and writes what came so far; gives the file's name. The oldest recordings beyond
-    /// [`KEPT`] are removed.
+    /// Creates its file in the state folder and writes the bytes so far; returns the file's name. The oldest
+    /// recordings beyond [`KEPT`] are removed.
     pub(super) fn keep(&self, folder: &Path, name: &str) -> io::Result<String> {
         let folder = folder.join(FOLDER);
         super::private_folder(&folder)?;

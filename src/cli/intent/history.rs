@@ -1,4 +1,4 @@
-//! What is meant by `history`, and what a command writes into the user's own state folder.
+//! The request of `history`, and what a command writes into the user's own state folder.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is meant by `upgrade` and its subcommands.
+//! The requests of `upgrade` and its subcommands.
 
 use super::{Filter, Follow, InstanceName, Output, Then, WriteOptions};
 use crate::model::image::Image;
