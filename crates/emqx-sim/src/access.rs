@@ -1,5 +1,5 @@
-//! Who asks, and what they may do: bearer tokens with fixed permissions, so that tests can be "a user who may read only
-//! part". The kubeconfig has a context for each.
+//! The users and their permissions: bearer tokens with fixed permissions, so that a test can be "a user who
+//! may read only a part". The kubeconfig has a context for each user.
 //!
 //! kubectl sends no token over plain HTTP, so each context's server address also names its user: `/as/<user>`. A token,
 //! where one is sent, decides.
@@ -22,7 +22,7 @@ pub(super) const USERS: [&str; 10] = [
     "nobody",
 ];
 
-/// What is asked for.
+/// The permission that a request needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wish<'a> {
     pub(super) verb: &'a str,
@@ -30,12 +30,12 @@ pub(super) struct Wish<'a> {
     pub(super) sub: &'a str,
 }
 
-/// Somebody known.
+/// A known user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct User(pub(super) &'static str);
 
 impl User {
-    /// The user of an `Authorization` header, or without one of the address.
+    /// The user of an `Authorization` header, or without one the user of the address.
     pub(super) fn of(header: Option<&str>, address: Option<&str>) -> Option<Self> {
         let token = match header {
             Some(header) => header.strip_prefix("Bearer ")?.trim(),
@@ -53,7 +53,7 @@ impl User {
             "no-endpoints" => wish.resource != "endpointslices",
             "no-pods" => wish.resource != "pods",
             "no-gates" => reads || (wish.resource, wish.sub) != ("pods", "status"),
-            // All but marking and touching a Rebalance.
+            // Everything except marking and changing a Rebalance.
             "no-patch" => (wish.verb, wish.resource) != ("patch", "rebalances"),
             "no-rebalances" => wish.resource != "rebalances",
             "no-leases" => wish.resource != "leases",
@@ -116,7 +116,7 @@ pub(super) fn kubeconfig(url: &str, namespace: &str) -> String {
         "apiVersion": "v1", "kind": "Config", "current-context": "demo", "contexts": contexts, "users": users,
         "clusters": clusters,
     });
-    // JSON is YAML; as YAML it is nicer to read.
+    // JSON is valid YAML; YAML is easier to read.
     serde_yaml::to_string(&config).unwrap_or_else(|_| config.to_string())
 }
 

@@ -5,7 +5,8 @@
 //!                                          └► may they? ─► verbs ─► store ◄─ watches
 //! ```
 //!
-//! No request can make it panic: a body that cannot be read, a path that is none and a method that is none are answers.
+//! No request can make it panic: an unreadable body, an invalid path and an invalid method are answered with
+//! an error.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -50,20 +51,20 @@ const BODY_LIMIT: usize = 3 << 20;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Everything a request needs.
+/// The data that every request needs.
 #[derive(Clone)]
 pub(super) struct Server {
     /// The first part of every path, without which nothing is served; `None` serves at the root.
     pub(super) secret: Option<String>,
     pub(super) verbs: Verbs,
     pub(super) emqx: Emqx,
-    /// A change cuts every connection.
+    /// A change closes every connection.
     pub(super) cut_all: watch::Receiver<u64>,
-    /// A change cuts every port-forward.
+    /// A change closes every port-forward.
     pub(super) cut_forwards: watch::Receiver<u64>,
 }
 
-/// Accepts connections for ever.
+/// Accepts connections without an end.
 pub(super) async fn serve(listener: TcpListener, server: Server) {
     loop {
         match listener.accept().await {
@@ -82,7 +83,7 @@ pub(super) async fn serve(listener: TcpListener, server: Server) {
     }
 }
 
-/// Serves one connection over any stream until the peer closes it, or every connection is cut.
+/// Serves one connection over any stream until the peer closes it, or every connection is closed.
 pub(super) async fn connection<S>(stream: TokioIo<S>, server: Server)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -155,13 +156,13 @@ impl Server {
         let header =
             request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default().to_owned());
         let path = request.uri().path().to_owned();
-        // Split before decoding: a name may hold an escaped slash.
+        // The path is split before it is decoded: a name may contain an escaped slash.
         let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let parts = match (&self.secret, parts.as_slice()) {
             (None, parts) => parts,
             (Some(secret), [first, rest @ ..]) if first == secret => rest,
-            // Another user of this machine, who cannot read the kubeconfig.
+            // The request is from another user of this machine, who cannot read the kubeconfig.
             _ => return self.failed(&Failure::no_path()),
         };
         if let ["healthz" | "livez" | "readyz", ..] = parts {

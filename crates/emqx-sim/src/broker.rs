@@ -1,4 +1,4 @@
-//! The simulated EMQX: nodes with counts of clients, who is evicted when, and where the evicted come back.
+//! The simulated EMQX: nodes with counts of clients, when clients are evicted, and where they reconnect.
 //!
 //! ```text
 //!            evict (its rules)            land (the load balancer)
@@ -6,10 +6,10 @@
 //!   connections −n, sessions −n    (delay+1) s    connections +n, sessions +n
 //! ```
 //!
-//! Clients are numbers, never single things: ten million on a thousand nodes cost as much as ten. Nothing runs by
-//! itself: [`Broker::advance_to`] works off what is due, in order of time, at each access. At one instant
-//! the returning clients land first, then the coordinators judge; that is "what is evicted in round *t* is back before
-//! round *t+1+delay* is judged". The state machines are in [`super::coordinator`].
+//! Clients are counts, never single objects: ten million on a thousand nodes cost as much as ten. Nothing
+//! runs by itself: each access calls [`Broker::advance_to`], which processes everything that is due, in order
+//! of time. At one instant returning clients land first, then coordinators judge: clients evicted in round
+//! *t* are back before round *t+1+delay* is judged. The state machines are in [`super::coordinator`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use super::coordinator::{Evacuation, Rebalance};
 use super::scenario::{Api, Balancer, Role, Scenario};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long a core that starts again is in no list.
+/// The time for which a core that starts again is in no list.
 const RESTART: Duration = Duration::from_secs(2);
-/// How many sets of open nodes a balancer remembers its turn for.
+/// The number of sets of open nodes for which a balancer remembers the next node.
 const TURNS: usize = 8;
 
 /// One EMQX node.
@@ -34,32 +34,32 @@ pub struct Node {
     pub version: String,
     /// Core or replicant.
     pub role: Role,
-    /// Whether it runs; a stopped core stays in the list with nothing but its name.
+    /// Whether it runs; a stopped core stays in the list with only its name.
     pub running: bool,
     /// When it will run again after a restart; until then no node lists it, neither as running nor as stopped.
     pub back_at: Option<Duration>,
     /// When it started; `None`: long before the scenario began.
     pub started: Option<Duration>,
-    /// Whether it has left the cluster for good: no node lists it any more. Its index is not used again.
+    /// Whether it has left the cluster for good: no node lists it. Its index is not used again.
     pub gone: bool,
-    /// Whether the Service leads clients here; set by the part that keeps the endpoints.
+    /// Whether the Service sends clients to it; set by the part that maintains the endpoints.
     pub in_service: bool,
     /// Live clients.
     pub connections: u64,
-    /// Sessions whose client is away.
+    /// Sessions whose client is not connected.
     pub offline: u64,
-    /// Evicted clients that come back to this node only, and wait until it accepts them again.
+    /// Evicted clients that reconnect only to this node, and wait until it accepts them again.
     pub away: u64,
 }
 
 impl Node {
-    /// All sessions: those of live clients and those of clients that are away.
+    /// All sessions: those of connected clients and those of disconnected ones.
     pub fn sessions(&self) -> u64 {
         self.connections + self.offline
     }
 }
 
-/// Clients on their way back.
+/// Clients that are reconnecting.
 #[derive(Debug)]
 struct Flight {
     due: Duration,
@@ -69,57 +69,57 @@ struct Flight {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Landing {
-    /// The load balancer sends them to these nodes, as long as one of them takes clients.
+    /// The load balancer sends them to these nodes, while one of them accepts clients.
     Among(Vec<usize>),
-    /// To any node that serves clients then.
+    /// To any node that accepts clients then.
     Anywhere,
-    /// They know one address only.
+    /// To one address, the only one that they know.
     Home(usize),
 }
 
-/// What clients have suffered since the start.
+/// The losses of clients since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Disconnections, evicted or cut with their node.
+    /// Disconnections, by eviction or with the end of a node.
     pub cuts: u64,
-    /// Sessions that went down with their node.
+    /// Sessions that were lost with their node.
     pub lost_sessions: u64,
 }
 
 /// The whole cluster as EMQX sees it. Times are virtual, since the clock's start.
 #[derive(Debug)]
 pub struct Broker {
-    /// Which API it speaks.
+    /// The API that it serves.
     pub api: Api,
     /// The version it began with.
     pub version: String,
     /// In the order in which EMQX lists them.
     pub nodes: Vec<Node>,
-    /// Indices of `nodes`, bytewise by name: the order in which remainders are given out.
+    /// Indices of `nodes`, bytewise by name: the order in which a remainder is distributed.
     pub(super) by_name: Vec<usize>,
     pub(super) now: Duration,
     pub(super) rebalances: Vec<Rebalance>,
     pub(super) evacuations: Vec<Evacuation>,
     flights: Vec<Flight>,
-    /// What clients have suffered.
+    /// The losses of clients.
     pub tally: Tally,
-    /// Nodes whose process is suspended: they answer no request, and a request to them waits.
+    /// Nodes whose process is suspended: a request to them waits without an answer.
     frozen: BTreeSet<usize>,
-    /// Evacuations on the disks of nodes that do not run: they outlive a restart. A pod that is replaced loses its disk,
-    /// but for the cores of 3.x.
+    /// Evacuations on the disks of nodes that do not run: they survive a restart. A pod that is replaced
+    /// loses its disk, except for cores of 3.x.
     saved: Vec<Evacuation>,
-    /// Whether the volumes of cores outlive their pods.
+    /// Whether the volumes of cores survive their pods.
     durable: bool,
-    /// Whose turn it is among nodes that clients are sent to, by these nodes; the latest last.
+    /// The next node, for each set of nodes to which clients are sent; the latest last.
     turns: Vec<(Vec<usize>, usize)>,
     /// Sessions that are being moved.
     pub(super) moves: Vec<super::sessions::Moving>,
-    /// The state of the generator that picks a recipient for each session.
+    /// The state of the generator that chooses a recipient for each session.
     pub(super) random: u64,
-    /// How long one session takes to move.
+    /// The time for moving one session.
     pub(super) session_move: Duration,
     pub(super) purges: Vec<super::purge::Purge>,
-    /// What its licence allows.
+    /// The limits of its licence.
     pub licence: super::limits::Licence,
     /// The listeners of every node.
     pub listeners: Vec<super::limits::Listener>,
@@ -127,12 +127,12 @@ pub struct Broker {
     blind: BTreeSet<usize>,
     balancer: Balancer,
     reconnect: Duration,
-    /// Coordinators die this long after their start.
+    /// Coordinators end this long after their start.
     pub(super) crash_after: Option<Duration>,
 }
 
 impl Broker {
-    /// The cluster of a scenario, at the beginning.
+    /// The cluster of a scenario at its beginning.
     pub fn new(scenario: &Scenario) -> Self {
         let nodes: Vec<Node> = scenario
             .members()
@@ -196,7 +196,8 @@ impl Broker {
         self.nodes.iter().enumerate().filter(|(_, node)| !node.gone)
     }
 
-    /// EMQX has started in a pod and joins the cluster: a new node, or one that was here before under this name.
+    /// EMQX has started in a pod and joins the cluster: as a new node, or as one that was in it before under
+    /// this name.
     pub fn join(&mut self, name: &str, pod: &str, role: Role, version: &str) {
         let known = self.nodes.iter().position(|node| node.name == name);
         let node = known.unwrap_or_else(|| {
@@ -249,7 +250,7 @@ impl Broker {
             && self.purges.is_empty()
     }
 
-    /// What the eviction agent of a node that is on answers to another coordinator.
+    /// The answer of the eviction agent of a node to another coordinator, while the agent is on.
     pub(super) fn agent_refusal(&self, node: usize) -> &'static str {
         let led = self.rebalances.iter().any(|rebalance| rebalance.donors.contains(&node));
         if led { "invalid_coordinator" } else { "eviction_agent_busy" }
@@ -299,7 +300,7 @@ impl Broker {
         self.frozen.contains(&node)
     }
 
-    /// Whether a call that asks every node hangs, as one of them does not answer.
+    /// Whether a call to every node hangs because one of them does not answer.
     pub fn cluster_hangs(&self) -> bool {
         self.members().any(|(index, node)| node.running && self.is_frozen(index))
     }
@@ -327,7 +328,7 @@ impl Broker {
         }
     }
 
-    /// Works off everything that is due until `now`, in order of time.
+    /// Processes everything that is due until `now`, in order of time.
     pub fn advance_to(&mut self, now: Duration) {
         loop {
             let flights = self.flights.iter().map(|flight| flight.due);
@@ -349,7 +350,7 @@ impl Broker {
         self.now = self.now.max(now);
     }
 
-    /// Cuts `clients` from a node; they try again by the load balancer's rule among `targets`.
+    /// Disconnects `clients` from a node; they reconnect by the load balancer's rule among `targets`.
     pub(super) fn evict(&mut self, node: usize, clients: u64, targets: &[usize]) {
         if clients == 0 {
             return;
@@ -373,11 +374,12 @@ impl Broker {
         }
     }
 
-    /// A rebalance with these recipients has ended: its clients that would come back only now go to all nodes.
+    /// A rebalance with these recipients has ended: its clients that have not reconnected yet go to all
+    /// nodes.
     pub(super) fn reopen(&mut self, recipients: &[usize]) {
         let now = self.now;
         for flight in &mut self.flights {
-            // A flight is due a second after its clients are back at the earliest.
+            // A flight is due at the earliest one second after its clients are back.
             let back = flight.due.saturating_sub(SECOND);
             if back > now && matches!(&flight.to, Landing::Among(targets) if targets == recipients) {
                 flight.to = Landing::Anywhere;
@@ -385,7 +387,7 @@ impl Broker {
         }
     }
 
-    /// The next clients go to the first of the nodes that are open, whichever was last.
+    /// The next clients go to the first of the open nodes, independently of the last one.
     pub(super) fn forget_turns(&mut self) {
         self.turns.clear();
     }
@@ -399,7 +401,7 @@ impl Broker {
         }
     }
 
-    /// A node accepts clients again: those that only know its address set out.
+    /// A node accepts clients again: those that only know its address reconnect.
     pub(super) fn welcome(&mut self, node: usize) {
         if let Some(found) = self.nodes.get_mut(node) {
             let clients = std::mem::take(&mut found.away);
@@ -437,7 +439,8 @@ impl Broker {
         targets
     }
 
-    /// Gives `clients` to those of `targets` that take clients, else to any node that does, else they keep trying.
+    /// Distributes `clients` among those of `targets` that accept clients, else to any node that does;
+    /// otherwise they retry.
     fn land(&mut self, clients: u64, targets: &[usize]) {
         let mut open = self.in_name_order(targets);
         open.retain(|&node| self.takes(node));
@@ -455,8 +458,8 @@ impl Broker {
         }
     }
 
-    /// One after another, beginning with the node whose turn it is: the balancer remembers it as long as the same nodes
-    /// are open.
+    /// To one node after another, beginning with the next one in turn: the balancer remembers it while the
+    /// same nodes are open.
     fn round_robin(&mut self, clients: u64, open: Vec<usize>) {
         let number = open.len();
         let known = self.turns.iter().position(|(nodes, _)| *nodes == open);
@@ -481,7 +484,8 @@ impl Broker {
         }
     }
 
-    /// One after another to the node with the fewest, the first of equals; by levels, so that a million are not a million steps.
+    /// Each client to the node with the fewest, the first of equal ones; computed by levels, so that a
+    /// million clients are not a million steps.
     fn fill(&mut self, mut clients: u64, open: &[usize]) {
         while clients > 0 {
             let Some(lowest) = open.iter().map(|&node| self.nodes[node].connections).min() else { return };
@@ -502,7 +506,7 @@ impl Broker {
         self.available(node) && self.nodes[node].in_service && !self.is_frozen(node)
     }
 
-    /// Who serves clients: replicants if the cluster has any, else cores.
+    /// The role that serves clients: replicants if the cluster has any, else cores.
     pub(super) fn front(&self) -> Role {
         let replicants = self.members().any(|(_, node)| node.role == Role::Replicant);
         if replicants { Role::Replicant } else { Role::Core }
@@ -525,13 +529,13 @@ impl Broker {
         sorted
     }
 
-    /// Clients between two nodes at this moment, and those that wait for a node that refuses them.
+    /// Clients that are reconnecting at this moment, and those that wait for a node that refuses them.
     pub fn in_flight(&self) -> u64 {
         self.flights.iter().map(|flight| flight.clients).sum::<u64>()
             + self.nodes.iter().map(|node| node.away).sum::<u64>()
     }
 
-    /// Stops or starts a node from outside. Its clients look for another one.
+    /// Stops or starts a node from outside. Its clients reconnect to another one.
     pub fn set_running(&mut self, node: usize, running: bool) {
         let Some(found) = self.nodes.get_mut(node) else { return };
         if !running {

@@ -5,10 +5,11 @@
 //! standing clock  now = start + everything `advance` was asked for    (tests: nothing sleeps)
 //! ```
 //!
-//! What happens at a time (the operator's loops, the kubelet, timed faults) is a [`Worker`]: either busy, or waiting
-//! for a time or for a call that [raises](Raiser::raise) it. A standing clock moves from one awaited time to the next,
-//! and only when every worker waits and every [gate](Clock::add_gate) is open. So a run is the same each time, however
-//! slow the machine is. The broker needs no worker: it is advanced to `now` at each access.
+//! Timed work (the operator's loops, the kubelet, timed faults) is done by a [`Worker`]: it is busy, or it
+//! waits for a time or for a call that [raises](Raiser::raise) it. A standing clock advances from one awaited
+//! time to the next, and only when every worker waits and every [gate](Clock::add_gate) is open. So each run
+//! is identical, independently of the machine's speed. The broker needs no worker: it is advanced to `now` at
+//! each access.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a standing clock waits (in real time) for workers to come to rest before it continues regardless: a worker
-/// that hangs must not hang the test with it.
+/// The real time for which a standing clock waits for busy workers before it continues: a worker that hangs
+/// must not make the test hang.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -103,12 +104,12 @@ impl Clock {
         self.0.origin.checked_add(span).unwrap_or(Timestamp::MAX)
     }
 
-    /// Virtual seconds a real second; `None` when the clock stands.
+    /// Virtual seconds per real second; `None` when the clock stands still.
     pub fn speed(&self) -> Option<f64> {
         self.0.speed
     }
 
-    /// Waits until `span` of virtual time has passed; on a standing clock a call has to advance it.
+    /// Waits until `span` of virtual time has passed; a standing clock must be advanced for that.
     pub async fn sleep(&self, span: Duration) {
         let until = self.elapsed() + span;
         self.worker().sleep_until(until).await;
@@ -129,12 +130,14 @@ impl Clock {
         Worker { clock: self.clone(), id, notify }
     }
 
-    /// A condition that must hold before a standing clock may move, for work that is on its way over a socket.
+    /// A condition that must hold before a standing clock may advance, for work that is in transit over a
+    /// socket.
     pub fn add_gate(&self, gate: impl Fn() -> bool + Send + Sync + 'static) {
         self.state().gates.push(Arc::new(gate));
     }
 
-    /// Forgets every gate. Gates hold what they look at, which holds the clock: a simulation that is over would stay in memory.
+    /// Drops every gate. Gates own objects that own the clock: a simulation that has ended would stay in
+    /// memory.
     pub(super) fn drop_gates(&self) {
         self.state().gates.clear();
     }
@@ -174,12 +177,13 @@ impl Clock {
         self.settle().await;
     }
 
-    /// Waits until every worker waits and every gate is open: all that is to happen at this virtual time has happened.
+    /// Waits until every worker waits and every gate is open: everything at this virtual time has then
+    /// happened.
     pub async fn settle(&self) {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            // Gates look at things whose owners look at the clock: never ask them with the clock locked.
-            // And ask them first: what opens a gate makes its worker busy before.
+            // Gates access objects whose owners use the clock, so the clock must not be locked here. Gates
+            // are checked first: an event that opens a gate makes its worker busy before.
             let gates = self.state().gates.clone();
             let open = gates.iter().all(|gate| gate());
             let busy = self.state().busy;
@@ -202,11 +206,11 @@ impl Clock {
 pub enum Woken {
     /// The time it waited for has come.
     Time,
-    /// Somebody [raised](Raiser::raise) it.
+    /// It was [raised](Raiser::raise).
     Raised,
 }
 
-/// One participant in virtual time. Dropping it is leaving.
+/// One participant in virtual time. Dropping it removes it.
 pub struct Worker {
     clock: Clock,
     id: u64,
@@ -228,7 +232,8 @@ impl Worker {
         self.rest(until, false).await
     }
 
-    /// Waits for the virtual time `until`; being raised meanwhile is kept for the next [`wait`](Worker::wait).
+    /// Waits for the virtual time `until`; a raise in the meantime is stored for the next
+    /// [`wait`](Worker::wait).
     pub async fn sleep_until(&mut self, until: Duration) {
         self.rest(Some(until), true).await;
     }
@@ -259,7 +264,7 @@ impl Worker {
             match (self.clock.0.speed, until) {
                 (Some(speed), Some(until)) => {
                     let left = until.saturating_sub(self.clock.elapsed()).div_f64(speed);
-                    // A little late rather than a little early: a timer must find its time passed.
+                    // A little later rather than earlier: the time of a timer must have passed when it wakes.
                     let left = left + Duration::from_micros(500);
                     tokio::select! {
                         biased;
@@ -305,7 +310,7 @@ impl Drop for Worker {
     }
 }
 
-/// Wakes one [`Worker`]. Cheap to clone; harmless when the worker is gone.
+/// Wakes one [`Worker`]. Cheap to clone; without effect when the worker no longer exists.
 #[derive(Clone)]
 pub struct Raiser {
     clock: Clock,

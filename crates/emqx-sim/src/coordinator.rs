@@ -6,7 +6,7 @@
 //!             (not on v4)                                                                         (for ever)
 //! ```
 //!
-//! The arithmetic is [`emqx_rebalance::rules`] and nothing else. Refusals carry EMQX's own words.
+//! The arithmetic is only that of [`emqx_rebalance::rules`]. Refusals have EMQX's own texts.
 
 use std::time::Duration;
 
@@ -18,25 +18,25 @@ use emqx_rebalance::rules::{Threshold, donors, evicted, mean};
 const TICK: Duration = Duration::from_secs(1);
 /// How long a coordinator waits for its donors when the start does not name another time.
 const RPC_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long an evacuation waits when no node takes its sessions.
+/// The time for which an evacuation waits when no node accepts its sessions.
 const NO_TARGET: Duration = Duration::from_secs(30);
 
-/// What a rebalance is asked to do; the defaults are EMQX's.
+/// The request for a rebalance; the defaults are EMQX's.
 #[derive(Clone, Debug)]
 pub struct RebalanceOrder {
     /// Participants; all running nodes when absent.
     pub nodes: Option<Vec<String>>,
-    /// Connections a donor loses a second.
+    /// Connections that a donor loses per second.
     pub conn_rate: u64,
-    /// Sessions a donor loses a second.
+    /// Sessions that a donor loses per second.
     pub sess_rate: u64,
     /// Before the first eviction.
     pub wait_health_check: Duration,
     /// Between connections and sessions.
     pub wait_takeover: Duration,
-    /// When connections are even enough.
+    /// When connections are balanced.
     pub conn: Threshold,
-    /// When sessions are even enough.
+    /// When sessions are balanced.
     pub sess: Threshold,
     /// How long the coordinator waits for a round that evicts connections; EMQX 5.9 and later.
     pub conn_timeout: Duration,
@@ -61,18 +61,18 @@ impl Default for RebalanceOrder {
     }
 }
 
-/// What an evacuation is asked to do; the defaults are EMQX's.
+/// The request for an evacuation; the defaults are EMQX's.
 #[derive(Clone, Debug)]
 pub struct EvacuationOrder {
-    /// Connections lost a second.
+    /// Connections lost per second.
     pub conn_rate: u64,
-    /// Sessions moved a second.
+    /// Sessions moved per second.
     pub sess_rate: u64,
     /// Before the first eviction; v5 only.
     pub wait_health_check: Duration,
     /// Between connections and sessions.
     pub wait_takeover: Duration,
-    /// Where sessions go; all other running nodes when absent.
+    /// The nodes that receive sessions; all other running nodes when absent.
     pub migrate_to: Option<Vec<String>>,
 }
 
@@ -84,12 +84,12 @@ impl Default for EvacuationOrder {
     }
 }
 
-/// Where a rebalance is.
+/// The state of a rebalance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebalanceState {
     /// Load balancers are given time to notice.
     WaitHealthCheck,
-    /// Connections are cut.
+    /// Clients are disconnected.
     EvictingConns,
     /// Clients may take their sessions over.
     WaitTakeover,
@@ -98,7 +98,7 @@ pub enum RebalanceState {
 }
 
 impl RebalanceState {
-    /// EMQX's word for it.
+    /// EMQX's name of it.
     pub fn name(self) -> &'static str {
         match self {
             Self::WaitHealthCheck => "wait_health_check",
@@ -112,17 +112,17 @@ impl RebalanceState {
 /// A running rebalance.
 #[derive(Clone, Debug)]
 pub struct Rebalance {
-    /// The node that leads.
+    /// The node that coordinates.
     pub coordinator: usize,
-    /// Who gives; fixed at the start.
+    /// The nodes that give clients; fixed at the start.
     pub donors: Vec<usize>,
-    /// Who receives; fixed at the start.
+    /// The nodes that receive clients; fixed at the start.
     pub recipients: Vec<usize>,
-    /// How many nodes there were at the start: those that join later take no part, and clients are led to them.
+    /// The number of nodes at the start: later nodes take no part, and clients can connect to them.
     pub(super) known: usize,
-    /// What was asked.
+    /// The request.
     pub order: RebalanceOrder,
-    /// Where it is.
+    /// The present state.
     pub state: RebalanceState,
     /// Donors' and recipients' mean connections at the last round that evicted; a round that only ended the phase
     /// is not stored.
@@ -131,9 +131,10 @@ pub struct Rebalance {
     pub sess_means: Option<(f64, f64)>,
     /// Rounds that evicted connections.
     pub rounds: u64,
-    /// Until when the coordinator waits for its donors to move the sessions of a round: it answers no request meanwhile.
+    /// Until when the coordinator waits for its donors to move the sessions of a round: it answers no request
+    /// before.
     pub(super) busy_until: Duration,
-    /// When the coordinator crashes, because a round lasts longer than it waits.
+    /// When the coordinator crashes because a round lasts longer than its time limit.
     gives_up: Option<Duration>,
     initial: Vec<(usize, u64, u64)>,
     started: Duration,
@@ -141,7 +142,7 @@ pub struct Rebalance {
 }
 
 impl Rebalance {
-    /// When something happens to it next, by itself or by a coordinator that dies `crash` after its start.
+    /// When its next step is due, by itself or because a coordinator ends `crash` after its start.
     pub(super) fn due(&self, crash: Option<Duration>) -> Duration {
         let next = self.gives_up.map_or(self.next, |end| self.next.min(end));
         crash.map_or(next, |crash| next.min(self.started + crash))
@@ -154,23 +155,23 @@ impl Rebalance {
     }
 }
 
-/// Where an evacuation is.
+/// The state of an evacuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvacuationState {
     /// Load balancers are given time to notice (v5 only).
     WaitingHealthCheck,
-    /// Connections are cut.
+    /// Clients are disconnected.
     EvictingConns,
     /// Clients may take their sessions over.
     WaitingTakeover,
     /// Sessions are moved.
     EvictingSessions,
-    /// Nothing is left, nothing is let in.
+    /// The node is empty and refuses clients.
     Prohibiting,
 }
 
 impl EvacuationState {
-    /// EMQX's word for it.
+    /// EMQX's name of it.
     pub fn name(self) -> &'static str {
         match self {
             Self::WaitingHealthCheck => "waiting_health_check",
@@ -187,9 +188,9 @@ impl EvacuationState {
 pub struct Evacuation {
     /// The node that is emptied.
     pub node: usize,
-    /// Where it is.
+    /// The present state.
     pub state: EvacuationState,
-    /// What was asked.
+    /// The request.
     pub order: EvacuationOrder,
     /// Connections and sessions at the start.
     pub initial: (u64, u64),
@@ -200,9 +201,9 @@ pub struct Evacuation {
 }
 
 impl Evacuation {
-    /// After a restart, from what the disk keeps: the two rates, the wait for takeovers, and the server reference. The
-    /// nodes for the sessions are not kept; `others` are all that there are. The node has no clients yet, so that all
-    /// its numbers are 0 and nothing is evicted.
+    /// Resumes after a restart from the disk, which has the two rates, the wait for takeovers, and the server
+    /// reference. It does not have the nodes for the sessions; `others` are all other nodes. The node has no
+    /// clients yet, so that all its numbers are 0 and nothing is evicted.
     pub(super) fn resume(&mut self, now: Duration, others: Vec<usize>) {
         self.state = EvacuationState::EvictingConns;
         self.order.migrate_to = None;
@@ -223,7 +224,7 @@ impl Broker {
         &self.evacuations
     }
 
-    /// Where the sessions of an evacuated node can go at this moment.
+    /// The nodes that can receive the sessions of an evacuated node at this moment.
     pub fn session_recipients(&self, evacuation: &Evacuation) -> Vec<usize> {
         evacuation.targets.iter().copied().filter(|&node| self.available(node)).collect()
     }
@@ -235,7 +236,7 @@ impl Broker {
     }
 
     fn named(&self, names: &[String]) -> Result<Vec<usize>, Refusal> {
-        // EMQX collects the names one by one in front of each other, so that they come out reversed.
+        // EMQX prepends each name to the list, so that the list is reversed.
         let unknown: Vec<String> = names
             .iter()
             .rev()
@@ -317,7 +318,7 @@ impl Broker {
             next: self.now + order.wait_health_check,
             order,
         });
-        // No wait at all means that the first round is now.
+        // Without any wait the first round is due now.
         self.advance_to(self.now);
         Ok(())
     }
@@ -333,14 +334,14 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends every rebalance at once, as when the coordinators' processes die.
+    /// Ends every rebalance at once, as when the coordinators' processes end.
     pub fn crash_coordinators(&mut self) {
         for ended in std::mem::take(&mut self.rebalances) {
             self.release(&ended);
         }
     }
 
-    /// Every coordinator hangs: its rebalance is listed as before, and nothing is moved any more.
+    /// Makes every coordinator hang: its rebalance stays listed, and nothing is moved.
     pub fn hang_coordinators(&mut self) {
         for rebalance in &mut self.rebalances {
             rebalance.next = Duration::MAX;
@@ -423,7 +424,7 @@ impl Broker {
         let mut place = 0;
         while place < running.len() {
             let rebalance = &mut running[place];
-            // A frozen participant holds everything up: the coordinator waits for it.
+            // A frozen participant delays the rebalance: the coordinator waits for it.
             if rebalance.next <= now && self.waits_for_frozen(rebalance) {
                 rebalance.next = now + TICK;
             }
@@ -498,7 +499,7 @@ impl Broker {
     pub(super) fn step_evacuations(&mut self) {
         let now = self.now;
         let mut running = std::mem::take(&mut self.evacuations);
-        // The agents must be seen as on while the clients of the others look for a place.
+        // The agents must be visible as on while other clients look for a node.
         self.evacuations.clone_from(&running);
         for evacuation in &mut running {
             if evacuation.next.is_some_and(|next| next <= now) {
@@ -551,7 +552,7 @@ impl Broker {
         evacuation.next = Some(now + lasts + TICK);
     }
 
-    /// Who would take part if an operator started a rebalance: replicants if there are any, else cores.
+    /// The participants if an operator started a rebalance: replicants if there are any, else cores.
     pub fn participants(&self) -> Vec<String> {
         let role = self.front();
         self.members().filter(|(_, node)| node.role == role).map(|(_, node)| node.name.clone()).collect()

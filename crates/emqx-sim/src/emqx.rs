@@ -1,5 +1,5 @@
-//! The handle by which every part of this module reaches the simulated EMQX: the REST server, the operator, the kubelet.
-//! It advances the broker to the clock's time before each access.
+//! The handle through which every part of this crate accesses the simulated EMQX: the REST server, the
+//! operator, the kubelet. It advances the broker to the clock's time before each access.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct SimulatedKey {
     pub scope: Option<Scope>,
 }
 
-/// What a key of EMQX 5.10 and later may be limited to.
+/// The restriction of a key of EMQX 5.10 and later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Statistics.
@@ -51,15 +51,15 @@ pub struct Question<'a> {
     pub path: &'a str,
 }
 
-/// How one request is answered instead of truly.
+/// A replacement for the normal answer to one request.
 #[derive(Clone)]
 pub enum Odd {
     Never,
-    /// Truly, after a pause of virtual time.
+    /// The normal answer, after a pause of virtual time.
     Late(Duration),
-    /// With this status and this body.
+    /// This status and this body.
     Instead(u16, String),
-    /// Truly, but for what this does to the body.
+    /// The normal answer, with this change of the body.
     Changed(Arc<dyn Fn(&mut Value) + Send + Sync>),
 }
 
@@ -108,7 +108,7 @@ impl Emqx {
         }))
     }
 
-    /// Looks at, or changes, the broker as it is now.
+    /// Reads or changes the broker in its present state.
     pub fn with<R>(&self, look: impl FnOnce(&mut Broker) -> R) -> R {
         let now = self.0.clock.elapsed();
         let mut broker = self.0.broker.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ impl Emqx {
         &self.0.clock
     }
 
-    /// Which API it speaks.
+    /// The API that it serves.
     pub fn api(&self) -> Api {
         self.0.api
     }
@@ -145,23 +145,23 @@ impl Emqx {
         self.0.keys.iter().find(|known| known.key == key && known.secret == secret)
     }
 
-    /// How it answers instead of truly.
+    /// The answer that replaces every normal one.
     pub fn answer(&self) -> Option<Answer> {
         self.0.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Decides about every request before it is answered.
+    /// Sets a function that decides about every request before it is answered.
     pub fn intercept(&self, decide: impl Fn(&Question<'_>) -> Option<Odd> + Send + Sync + 'static) {
         *self.0.intercept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(decide));
     }
 
-    /// What was decided about a request.
+    /// The decision about a request.
     pub(super) fn odd(&self, asked: &Question<'_>) -> Option<Odd> {
         let decide = self.0.intercept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         decide.and_then(|decide| decide(asked))
     }
 
-    /// Makes it answer like this from now on; `None` is truly.
+    /// Replaces every answer from now on; `None` restores the normal ones.
     pub fn set_answer(&self, answer: Option<Answer>) {
         *self.0.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }

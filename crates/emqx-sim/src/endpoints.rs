@@ -1,5 +1,5 @@
-//! EndpointSlices as Kubernetes' own controller keeps them: a pod that a Service selects is in one of its slices as
-//! soon as it has an address, and out of it when it is gone.
+//! EndpointSlices as Kubernetes' own controller maintains them: a pod that a Service selects is in one of its
+//! slices while it has an address.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

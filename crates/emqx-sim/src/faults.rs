@@ -1,4 +1,4 @@
-//! What goes wrong on purpose: by the scenario's timetable, or at once from a test.
+//! Deliberate faults: by the scenario's timetable, or at once by a test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::lease;
 use super::scenario::{Answer, Fault, Scenario, ScenarioError};
 use super::store::{Key, Store};
 
-/// A handle that makes things go wrong; clones are the same.
+/// A handle that triggers faults; clones share the state.
 #[derive(Clone)]
 pub struct Faults(Arc<Inner>);
 
@@ -38,12 +38,12 @@ impl Faults {
         }))
     }
 
-    /// Changes when every connection to the API server is to be cut.
+    /// Changes when every connection to the API server is to be closed.
     pub(super) fn all_cut(&self) -> watch::Receiver<u64> {
         self.0.cut_all.subscribe()
     }
 
-    /// Changes when every port-forward is to be cut.
+    /// Changes when every port-forward is to be closed.
     pub(super) fn forwards_cut(&self) -> watch::Receiver<u64> {
         self.0.cut_forwards.subscribe()
     }
@@ -53,12 +53,12 @@ impl Faults {
         Arc::clone(&self.0.operator_alive)
     }
 
-    /// Cuts every open port-forward without a word.
+    /// Closes every open port-forward without a closing message.
     pub fn drop_port_forwards(&self) {
         self.0.cut_forwards.send_modify(|number| *number += 1);
     }
 
-    /// Cuts every connection to the API server: requests, watches, port-forwards.
+    /// Closes every connection to the API server: requests, watches, port-forwards.
     pub fn close_connections(&self) {
         self.0.cut_all.send_modify(|number| *number += 1);
         self.drop_port_forwards();
@@ -70,12 +70,12 @@ impl Faults {
         self.close_connections();
     }
 
-    /// EMQX answers like this from now on; `None` is truly.
+    /// Replaces EMQX's answers from now on; `None` restores the normal ones.
     pub fn emqx_answers(&self, answer: Option<Answer>) {
         self.0.emqx.set_answer(answer);
     }
 
-    /// Every coordinator's process dies.
+    /// Ends the process of every coordinator.
     pub fn crash_coordinators(&self) {
         self.0.emqx.with(super::broker::Broker::crash_coordinators);
     }
@@ -102,7 +102,7 @@ impl Faults {
         pod.is_some()
     }
 
-    /// Does this with a node, named by its pod or by itself. `false` when there is none.
+    /// Applies a function to a node, named by its pod or by itself. `false` when there is none.
     fn with_node(&self, name: &str, act: impl FnOnce(&mut super::broker::Broker, usize)) -> bool {
         self.0.emqx.with(|broker| {
             let index = broker.in_pod(name).or_else(|| broker.find(name));
@@ -134,7 +134,7 @@ impl Faults {
         self.0.emqx.with(super::broker::Broker::stop_purges);
     }
 
-    /// A stopped node's container is no longer ready; the kubelet makes the rest of it.
+    /// A stopped node's container is no longer ready; the kubelet updates everything else.
     fn mark_containers(&self, pod: &str, ready: bool) {
         let Some(pods) = self.0.store.registry.index("pods") else { return };
         let key = Key { resource: pods, namespace: self.0.namespace.clone(), name: pod.to_owned() };
@@ -147,7 +147,7 @@ impl Faults {
         locked.put(key, pod);
     }
 
-    /// Lets the operator live or fall silent.
+    /// Starts or stops the operator.
     pub fn set_operator_alive(&self, alive: bool) {
         // A process that ends now has renewed its Lease until now.
         if self.0.operator_alive.swap(alive, Ordering::SeqCst) {
@@ -190,7 +190,7 @@ impl Faults {
         (locked.version(), told.collect())
     }
 
-    /// Writes an object as it is, unchecked, as a wrong-headed controller would.
+    /// Writes an object without checks, as a faulty controller would.
     pub fn put_object(&self, object: Value) -> bool {
         self.0.store.lock().seed(object).is_some()
     }
@@ -200,7 +200,7 @@ impl Faults {
         Some(Key { resource, namespace: self.0.namespace.clone(), name: name.to_owned() })
     }
 
-    /// Does what a scenario names.
+    /// Triggers a fault of a scenario.
     pub fn apply(&self, fault: &Fault) {
         match fault {
             Fault::CrashCoordinator => self.crash_coordinators(),
@@ -235,7 +235,7 @@ pub(super) fn timetable(scenario: &Scenario) -> Result<Vec<(Duration, Fault)>, S
     Ok(table)
 }
 
-/// Lets each fault happen when its time has come.
+/// Triggers each fault at its time.
 pub(super) async fn run(mut worker: Worker, faults: Faults, table: Vec<(Duration, Fault)>) {
     for (at, fault) in table {
         worker.sleep_until(at).await;

@@ -21,11 +21,11 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::emqx::Emqx;
 use super::rest;
 
-/// The only protocol of the two that clients offer which this server speaks.
+/// The only one of the protocols offered by clients that this server supports.
 pub(super) const PROTOCOL: &str = "v4.channel.k8s.io";
 const PIPE: usize = 64 * 1024;
 
-/// Where the ports of a pod lead.
+/// The target of a port-forward.
 pub(super) struct Target {
     pub(super) emqx: Emqx,
     /// The pod's EMQX node; `None` when the pod has none that runs.
@@ -33,14 +33,14 @@ pub(super) struct Target {
     pub(super) ports: Vec<u16>,
 }
 
-/// Serves one port-forward until the client goes, or `cut` changes.
+/// Serves one port-forward until the client disconnects, or `cut` changes.
 pub(super) async fn serve(upgrade: OnUpgrade, target: Target, mut cut: watch::Receiver<u64>) {
     let Ok(upgraded) = upgrade.await else { return };
     cut.mark_unchanged();
     tokio::select! {
         biased;
         () = run(upgraded, target) => {}
-        // The socket is dropped without a word, as when a node dies.
+        // The socket is dropped without a closing message, as when a node fails.
         _ = cut.changed() => {}
     }
 }

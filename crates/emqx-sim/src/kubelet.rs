@@ -1,6 +1,6 @@
-//! What the kubelet and Kubernetes' own controllers do on the simulated cluster: sets make their pods, pods come up and
-//! go, a pod's readiness follows its containers and its gates, endpoints follow the pods, sets count them. On v3beta1
-//! the kubelet also probes `availability_check`.
+//! The kubelet and Kubernetes' own controllers of the simulated cluster: sets create their pods, pods start
+//! and end, a pod's readiness follows its containers and its gates, endpoints follow the pods, sets count
+//! them. On v3beta1 the kubelet also probes `availability_check`.
 //!
 //! ```text
 //! a set changed ─► 60 ms later: its pods are made or marked to go (workloads) ─► they come up, they end (lives)
@@ -22,11 +22,11 @@ use super::scenario::{Api, Scenario};
 use super::store::{Key, Locked, Store};
 use super::workloads::Workloads;
 
-/// From a change of a pod to everything that follows from it; 0.06–0.3 s on the real cluster.
+/// Time from a change of a pod to its consequences; 0.06–0.3 s on the real cluster.
 const LAG: Duration = Duration::from_millis(60);
 /// The period of v3beta1's readiness probe.
 const PROBE: Duration = Duration::from_secs(5);
-/// A set's change changes pods, whose change changes the set: more rounds than these are never needed.
+/// A set's change changes pods, whose change changes the set: more rounds than this are never needed.
 const ROUNDS: usize = 8;
 
 /// The loop and what it keeps.
@@ -43,7 +43,7 @@ impl Kubelet {
         Self { store, emqx, lives, workloads: Workloads::default() }
     }
 
-    /// Works until its task is ended.
+    /// Runs until its task is aborted.
     pub(super) async fn run(mut self, mut worker: Worker) {
         let clock = self.store.clock.clone();
         self.workloads.learn(&self.store);
@@ -114,7 +114,7 @@ impl Kubelet {
         }
     }
 
-    /// The load balancer in front of the simulated EMQX looks at the endpoints.
+    /// The load balancer of the simulated EMQX reads the endpoints.
     fn balance(&self, locked: &Locked<'_>, changed: &BTreeSet<Key>) {
         self.emqx.with(|broker| {
             let nodes: BTreeMap<String, usize> =

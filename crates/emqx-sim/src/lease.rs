@@ -8,7 +8,7 @@ use super::store::{Locked, Store};
 
 /// The `LeaderElectionID` of every operator line.
 const NAME: &str = "19fd6fcc.emqx.io";
-/// Where the operator runs.
+/// The operator's namespace.
 const NAMESPACE: &str = "emqx-operator-system";
 
 /// Renews the Lease now. A cluster in which no operator ever ran has none.

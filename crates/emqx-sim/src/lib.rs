@@ -1,5 +1,5 @@
-//! A simulated cluster as a loopback server, so that the real clients talk to it: kubectl, the `kube` crate, and our own
-//! EMQX client. It ships with the program (`kubectl emqx demo`) and drives the tests.
+//! A simulated cluster as a loopback server, used by real clients: kubectl, the `kube` crate, and the EMQX
+//! client of the program. It ships with the program (`kubectl emqx demo`) and drives the tests.
 //!
 //! ```text
 //!                     ┌───────────────────────── the simulator ─────────────────────────┐
@@ -12,9 +12,9 @@
 //!                     └──────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What the simulated operator does is what the real one did (docs/evidence): the readiness trap, the false `Completed`,
-//! the 400 without a reason, the delete that hangs. It is an ordinary Kubernetes client, so it drives a real API server
-//! as well. All of it runs on one thread: nothing here may block.
+//! The simulated operator behaves as the real one did (docs/evidence): the readiness trap, the false
+//! `Completed`, the 400 without a reason, the deletion that gets stuck. It is an ordinary Kubernetes client,
+//! so it also works with a real API server. All of it runs on one thread: no code here may block.
 //!
 //! It does not depend on the program that uses it.
 

@@ -1,4 +1,4 @@
-//! What limits the simulated EMQX: its licence, and the rates at which its listeners accept clients.
+//! The limits of the simulated EMQX: its licence, and the rates at which its listeners accept clients.
 //!
 //! Bodies as in emqx/emqx: `emqx_license_http_api.erl` with `emqx_license_checker:dump/0`, and `emqx_mgmt_api_listeners.erl`.
 
@@ -52,10 +52,10 @@ impl Default for Licence {
 pub struct Listener {
     /// `tcp:default`.
     pub id: String,
-    /// As it is configured: `1000/s`; unlimited when absent.
+    /// The configured rate: `1000/s`; unlimited when absent.
     #[serde(default)]
     pub max_conn_rate: Option<String>,
-    /// Of a hundred clients those that are connected through it.
+    /// The percentage of clients that are connected through it.
     #[serde(default = "all")]
     pub percent: u64,
 }
@@ -64,7 +64,7 @@ fn all() -> u64 {
     100
 }
 
-/// The listener of a cluster that names none.
+/// The listener of a cluster that configures none.
 pub(super) fn usual() -> Vec<Listener> {
     vec![Listener { id: "tcp:default".to_owned(), max_conn_rate: None, percent: all() }]
 }

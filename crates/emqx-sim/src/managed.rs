@@ -1,4 +1,5 @@
-//! Who owns which field: `managedFields`, kept as the real API server keeps them, and server-side apply by them.
+//! The owners of fields: `managedFields`, maintained as by the real API server, and server-side apply based
+//! on them.
 //!
 //! ```text
 //! create, update, patch   what changed belongs to the request's manager, operation `Update`; no other manager's any more
@@ -17,7 +18,7 @@ use super::patch;
 /// Steps down to a field, in the words of `fieldsV1`: `f:spec`, `k:{"type":"Ready"}`.
 type Path = Vec<String>;
 
-/// What has no owner: the identity of an object and what the server writes.
+/// Fields without an owner: the identity of an object and fields that the server writes.
 const UNOWNED: [&str; 11] = [
     "name",
     "namespace",
@@ -32,7 +33,7 @@ const UNOWNED: [&str; 11] = [
     "selfLink",
 ];
 
-/// Who writes, and how.
+/// The writer and its operation.
 #[derive(Clone, Debug)]
 pub(super) struct Who<'w> {
     pub(super) manager: &'w str,
@@ -44,7 +45,7 @@ pub(super) struct Who<'w> {
     pub(super) now: &'w str,
 }
 
-/// A field that is another's.
+/// A field of another manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Conflict {
     /// `"kubectl-client-side-apply" using apps.emqx.io/v2beta1`
@@ -131,7 +132,7 @@ fn remove(object: &mut Value, path: &[String]) {
         object.as_object_mut().and_then(|map| map.remove(key));
     } else if let Some(inner) = object.get_mut(key) {
         remove(inner, rest);
-        // A block of which nothing is left goes with it.
+        // A block that became empty is removed.
         if inner.as_object().is_some_and(Map::is_empty) {
             object.as_object_mut().and_then(|map| map.remove(key));
         }
@@ -231,7 +232,7 @@ fn own(entries: &mut Vec<Entry>, who: &Who<'_>, paths: BTreeSet<Path>, anew: boo
     });
 }
 
-/// A new object: all of it is its maker's.
+/// A new object: its creator owns every field.
 pub(super) fn created(object: &mut Value, who: &Who<'_>) {
     let mut entries = read(object);
     let all = leaves(object).into_iter().filter(|path| (path[0] == "f:status") == (who.sub == "status"));
@@ -239,7 +240,7 @@ pub(super) fn created(object: &mut Value, who: &Who<'_>) {
     write(object, &entries);
 }
 
-/// A changed object: what differs belongs to the manager of the change alone.
+/// A changed object: the manager of the change alone owns the changed fields.
 pub(super) fn updated(old: &Value, new: &mut Value, who: &Who<'_>) {
     let mut entries = read(old);
     let changed: BTreeSet<Path> =
@@ -256,7 +257,7 @@ pub(super) fn updated(old: &Value, new: &mut Value, who: &Who<'_>) {
     write(new, &entries);
 }
 
-/// What an apply makes of an object, or whose fields it would take.
+/// The result of an apply, or the conflicts with other owners.
 pub(super) fn applied(
     old: &Value,
     config: &Value,
@@ -265,7 +266,7 @@ pub(super) fn applied(
 ) -> Result<Value, Vec<Conflict>> {
     let mut entries = read(old);
     if entries.is_empty() {
-        // What was there before any manager was recorded.
+        // The fields from before any manager was recorded.
         let first = Who { manager: "before-first-apply", operation: "Update", ..who.clone() };
         own(&mut entries, &first, leaves(old), true);
     }

@@ -23,7 +23,7 @@ use super::serve::{Parts, SimError};
 /// Bytes that one side may write before the other reads.
 const PIPE: usize = 64 * 1024;
 
-/// Leads to one simulated API server.
+/// The entrance to one simulated API server.
 #[derive(Clone)]
 pub struct Door {
     server: Server,
@@ -57,7 +57,7 @@ impl Door {
     }
 }
 
-/// [`Door::ask`] as kube's client wants it.
+/// [`Door::ask`] in the form that kube's client requires.
 struct Caller {
     door: Door,
     user: &'static str,
@@ -105,12 +105,12 @@ impl InMemory {
         &self.door
     }
 
-    /// The simulated EMQX: the truth about every node and client.
+    /// The simulated EMQX: the true state of every node and client.
     pub fn emqx(&self) -> &Emqx {
         &self.emqx
     }
 
-    /// Makes things go wrong.
+    /// Triggers faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }

@@ -1,5 +1,6 @@
-//! The lifecycle of pods on the simulated node: scheduled, started with an address, up when EMQX has joined; and ended, with
-//! EMQX leaving the cluster. The pauses are the recordings'; what goes wrong on the way is the scenario's or the image's.
+//! The lifecycle of pods on the simulated node: scheduled, started with an address, ready when EMQX has
+//! joined; and ended, with EMQX leaving the cluster. The pauses are those of the recordings; the scenario or
+//! the image determines the faults.
 //!
 //! ```text
 //! made ─0.25 s─► scheduled ─0.55 s─► started, has an address ─1.2 s─► EMQX has joined, container ready
@@ -22,7 +23,7 @@ const JOINED: Duration = Duration::from_millis(1200);
 const RETRIED: Duration = Duration::from_secs(5);
 /// From the first failed pull to the first pause of the kubelet's back-off.
 const BACK_OFF: Duration = Duration::from_secs(10);
-/// How long a marked pod lived in the recordings, one after another.
+/// The time from the deletion request to the end of a pod in the recordings, one after another.
 const ENDS: [u64; 4] = [280, 40, 180, 310];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,7 @@ enum Stage {
     Rest,
 }
 
-/// Every pod that is coming up or going.
+/// Every pod that is starting or ending.
 pub(super) struct Lives {
     emqx: Emqx,
     scenario: Scenario,
@@ -60,11 +61,11 @@ impl Lives {
         self.pods.values().filter_map(|(_, due)| *due).min()
     }
 
-    /// A pod has changed: a new one begins to come up, a marked one to go, a gone one is forgotten.
+    /// Processes a changed pod: a new one begins to start, a marked one to end, a deleted one is dropped.
     pub(super) fn meet(&mut self, locked: &Locked<'_>, key: &Key) {
         let Some(pod) = locked.get(key) else {
             self.pods.remove(key);
-            // Removed at once, without an end of its own.
+            // The pod was removed at once, without a termination period.
             self.leave(&key.name);
             return;
         };
@@ -81,7 +82,7 @@ impl Lives {
         }
     }
 
-    /// Does what is due.
+    /// Carries out everything that is due.
     pub(super) fn step(&mut self, locked: &mut Locked<'_>) {
         let now = self.emqx.clock().elapsed();
         let due: Vec<(Key, Stage)> = self
@@ -122,7 +123,7 @@ impl Lives {
         });
     }
 
-    /// The Kubernetes node with the fewest pods that takes one more.
+    /// The Kubernetes node with the fewest pods that has space for one more.
     fn place(locked: &Locked<'_>) -> Option<String> {
         let index = |plural: &str| locked.registry().index(plural);
         let mut pods: BTreeMap<String, u64> = BTreeMap::new();
@@ -198,7 +199,7 @@ impl Lives {
         next
     }
 
-    /// The container is up; in a pod of the instance EMQX joins the cluster.
+    /// The container is ready; in a pod of the instance EMQX joins the cluster.
     fn join(&self, pod: &mut Value) -> (Stage, Option<Duration>) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let labels = &pod["metadata"]["labels"];
@@ -211,7 +212,7 @@ impl Lives {
             let version = image_of(pod).rsplit(':').next().unwrap_or_default().to_owned();
             ready = self.emqx.with(|broker| {
                 broker.join(&node, &name, role, &version);
-                // An evacuation that outlived the restart keeps the probe failing.
+                // An evacuation that survived the restart keeps the probe failing.
                 broker.api != Api::V3beta1 || broker.in_pod(&name).is_some_and(|node| broker.available(node))
             });
         }
@@ -234,7 +235,7 @@ fn image_of(pod: &Value) -> &str {
     pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default()
 }
 
-/// What the registry has: EMQX's repositories, with tags of releases from 4 to 6.
+/// The images in the registry: EMQX's repositories, with tags of releases from 4 to 6.
 fn can_be_pulled(image: &str) -> bool {
     let image = image.strip_prefix("docker.io/").unwrap_or(image);
     let Some((repository, tag)) = image.rsplit_once(':') else { return false };

@@ -17,12 +17,12 @@ use super::scenario::{Api, Line, Member, Owner, Role, Scenario};
 
 /// The condition of a pod that the operators of 2.x keep.
 pub(super) const GATE: &str = "apps.emqx.io/on-serving";
-/// Where the operator itself runs.
+/// The operator's namespace.
 const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
-/// How long ago everything was made.
+/// The age of all objects.
 const AGE: Duration = Duration::from_secs(5120);
 
-/// An identity made of words: the same each time.
+/// A uid derived from words: the same in each run.
 fn uid(words: &str) -> String {
     let mut high: u64 = 0xcbf2_9ce4_8422_2325;
     let mut low: u64 = 0x9ae1_6a3b_2f90_404f;
@@ -40,7 +40,7 @@ fn uid(words: &str) -> String {
     )
 }
 
-/// What a pod takes to start, here as later in the run.
+/// The start time of a pod, here as later in the run.
 const BOOT: SignedDuration = SignedDuration::from_secs(2);
 
 struct Maker<'a> {
@@ -185,7 +185,7 @@ impl Maker<'_> {
     fn image(&self) -> String {
         let repository =
             if self.scenario.api == Api::V1beta4 { "emqx/emqx-ee" } else { "emqx/emqx-enterprise" };
-        // A hostile version is EMQX's word, not the image's.
+        // A hostile version is reported by EMQX only; the image has another one.
         let version: String = self
             .scenario
             .version
@@ -256,7 +256,7 @@ impl Maker<'_> {
         object
     }
 
-    /// The status of an instance that has been ready since it was made.
+    /// The status of an instance that has been ready since its creation.
     fn first_status(&self, members: &[Member], emqx: &Emqx, now: Timestamp) -> Value {
         let set = |role| {
             let replicas = members.iter().filter(|member| member.role == role).count() as u64;
@@ -292,7 +292,7 @@ impl Maker<'_> {
             anew: None,
             now: born,
         };
-        // As many passes as the slowest machine has stages.
+        // The number of passes is that of the stages of the longest state machine.
         (0..7).fold(Value::Null, |status, _| instance::status(&view, &status))
     }
 
@@ -367,7 +367,7 @@ impl Maker<'_> {
             .collect()
     }
 
-    /// Whose pods are behind a service: replicants take the clients where there are any.
+    /// The role of the pods of a service: replicants if there are any.
     fn endpoint_role(&self, service: &str) -> Option<Role> {
         let replicants = self.scenario.nodes.iter().any(|group| group.role == Role::Replicant);
         match self.scenario.api {
@@ -417,7 +417,7 @@ impl Maker<'_> {
         json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec, "status": status })
     }
 
-    /// What all pods have in common.
+    /// The fields that all pods have in common.
     fn pod_spec(&self) -> Value {
         let api = self.scenario.api;
         let port = |name: &str, port: u16| json!({ "name": name, "containerPort": port, "protocol": "TCP" });

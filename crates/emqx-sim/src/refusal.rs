@@ -1,6 +1,6 @@
-//! Why EMQX refuses, in its own words. Seen on EMQX 5.4.1, 5.8.11 and 5.10.4.
+//! EMQX's refusals with its own texts. Seen on EMQX 5.4.1, 5.8.11 and 5.10.4.
 
-/// Why EMQX does not do what it was asked.
+/// Why EMQX refuses a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// 400 `BAD_REQUEST` with this message.
@@ -9,8 +9,8 @@ pub enum Refusal {
     Unavailable(Vec<String>),
     /// 404 `NOT_FOUND`: the node in the path does not run.
     NoNode(String),
-    /// The coordinator crashed at the start: the eviction agents of these donors did not take its call, each for this
-    /// reason. EMQX 5 answers 500 with a text that is not JSON.
+    /// The coordinator crashed at the start: the eviction agents of these donors refused its call, each for
+    /// this reason. EMQX 5 answers 500 with a text that is not JSON.
     Rpc {
         /// The coordinator.
         node: String,
@@ -64,8 +64,9 @@ impl Refusal {
         }
     }
 
-    /// What EMQX 5 answers when the coordinator crashed, with 500 and as `application/json`: the schema of its API knows
-    /// no such code, so that the web server fails, and sends its failure as it is. `later` is 5.5 or later.
+    /// The answer of EMQX 5 when the coordinator crashed, with 500 and as `application/json`: the schema of
+    /// its API has no such code, so that the web server fails, and sends its failure unchanged. `later` is
+    /// 5.5 or later.
     pub fn crash(&self, later: bool) -> Option<String> {
         let Self::Rpc { .. } = self else { return None };
         let word = if later { "Unsupported code" } else { "not support code" };

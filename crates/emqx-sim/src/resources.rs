@@ -14,7 +14,7 @@ pub(super) struct Resource {
     pub(super) kind: &'static str,
     pub(super) short: &'static [&'static str],
     pub(super) namespaced: bool,
-    /// Whether writes to the object leave its status alone and `/status` its spec.
+    /// Whether writes to the object do not change its status, and writes to `/status` not its spec.
     pub(super) status: bool,
 }
 
@@ -314,8 +314,8 @@ impl Registry {
         json!({ "paths": paths })
     }
 
-    /// `/openapi/v3/…`: no schemas, only that `fieldValidation` is known: kubectl asks for no more before it leaves
-    /// the checking to the server.
+    /// `/openapi/v3/…`: no schemas, only that `fieldValidation` is supported: kubectl needs no more before it
+    /// leaves the validation to the server.
     pub(super) fn openapi(&self, group: &str, version: &str) -> Value {
         let mut paths = serde_json::Map::new();
         let root =
@@ -339,13 +339,13 @@ impl Registry {
     }
 }
 
-/// What `kubectl get all` asks for.
+/// The resources of `kubectl get all`.
 fn categories(resource: &Resource) -> &'static [&'static str] {
     let all = ["pods", "services", "statefulsets", "replicasets", "deployments"].contains(&resource.plural);
     if all { &["all"] } else { &[] }
 }
 
-/// Reviews a client may ask for, with their kinds.
+/// The reviews that a client may request, with their kinds.
 pub(super) const REVIEWS: [(&str, &str); 2] = [
     ("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     ("selfsubjectrulesreviews", "SelfSubjectRulesReview"),

@@ -1,4 +1,4 @@
-//! EMQX's REST API, v4 and v5, as far as a rebalance goes, over HTTP/1.1 on any stream.
+//! EMQX's REST API, v4 and v5, as far as a rebalance needs it, over HTTP/1.1 on any stream.
 //!
 //! ```text
 //! port-forward of a pod ─┐
@@ -30,21 +30,21 @@ use super::rest_bodies as bodies;
 use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
 
-/// No body of EMQX's API is longer.
+/// The longest body of EMQX's API.
 const BODY_LIMIT: usize = 1 << 20;
 const HUGE: usize = 50_000_000;
 
-/// How often a request that waits looks whether it can be answered.
+/// The interval at which a waiting request checks whether it can be answered.
 const WAIT: std::time::Duration = std::time::Duration::from_millis(20);
-/// EMQX's web server on a path that it does not know.
+/// The answer of EMQX's web server for a path that it does not know.
 const NOT_FOUND: &str =
     "<html><head><title>404 - NOT FOUND</title></head><body><h1>404 - NOT FOUND</h1></body></html>";
 
-/// What is in an answer.
+/// The content of an answer.
 enum Body {
     Empty,
     Json(Value),
-    /// `application/json` by its header, and none.
+    /// A body that is not JSON although its header is `application/json`.
     Broken(String),
     Html(&'static str),
     Text(String),
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// Serves every connection of a listener as the node with this index, for ever.
+/// Serves every connection of a listener as the node with this index, without an end.
 pub async fn serve(listener: TcpListener, emqx: Emqx, node: usize) {
     loop {
         match listener.accept().await {
@@ -132,7 +132,7 @@ async fn answer(request: Request<Incoming>, emqx: &Emqx, node: usize) -> Respons
     respond(emqx, status, kind, bytes)
 }
 
-/// A request, as far as it is known before its body.
+/// A request before its body is read.
 struct Asked<'a> {
     node: usize,
     method: &'a Method,
@@ -141,8 +141,8 @@ struct Asked<'a> {
     authorization: Option<&'a str>,
 }
 
-/// Whether the answer has to wait: a frozen node answers nothing, nor does a node that waits for it (seen on EMQX 5.10.4);
-/// a coordinator in a session round answers no question about its rebalance.
+/// Whether the answer has to wait: a frozen node does not answer, nor does a node that waits for it (seen on
+/// EMQX 5.10.4); a coordinator in a session round does not answer requests about its rebalance.
 fn hangs(broker: &Broker, node: usize, method: &Method, path: &str) -> bool {
     if broker.is_frozen(node) {
         return true;
@@ -208,7 +208,7 @@ fn error(status: u16, code: &str, message: &str) -> Reply {
     (status, Body::Json(json!({ "code": code, "message": message })))
 }
 
-/// `%40` to `@` and so on; what is no escape stays as it is.
+/// Decodes `%40` to `@` and so on; text without an escape stays unchanged.
 pub(super) fn decode(path: &str) -> String {
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -230,7 +230,7 @@ pub(super) fn decode(path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Which methods a path of EMQX 5 accepts; `None` for an unknown path.
+/// The methods that a path of EMQX 5 accepts; `None` for an unknown path.
 fn methods(broker: &Broker, parts: &[&str]) -> Option<&'static [Method]> {
     const GET: &[Method] = &[Method::GET];
     const POST: &[Method] = &[Method::POST];
@@ -266,7 +266,7 @@ fn route(emqx: &Emqx, asked: &Asked<'_>, body: &[u8]) -> Reply {
             Some(_) => {}
         }
     }
-    // Free of authentication since 5.4.0 and 4.4.24; what is older is not pretended.
+    // Without authentication since 5.4.0 and 4.4.24; older versions are not simulated.
     if parts == ["load_rebalance", "availability_check"] {
         return if emqx.with(|broker| broker.available(node)) {
             (200, Body::Json(json!({})))

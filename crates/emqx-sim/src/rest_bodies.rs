@@ -1,4 +1,4 @@
-//! The bodies of EMQX's REST API: its nodes, and what runs.
+//! The bodies of EMQX's REST API: its nodes, and its running operations.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub(super) fn node(broker: &Broker, index: usize) -> Value {
         "log_path": "log.file.enable is false, not logging to file.",
     });
     if broker.at_least(5, 6) {
-        // The same on every node.
+        // The same value on every node.
         row["cluster_sessions"] = json!(broker.all_sessions());
     }
     row
@@ -94,7 +94,7 @@ pub(super) fn cluster(broker: &Broker, node: usize) -> Value {
     json!({ "name": "emqxcl", "nodes": running, "self": broker.nodes[node].name })
 }
 
-/// `GET /cluster/topology`: the cores, and which replicants hold on to each.
+/// `GET /cluster/topology`: the cores, and the replicants that are connected to each.
 pub(super) fn topology(broker: &Broker) -> Value {
     let of = |role| {
         let members = broker.members().filter(move |(_, node)| node.running && node.role == role);
@@ -162,7 +162,7 @@ fn rebalance_entry(broker: &Broker, rebalance: &Rebalance) -> Value {
         "connection_eviction_rate": rebalance.order.conn_rate, "session_eviction_rate": rebalance.order.sess_rate,
     });
     add_timeouts(broker, rebalance, &mut entry);
-    // Both are those of the last round of their phase that evicted, as floats, and absent if none did.
+    // Both are those of the last round of their phase that evicted, as floats; absent if no round did.
     if let Some((donors, recipients)) = rebalance.conn_means {
         entry["connection_goal"] = json!(recipients);
         entry["donor_conn_avg"] = json!(donors);

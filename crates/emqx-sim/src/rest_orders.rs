@@ -1,4 +1,4 @@
-//! What EMQX's REST API takes in a start request, and in which words it refuses the rest.
+//! The start requests that EMQX's REST API accepts, and the texts with which it refuses others.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::coordinator::{EvacuationOrder, RebalanceOrder, Refusal};
 use super::scenario::Api;
 
-/// Reads the fields of a start request; what does not fit is refused in the words of EMQX's schema.
+/// Reads the fields of a start request; an invalid one is refused with the text of EMQX's schema.
 struct Fields<'a> {
     body: &'a Map<String, Value>,
     api: Api,

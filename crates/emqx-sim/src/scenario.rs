@@ -1,5 +1,5 @@
-//! What the simulated cluster looks like, what goes wrong in it, and what must come out: scenarios in YAML, inside the
-//! program (`scenarios/*.yaml`) or from a file. Adding a case is adding a file.
+//! The simulated cluster, its faults and the expected result: scenarios in YAML, inside the program
+//! (`scenarios/*.yaml`) or from a file. A new case is a new file.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::coordinator::RebalanceOrder;
 use emqx_rebalance::rules::Threshold;
 
-/// Which API version of the custom resources the cluster is kept in; it decides the operator line and EMQX's API.
+/// The API version of the custom resources; it determines the operator line and EMQX's API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Api {
@@ -34,7 +34,7 @@ impl Api {
         }
     }
 
-    /// The line of the operator that keeps it.
+    /// The line of the operator that manages it.
     pub fn line(self) -> Line {
         match self {
             Self::V1beta4 | Self::V2beta1 => Line::V2_2,
@@ -70,7 +70,7 @@ pub enum Line {
     V3,
 }
 
-/// What a node is.
+/// The role of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -81,7 +81,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// EMQX's word for it.
+    /// EMQX's name of it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
@@ -90,7 +90,7 @@ impl Role {
     }
 }
 
-/// Where evicted clients come back.
+/// Where evicted clients reconnect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Balancer {
@@ -101,11 +101,11 @@ pub enum Balancer {
     Least,
     /// All to the first.
     One,
-    /// Back to where they came from, which refuses them until it is no longer a donor.
+    /// To the node that they came from, which refuses them until it is no longer a donor.
     Sticky,
 }
 
-/// How EMQX's REST API answers when it does not answer truly.
+/// An answer that replaces the normal ones of EMQX's REST API.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
@@ -125,21 +125,21 @@ pub enum Answer {
     Silence,
 }
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
-    /// The coordinator's process dies; EMQX forgets the rebalance.
+    /// The coordinator's process ends; EMQX loses the rebalance.
     CrashCoordinator,
-    /// Every open port-forward is cut.
+    /// Every open port-forward is closed.
     DropPortForwards,
-    /// Every connection to the API server is cut, watches too.
+    /// Every connection to the API server is closed, including watches.
     CloseConnections,
-    /// The API server restarts: connections are cut and old resource versions are gone (410).
+    /// The API server restarts: connections are closed and old resource versions are expired (410).
     RestartApiServer,
-    /// EMQX answers like this from now on.
+    /// EMQX's answers are replaced from now on.
     EmqxAnswers(Answer),
-    /// EMQX answers truly again.
+    /// EMQX answers normally again.
     EmqxRecovers,
     /// A node (by its EMQX name or its pod's name) stops.
     StopNode(String),
@@ -158,17 +158,18 @@ pub enum Fault {
         /// Sessions a second.
         rate: u64,
     },
-    /// The purge is ended.
+    /// The purge is stopped.
     StopPurge,
-    /// The operator falls silent.
+    /// The operator stops working.
     StopOperator,
-    /// A silent operator works again.
+    /// A stopped operator works again.
     StartOperator,
     /// An object is deleted: `plural/name` in the scenario's namespace.
     DeleteObject(String),
 }
 
-/// A fault and when: seconds after the start of the cluster, or after the start of each rebalance (coordinators only).
+/// A fault with its time: seconds after the start of the cluster, or after the start of each rebalance
+/// (coordinators only).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TimedFault {
@@ -218,7 +219,7 @@ pub struct NodeGroup {
     /// Live clients of each.
     #[serde(default)]
     pub connections: u64,
-    /// Sessions of clients that are away, of each.
+    /// Sessions of clients that are not connected, of each node.
     #[serde(default)]
     pub offline_sessions: u64,
     /// Whether it is stopped.
@@ -291,7 +292,7 @@ impl Strategy {
     }
 }
 
-/// What must come out when the scenario's rebalance is run to its end.
+/// The expected result when the scenario's rebalance is run to its end.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expectation {
@@ -316,7 +317,7 @@ pub struct Expectation {
     /// The message of the object's condition `Failed`.
     #[serde(default)]
     pub message: Option<String>,
-    /// The verdict a careful observer comes to.
+    /// The expected verdict.
     #[serde(default)]
     pub verdict: Option<String>,
 }
@@ -342,42 +343,42 @@ pub struct Scenario {
     /// Whether an operator is at work.
     #[serde(default = "alive")]
     pub operator_alive: bool,
-    /// Seconds from the start of a rebalance to the operator's next look at the instance. Chance on a real cluster; as
-    /// in the recordings when absent.
+    /// Seconds from the start of a rebalance to the operator's next pass over the instance. On a real cluster
+    /// this is random; when absent, it is as in the recordings.
     #[serde(default)]
     pub operator_looks_after: Option<f64>,
-    /// Where evicted clients come back.
+    /// Where evicted clients reconnect.
     #[serde(default)]
     pub load_balancer: Balancer,
-    /// When they come back: this many rounds later than the next.
+    /// When they reconnect: this many rounds after the next one.
     #[serde(default)]
     pub reconnect_delay: u64,
-    /// How long EMQX takes to move one session, in milliseconds.
+    /// The time for moving one session, in milliseconds.
     #[serde(default = "session_move_ms")]
     pub session_move_ms: u64,
     pub nodes: Vec<NodeGroup>,
-    /// What EMQX's licence allows; enough of everything when absent.
+    /// The limits of EMQX's licence; ample when absent.
     #[serde(default)]
     pub licence: super::limits::Licence,
     /// The listeners of every node; one without limits when absent.
     #[serde(default = "super::limits::usual")]
     pub listeners: Vec<super::limits::Listener>,
-    /// Put over the instance's own `spec` (a merge patch).
+    /// Merged over the instance's own `spec` (a merge patch).
     #[serde(default)]
     pub spec: Value,
-    /// Put over the instance's own `metadata`: labels and annotations of Argo CD, Flux or Helm.
+    /// Merged over the instance's own `metadata`: labels and annotations of Argo CD, Flux or Helm.
     #[serde(default)]
     pub metadata: Value,
     /// The field manager that owns the instance's `spec`; kubectl's client-side apply when absent.
     #[serde(default = "owner")]
     pub owner: Owner,
-    /// What becomes of pods that are made later.
+    /// The behaviour of pods that are created later.
     #[serde(default)]
     pub new_pods: NewPods,
     /// How many Kubernetes nodes there are: `sim-0`, `sim-1`, … Pods are spread over them in turn.
     #[serde(default = "machines")]
     pub kubernetes_nodes: u32,
-    /// How many pods a Kubernetes node takes; more than enough when absent.
+    /// The capacity of a Kubernetes node in pods; ample when absent.
     #[serde(default)]
     pub pods_per_kubernetes_node: Option<u64>,
     /// Whether cores keep their volume: EMQX then restores an evacuation in a replaced pod. Always on v3beta1.
@@ -386,15 +387,15 @@ pub struct Scenario {
     /// The image to which `demo` upgrades it; without one it rebalances.
     #[serde(default)]
     pub upgrade_to: Option<String>,
-    /// What goes wrong, and when.
+    /// The faults, with their times.
     #[serde(default)]
     pub faults: Vec<TimedFault>,
-    /// What must come out.
+    /// The expected result.
     #[serde(default)]
     pub expect: Expectation,
 }
 
-/// Who owns the fields of the instance.
+/// The owner of the fields of the instance.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Owner {
@@ -413,16 +414,16 @@ fn owner() -> Owner {
     Owner { manager: "kubectl-client-side-apply".to_owned(), operation: update() }
 }
 
-/// What becomes of pods that are made while the cluster is at work.
+/// The behaviour of pods that are created while the cluster runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NewPods {
-    /// They come up, if their image is one that exists.
+    /// They start, if their image exists.
     #[default]
     Healthy,
     /// There is no capacity for them.
     Pending,
-    /// EMQX ends again and again.
+    /// EMQX crashes again and again.
     CrashLoop,
 }
 
@@ -459,7 +460,7 @@ pub struct Member {
     pub number: usize,
     /// Live clients.
     pub connections: u64,
-    /// Sessions of clients that are away.
+    /// Sessions of clients that are not connected.
     pub offline: u64,
     /// Whether it is stopped.
     pub stopped: bool,
@@ -471,18 +472,18 @@ pub enum ScenarioError {
     /// No such scenario inside the program.
     #[error("there is no scenario {name}: there are {known}")]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// What there is.
+        /// The known names.
         known: String,
     },
     /// Not YAML, or not a scenario.
     #[error("not a scenario: {0}")]
     Yaml(String),
-    /// A fault that is none.
+    /// An invalid fault.
     #[error("not a fault: {0}")]
     Fault(String),
-    /// It can be read but makes no sense.
+    /// A readable scenario with contradictions.
     #[error("the scenario makes no sense: {0}")]
     Senseless(String),
 }
@@ -595,7 +596,8 @@ impl Scenario {
     /// The name of the StatefulSet or ReplicaSet of a role.
     pub fn set(&self, role: Role) -> String {
         match (self.api, role) {
-            // Born with blue-green its sets carry a hash from the first on.
+            // A cluster that was created with blue-green updates has a hash in the names of its sets from the
+            // start.
             (Api::V1beta4, _) if !self.spec["blueGreenUpdate"].is_null() => {
                 format!("{}-{}", self.instance, self.revision(role))
             }
@@ -669,7 +671,8 @@ pub(super) fn address(number: usize) -> String {
     format!("10.244.{}.{}", place / 250, place % 250 + 1)
 }
 
-/// A hash as Kubernetes and the operators put it into names: FNV-1a, its decimal digits in letters that spell nothing.
+/// A hash as Kubernetes and the operators put it into names: FNV-1a, its decimal digits in letters that form
+/// no words.
 pub(super) fn hash(text: &str) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let sum =
@@ -677,11 +680,12 @@ pub(super) fn hash(text: &str) -> String {
     sum.to_string().bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
 }
 
-/// Five letters as Kubernetes puts them behind generated names; different for each number, the same each time.
+/// Five letters as Kubernetes appends them to generated names; different for each number, the same in each
+/// run.
 pub(super) fn suffix(number: u64) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let base = LETTERS.len() as u64;
-    // A multiplication by a number prime to 27^5 is a permutation: no two numbers meet.
+    // A multiplication by a number prime to 27^5 is a permutation: two numbers never have the same result.
     let mut mixed = (number + 11).wrapping_mul(7_654_321) % base.pow(5);
     let mut text = String::with_capacity(5);
     for _ in 0..5 {

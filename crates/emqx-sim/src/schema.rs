@@ -1,6 +1,6 @@
-//! What the custom resources must look like: the Rebalance definitions of operator 2.2 and 2.3, and as much of the other
-//! kinds as upgrades touch (`crds/*.yaml`, cut from the operators' own), applied as the real API server applies them:
-//! unknown fields, defaults, then validation. And what the webhooks of 2.2 refuse.
+//! The schemas of the custom resources: the Rebalance definitions of operator 2.2 and 2.3, and the parts of
+//! the other kinds that upgrades use (`crds/*.yaml`, excerpts of the operators' own), applied as by the real
+//! API server: unknown fields, defaults, then validation. Also the refusals of the webhooks of 2.2.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ const INSTANCES: &str = include_str!("crds/emqx.yaml");
 /// The only pattern in these definitions.
 const RATIO_PATTERN: &str = r"^[1-9]{1,8}\.[0-9]{1,8}$";
 
-/// What is to be done with unknown fields.
+/// The handling of unknown fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FieldValidation {
     Ignore,
@@ -39,7 +39,7 @@ impl Schemas {
         Self { line, rebalances, instances: serde_yaml::from_str(INSTANCES).unwrap_or_default() }
     }
 
-    /// The definitions themselves, for a client that looks at them.
+    /// The definitions themselves, for a client that reads them.
     pub(super) fn definitions(&self, registry: &Registry) -> Vec<Value> {
         registry
             .own()
@@ -70,7 +70,7 @@ impl Schemas {
         Some(&found["schema"]["openAPIV3Schema"])
     }
 
-    /// Takes out what the schema does not know, fills defaults in and checks the rest. Gives warnings back.
+    /// Removes unknown fields, fills defaults in and validates the rest. Returns warnings.
     pub(super) fn admit(
         &self,
         resource: &Resource,
@@ -134,7 +134,7 @@ impl Schemas {
     }
 }
 
-/// Whether operator 2.2 keeps an EmqxEnterprise of this version.
+/// Whether operator 2.2 accepts an EmqxEnterprise of this version.
 fn version(object: &Value) -> Result<(), String> {
     let version = &object["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"];
     let version = version.as_str().unwrap_or_default();
@@ -222,7 +222,7 @@ fn fill(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (key, inner) in schema["properties"].as_object().unwrap_or(&Map::new()) {
-                // A null that has a default counts as absent; one that has none is dropped, as pruning does.
+                // A null with a default counts as absent; one without a default is dropped, as by pruning.
                 if map.get(key).is_some_and(Value::is_null) {
                     map.remove(key);
                 }
@@ -305,7 +305,7 @@ fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-/// [`RATIO_PATTERN`], by hand.
+/// [`RATIO_PATTERN`], without a regular expression.
 fn is_ratio(text: &str) -> bool {
     let digits = |part: &str, from: u8| {
         (1..=8).contains(&part.len()) && part.bytes().all(|byte| (from..=b'9').contains(&byte))

@@ -1,4 +1,4 @@
-//! Puts the simulated cluster together and keeps it running.
+//! Assembles the simulated cluster and keeps it running.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -25,14 +25,14 @@ use super::store::Store;
 use super::verbs::Verbs;
 use user_files as files;
 
-/// What is served.
+/// The options of a simulated cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The cluster.
     pub scenario: Scenario,
-    /// Virtual seconds a real second; 0 makes time stand until [`Clock::advance`] moves it.
+    /// Virtual seconds per real second; 0 makes time stand still until [`Clock::advance`] advances it.
     pub speed: f64,
-    /// Where the kubeconfig is written; a folder of its own in the temporary folder when absent.
+    /// The path of the kubeconfig; a separate folder in the temporary folder when absent.
     pub kubeconfig_out: Option<PathBuf>,
 }
 
@@ -48,9 +48,9 @@ pub enum SimError {
     /// No kubeconfig.
     #[error("cannot write the kubeconfig {path}: {source}")]
     Kubeconfig {
-        /// Where it was to be.
+        /// The path that was to be written.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: std::io::Error,
     },
     /// A scenario that cannot be used.
@@ -59,7 +59,7 @@ pub enum SimError {
     /// No client for the operator.
     #[error("the simulated operator cannot be a client of the simulated API server: {0}")]
     Client(#[from] kube::Error),
-    /// An address that is none.
+    /// An invalid address.
     #[error("not an address: {0}")]
     Address(String),
     /// No such node.
@@ -67,11 +67,11 @@ pub enum SimError {
     NoNode(String),
 }
 
-/// A simulated cluster at work. Dropping it ends it; [`shutdown`](Running::shutdown) also waits for the end.
+/// A running simulated cluster. Dropping it ends it; [`shutdown`](Running::shutdown) also waits for the end.
 pub struct Running {
     url: String,
     kubeconfig: PathBuf,
-    /// The folder to remove, when it is ours.
+    /// The folder to remove, when this program created it.
     folder: Option<PathBuf>,
     emqx: Emqx,
     faults: Faults,
@@ -107,7 +107,7 @@ async fn serve_under(options: Options, secret: Option<String>) -> Result<Running
     Ok(Running { url, kubeconfig, folder, emqx, faults, tasks: Mutex::new(tasks) })
 }
 
-/// A cluster that is put together and not yet at work.
+/// An assembled cluster that does not run yet.
 pub(super) struct Parts {
     pub(super) emqx: Emqx,
     pub(super) faults: Faults,
@@ -154,7 +154,7 @@ impl Parts {
         }
     }
 
-    /// Sets kubelet, operator and timetable to work; `client` is the operator's way to the API server.
+    /// Starts kubelet, operator and timetable; `client` is the operator's client of the API server.
     pub(super) fn run(self, scenario: Scenario, clock: &Clock, client: kube::Client) -> Vec<JoinHandle<()>> {
         let Self { emqx, faults, verbs, table } = self;
         let store = verbs.store;
@@ -184,7 +184,7 @@ impl Parts {
     }
 }
 
-/// The operator's own way in.
+/// The operator's own kubeconfig.
 fn admin(url: &str) -> Result<kube::Config, SimError> {
     let address = format!("{url}/as/admin").parse().map_err(|_| SimError::Address(url.to_owned()))?;
     Ok(kube::Config::new(address))
@@ -223,12 +223,12 @@ impl Running {
         self.emqx.clock()
     }
 
-    /// The simulated EMQX, to look at and to meddle with.
+    /// The simulated EMQX, to read and to change it.
     pub fn emqx(&self) -> &Emqx {
         &self.emqx
     }
 
-    /// Makes things go wrong.
+    /// Triggers faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -248,7 +248,8 @@ impl Running {
         Ok(url)
     }
 
-    /// Ends it, open connections too, and waits until it has ended; removes the kubeconfig it made for itself.
+    /// Ends the cluster with its open connections, and waits for the end; removes the kubeconfig that it
+    /// created.
     pub async fn shutdown(self) {
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         self.faults.close_connections();

@@ -1,27 +1,29 @@
-//! Sessions without a client on their way from one node to another: one after another from each node, each to a
-//! recipient that is picked at random. Measured on EMQX 5.4.1, 5.8.11 and 5.10.4: about 1 ms for each without a network.
+//! Sessions without a client while they move from one node to another: one after another from each node, each
+//! to a random recipient. Measured on EMQX 5.4.1, 5.8.11 and 5.10.4: about 1 ms for each without a network.
 
 use std::time::Duration;
 
 use super::broker::Broker;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Of more sessions than this in one step, the rest is split evenly: no single one matters any more.
+/// The most sessions in one step that are distributed one by one; the rest is split evenly, because single
+/// sessions no longer matter.
 const PICKED: u64 = 20_000;
 
 /// The sessions that one node moves in one round.
 #[derive(Clone, Debug)]
 pub(super) struct Moving {
-    /// The node that gives them away.
+    /// The node that gives them.
     pub(super) node: usize,
     left: u64,
     targets: Vec<usize>,
-    /// When those that are through are counted next.
+    /// When moved sessions are counted next.
     pub(super) next: Duration,
 }
 
 impl Broker {
-    /// Begins to move this many sessions from each of these nodes to `targets`; how long the slowest takes.
+    /// Starts to move this many sessions from each of these nodes to `targets`; returns the time of the
+    /// slowest node.
     pub(super) fn move_sessions(&mut self, moves: &[(usize, u64)], targets: &[usize]) -> Duration {
         let targets = self.in_name_order(targets);
         let most = moves.iter().map(|&(_, count)| count).max().unwrap_or(0);
@@ -43,7 +45,7 @@ impl Broker {
         self.session_move.saturating_mul(u32::try_from(sessions).unwrap_or(u32::MAX))
     }
 
-    /// Counts what has been moved by now.
+    /// Counts the sessions that have been moved by now.
     pub(super) fn step_moves(&mut self) {
         let now = self.now;
         let mut all = std::mem::take(&mut self.moves);
@@ -80,7 +82,7 @@ impl Broker {
         }
     }
 
-    /// The next number of a generator that gives the same each time (xorshift).
+    /// The next number of a generator with the same sequence in each run (xorshift).
     fn draw(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

@@ -1,4 +1,4 @@
-//! Kubernetes' errors, worded as the real API server words them.
+//! Kubernetes' errors, with the texts of the real API server.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +64,7 @@ impl Failure {
         Self::new(409, "Conflict", message, Self::about(resource, name))
     }
 
-    /// Fields of an apply that are others'.
+    /// Fields of an apply that other managers own.
     pub(super) fn field_conflicts(conflicts: &[Conflict]) -> Self {
         let told = match conflicts {
             [one] => format!("1 conflict: conflict with {}: {}", one.manager, one.field),
@@ -132,12 +132,12 @@ impl Failure {
         Self::new(429, "TooManyRequests", text, causes)
     }
 
-    /// What the eviction API does not support.
+    /// A request that the eviction API does not support.
     pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "InternalError", message.into(), json!({}))
     }
 
-    /// A delete that is for another object of the name.
+    /// A delete of another object with the same name.
     pub(super) fn other_uid(resource: &Resource, name: &str, wanted: &str, has: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} \"{name}\": Precondition failed: UID in precondition: {wanted}, UID in object meta: {has}",

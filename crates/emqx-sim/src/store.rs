@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::clock::{Clock, Raiser, rfc3339};
 use super::resources::Registry;
 
-/// How many changes a watch may be behind before it gets 410.
+/// The most changes that a watch may be behind before it gets 410.
 const LOG_LENGTH: usize = 20_000;
 
 /// Where an object is: the resource's index, the namespace (empty for none), the name.
@@ -32,18 +32,18 @@ pub(super) struct Key {
 pub(super) struct Change {
     pub(super) version: u64,
     pub(super) key: Key,
-    /// Before; absent when it is new.
+    /// The state before; absent for a new object.
     pub(super) old: Option<Arc<Value>>,
-    /// After; of a removed object its last state, with the version of the removal.
+    /// The state after; for a removed object its last state, with the version of the removal.
     pub(super) new: Arc<Value>,
     pub(super) removed: bool,
 }
 
-/// The store; clones are the same.
+/// The store; clones share it.
 #[derive(Clone)]
 pub(super) struct Store {
     inner: Arc<Mutex<Inner>>,
-    /// The newest version, for those that wait for more.
+    /// The newest version, for waiting watches.
     changed: watch::Sender<u64>,
     pub(super) clock: Clock,
     pub(super) registry: Arc<Registry>,
@@ -52,12 +52,12 @@ pub(super) struct Store {
 pub(super) struct Inner {
     objects: BTreeMap<Key, Arc<Value>>,
     log: VecDeque<Change>,
-    /// The newest version that was ever forgotten: older watches get 410.
+    /// The newest version that was dropped from the log: older watches get 410.
     floor: u64,
     version: u64,
     ids: u64,
     newest: BTreeMap<usize, u64>,
-    /// The resources that the kubelet keeps, and which of their objects have changed.
+    /// The resources that the kubelet manages, and their changed objects.
     kept: Vec<usize>,
     dirty: BTreeSet<Key>,
     kubelet: Option<Raiser>,
@@ -92,7 +92,7 @@ impl Store {
         Locked { guard: self.inner.lock().unwrap_or_else(PoisonError::into_inner), store: self }
     }
 
-    /// Tells when there are newer versions.
+    /// Notifies about newer versions.
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -102,7 +102,7 @@ impl Store {
         self.lock().guard.kubelet = Some(raiser);
     }
 
-    /// Forgets the log, as a restarted API server does: every older watch must list again.
+    /// Drops the log, as a restarted API server does: every older watch must list again.
     pub(super) fn forget(&self) {
         let mut locked = self.lock();
         locked.guard.version += 1;
@@ -151,7 +151,7 @@ impl Locked<'_> {
             .collect()
     }
 
-    /// An identity that no other object of this cluster has; the same in each run.
+    /// A uid that no other object of this cluster has; the same in each run.
     pub(super) fn new_uid(&mut self) -> String {
         self.guard.ids += 1;
         let (high, low) = (mix(self.guard.ids), mix(self.guard.ids ^ 0x5bd1_e995_9e37_79b9));
@@ -176,7 +176,7 @@ impl Locked<'_> {
         new
     }
 
-    /// Removes an object; its last state carries the version of the removal.
+    /// Removes an object; its last state has the version of the removal.
     pub(super) fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
         let old = self.guard.objects.remove(key)?;
         let version = self.next_version(key.resource);
@@ -210,7 +210,7 @@ impl Locked<'_> {
         self.guard.newest.get(&resource).copied().unwrap_or(0)
     }
 
-    /// The changes of a resource after `version`, or `None` when they are forgotten.
+    /// The changes of a resource after `version`, or `None` when the log no longer has them.
     pub(super) fn since(&self, resource: usize, version: u64) -> Option<Vec<Change>> {
         if version < self.guard.floor {
             return None;
@@ -247,18 +247,18 @@ impl Locked<'_> {
         &self.store.registry
     }
 
-    /// The virtual now, as Kubernetes writes it.
+    /// The present virtual time, in Kubernetes' format.
     pub(super) fn now(&self) -> String {
         rfc3339(self.store.clock.now())
     }
 
-    /// So many seconds later than now, as Kubernetes writes it.
+    /// This number of seconds later, in Kubernetes' format.
     pub(super) fn later(&self, seconds: u64) -> String {
         let clock = &self.store.clock;
         rfc3339(clock.at(clock.elapsed() + Duration::from_secs(seconds)))
     }
 
-    /// Stores an object that was there before everything else: no version is counted for it, and no watch is woken.
+    /// Stores an object that existed before everything else: it gets no version, and no watch is notified.
     pub(super) fn found(&mut self, mut object: Value) {
         let Some((resource, _)) = self.store.registry.of_object(&object) else { return };
         let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();

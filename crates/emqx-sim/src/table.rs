@@ -233,7 +233,7 @@ fn pod_cells(object: &Value, name: Value, created: Value) -> Vec<Value> {
     ]
 }
 
-/// An age in kubectl's words.
+/// An age in kubectl's format.
 fn age(since: &Value, now: Timestamp) -> String {
     let Some(since) = since.as_str().and_then(|text| text.parse::<Timestamp>().ok()) else {
         return "<unknown>".to_owned();
@@ -275,7 +275,7 @@ fn definitions(resource: &Resource) -> Value {
         .collect()
 }
 
-/// A table of one object; later ones of a watch come without columns.
+/// A table of one object; later tables of a watch have no columns.
 pub(super) fn one(resource: &Resource, object: &Value, now: Timestamp, with_columns: bool) -> Value {
     let columns = if with_columns { definitions(resource) } else { Value::Null };
     json!({
@@ -285,7 +285,7 @@ pub(super) fn one(resource: &Resource, object: &Value, now: Timestamp, with_colu
     })
 }
 
-/// A table of a list or of one object, whichever came.
+/// A table of a list or of one object.
 pub(super) fn of(resource: &Resource, answer: &Value, now: Timestamp) -> Value {
     let Some(items) = answer["items"].as_array() else { return one(resource, answer, now, true) };
     let rows: Vec<Value> = items.iter().map(|item| row(resource, item, now)).collect();

@@ -1,4 +1,4 @@
-//! What the verbs of the Kubernetes API do to the store: get, list, create, update, patch, delete, with generations,
+//! The verbs of the Kubernetes API on the store: get, list, create, update, patch, delete, with generations,
 //! finalizers, dry runs and the status subresource.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::status::Failure;
 use super::store::{Key, Locked, Store};
 use super::workloads;
 
-/// One request for one resource, read and allowed.
+/// One request for one resource, parsed and permitted.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) resource: usize,
@@ -28,7 +28,7 @@ pub(super) struct Call {
     pub(super) sub: String,
     pub(super) dry_run: bool,
     pub(super) fields: FieldValidation,
-    /// The field manager, and whether an apply takes what is another's.
+    /// The field manager, and whether an apply takes over fields of others.
     pub(super) manager: String,
     pub(super) force: bool,
     pub(super) limit: usize,
@@ -36,10 +36,11 @@ pub(super) struct Call {
     pub(super) selector: Selector,
 }
 
-/// An answer and the warnings that go with it.
+/// An answer with its warnings.
 pub(super) type Done = Result<(u16, Value, Vec<String>), Failure>;
 
-/// An object as it looks in a version: only `apiVersion` changes, and what that version does not know goes.
+/// An object in one API version: only `apiVersion` changes, and fields that the version does not know are
+/// removed.
 pub(super) fn present(resource: &Resource, version: &str, object: &Value) -> Value {
     let mut shown = object.clone();
     if resource.group == GROUP {
@@ -73,7 +74,7 @@ impl Verbs {
         Key { resource: call.resource, namespace, name: call.name.clone() }
     }
 
-    /// The call's writer, as `managedFields` names it.
+    /// The writer of a call, as `managedFields` names it.
     fn who<'c>(call: &'c Call, kind: Kind, api_version: &'c str, now: &'c str) -> Who<'c> {
         let operation = if kind == Kind::Apply { "Apply" } else { "Update" };
         Who { manager: &call.manager, operation, api_version, sub: &call.sub, now }
@@ -83,7 +84,7 @@ impl Verbs {
         present(&self.described(call), &call.version, object)
     }
 
-    /// Brings the operator's Lease up to date before it is read.
+    /// Renews the operator's Lease before it is read.
     fn renew(&self, call: &Call) {
         if self.described(call).plural == "leases" && self.operator_alive.load(Ordering::SeqCst) {
             lease::renew(&self.store, &mut self.store.lock());
@@ -144,7 +145,7 @@ impl Verbs {
         Ok((200, list, Vec::new()))
     }
 
-    /// Brings an object that came in some version into the stored one and checks it.
+    /// Converts an object of any version to the stored one and validates it.
     fn admit(&self, call: &Call, object: &mut Value) -> Result<Vec<String>, Failure> {
         let resource = self.described(call);
         let warnings = self.schemas.admit(&resource, &call.version, object, call.fields)?;
@@ -245,7 +246,7 @@ impl Verbs {
             }
         }
         if kind == Kind::Apply {
-            // Only what was sent is the applier's; the rest are defaults.
+            // The applier owns only the fields that it sent; the rest are defaults.
             let mut own = sent;
             managed::created(&mut own, &Self::who(call, kind, &wanted, &now));
             object["metadata"]["managedFields"] = own["metadata"]["managedFields"].take();
@@ -297,7 +298,7 @@ impl Verbs {
         self.replace(call, &mut locked, &old, patched, kind)
     }
 
-    /// Writes a new state of an object, leaving alone what this endpoint may not touch.
+    /// Writes a new state of an object; fields that this endpoint may not change stay.
     fn replace(
         &self,
         call: &Call,
@@ -393,7 +394,8 @@ impl Verbs {
         let dying = !next["metadata"]["deletionTimestamp"].is_null();
         let held = next["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
         let stored = if dying && !held {
-            // The last finalizer has gone. As on the real server, DELETED shows the state before, finalizer and all.
+            // The last finalizer was removed. As on the real server, DELETED shows the state before, with the
+            // finalizer.
             locked.remove(&key).unwrap_or_else(|| Arc::new(next))
         } else {
             locked.put(key, next)
@@ -421,7 +423,7 @@ impl Verbs {
                 "name": call.name, "group": resource.group, "kind": resource.plural, "uid": old["metadata"]["uid"],
             },
         });
-        // A pod is given time to end; the kubelet removes it.
+        // A pod has a grace period; the kubelet removes it.
         let lives = resource.plural == "pods" && options["gracePeriodSeconds"] != 0;
         if lives && !dry_run {
             workloads::mark(&mut locked, &key, &old);
@@ -483,8 +485,9 @@ impl Verbs {
     }
 }
 
-/// What the mutating webhook of operator 2.2 does to a v1beta4 object (`defaultLabelsAndAnnotations`): every annotation but
-/// kubectl's own is copied into the pod template and into the Service, and is never taken out of them again.
+/// The effect of the mutating webhook of operator 2.2 on a v1beta4 object (`defaultLabelsAndAnnotations`):
+/// every annotation except kubectl's own is copied into the pod template and into the Service, and is never
+/// removed there.
 fn copy_annotations(resource: &Resource, object: &mut Value) {
     if resource.group != GROUP || resource.versions[0] != "v1beta4" {
         return;

@@ -1,7 +1,8 @@
-//! Watches: a stream of changes from a version on, one JSON document a line.
+//! Watches: a stream of changes from a version on, one JSON document per line.
 //!
-//! Each watch reads the store's log at its own pace; what a selector no longer matches is `DELETED` to its watcher,
-//! what it begins to match is `ADDED`. A version older than the log gets 410 inside the stream, as the real server does.
+//! Each watch reads the store's log at its own speed; an object that a selector no longer matches is
+//! `DELETED` for its watcher, one that it begins to match is `ADDED`. A version older than the log gets 410
+//! inside the stream, as on the real server.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,10 +24,10 @@ const BOOKMARK: Duration = Duration::from_secs(30);
 /// A watch without a time limit of its own ends after this.
 const LONGEST: Duration = Duration::from_mins(30);
 
-/// What a watcher asked for.
+/// The request of a watcher.
 pub(super) struct Request {
     pub(super) call: Call,
-    /// Where to begin; empty or `0` is "with everything there is".
+    /// The version to start from; empty or `0` starts with all existing objects.
     pub(super) version: String,
     pub(super) bookmarks: bool,
     pub(super) initial_events: bool,

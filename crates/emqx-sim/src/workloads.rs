@@ -1,5 +1,5 @@
-//! The controllers of StatefulSets and ReplicaSets on the simulated cluster: as many pods as wanted, made from the template,
-//! the right ones removed, counted in the set's status, reported in events.
+//! The controllers of StatefulSets and ReplicaSets on the simulated cluster: they create the requested number
+//! of pods from the template, choose the pods to remove, and update the set's status and events.
 //!
 //! StatefulSets remove the highest number first, and replace pods of an older template one at a time (`RollingUpdate`)
 //! or when another client deletes them (`OnDelete`). ReplicaSets remove pods without a Kubernetes node first, then those that are
@@ -14,10 +14,10 @@ use super::kubelet::is_true;
 use super::scenario::{hash, suffix};
 use super::store::{Key, Locked, Store};
 
-/// The annotation by which a ReplicaSet chooses what goes first.
+/// The annotation by which a ReplicaSet chooses the pods that it removes first.
 pub(super) const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// What the controllers remember: by set, its templates and the revision each was given.
+/// The memory of the controllers: the templates of each set with their revisions.
 #[derive(Default)]
 pub(super) struct Workloads {
     revisions: BTreeMap<Key, Vec<(Value, String)>>,
@@ -26,7 +26,7 @@ pub(super) struct Workloads {
 }
 
 impl Workloads {
-    /// Learns the revisions of the sets that are there already.
+    /// Records the revisions of the existing sets.
     pub(super) fn learn(&mut self, store: &Store) {
         let index = |plural| store.registry.index(plural).unwrap_or(usize::MAX);
         self.resources = [index("statefulsets"), index("replicasets"), index("pods")];
@@ -37,7 +37,7 @@ impl Workloads {
         }
     }
 
-    /// The set that a pod belongs to; of a deleted pod, the one that its name shows.
+    /// The set of a pod; for a deleted pod, the one in its name.
     pub(super) fn set_of(&self, locked: &Locked<'_>, pod: &Key) -> Option<Key> {
         let [stateful, replica, _] = self.resources;
         let key =
@@ -54,7 +54,7 @@ impl Workloads {
             .find(|it| locked.get(it).is_some())
     }
 
-    /// Brings the pods of a set to what it wants, and its status to what is there.
+    /// Brings the pods of a set to the requested number, and updates its status.
     pub(super) fn sync(&mut self, locked: &mut Locked<'_>, key: &Key) {
         let [stateful, _, pods] = self.resources;
         let mut own: Vec<(Key, Arc<Value>)> = locked
@@ -215,7 +215,7 @@ fn stateful_set(
     next
 }
 
-/// Counts that are zero vanish, but for those that every set's status has.
+/// Counts of zero are omitted, except those that every set's status has.
 fn counted(mut status: Value) -> Value {
     if let Some(status) = status.as_object_mut() {
         let dropped = ["readyReplicas", "currentReplicas", "updatedReplicas", "fullyLabeledReplicas"];

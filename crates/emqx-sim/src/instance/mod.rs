@@ -53,19 +53,19 @@ pub(super) struct SetView {
     pub(super) ready: u64,
 }
 
-/// The sets of one role: the one that is left and the one that is wanted; the same one as long as nothing is updated.
+/// The sets of one role: the previous and the target one; the same one while nothing is updated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RoleView {
     /// Wanted nodes.
     pub(super) replicas: u64,
     pub(super) current: SetView,
     pub(super) update: SetView,
-    /// How often a name was taken already.
+    /// How often a name was in use already.
     pub(super) collisions: u64,
 }
 
 impl RoleView {
-    /// A role with one set, all ready.
+    /// A role with one set, with all pods ready.
     pub(super) fn steady(revision: String, replicas: u64) -> Self {
         let set = SetView { revision, replicas, ready: replicas };
         Self { replicas, current: set.clone(), update: set, collisions: 0 }
@@ -80,7 +80,7 @@ impl RoleView {
     }
 }
 
-/// Everything a status is made of.
+/// The data of a status.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     pub(super) api: Api,
@@ -92,7 +92,7 @@ pub(super) struct View {
     /// v1beta4: how many sets count as part of the cluster, and the update between them.
     pub(super) in_cluster: usize,
     pub(super) blue_green: Option<Value>,
-    /// v2: why the stages begin again, when a set has just been made or taken back.
+    /// v2: why the stages begin again, when a set was just created or taken back.
     pub(super) anew: Option<&'static str>,
     pub(super) now: Timestamp,
 }
@@ -114,13 +114,13 @@ impl View {
         self.replicants.as_ref().is_none_or(RoleView::ready)
     }
 
-    /// Nothing is updated any more.
+    /// Whether no update is in progress.
     fn settled(&self) -> bool {
         self.cores.settled() && self.replicants.as_ref().is_none_or(RoleView::settled)
     }
 }
 
-/// The evacuations as the operator stores them: EMQX's entries without zeros, but for the statistics.
+/// The evacuations as the operator stores them: EMQX's entries without zeros, except for the statistics.
 pub(super) fn evacuations(broker: &Broker) -> Vec<Value> {
     let status = super::rest_bodies::global_status(broker);
     let entries = status["evacuations"].as_array().cloned().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! v1beta4: `Running` counts EMQX's nodes, whatever their pods are; an update shows as `BlueGreenUpdating`, which is never
-//! taken back, and `blueGreenUpdateStatus`, which comes and goes.
+//! v1beta4: `Running` counts EMQX's nodes, independently of their pods. An update shows as
+//! `BlueGreenUpdating`, which is never removed, and as `blueGreenUpdateStatus`, which appears and disappears.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
     let now = rfc3339(view.now);
     let mut conditions = before["conditions"].as_array().cloned().unwrap_or_default();
     let mut told = if view.in_cluster > 1 {
-        // `Running` is not looked at meanwhile.
+        // `Running` is not updated in the meantime.
         json!({ "type": "BlueGreenUpdating", "status": "True", "lastUpdateTime": now })
     } else if running == view.cores.replicas {
         json!({
@@ -26,7 +26,7 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
     };
     let known = conditions.iter().position(|known| known["type"] == told["type"]);
     let known = known.map(|at| conditions.remove(at));
-    // `lastTransitionTime` does not move when `Running` flips: seen, and kept.
+    // `lastTransitionTime` does not change when `Running` flips: observed on the real operator.
     let since = known.map_or_else(|| json!(now), |known| known["lastTransitionTime"].clone());
     told["lastTransitionTime"] = since;
     conditions.insert(0, told);

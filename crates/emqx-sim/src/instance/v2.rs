@@ -42,7 +42,7 @@ const V2_ORDER: [&str; 7] = [
     "Initialized",
 ];
 
-/// Cleared conditions stay as False; those that are True stand first, the newest at the very front.
+/// Cleared conditions stay as False; those that are True come first, the newest of them at the front.
 fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
     let now = rfc3339(view.now);
     let old = before["conditions"].as_array().cloned().unwrap_or_default();
@@ -77,11 +77,11 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
         .map(|&kind| {
             let (is_true, reason) = wanted(kind);
             let status = if is_true { "True" } else { "False" };
-            // What is False already keeps its reason.
+            // A condition that is False already keeps its reason.
             let kept = was(kind).filter(|known| !is_true && known["status"] == "False");
             let reason = kept.and_then(|known| known["reason"].as_str()).unwrap_or(&reason);
             let message = if kind == "Ready" && is_true { "Cluster is ready" } else { "" };
-            // Losing readiness restarts the state machine, so all but the first get a new time.
+            // A loss of readiness restarts the state machine, so all conditions but the first get a new time.
             let anew = newly_lost && kind != "Initialized";
             let since = was(kind)
                 .filter(|known| known["status"] == status && !anew)
@@ -92,7 +92,7 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
         })
         .collect();
     if lost.is_some() || !view.settled() {
-        // True ones first, then those that are False, the very first stage last.
+        // True conditions first, then False ones, the first stage last.
         let initialized = list.pop();
         list.sort_by_key(|(is_true, _)| !is_true);
         list.extend(initialized);

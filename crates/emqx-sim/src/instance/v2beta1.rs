@@ -1,4 +1,5 @@
-//! v2beta1: a machine of stages, of which what a lost pod undoes is removed, the newest first.
+//! v2beta1: a state machine of stages. The loss of a pod removes the stages that it undoes; the newest stage
+//! is first.
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,8 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
     status
 }
 
-/// A machine of stages; what a lost pod undoes is removed, the newest stands first.
+/// The conditions of the state machine: stages undone by the loss of a pod are removed, the newest one is
+/// first.
 fn v2beta1_conditions(view: &View, before: &Value) -> Vec<Value> {
     let now = rfc3339(view.now);
     let make = |kind: &str, message: &str| condition(kind, "True", kind, message, &now);

@@ -1,4 +1,5 @@
-//! What the operator does to the cluster and to EMQX: decided by the rest of this module, done here.
+//! The actions of the operator on the cluster and on EMQX: the other modules decide, this one carries them
+//! out.
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
@@ -10,11 +11,11 @@ use crate::rest_orders;
 
 #[derive(Debug)]
 pub(super) enum Deed {
-    /// Makes a set.
+    /// Creates a set.
     Create(Value),
     /// Scales a set.
     Scale { set: Value, to: u64 },
-    /// Puts another image and other annotations into a set's template.
+    /// Changes the image and the annotations of a set's template.
     Template { set: Value, template: Template },
     /// Annotates a pod.
     Annotate { pod: String, key: &'static str, value: &'static str },
@@ -22,15 +23,15 @@ pub(super) enum Deed {
     Unannotate { pod: String, key: &'static str },
     /// Deletes a pod.
     Delete { pod: String },
-    /// Asks EMQX to empty a node; what it answers may be ignored.
+    /// Asks EMQX to empty a node; a refusal may be ignored.
     Evacuate { node: String, body: Map<String, Value>, ignore: bool },
     /// Asks EMQX to let a node serve again.
     Stop { node: String },
-    /// Tells an event.
+    /// Reports an event.
     Tell { reason: &'static str, message: String },
 }
 
-/// Does them one after another; the reason of the first that fails.
+/// Carries them out one after another; the reason of the first that fails.
 pub(super) async fn act(
     shared: &Shared,
     events: &mut Events,
@@ -68,7 +69,7 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
             };
         }
         Deed::Stop { node } => {
-            // An evacuation that is over already is no failure.
+            // An evacuation that has ended already is not a failure.
             let _ = shared.emqx.with(|broker| broker.stop_evacuation(&node));
             return Ok(());
         }

@@ -16,8 +16,8 @@ use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
 use crate::scenario::{Api, Role};
 
-/// The sets that count as part of the cluster: as many of their pods run in EMQX as the set has. The first wants the
-/// most, among equals the newest comes first.
+/// The sets that count as part of the cluster: EMQX runs in the number of pods that the set has. The first
+/// set requests the most pods; among equal ones the newest is first.
 pub(super) fn in_cluster(picture: &Picture) -> Vec<&Value> {
     let counts = |set: &&Value| {
         let running = picture.nodes_of(set).len() as u64;
@@ -28,7 +28,7 @@ pub(super) fn in_cluster(picture: &Picture) -> Vec<&Value> {
     sets
 }
 
-/// The set that is emptied and the one after it.
+/// The set that is emptied and its successor.
 fn pair(picture: &Picture) -> Option<(&Value, &Value)> {
     match in_cluster(picture).as_slice() {
         [.., current, origin] => Some((origin, current)),
@@ -52,8 +52,8 @@ pub(super) fn role(picture: &Picture) -> RoleView {
     }
 }
 
-/// `blueGreenUpdateStatus`: there while two sets count and the new one has been up; its start does not move as long as
-/// it stays.
+/// `blueGreenUpdateStatus`: present while two sets count and the new one has been ready; its start time does
+/// not change while it is present.
 pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
     let (origin, current) = pair(picture)?;
     let before = &picture.object["status"]["blueGreenUpdateStatus"];
@@ -71,7 +71,7 @@ pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
     Some(status)
 }
 
-/// What the spec wants to be different.
+/// The changes that the spec requests.
 pub(super) fn change(picture: &Picture) -> Option<Deed> {
     let spec = &picture.object["spec"];
     let template = Template::wanted(Api::V1beta4, spec, Role::Core);
@@ -89,10 +89,10 @@ pub(super) fn change(picture: &Picture) -> Option<Deed> {
     Some(Deed::Create(set))
 }
 
-/// What is done about the old set in this pass.
+/// The action on the old set in this pass.
 pub(super) enum Step {
     Nothing,
-    /// The operator sleeps this many seconds, whatever happens meanwhile.
+    /// The operator sleeps this many seconds, whatever happens in the meantime.
     Sleep(u64),
     Do(Vec<Deed>),
 }
@@ -137,7 +137,7 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
     Step::Nothing
 }
 
-/// What EMQX is asked: rates that are not written are sent as 0, which it refuses.
+/// The request to EMQX: rates that are not set are sent as 0, which EMQX refuses.
 fn body(picture: &Picture, update: &Value, current: &Value) -> Map<String, Value> {
     let number = |key: &str| update["evacuationStrategy"][key].as_u64().unwrap_or(0);
     let mut body = Map::from_iter([

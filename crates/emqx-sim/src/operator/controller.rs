@@ -1,7 +1,7 @@
-//! The controller of Rebalance objects, step by step as the real one (`rebalance_controller.go` of 2.2 and 2.3), with
-//! its traps: the readiness gate before everything else, the `Completed` that only means "nothing runs", the delete
-//! that hangs (while the instance is not ready, until the object is changed; before the first states were stored,
-//! with growing pauses), and the stop call whose failure is ignored.
+//! The controller of Rebalance objects, step by step as the real one (`rebalance_controller.go` of 2.2 and
+//! 2.3), with its traps: the readiness gate before everything else, the `Completed` that only means "nothing
+//! runs", the deletion that gets stuck (while the instance is not ready, until the object is changed; before
+//! the first states were stored, with growing pauses), and the stop call whose failure is ignored.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,13 +21,13 @@ use crate::{rest_bodies, rest_orders};
 const FINALIZER: &str = "apps.emqx.io/finalizer";
 /// While `Processing`.
 const POLL: Duration = Duration::from_secs(5);
-/// A change of the object, its own writes too, brings another pass this much later.
+/// A change of the object, including its own writes, causes another pass after this time.
 const ECHO: Duration = Duration::from_millis(50);
 /// controller-runtime's back-off: doubles from here with every failure in a row.
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const LAST_RETRY: Duration = Duration::from_secs(1000);
 
-/// What the watch saw and the controller has not looked at yet: name → whether it still exists.
+/// Changes from the watch that the controller has not processed: name → whether it still exists.
 #[derive(Default)]
 pub(super) struct Changes(Mutex<BTreeMap<String, bool>>);
 
@@ -42,7 +42,7 @@ impl Changes {
     }
 }
 
-/// When an object is looked at next.
+/// When an object is processed next.
 #[derive(Default)]
 struct Entry {
     due: Option<Duration>,
@@ -73,8 +73,8 @@ pub(super) async fn run(shared: &Shared, changes: &Changes, mut worker: Worker) 
             }
         }
         if !shared.alive() {
-            // A stopped operator forgets nothing: what was due is due when it runs again. A time in the past would make
-            // this loop run without a pause, and with it the whole simulated cluster would hang.
+            // A stopped operator forgets nothing: work that was due is due when it runs again. A time in the
+            // past would make this loop run without a pause, and the whole simulated cluster would hang.
             for entry in entries.values_mut() {
                 entry.echo = Some(now + Duration::from_secs(1));
                 entry.due = entry.due.map(|due| due.max(now + Duration::from_secs(1)));
@@ -121,7 +121,7 @@ struct Pass<'a> {
     events: &'a mut Events,
 }
 
-/// When to look again; an error is retried with growing pauses.
+/// When to process it again; an error is retried with growing pauses.
 type Outcome = Result<Option<Duration>, String>;
 
 impl Pass<'_> {
@@ -151,10 +151,10 @@ impl Pass<'_> {
         };
         let status = to_value(&instance)["status"].take();
         let api = if enterprise { Api::V1beta4 } else { shared.api };
-        // Before deletion and before the phase: the readiness trap, and the delete that hangs.
+        // Before the deletion and before the phase: the readiness trap, and the deletion that gets stuck.
         if !instance::is_ready(api, &status) {
-            // It returns without requeueing, an object that is being deleted too: only another change of the object
-            // brings the next pass.
+            // It returns without requeueing, even for an object that is being deleted: only another change of
+            // the object causes the next pass.
             return self.fail_before(&mut object, &format!("{title} {wanted} is not ready")).await;
         }
         if dying {
@@ -164,7 +164,7 @@ impl Pass<'_> {
         self.handle(api, object, &status).await
     }
 
-    /// `Failed` for a reason found before anything else; no event, and states stay as they were.
+    /// `Failed` for a reason found before anything else; no event is written, and states stay unchanged.
     async fn fail_before(&self, object: &mut Value, message: &str) -> Outcome {
         let before = object["status"].clone();
         set_phase(&mut object["status"], "Failed", message, &self.now());
@@ -186,12 +186,13 @@ impl Pass<'_> {
         written.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// Being deleted and the instance is ready: EMQX is stopped, the finalizer is removed.
+    /// The object is being deleted and the instance is ready: EMQX is stopped, the finalizer is removed.
     async fn stop(&self, object: Value) -> Outcome {
         if object["status"]["phase"] == "Processing" {
             let coordinator = object["status"]["rebalanceStates"][0]["coordinator_node"].as_str();
             let coordinator = coordinator.ok_or("panic: index out of range [0] with length 0")?;
-            // The answer is ignored: where EMQX answers errors, the object goes and the rebalance continues.
+            // The answer is ignored: where EMQX answers with errors, the object is deleted and the rebalance
+            // continues.
             if self.shared.emqx.answer().is_none() {
                 let _ = self.shared.emqx.with(|broker| broker.stop_rebalance(coordinator));
             }
@@ -303,7 +304,7 @@ impl Pass<'_> {
         for (field, key) in
             [("relConnThreshold", "rel_conn_threshold"), ("relSessThreshold", "rel_sess_threshold")]
         {
-            // What cannot be parsed becomes 0, which EMQX refuses.
+            // A value that cannot be parsed becomes 0, which EMQX refuses.
             let ratio: f64 = strategy[field].as_str().and_then(|text| text.parse().ok()).unwrap_or(0.0);
             body.insert(key.to_owned(), json!(ratio));
         }
@@ -365,7 +366,7 @@ impl Pass<'_> {
     }
 }
 
-/// Why a request to an EMQX that does not answer truly fails.
+/// Why a request fails while EMQX's answers are replaced.
 fn transport(answer: &Answer) -> String {
     match answer {
         Answer::Error => "request api failed: 500 Internal Server Error".to_owned(),
@@ -414,7 +415,7 @@ fn clear_states(status: &mut Value) {
     }
 }
 
-/// Sets the phase and its condition; the condition that changed last stands first, earlier ones stay.
+/// Sets the phase and its condition; the condition that changed last comes first, earlier ones stay.
 fn set_phase(status: &mut Value, phase: &str, message: &str, now: &str) {
     if !status.is_object() {
         *status = json!({});

@@ -1,4 +1,4 @@
-//! The operator's events: one object a text, counted up, and no more after the real recorder's limit.
+//! The operator's events: one object per text, with a count, and none beyond the real recorder's limit.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Shared, to_object};
 use crate::clock::rfc3339;
 
-/// client-go's recorder lets this many events of one object through, then hardly any.
+/// client-go's recorder accepts this many events of one object, then almost none.
 const BURST: u64 = 25;
 
 /// The message.
@@ -22,7 +22,7 @@ pub(super) struct RecordedFacts<'t> {
     pub(super) by: &'t str,
 }
 
-/// What has been reported already.
+/// The events that were reported already.
 #[derive(Default)]
 pub(super) struct Events {
     /// (object's uid, text) → (event's name, count)
@@ -31,7 +31,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Tells something of an object; failing to is not a failure of the operator.
+    /// Reports an event of an object; a failed report is not a failure of the operator.
     pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, told: RecordedFacts<'_>) {
         let RecordedFacts { kind, reason, message, by } = told;
         let uid = about["metadata"]["uid"].as_str().unwrap_or_default().to_owned();

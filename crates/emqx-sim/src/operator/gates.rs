@@ -1,4 +1,5 @@
-//! The gates by which pods leave and join the Service: `apps.emqx.io/on-serving`, kept by the operators of 2.x.
+//! The gates through which pods leave and join the Service: `apps.emqx.io/on-serving`, maintained by the
+//! operators of 2.x.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -11,15 +12,15 @@ use crate::kubelet::is_true;
 use crate::population::GATE;
 use crate::scenario::{Api, Role};
 
-/// What a gate is to be.
+/// The target state of a gate.
 enum Gate {
-    /// As EMQX's `availability_check` answers.
+    /// The answer of EMQX's `availability_check`.
     Asked,
     Shut,
     Left,
 }
 
-/// Sets the gates of all pods; whether any moved.
+/// Sets the gates of all pods; returns whether any changed.
 pub(super) async fn keep(
     shared: &Shared,
     picture: &Picture,
@@ -56,7 +57,7 @@ pub(super) async fn keep(
         moved |= changed;
         let mut gate = json!({ "type": GATE, "status": status });
         if shared.api == Api::V1beta4 {
-            // It writes the time of the probe each pass, and never moves `lastTransitionTime`.
+            // It writes the time of the probe in each pass, and never changes `lastTransitionTime`.
             gate["lastProbeTime"] = json!(now);
             if known.is_none() {
                 gate["lastTransitionTime"] = json!(now);
@@ -79,14 +80,14 @@ async fn write(
     let patch = Patch::Strategic(json!({ "status": { "conditions": [gate] } }));
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     match api.patch_status(name(pod), &params, &patch).await {
-        // Gone since it was listed.
+        // The pod was deleted since it was listed.
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         done => done.map(drop),
     }
 }
 
-/// v2beta1 and v2: as soon as the new set is available the old one's pods are shut, all at once; a set between the two
-/// (after an undo) keeps what it has.
+/// v2beta1 and v2: as soon as the new set is available all gates of the old set are closed at once; a set
+/// between the two (after an undo) keeps its gates.
 fn gate(api: Api, pod: &Value, status: &Value, roles: &[(Role, &RoleView)]) -> Gate {
     let replicant = pod["metadata"]["labels"]["apps.emqx.io/db-role"] == "replicant";
     let own = if replicant { Role::Replicant } else { Role::Core };

@@ -1,5 +1,5 @@
-//! The loop over the instance: what its spec wants to be different, its status from EMQX's nodes, the gates of its pods,
-//! and the emptying of old ones.
+//! The loop over the instance: the changes that its spec requests, its status from EMQX's nodes, the gates of
+//! its pods, and the evacuation of old pods.
 //!
 //! ```text
 //! its timer, or the instance's spec changed ─► picture ─► sets ─► status ─► gates ─► old pods     (2.2 and 2.3, 3.x)
@@ -25,12 +25,13 @@ use crate::scenario::{Api, Role};
 const READY: Duration = Duration::from_secs(30);
 const UNREADY: Duration = Duration::from_millis(1280);
 const V1BETA4: Duration = Duration::from_millis(20_170);
-/// 2.2 watches the sets it owns: a pod that leaves brings the next pass at once.
+/// 2.2 watches the sets it owns: a pod that ends causes the next pass at once.
 const OWNED_SET: Duration = Duration::from_millis(120);
-/// From a change of the instance to the pass that it brings: 0.03 s on v1beta4, else 0.15 s.
+/// Time from a change of the instance to the pass that it causes: 0.03 s on v1beta4, else 0.15 s.
 const NOTICED: Duration = Duration::from_millis(150);
 const NOTICED_V1BETA4: Duration = Duration::from_millis(30);
-/// v1beta4 writes its status again after it has scaled: 0.1 to 0.15 s later, when some pods are gone and others not yet.
+/// v1beta4 writes its status again after it has scaled: 0.1 to 0.15 s later, when some pods are deleted and
+/// others not yet.
 const AFTER_SCALE: Duration = Duration::from_millis(150);
 
 pub(super) async fn run(shared: &Shared, worker: Worker) {
@@ -55,7 +56,7 @@ pub(super) async fn run(shared: &Shared, worker: Worker) {
             UNREADY
         };
         let then = shared.clock.elapsed() + pause;
-        // A timer that was set before goes off all the same.
+        // A timer that was set before still fires.
         next = if raised { next.min(then) } else { then };
     }
 }
@@ -75,12 +76,12 @@ fn told(error: impl std::fmt::Display) -> String {
 }
 
 impl Keeper<'_> {
-    /// One pass; how long to wait until the next.
+    /// One pass; returns the time until the next one.
     async fn pass(&mut self) -> Pause {
         let shared = self.shared;
         let Some(picture) = Picture::take(shared).await.map_err(told)? else { return Ok(READY) };
         if shared.emqx.answer().is_some() {
-            // EMQX does not answer: nothing is written, every status stays as old as it is.
+            // EMQX does not answer: nothing is written, every status keeps its age.
             return Ok(if shared.api == Api::V1beta4 { V1BETA4 } else { UNREADY });
         }
         match shared.api {
@@ -109,7 +110,7 @@ impl Keeper<'_> {
         actions::act(self.shared, &mut self.events, &picture.object, deeds).await
     }
 
-    /// Writes a status that differs from the one there is.
+    /// Writes a status that differs from the present one.
     async fn write(&self, picture: &mut Picture, after: Value) -> Result<(), String> {
         let before = &picture.object["status"];
         if !differs(self.shared.api, before, &after) {
@@ -154,7 +155,7 @@ impl Keeper<'_> {
         let deeds = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
         let deeds = match deeds {
             Ok(deeds) => deeds,
-            // Only its log reports it.
+            // Only the operator's log reports it.
             Err(why) => {
                 tracing::debug!(why, "the simulated operator cannot continue");
                 return Ok(UNREADY);
@@ -168,7 +169,7 @@ impl Keeper<'_> {
             self.act(&picture, vec![Deed::Tell { reason: "ReconcilerFailed", message }]).await?;
             return Err(why);
         }
-        // The last stages follow one another at once.
+        // The last stages follow each other at once.
         let stage = |status: &Value| status["conditions"][0]["type"].as_str().unwrap_or_default().to_owned();
         let hurries = shared.api == Api::V2beta1
             && stage(&before) != stage(&after)
@@ -180,7 +181,7 @@ impl Keeper<'_> {
         })
     }
 
-    /// A set was made or taken back: the stages begin again, and the next pass comes at once.
+    /// A set was created or taken back: the stages begin again, and the next pass comes at once.
     async fn change(&mut self, mut picture: Picture, change: SetChange) -> Pause {
         let SetChange { role, deeds, revision, collisions, why } = change;
         self.act(&picture, deeds).await?;
@@ -207,7 +208,7 @@ impl Keeper<'_> {
     async fn v1beta4(&mut self, mut picture: Picture) -> Pause {
         self.v1beta4_status(&mut picture).await?;
         if let Some(deed) = blue_green::change(&picture) {
-            // Nothing else happens in this pass: it looks idle until the next.
+            // Nothing else happens in this pass: the instance looks idle until the next one.
             self.act(&picture, vec![deed]).await?;
             return Ok(V1BETA4);
         }
@@ -250,7 +251,7 @@ impl Keeper<'_> {
     }
 }
 
-/// Nothing is written when nothing changed; v1beta4's `lastUpdateTime` alone is no change.
+/// Nothing is written without a change; v1beta4's `lastUpdateTime` alone is not a change.
 fn differs(api: Api, before: &Value, after: &Value) -> bool {
     if api != Api::V1beta4 {
         return before != after;

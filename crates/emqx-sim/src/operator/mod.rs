@@ -1,5 +1,5 @@
-//! The simulated EMQX operator: an ordinary Kubernetes client of whatever API server it is given, the simulated one or a
-//! real one. It talks to the simulated EMQX through its handle.
+//! The simulated EMQX operator: an ordinary Kubernetes client of any API server, the simulated one or a real
+//! one. It accesses the simulated EMQX through its handle.
 //!
 //! ```text
 //! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s), and when the instance's spec changes: nodes → status
@@ -7,9 +7,9 @@
 //! controller  on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
 //! ```
 //!
-//! Both behave as the real one was seen to (docs/evidence), traps and all. When a rebalance starts, the keeper's next
-//! pass is put where the recordings had it (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4), so that a run looks the
-//! same each time; on a real cluster that phase is chance.
+//! Both behave as the real one was observed to (docs/evidence), including its traps. When a rebalance starts,
+//! the keeper's next pass is scheduled as in the recordings (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4),
+//! so that each run is identical; on a real cluster that time is random.
 
 mod actions;
 mod blue_green;
@@ -35,29 +35,29 @@ use super::emqx::Emqx;
 use super::resources::GROUP;
 use super::scenario::{Api, Line, Scenario};
 
-/// The field manager as which it writes.
+/// The field manager of its writes.
 const MANAGER: &str = "manager";
 
-/// What an operator is given.
+/// The inputs of an operator.
 pub struct OperatorOptions {
     /// The API server it works against.
     pub client: Client,
     /// The EMQX it manages, with its clock.
     pub emqx: Emqx,
-    /// Where, which kind, which name.
+    /// The namespace, the kind and the name of the instance.
     pub scenario: Scenario,
-    /// Whether it does anything; may change at any time.
+    /// Whether it acts; may change at any time.
     pub alive: Arc<AtomicBool>,
 }
 
-/// An operator about to work.
+/// An operator before its start.
 pub struct Operator {
     shared: Arc<Shared>,
     keeper: Worker,
     controller: Worker,
 }
 
-/// What both loops share.
+/// The data that both loops share.
 struct Shared {
     client: Client,
     emqx: Emqx,
@@ -70,11 +70,11 @@ struct Shared {
     alive: Arc<AtomicBool>,
     keeper: Raiser,
     controller: Raiser,
-    /// How long after a rebalance's start the keeper looks again, when it is not as in the recordings.
+    /// The time from a rebalance's start to the keeper's next pass, when it is not that of the recordings.
     looks_after: Option<Duration>,
-    /// When the keeper's next pass is to be, set by the controller.
+    /// When the keeper's next pass is due, set by the controller.
     phase: Mutex<Option<Duration>>,
-    /// Whether the instance's spec has changed since the keeper's last look.
+    /// Whether the instance's spec has changed since the keeper's last pass.
     news: AtomicBool,
     /// The newest version of a Rebalance that the controller has seen, and of an instance that the keeper has.
     seen: Arc<AtomicU64>,
@@ -112,7 +112,7 @@ impl Operator {
         (Arc::clone(&self.shared.seen), Arc::clone(&self.shared.seen_instance))
     }
 
-    /// Works for ever.
+    /// Runs without an end.
     pub async fn run(self) {
         let Self { shared, keeper, controller } = self;
         if shared.api.line() == Line::V3 {
@@ -155,7 +155,7 @@ impl Shared {
         KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
-    /// A rebalance has just started: the keeper looks again when the recordings' operators did.
+    /// A rebalance has just started: the keeper's next pass is scheduled as in the recordings.
     fn rephase(&self) {
         let after = self.looks_after.unwrap_or(match self.api {
             Api::V1beta4 => Duration::from_secs(6),

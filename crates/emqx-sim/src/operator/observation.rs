@@ -1,5 +1,5 @@
-//! What the operator sees in one pass: the instance, its sets and pods from Kubernetes, its nodes from EMQX; and what can
-//! be said of a set.
+//! The operator's observation in one pass: the instance, its sets and pods from Kubernetes, its nodes from
+//! EMQX; and properties of a set.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::scenario::{Api, Role, hash};
 /// The label that distinguishes sets of one role.
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";
 
-/// One look.
+/// One observation.
 pub(super) struct Picture {
     pub(super) object: Value,
     pub(super) pods: Vec<Value>,
     /// Oldest first.
     pub(super) sets: Vec<Value>,
     pub(super) nodes: Vec<NodeView>,
-    /// By pod: the place of its node, and whether EMQX calls it available.
+    /// By pod: the index of its node, and whether EMQX reports it as available.
     by_pod: BTreeMap<String, (usize, bool)>,
     pub(super) evacuations: Vec<Value>,
 }
@@ -43,7 +43,7 @@ impl Picture {
                     .iter()
                     .map(to_value)
                     .map(|mut object| {
-                        // Items of a list come without.
+                        // The items of a list have no kind.
                         object["kind"] = json!(kind);
                         object["apiVersion"] = json!(if group.is_empty() { "v1" } else { "apps/v1" });
                         object
@@ -129,7 +129,7 @@ pub(super) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-/// Whether it is on its way out.
+/// Whether its deletion was requested.
 pub(super) fn dying(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
@@ -179,14 +179,14 @@ fn wanted_image(api: Api, spec: &Value) -> String {
     format!("{registry}{slash}{repository}:{}{}{}", part("prefix"), part("version"), part("suffix"))
 }
 
-/// The annotations of a pod template; where there are none, an empty object.
+/// The annotations of a pod template; without any, an empty object.
 fn template_annotations(template: &Value) -> Value {
     let annotations = template["metadata"]["annotations"].as_object();
     json!(annotations.cloned().unwrap_or_default())
 }
 
-/// What the instance wants in the pods of a role. Anything in a pod template counts; what can differ here are its image and
-/// its annotations.
+/// The requested template of the pods of a role. Any field of a pod template counts; here only its image and
+/// its annotations can differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
     pub(super) image: String,
@@ -194,7 +194,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// What `spec` wants for a role.
+    /// The template that `spec` requests for a role.
     pub(super) fn wanted(api: Api, spec: &Value, role: Role) -> Self {
         let template = match (api, role) {
             (Api::V1beta4, _) => &spec["template"],
@@ -204,7 +204,7 @@ impl Template {
         Self { image: wanted_image(api, spec), annotations: template_annotations(template) }
     }
 
-    /// Whether a set makes such pods.
+    /// Whether a set has this template.
     pub(super) fn fits(&self, set: &Value) -> bool {
         image(set) == self.image && template_annotations(&set["spec"]["template"]) == self.annotations
     }
@@ -226,7 +226,7 @@ impl Template {
     }
 }
 
-/// Another set like this one, of its own name and with another template.
+/// Another set like this one, with its own name and another template.
 pub(super) fn another(set: &Value, name: &str, hash: &str, template: &Template, replicas: u64) -> Value {
     let mut metadata = json!({
         "name": name, "namespace": set["metadata"]["namespace"], "labels": set["metadata"]["labels"],

@@ -13,7 +13,7 @@ use crate::kubelet::is_true;
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 
-/// What the operator puts on a replicant that is to go.
+/// The annotation on a replicant that is to be removed.
 const SCALING_DOWN: &str = "apps.emqx.io/scaling-down";
 
 fn core_set(picture: &Picture) -> Option<&Value> {
@@ -28,7 +28,8 @@ fn wanted_template(picture: &Picture, role: Role) -> Template {
     Template::wanted(Api::V3beta1, &picture.object["spec"], role)
 }
 
-/// Old and new replicants: the set with the wanted template, and the others that have or want pods.
+/// The new and the old replicants: the set with the requested template, and the others that have or request
+/// pods.
 fn replicant_sets(picture: &Picture) -> (Option<&Value>, Vec<&Value>) {
     let template = wanted_template(picture, Role::Replicant);
     let new = picture.sets_of(Role::Replicant).rfind(|set| template.fits(set));
@@ -78,7 +79,7 @@ fn amount(value: &Value, of: u64, default: u64, up: bool) -> u64 {
     }
 }
 
-/// What is done in this pass.
+/// The actions of this pass.
 pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     let template = wanted_template(picture, Role::Core);
     let Some(cores) = core_set(picture).filter(|_| !template.image.is_empty()) else { return Vec::new() };
@@ -89,7 +90,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
     let mut pods = picture.pods_of(cores);
     pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod)));
-    // Another number of cores: the highest go, each emptied before.
+    // Another number of cores: the highest ones are removed, each evacuated before.
     let number = picture.object["spec"]["coreTemplate"]["spec"]["replicas"].as_u64().unwrap_or(wanted(cores));
     if wanted(cores) < number {
         return vec![Deed::Scale { set: cores.clone(), to: number }];
@@ -106,7 +107,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
             vec![Deed::Scale { set: cores.clone(), to: wanted(cores) - 1 }]
         });
     }
-    // Whatever evacuates an updated core, a user's own too, is stopped.
+    // Any evacuation of an updated core is stopped, even one of a user.
     let freed: Vec<&str> = pods
         .iter()
         .filter(is_new)
@@ -124,7 +125,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     let old: Vec<&Value> = pods.iter().copied().filter(|pod| !is_new(&pod)).collect();
     let (_, old_sets) = replicant_sets(picture);
     let moved = old_sets.is_empty() && wanted_replicants(picture) <= new_ready(picture);
-    // The last old core is kept until the replicants have moved.
+    // The last old core stays until the replicants have moved.
     let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(picture) == 0);
     let deeds = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
     if deeds.is_empty() && (old.len() <= 1) { replicants(picture) } else { deeds }
@@ -134,7 +135,7 @@ fn new_ready(picture: &Picture) -> u64 {
     replicant_sets(picture).0.map_or(0, ready)
 }
 
-/// One core's turn.
+/// The turn of one core.
 fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<Deed> {
     let others_serve =
         all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !dying(other)));
@@ -150,7 +151,7 @@ fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<Deed> {
     empty(picture, pod, &others, || vec![Deed::Delete { pod: name(pod).to_owned() }])
 }
 
-/// Empties a pod, and does `then` once there is nothing on it.
+/// Evacuates a pod, and does `then` once the pod is empty.
 fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce() -> Vec<Deed>) -> Vec<Deed> {
     let strategy = &picture.object["spec"]["updateStrategy"]["evacuationStrategy"];
     let Some(node) = picture.node_in(name(pod)).filter(|_| strategy["type"] != "Disabled") else {
@@ -184,7 +185,7 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
     }
 }
 
-/// A replicant that was being removed, and whose set is the target again, stays: its evacuation is stopped.
+/// A replicant that was being removed stays if its set is the target again: its evacuation is stopped.
 fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
     let mut deeds = Vec::new();
     let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
@@ -231,7 +232,7 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
     Vec::new()
 }
 
-/// The replicants' turn: the new set grows by what may be too many, old pods go by what may be missing.
+/// The turn of the replicants: the new set grows by `maxSurge`, old pods are removed by `maxUnavailable`.
 fn replicants(picture: &Picture) -> Vec<Deed> {
     let total = wanted_replicants(picture);
     let limits = &picture.object["spec"]["updateStrategy"]["replicants"];
@@ -268,7 +269,7 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
             .collect();
     }
     let new_nodes = picture.nodes_of(new);
-    // First those that are being removed: empty ones are deleted.
+    // Pods that are being removed come first: empty ones are deleted.
     for (set, pod) in pods.iter().filter(|(_, pod)| goes(pod)) {
         let others: Vec<&str> = if new_nodes.is_empty() {
             let stays = |(_, other): &&(&&Value, &Value)| !goes(other) && is_true(other, "Ready");
@@ -290,7 +291,7 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
             return deeds;
         }
     }
-    // Then as many more as may be missing.
+    // Then further pods, up to the number that may be missing.
     let of_new = |pod: &&Value| pod["metadata"]["labels"][HASH] == revision(new);
     let serving = pods.iter().filter(|(_, pod)| !goes(pod) && is_true(pod, "Ready")).count()
         + picture.pods.iter().filter(of_new).filter(|pod| is_true(pod, "Ready")).count();

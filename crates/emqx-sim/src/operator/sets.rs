@@ -7,9 +7,10 @@
 //!                                                                        evacuation ─► prohibiting ─► removed
 //! ```
 //!
-//! Seen in the recordings ([OP-13], [OP-14], [OP-21], [OP-22]): v2beta1 sends no health wait, so that EMQX takes its own minute,
-//! and takes the highest name first; v2 takes replicants in ascending order of names, and removes what is empty at once.
-//! What changes a pod here is the image, and the annotations of the role's template; nothing else in it is looked at.
+//! Seen in the recordings ([OP-13], [OP-14], [OP-21], [OP-22]): v2beta1 sends no health wait, so that EMQX
+//! uses its default of a minute, and removes the highest name first; v2 removes replicants in ascending order
+//! of names, and empty ones at once. A pod template changes here by its image and its annotations; other
+//! fields are ignored.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::instance::{RoleView, holds};
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 
-/// A set has been made or taken back.
+/// A set has been created or taken back.
 pub(super) struct SetChange {
     pub(super) role: Role,
     pub(super) deeds: Vec<Deed>,
@@ -37,14 +38,14 @@ fn counts(picture: &Picture, role: Role) -> &Value {
     &picture.object["status"][key]
 }
 
-/// The set that is wanted: the one that the status names, else the newest that wants pods.
+/// The target set: the one that the status names, else the newest that requests pods.
 fn update(picture: &Picture, role: Role) -> Option<&Value> {
     let named = &counts(picture, role)["updateRevision"];
     let newest = || picture.sets_of(role).rfind(|set| wanted(set) > 0);
     picture.sets_of(role).find(|set| *named == revision(set)).or_else(newest)
 }
 
-/// The set that is left: the oldest other one that has or wants pods.
+/// The previous set: the oldest other one that has or requests pods.
 fn current<'p>(picture: &'p Picture, role: Role, update: &'p Value) -> &'p Value {
     let other =
         |set: &&Value| name(set) != name(update) && (wanted(set) > 0 || super::observation::present(set) > 0);
@@ -62,7 +63,7 @@ pub(super) fn role(picture: &Picture, role: Role) -> Option<RoleView> {
     })
 }
 
-/// What the spec wants to be different: another template makes another set.
+/// The change that the spec requests: another template creates another set.
 pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChange> {
     let (spec, status) = (&picture.object["spec"], &picture.object["status"]);
     let update = update(picture, role)?;
@@ -87,7 +88,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
     }
     let current = current(picture, role, update);
     if !holds(status, "Available") && template.fits(current) {
-        // Taken back before anything was emptied: the old set is the wanted one again.
+        // Taken back before anything was emptied: the old set is the target again.
         let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
         let deeds = vec![Deed::Scale { set: update.clone(), to: 0 }];
         return to(deeds, revision(current), collisions, why);
@@ -128,7 +129,7 @@ impl Strategy<'_> {
         self.number("waitTakeover", if self.spec.is_null() || self.api == Api::V2 { 10 } else { 0 })
     }
 
-    /// What EMQX is asked; 2.2 has no health wait, 2.3 sends one that is not EMQX's own.
+    /// The request to EMQX; 2.2 sends no health wait, 2.3 sends one that differs from EMQX's default.
     fn body(&self, recipients: &[&str]) -> Map<String, Value> {
         let mut body = Map::from_iter([
             ("conn_evict_rate".to_owned(), json!(self.number("connEvictRate", 1000))),
@@ -146,7 +147,7 @@ impl Strategy<'_> {
     }
 }
 
-/// What is done about old pods in this pass; `removed` is how long ago the last was removed.
+/// The actions on old pods in this pass; `removed` is the time since the last removal.
 pub(super) fn drain(
     picture: &Picture,
     api: Api,

@@ -12,7 +12,7 @@ use super::controller::Changes;
 use super::{Shared, to_value};
 use crate::clock::Raiser;
 
-/// Follows the Rebalances; survives whatever happens to the connection.
+/// Follows the Rebalances; reconnects after every failure of the connection.
 pub(super) async fn rebalances(shared: &Shared, changes: &Changes) {
     follow(&shared.rebalances(), &shared.controller, &shared.seen, |object, exists| {
         changes.add(object, exists);
@@ -21,7 +21,7 @@ pub(super) async fn rebalances(shared: &Shared, changes: &Changes) {
     .await;
 }
 
-/// Follows the instance; only another generation is news, its own writes of the status are not.
+/// Follows the instance; only another generation matters, its own writes of the status do not.
 pub(super) async fn instances(shared: &Shared) {
     let mut generation = None;
     follow(&shared.instances(), &shared.keeper, &shared.seen_instance, |object, _| {
@@ -49,7 +49,7 @@ async fn follow(
         if let Err(error) = once(api, raiser, seen, &mut take).await {
             tracing::debug!(%error, "the simulated operator's watch");
         }
-        // Real time: a standing clock waits for this watch before it moves.
+        // Real time: a standing clock waits for this watch before it advances.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -88,7 +88,7 @@ async fn once(
             if take(&object, exists) {
                 raiser.raise();
             }
-            // Only now: the clock may move as soon as this is known, and by now the worker is busy.
+            // Only after the worker is busy: the clock may advance as soon as this version is known.
             seen.fetch_max(version.parse().unwrap_or(0), Ordering::SeqCst);
         }
     }
