@@ -1,57 +1,57 @@
-//! The eviction loop of a rebalance, for connections and for sessions: how many rounds it takes, what every node
-//! holds afterwards, and what a recipient has to bear.
+//! The eviction loop of a rebalance, for connections and for sessions: the number of rounds, the counts of
+//! every node afterwards, and the load on a recipient.
 //!
-//! Rounds that follow from arithmetic are jumped over: as long as the same donors lose the same number and the same
-//! number comes back, `k` rounds are one multiplication. [`run`] gives the same as stepping would (a law under test), at a
-//! cost that grows with the donors and not with the rounds.
+//! Rounds that follow from arithmetic are skipped: while the same donors lose the same number and the same
+//! number returns, `k` rounds are one multiplication. [`run`] gives the same result as single steps (a law
+//! under test), at a cost that grows with the donors and not with the rounds.
 
 use std::collections::VecDeque;
 
 use super::rules::{Threshold, evicted};
 
-/// How long a round lasts, in milliseconds.
+/// The length of a round, in milliseconds.
 const ROUND_MS: u128 = 1000;
 
-/// Where evicted clients come back; what EMQX cannot decide and the load balancer does.
+/// Where evicted clients reconnect: the load balancer decides it, not EMQX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Landing {
-    /// Round robin over the recipients, in the order in which they are listed; the turn is remembered from one round to
-    /// the next.
+    /// Round robin over the recipients, in their listed order; the next recipient is remembered between
+    /// rounds.
     #[default]
     Even,
-    /// One after another to the recipient with the fewest, the first of equals.
+    /// Each client to the recipient with the fewest, the first of equal ones.
     Least,
     /// All to the first.
     One,
 }
 
-/// What the loop runs on.
+/// The inputs of the loop.
 #[derive(Clone, Debug)]
 pub struct Loop<'a> {
-    /// What each donor holds.
+    /// The count of each donor.
     pub donors: &'a [u64],
-    /// What each recipient holds.
+    /// The count of each recipient.
     pub recipients: &'a [u64],
-    /// What a donor loses per round, at the most; at least 1.
+    /// The most that a donor loses per round; at least 1.
     pub rate: u64,
-    /// When the loop ends.
+    /// The threshold that ends the loop.
     pub threshold: Threshold,
-    /// Rounds for which an evicted client counts nowhere, after the one in which it was evicted.
+    /// Rounds in which an evicted client counts on no node, after the one in which it was evicted.
     pub delay: u64,
-    /// Where they come back.
+    /// Where clients reconnect.
     pub landing: Landing,
-    /// Milliseconds from the last judgement of this loop until the donors accept clients again.
+    /// Milliseconds from the last check of this loop until the donors accept clients again.
     pub donors_open_after_ms: u128,
 }
 
-/// How the loop ends.
+/// The result of the loop.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Rounds that evict; a round is a second.
     pub rounds: u64,
-    /// How many were evicted, all rounds together.
+    /// The number evicted in all rounds together.
     pub moved: u64,
-    /// The most that one recipient gets in one round.
+    /// The most that one recipient receives in one round.
     pub peak: u64,
     /// The most that is evicted in one round.
     pub most_evicted: u64,
@@ -59,23 +59,24 @@ pub struct Outcome {
     pub most_by_one: u64,
     /// The most that one donor loses in a round, summed over all rounds.
     pub most_by_one_sum: u128,
-    /// What each donor holds at the end.
+    /// The count of each donor at the end.
     pub donors: Vec<u64>,
-    /// What each recipient holds when all have come back that do so before the donors are open again.
+    /// The count of each recipient when all have returned that do so before the donors accept clients again.
     pub recipients: Vec<u64>,
-    /// Clients that come back after that: they go to all nodes, donors too.
+    /// Clients that return after that: they reconnect to all nodes, including donors.
     pub late: u128,
-    /// The most that come back so late in one second.
+    /// The most that return so late in one second.
     pub late_peak: u64,
-    /// The donors' mean at the last judgement.
+    /// The donors' mean at the last check.
     pub donors_mean: f64,
-    /// The recipients' mean at the last judgement.
+    /// The recipients' mean at the last check.
     pub recipients_mean: f64,
 }
 
 impl Outcome {
-    /// How long these rounds take if they move sessions, in milliseconds: a round waits a second, and each donor moves
-    /// its sessions one after another (EMQX 5.4, 5.8 and 5.10 took about 1 ms for each on loopback).
+    /// The time of these rounds if they move sessions, in milliseconds: a round waits a second, and each
+    /// donor moves its sessions one after another (EMQX 5.4, 5.8 and 5.10 took about 1 ms for each on
+    /// loopback).
     pub fn session_ms(&self, move_ms: u64) -> u128 {
         u128::from(self.rounds)
             .saturating_mul(ROUND_MS)
@@ -96,7 +97,7 @@ impl Outcome {
     }
 }
 
-/// What each of `number` nodes gets of `clients` by a round robin that starts at the first.
+/// The share of each of `number` nodes in a round robin of `clients` that starts at the first node.
 pub fn round_robin(clients: u128, number: usize) -> impl Iterator<Item = u128> {
     let nodes = number.max(1) as u128;
     let (each, rest) = (clients / nodes, clients % nodes);
@@ -112,13 +113,13 @@ fn mean_of(sum: u128, number: usize) -> f64 {
 struct Donors {
     /// Indices into the caller's order, fullest first.
     order: Vec<usize>,
-    /// What each held at the start, in that order.
+    /// The count of each at the start, in that order.
     start: Vec<u64>,
-    /// How many of the prefix still lose clients.
+    /// The length of the prefix that still loses clients.
     active: usize,
-    /// What each of the prefix has lost.
+    /// The loss of each donor in the prefix.
     lost: u64,
-    /// What each behind the prefix holds for good, in that order.
+    /// The final count of each donor after the prefix, in that order.
     rest: Vec<u64>,
     /// The sum over all.
     sum: u128,
@@ -133,12 +134,12 @@ impl Donors {
         Self { order, start, active: counts.len(), lost: 0, rest: vec![0; counts.len()], sum }
     }
 
-    /// What the fullest holds, if it still loses clients.
+    /// The count of the fullest donor, if it still loses clients.
     fn fullest(&self) -> u64 {
         if self.active == 0 { 0 } else { self.start[0] - self.lost }
     }
 
-    /// What the emptiest of those that still lose clients holds.
+    /// The count of the emptiest donor that still loses clients.
     fn least(&self) -> Option<u64> {
         self.active.checked_sub(1).map(|last| self.start[last] - self.lost)
     }
@@ -158,7 +159,7 @@ impl Donors {
     }
 }
 
-/// What comes back and when, as runs of equal rounds, oldest first.
+/// Returning clients by time, as runs of equal rounds, oldest first.
 struct Flight(VecDeque<(u64, u64)>);
 
 impl Flight {
@@ -183,7 +184,7 @@ impl Flight {
     }
 }
 
-/// The recipients: their mean needs the sum only, who got what follows from the pools at the end.
+/// The recipients: their mean needs only the sum; the count of each follows from the pools at the end.
 struct Recipients<'a> {
     start: &'a [u64],
     landing: Landing,
@@ -211,7 +212,7 @@ impl<'a> Recipients<'a> {
         match self.landing {
             Landing::Even => self.peak = self.peak.max(pool.div_ceil(number)),
             Landing::One => self.peak = self.peak.max(pool),
-            // Pools never grow and recipients only fill up, so the first that comes back is the worst to bear.
+            // Pools never grow and recipients only fill up, so the first pool is the largest load.
             Landing::Least if self.landed == 0 => {
                 let after = fill(self.start, u128::from(pool));
                 self.peak =
@@ -245,11 +246,11 @@ fn add(count: u64, more: u128) -> u64 {
     u64::try_from(u128::from(count) + more).unwrap_or(u64::MAX)
 }
 
-/// One after another to the one with the fewest, the first of equals.
+/// Each client to the recipient with the fewest, the first of equal ones.
 fn fill(start: &[u64], clients: u128) -> Vec<u64> {
     let mut order: Vec<usize> = (0..start.len()).collect();
     order.sort_by_key(|&index| (start[index], index));
-    // How many of the emptiest are filled up to one level: as long as the next is reached.
+    // The number of the emptiest nodes that are filled to one level: while the next level is reached.
     let (mut filled, mut below) = (0_usize, 0_u128);
     while filled < order.len() {
         let next = u128::from(start[order[filled]]);
@@ -300,7 +301,7 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
             flight.pop(1);
             break;
         }
-        // Those that are down at the recipients' mean lose nothing from here on: it only grows.
+        // Donors at the recipients' mean lose nothing from here on, because that mean only grows.
         while let Some(least) = donors.least()
             && evicted(least, recipients_mean, rate) == 0
         {
@@ -310,9 +311,9 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
 
         let fullest = donors.fullest();
         let (rounds, loss);
-        let mut steady = false; // What comes back is what is cut: every round is like the one before.
+        let mut steady = false; // Returning clients equal evicted ones: every round equals the previous one.
         if least < rate {
-            // The last clients of some donors: they lose what they have, the others the full rate.
+            // The last clients of some donors: these lose their rest, the others the full rate.
             let mut emptied = 0_u128;
             while let Some(least) = donors.least()
                 && least < rate
@@ -327,7 +328,7 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
         } else {
             loss = add(0, u128::from(rate) * donors.active as u128);
             steady = flight.0.len() == 1 && pool == loss;
-            // The same holds in round `i` (from 0) of this run?
+            // Whether the same holds in round `i` (from 0) of this run.
             let same_in = |i: u64| {
                 let gone = u128::from(rate) * u128::from(i);
                 let recipients_mean = recipients.mean_after(u128::from(pool) * (u128::from(i) + 1));
@@ -336,7 +337,7 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
                     && !what.threshold.holds(donors_mean, recipients_mean)
                     && evicted(least - gone as u64, recipients_mean, rate) == rate
             };
-            // Everything in it is monotone, so the last such round is found by halving.
+            // All conditions are monotone, so the last such round is found by bisection.
             let most = left.min(least / rate);
             let (mut good, mut bad) = (0, if steady { most } else { same.min(most) });
             while good + 1 < bad {
@@ -357,7 +358,7 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
         outcome.moved = add(outcome.moved, u128::from(loss) * u128::from(rounds));
         outcome.most_evicted = outcome.most_evicted.max(loss);
     }
-    // One pool a second from here on: the first comes back in the second of the last judgement.
+    // One pool per second from here on: the first one returns in the second of the last check.
     let mut before_open =
         u64::try_from(what.donors_open_after_ms / ROUND_MS).unwrap_or(u64::MAX).saturating_add(1);
     for (pool, rounds) in flight.0 {
@@ -375,8 +376,8 @@ pub fn run_within(what: &Loop<'_>, most_rounds: u64) -> Outcome {
     outcome
 }
 
-/// The same, one round after another and one client after another: slow, and simple enough to be checked by reading. The laws
-/// hold [`run`] against it.
+/// The same, one round after another and one client after another: slow, and simple enough to be verified by
+/// reading. The laws compare [`run`] with it.
 #[cfg(test)]
 pub(crate) fn stepped(what: &Loop<'_>) -> Outcome {
     use super::rules::mean;
@@ -573,8 +574,8 @@ mod tests {
             prop_assert_eq!(sum(&donors) - sum(&outcome.donors), outcome.moved);
         }
 
-        // Not "never more": a donor that falls to the recipients' mean one round earlier leaves the rest to the others, and
-        // that can cost the round that was won.
+        // Not "never more": a donor that reaches the recipients' mean one round earlier leaves the rest to
+        // the others, which can cost the saved round.
         #[test]
         fn a_higher_rate_needs_one_more_round_at_the_most(
             counts in prop::collection::vec(0_u64..100_000, 2..8),

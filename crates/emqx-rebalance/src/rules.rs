@@ -1,5 +1,5 @@
-//! EMQX's own rules of a rebalance, in one place: the forecast, the progress, the verdict and the pretend
-//! cluster all use these and nothing else.
+//! EMQX's own rules of a rebalance, in one place: the forecast, the progress, the verdict and the simulated
+//! cluster use only these.
 //!
 //! Source: emqx/emqx `apps/emqx_node_rebalance/src/emqx_node_rebalance.erl` and
 //! `include/emqx_node_rebalance.hrl` (the arithmetic is the same from e5.0.4 on; 4.4 in words: EIP 0020).
@@ -8,12 +8,13 @@
 /// network adds its own time to each.
 pub const SESSION_MOVE_MS: u64 = 1;
 
-/// A threshold pair: how far donors may be above recipients before EMQX moves anything.
+/// A threshold pair: by how much donors may exceed recipients before EMQX moves anything.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Threshold {
-    /// Absolute: connections (or sessions) a donor may have more than a recipient, on average.
+    /// Absolute: the number of connections (or sessions) that a donor may have more than a recipient, on
+    /// average.
     pub abs: f64,
-    /// Relative: the factor a donor's average may be above a recipient's; more than 1.0.
+    /// Relative: the factor by which a donor's average may exceed a recipient's; more than 1.0.
     pub rel: f64,
 }
 
@@ -36,14 +37,14 @@ pub fn mean(counts: impl IntoIterator<Item = u64>) -> f64 {
     if number == 0 { 0.0 } else { sum as f64 / number as f64 }
 }
 
-/// Who gives: `true` for each node with at least the mean of all. The split is made once, at the start, and
-/// by live connections only.
+/// The donors: `true` for each node with at least the mean of all nodes. EMQX splits the nodes once, at the
+/// start, and by live connections only.
 pub fn donors(connections: &[u64]) -> Vec<bool> {
     let average = mean(connections.iter().copied());
     connections.iter().map(|&count| count as f64 >= average).collect()
 }
 
-/// How many clients one donor loses in one round (one second): nothing when it holds no more than the
+/// The number of clients that one donor loses in one round (one second): none when its count is at most the
 /// recipients' mean, else `min(rate, own)`.
 pub fn evicted(own: u64, recipients_mean: f64, rate: u64) -> u64 {
     if own as f64 > recipients_mean { own.min(rate) } else { 0 }

@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use simulation_tests::put_back::{self, PutBack};
 
-/// What of the workspace the simulation tests are built from.
+/// The parts of the workspace from which the simulation tests are built.
 const COPIED: [&str; 6] = ["src", "crates", "benches", "plugin-manifest", "Cargo.toml", "Cargo.lock"];
 
 /// The same for the tests that a fault names.
@@ -144,11 +144,11 @@ fn tests(faults: &[PutBack], chosen: impl Fn(&&PutBack) -> bool) -> Result<bool,
     Ok(!missed)
 }
 
-/// Builds the copy; gives the program that runs seeds with it.
+/// Builds the copy; returns the program that runs seeds with it.
 fn build(faults: &[PutBack]) -> Result<PathBuf, String> {
     let copy = copied(faults, &COPIED)?;
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    // Built once for some hundred seeds: less optimization costs less time than it saves.
+    // It is built once for some hundred seeds: less optimization saves more time than it costs.
     let quick = ["kubectl-emqx", "emqx-sim", "simulation-tests"]
         .map(|package| ["--config".to_owned(), format!("profile.simulation.package.{package}.opt-level=1")]);
     let words =
@@ -158,14 +158,14 @@ fn build(faults: &[PutBack]) -> Result<PathBuf, String> {
     if !cargo.status().map_err(failed("cargo"))?.success() {
         return Err("the changed product cannot be built".to_owned());
     }
-    // The next build of the real product has the same file.
+    // The next build of the real product overwrites this file.
     let program = copy.join("simulation-tests");
     std::fs::copy(target.join("simulation/simulation-tests"), &program).map_err(failed("the program"))?;
     Ok(program)
 }
 
-/// The first seed that finds the fault, and the rule that it breaks; `None` when no seed below `limit` does. Seeds that cannot
-/// meet it are not run.
+/// The first seed that finds the fault, and the broken rule; `None` when no seed below `limit` does. Seeds
+/// that cannot meet it are not run.
 fn find(program: &Path, fault: &PutBack, limit: u64) -> Result<Option<(u64, String)>, String> {
     for seed in (0..limit).filter(|seed| fault.can_meet(*seed)) {
         if let Some(rule) = one(program, fault, Some(&fault.name), seed)?
@@ -177,7 +177,7 @@ fn find(program: &Path, fault: &PutBack, limit: u64) -> Result<Option<(u64, Stri
     Ok(None)
 }
 
-/// What a seed finds first.
+/// The first finding of a seed.
 fn one(program: &Path, fault: &PutBack, name: Option<&str>, seed: u64) -> Result<Option<String>, String> {
     let mut command = Command::new(program);
     command.args(["--first", "--from", &seed.to_string(), "--seeds", "1"]).args(&fault.flags);
@@ -199,7 +199,7 @@ fn one(program: &Path, fault: &PutBack, name: Option<&str>, seed: u64) -> Result
     Ok(Some(rule.to_owned()))
 }
 
-/// Copies the workspace, with every fault behind a switch; gives the folder.
+/// Copies the workspace, with every fault behind a switch; returns the folder.
 fn copied(faults: &[PutBack], parts: &[&str]) -> Result<PathBuf, String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let copy = workspace.join("target/put-back");

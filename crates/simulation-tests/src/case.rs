@@ -1,5 +1,5 @@
-//! What a seed makes: a cluster, an operation, and a schedule of faults at every port. A case is also a file, so that a run
-//! can be kept when the seeds come to mean something else.
+//! The result of a seed: a cluster, an operation, and a schedule of faults. A case is also a file, so that a
+//! run can be kept when the meaning of seeds changes.
 
 use emqx_sim::Scenario;
 pub use emqx_sim::scenario::NewPods;
@@ -54,7 +54,7 @@ impl Api {
         }
     }
 
-    /// The image to which an upgrade goes.
+    /// The target image of an upgrade.
     pub fn next_image(self) -> &'static str {
         match self {
             Self::V1beta4 => "emqx/emqx-ee:4.4.24",
@@ -64,7 +64,7 @@ impl Api {
     }
 }
 
-/// What is done.
+/// The operation of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Operation {
@@ -72,35 +72,35 @@ pub enum Operation {
     Rebalance,
     /// `rebalance apply --watch --backend emqx`.
     DirectRebalance,
-    /// An object that another client creates; we watch.
+    /// An object that another client creates; the product follows it.
     OthersRebalance,
-    /// A rebalance that another client starts in EMQX; we watch.
+    /// A rebalance that another client starts in EMQX; the product follows it.
     OthersDirectRebalance,
     /// `rebalance apply`, then `rebalance stop`.
     StoppedRebalance,
     /// `upgrade --yes --watch`.
     Upgrade,
-    /// Another client changes the image; we watch.
+    /// Another client changes the image; the product follows the upgrade.
     OthersUpgrade,
-    /// A rebalance by an object, and a second one when the first is over and clients have moved.
+    /// A rebalance by an object, and a second one after the first has ended and clients have moved.
     RebalanceTwice,
     /// An object that another client creates; `watch` of the whole instance.
     WatchInstance,
-    /// An evacuation that another client starts in EMQX; `status` again and again.
+    /// An evacuation that another client starts in EMQX; `status` repeatedly.
     OthersEvacuation,
     /// `evacuate start --watch`.
     Evacuation,
     /// `evacuate start`, then `evacuate stop`.
     StoppedEvacuation,
-    /// A purge that another client starts; `status` again and again.
+    /// A purge that another client starts; `status` repeatedly.
     OthersPurge,
-    /// Nothing runs; `status` again and again.
+    /// Nothing runs; `status` repeatedly.
     Status,
     /// `rebalance apply` without a follower; `rebalance list` some time after its end.
     UnfollowedRebalance,
-    /// `upgrade`, ended from outside before it is over; `upgrade undo`.
+    /// `upgrade`, ended from outside before its end; then `upgrade undo`.
     UndoneUpgrade,
-    /// Another client changes the templates of all pods and not the image; we watch.
+    /// Another client changes the templates of all pods and not the image; the product follows it.
     OthersTemplate,
     /// The same with the template of the cores alone.
     OthersCoreTemplate,
@@ -133,7 +133,7 @@ impl Operation {
     }
 }
 
-/// How EMQX's `global_status` is misshapen.
+/// The wrong shape of EMQX's `global_status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Shape {
@@ -143,11 +143,11 @@ pub enum Shape {
     Null,
     /// No `rebalances` at all.
     Missing,
-    /// `rebalances` is no list.
+    /// `rebalances` is not a list.
     NoList,
     /// An entry without its coordinator.
     BadEntry,
-    /// The lists the other way round: no fault.
+    /// The lists in the opposite order: not a fault.
     Reordered,
 }
 
@@ -159,17 +159,17 @@ pub enum Part {
     Donor,
     /// The first recipient that does not coordinate, else the coordinator.
     Recipient,
-    /// Who coordinates.
+    /// The coordinator.
     Coordinator,
     /// The last core.
     Core,
 }
 
-/// To which image another client changes an instance that is being upgraded.
+/// The image to which another client changes an instance that is being upgraded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Image {
-    /// The one before the upgrade.
+    /// The image before the upgrade.
     Previous,
     Third,
 }
@@ -179,7 +179,7 @@ fn healthy(new_pods: &NewPods) -> bool {
     *new_pods == NewPods::Healthy
 }
 
-/// Which requests for the API server a fault hits.
+/// The requests to the API server that a fault affects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Requests {
@@ -191,40 +191,40 @@ pub enum Requests {
     Pods,
     /// Port-forward.
     Forwards,
-    /// The instance by its name: what reads it whole and changes it. Seeds do not draw it.
+    /// The instance by its name: reads of the whole object and changes. Seeds do not draw it.
     Instance,
 }
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
-    /// The coordinator's process dies.
+    /// The coordinator's process ends.
     CoordinatorCrash,
     /// The coordinator hangs: the rebalance is listed and nothing moves.
     CoordinatorHang,
     /// A node stops with its clients; it starts again after this number of seconds, or never.
     NodeDown {
-        /// Which.
+        /// The node.
         part: Part,
         /// Seconds.
         back: Option<f64>,
     },
     /// EMQX does not answer, for this number of seconds.
     EmqxSilent(f64),
-    /// EMQX answers neither us nor the operator, for this number of seconds.
+    /// EMQX answers neither the product nor the operator, for this number of seconds.
     EmqxAnswersNobody(f64),
-    /// EMQX answers everybody with 500, the operator too, for this number of seconds.
+    /// EMQX answers every client with 500, including the operator, for this number of seconds.
     EmqxFailsForAll(f64),
     /// One node does not answer, for this number of seconds.
     NodeSilent(f64),
     /// EMQX answers 500, for this number of seconds.
     EmqxErrors(f64),
-    /// EMQX answers 500 where its nodes and their counts are asked for, and nowhere else, for this number of seconds.
+    /// EMQX answers 500 only to requests for its nodes and their counts, for this number of seconds.
     CountsRefused(f64),
     /// EMQX refuses the key, for this number of seconds.
     KeyRefused(f64),
-    /// EMQX answers a web page, for this number of seconds.
+    /// EMQX answers with a web page, for this number of seconds.
     EmqxHtml(f64),
     /// EMQX's answers are late by the first number of seconds, for the second.
     EmqxSlow(f64, f64),
@@ -234,11 +234,11 @@ pub enum Fault {
     StoppedByOther,
     /// The object is deleted by another client.
     ObjectDeleted,
-    /// Clients go away for good: a percentage of each node's.
+    /// Clients disconnect for good: a percentage of each node's clients.
     ClientsLeave(u32),
-    /// The API server restarts: connections are cut, old versions are gone (410).
+    /// The API server restarts: connections are closed, old versions are expired (410).
     ApiRestart,
-    /// Every connection to the API server is cut once.
+    /// Every connection to the API server is closed once.
     ApiCut,
     /// The API server cannot be reached, for this number of seconds.
     ApiDown(f64),
@@ -247,7 +247,7 @@ pub enum Fault {
     /// Requests are answered with this status, for this number of seconds.
     ApiStatus {
         code: u16,
-        /// Which.
+        /// The requests.
         requests: Requests,
         seconds: f64,
     },
@@ -259,19 +259,19 @@ pub enum Fault {
     DateJump(i64),
     /// Every other answer comes from a server whose clock is this many seconds ahead.
     TwoServers(i64),
-    /// The machine we run on sleeps for this number of seconds.
+    /// The machine of the product sleeps for this number of seconds.
     Asleep(f64),
-    /// Port-forwards are cut once.
+    /// Port-forwards are closed once.
     ForwardsCut,
-    /// A pod is deleted; its set makes another.
+    /// A pod is deleted; its set creates another.
     PodKilled(Part),
     /// A pod is no longer ready although EMQX runs.
     PodNotReady(Part),
     /// EMQX of a pod leaves the cluster, and the pod continues.
     NotInCluster(Part),
-    /// The process of a node is suspended, for this number of seconds: calls that ask every node hang.
+    /// The process of a node is suspended, for this number of seconds: calls to every node hang.
     NodeFrozen {
-        /// Which.
+        /// The node.
         part: Part,
         seconds: f64,
     },
@@ -279,7 +279,8 @@ pub enum Fault {
     ImageChanged(Image),
     /// Another client changes the templates of all pods, and not the image.
     TemplateChanged,
-    /// The operator scales a previous set of replicants down once more than it emptied pods ([OP-23]).
+    /// The operator scales a previous set of replicants down once more than the number of pods that it
+    /// emptied ([OP-23]).
     ReplicantRemoved,
     /// Another client applies the manifest from before the upgrade again: image and delay.
     ManifestReapplied,
@@ -291,7 +292,7 @@ pub enum Fault {
     ClientsCrowd,
     /// The operator does nothing for this many seconds; `None` until the end.
     OperatorDead(Option<f64>),
-    /// Our process is killed, and this many seconds later `watch` is started.
+    /// The product's process is killed, and this many seconds later `watch` is started.
     Killed(f64),
 }
 
@@ -306,7 +307,8 @@ impl Fault {
         }
     }
 
-    /// How long a source is away because of it, in seconds; `None` where it is for ever, 0 where no source is away.
+    /// How long a source is unavailable because of it, in seconds; `None` for an outage without an end, 0
+    /// where no source is unavailable.
     pub fn outage(&self) -> Option<f64> {
         match self {
             Self::EmqxSilent(seconds)
@@ -334,7 +336,7 @@ impl Fault {
         }
     }
 
-    /// Whether it takes EMQX's answers away from us.
+    /// Whether it hides EMQX's answers from the product.
     pub fn hides_emqx(&self) -> bool {
         matches!(
             self,
@@ -367,13 +369,13 @@ impl Fault {
     }
 }
 
-/// A fault and when: seconds after the operation began in EMQX or in Kubernetes, or after the start of the process where it
-/// has not begun by then.
+/// A fault with its time: seconds after the operation began in EMQX or in Kubernetes, or after the start of
+/// the process where the operation has not begun by then.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
     /// Seconds.
     pub at: f64,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -384,17 +386,17 @@ pub struct CaseNode {
     pub replicant: bool,
     /// Live clients.
     pub connections: u64,
-    /// Sessions of clients that are away.
+    /// Sessions of clients that are not connected.
     pub offline: u64,
 }
 
-/// How a rebalance is asked for.
+/// The requested strategy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Strategy {
-    /// Connections a second and donor.
+    /// Connections per second and donor.
     pub conn_rate: u64,
-    /// Sessions a second and donor.
+    /// Sessions per second and donor.
     pub sess_rate: u64,
     /// Seconds.
     pub wait_health_check: u64,
@@ -406,46 +408,49 @@ pub struct Strategy {
     pub rel: f64,
 }
 
-/// All that one run is made of.
+/// The inputs of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Case {
-    /// The seed; jitter comes from it.
+    /// The seed; jitter is derived from it.
     pub seed: u64,
     /// The API version.
     pub api: Api,
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
     /// The nodes, cores first.
     pub nodes: Vec<CaseNode>,
     /// `even`, `least`, `one` or `sticky`.
     pub balancer: String,
-    /// Rounds after which evicted clients come back, counted from the next.
+    /// Rounds after which evicted clients reconnect, counted from the next round.
     pub reconnect_delay: u64,
-    /// How it is asked for.
+    /// The requested strategy.
     pub strategy: Strategy,
     /// Whether the output is read as lines for people rather than as JSON.
     pub text: bool,
-    /// What becomes of new pods.
+    /// The behaviour of new pods.
     #[serde(default, skip_serializing_if = "healthy")]
     pub new_pods: NewPods,
-    /// How long after the start of another client's operation ours comes, in seconds; none is 2 or 3.
+    /// How long after the start of another client's operation the product starts, in seconds; by default 2 or
+    /// 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<f64>,
-    /// How long after the start of a rebalance the operator's next pass is, in seconds; none is as measured.
+    /// How long after the start of a rebalance the operator's next pass is, in seconds; by default as
+    /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_pass: Option<f64>,
-    /// How long the operator does nothing from the start on, in seconds; none is not at all.
+    /// How long the operator does nothing from the start on, in seconds; by default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator_away: Option<f64>,
-    /// Whether another client emptied the last node by an evacuation, and left it so, before the operation ([OP-20]).
+    /// Whether another client evacuated the last node before the operation, and did not stop the evacuation
+    /// ([OP-20]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
-    /// What goes wrong.
+    /// The faults.
     pub faults: Vec<Timed>,
 }
 
-/// How much a seed may make.
+/// The range of cases that a seed may draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breadth {
     /// {v2beta1, v2} with a rebalance by an object and at most one of six faults.
@@ -457,7 +462,7 @@ pub enum Breadth {
 }
 
 impl Case {
-    /// The simulated cluster of it.
+    /// The simulated cluster of the case.
     pub fn scenario(&self) -> Result<Scenario, String> {
         let nodes: Vec<_> = self
             .nodes
@@ -494,7 +499,7 @@ impl Case {
         Scenario::from_yaml(&document.to_string()).map_err(|error| error.to_string())
     }
 
-    /// In one line: what is special about it.
+    /// The special properties of the case, in one line.
     pub fn summary(&self) -> String {
         let faults: Vec<String> = self
             .faults

@@ -1,4 +1,4 @@
-//! Makes each fault of a case happen in its time, and is the other client of the API server.
+//! Triggers each fault of a case at its time, and acts as the other client of the API server.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use crate::truth::RENEWED;
 /// How long faults wait for the operation to begin, in virtual seconds.
 const BEGIN: f64 = 15.0;
 
-/// What has to be undone: the operator runs again.
+/// The effect to be undone: the operator runs again.
 const OPERATOR: &str = "operator";
 
-/// What has to be undone: EMQX answers again.
+/// The effect to be undone: EMQX answers again.
 const EMQX: &str = "emqx";
 
-/// What has to be undone: this node continues.
+/// The effect to be undone: this node continues.
 const FROZEN: &str = "frozen ";
 
 pub(crate) const REBALANCES: &str = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances";
 
 impl Stage {
-    /// Lets each fault happen in its time.
+    /// Triggers each fault at its time.
     pub(crate) async fn faults(&self) {
         let begun = loop {
             let now = self.now();
@@ -75,7 +75,7 @@ impl Stage {
         }
     }
 
-    /// The index of the node that plays a part.
+    /// The index of the node with this part.
     fn node(&self, part: Part) -> usize {
         let truth = self.truth.borrow();
         let Some(moment) = truth.moments.last() else { return 0 };
@@ -108,7 +108,7 @@ impl Stage {
         self.odds.lock().unwrap_or_else(PoisonError::into_inner).windows.push((until, window));
     }
 
-    /// Makes it happen; gives back what has to be undone, and after how many seconds.
+    /// Triggers a fault; returns the effect to be undone, and after how many seconds.
     async fn fire(&self, fault: &Fault) -> Option<(f64, String)> {
         let faults = self.cluster.faults();
         match fault {
@@ -283,7 +283,7 @@ impl Stage {
         self.change_instance(json!({ "spec": spec })).await;
     }
 
-    /// The oldest set of replicants of several loses one more.
+    /// The oldest one of several sets of replicants loses one more pod.
     async fn remove_replicant(&self) {
         let sets = "/apis/apps/v1/namespaces/mq/replicasets";
         let list = self.ask(Method::GET, sets, None).await;
@@ -323,7 +323,7 @@ impl Stage {
         self.change_instance(change).await;
     }
 
-    /// The operator comes back that did nothing from the start on.
+    /// The operator that did nothing from the start begins to work.
     pub(crate) async fn operator_returns(&self) {
         let Some(seconds) = self.case.operator_away else { return };
         sleep(Duration::from_secs_f64(seconds)).await;

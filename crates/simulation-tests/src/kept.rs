@@ -1,4 +1,5 @@
-//! Cases that failed once. Each is a file: `known/` holds those whose fault is not fixed yet, `kept/` those that must pass.
+//! Cases that failed once. Each is a file: `known/` has those whose fault is not fixed yet, `kept/` those
+//! that must pass.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::case::Case;
 pub struct Kept {
     /// The rule that was broken.
     pub rule: String,
-    /// What was printed and what was true, when it was found.
+    /// The printed output and the truth, when it was found.
     pub what: String,
     /// The case, with as few faults as it needs.
     pub case: Case,

@@ -1,6 +1,6 @@
-//! Seeded runs of the real client code on a simulated cluster, on virtual time. An oracle that sees every client and every
-//! node compares what the product prints with what happened. It is written from the rules of EMQX and Kubernetes and shares
-//! no code that judges with the product.
+//! Seeded runs of the real client code on a simulated cluster, on virtual time. An oracle that sees every
+//! client and every node compares the product's output with what happened. It is written from the rules of
+//! EMQX and Kubernetes, and shares no judging code with the product.
 //!
 //! ```text
 //! seed ─► case (cluster, operation, faults) ─► run (virtual time) ─► record ─► oracle ─► findings ─► shrink

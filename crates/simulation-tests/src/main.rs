@@ -1,4 +1,4 @@
-//! Runs seeds for as long as one likes, and replays one.
+//! Runs any number of seeds, or replays one.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -108,7 +108,7 @@ fn read(path: &str) -> Result<Case, String> {
     serde_json::from_str::<Kept>(&text).map(|kept| kept.case).map_err(|error| format!("{path}: {error}"))
 }
 
-/// One case with all that was printed.
+/// Replays one case with its whole output.
 fn replay(case: &Case, options: &Options) -> Result<bool, String> {
     say(&format!("seed {}: {}", case.seed, case.summary()));
     let record = run(case)?;
@@ -174,7 +174,7 @@ struct Kind {
     what: String,
 }
 
-/// Many seeds, and a report of the kinds of faults.
+/// Runs many seeds and reports the kinds of faults.
 fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String> {
     let began = Instant::now();
     let mut kinds: BTreeMap<String, Kind> = BTreeMap::new();

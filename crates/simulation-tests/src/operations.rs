@@ -1,4 +1,4 @@
-//! What is typed, in which order, and what other clients do meanwhile.
+//! The commands of each operation with their order, and the actions of other clients.
 
 use std::future::{Future as _, poll_fn};
 use std::task::Poll;
@@ -15,23 +15,23 @@ use crate::faults::REBALANCES;
 use crate::product;
 use crate::run::{Process, Stage};
 
-/// How often `status` is asked while another client's operation runs, and the pause between.
+/// How often `status` is run during another client's operation, and the pause between.
 const STATUSES: usize = 20;
 const BETWEEN: Duration = Duration::from_secs(4);
 
 /// How long `watch` of a whole instance runs: it does not end by itself.
 const WATCHED: f64 = 420.0;
 
-/// From the end of an operation to the `status` and the `list` that are asked for afterwards.
+/// Time from the end of an operation to the following `status` and `list`.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
 impl Stage {
-    /// One process, unless it is killed: then another one, that follows.
+    /// Runs one process; if it is killed, another one that follows.
     async fn process(&self, arguments: &[&str], again: &[&str]) {
         self.process_until(arguments, again, None).await;
     }
 
-    /// The same; it is ended after this number of seconds.
+    /// The same; the process is ended after this number of seconds.
     async fn process_until(&self, arguments: &[&str], again: &[&str], limit: Option<f64>) {
         let mut arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let over = limit.map(|limit| self.now() + limit);
@@ -74,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// Every process, and two seconds more, so that what is recorded covers the last line.
+    /// Runs every process, and two seconds more, so that the record covers the last line.
     pub(crate) async fn product(&self) {
         self.processes().await;
         sleep(Duration::from_secs(2)).await;
@@ -180,7 +180,7 @@ impl Stage {
         }
     }
 
-    /// Until EMQX runs no rebalance; 30 s where none begins, at most ten minutes.
+    /// Waits until EMQX runs no rebalance; 30 s where none begins, at most ten minutes.
     async fn until_nothing_runs(&self) {
         let runs = || self.emqx().with(|broker| !broker.rebalances().is_empty());
         for (limit, running) in [(30, true), (600, false)] {
@@ -193,7 +193,7 @@ impl Stage {
         }
     }
 
-    /// Until our process begins after another client's operation did.
+    /// Waits between the begin of another client's operation and the product's process.
     async fn pause(&self, usual: f64) {
         sleep(Duration::from_secs_f64(self.case.late.unwrap_or(usual))).await;
     }
@@ -208,7 +208,7 @@ impl Stage {
         }
     }
 
-    /// `rebalance apply` with every number, without `--watch`.
+    /// `rebalance apply` with every setting, without `--watch`.
     fn apply(&self) -> Vec<String> {
         let strategy = &self.case.strategy;
         let numbers = [
@@ -240,7 +240,7 @@ impl Stage {
         self.process(&apply, &[&["rebalance", "watch"], form].concat()).await;
     }
 
-    /// Clients move from the node with the fewest to the one with the most, so that a rebalance has something to do.
+    /// Moves clients from the node with the fewest to the one with the most, so that a rebalance has work.
     pub(crate) fn crowd(&self) {
         self.emqx().with(|broker| {
             let front = broker.members().any(|(_, node)| node.role == Role::Replicant);
@@ -322,7 +322,7 @@ impl Stage {
         });
     }
 
-    /// The same, until the node is empty; it is not stopped.
+    /// The same, and waits until the node is empty; the evacuation is not stopped.
     async fn leave_evacuated(&self) {
         self.start_evacuation();
         for _ in 0..120 {

@@ -1,4 +1,4 @@
-//! Our way to the API server, with everything that can go wrong on it.
+//! The product's connection to the API server, with every fault of a connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ use tokio::time::Instant;
 
 use crate::case::Requests;
 
-/// What happens to requests.
+/// A fault of requests.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
     /// They cannot be sent.
     Down,
-    /// They are not answered before the trouble is over.
+    /// They are not answered before the fault ends.
     Hang,
     /// They are answered with this status.
     Status(u16, Requests),
@@ -38,10 +38,10 @@ pub(crate) enum Trouble {
     TwoServers(i64),
 }
 
-/// What was asked for that changes something.
+/// A request that changes something.
 #[derive(Clone, Debug)]
 pub struct Write {
-    /// When, in seconds since the start.
+    /// Its time, in seconds since the start.
     pub at: f64,
     /// Method and path.
     pub request: String,
@@ -54,7 +54,7 @@ struct State {
     writes: Vec<Write>,
 }
 
-/// The way of the product to the API server.
+/// The product's connection to the API server.
 #[derive(Clone)]
 pub(crate) struct Port {
     door: Door,
@@ -70,18 +70,18 @@ impl Port {
         Self { door, clock, state: Arc::default() }
     }
 
-    /// Makes something go wrong for this number of seconds.
+    /// Causes a fault for this number of seconds.
     pub(crate) fn trouble(&self, seconds: f64, trouble: Trouble) {
         let until = Instant::now() + Duration::from_secs_f64(seconds);
         self.locked(|state| state.troubles.push((until, trouble)));
     }
 
-    /// What was changed through it.
+    /// The changes that were made through it.
     pub(crate) fn writes(&self) -> Vec<Write> {
         self.locked(|state| state.writes.clone())
     }
 
-    /// A client that goes this way.
+    /// A client that uses this connection.
     pub(crate) fn client(&self, namespace: &str) -> kube::Client {
         kube::Client::new(self.clone(), namespace)
     }

@@ -19,17 +19,17 @@ use crate::port::Port;
 /// A line that was printed.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// When, in seconds since the start.
+    /// Its time, in seconds since the start.
     pub at: f64,
     /// The number of the process.
     pub process: usize,
     /// Whether it went to stdout.
     pub out: bool,
-    /// Without its end.
+    /// The text without its line end.
     pub text: String,
 }
 
-/// Takes lines as they are printed.
+/// Receives lines as they are printed.
 #[derive(Clone)]
 pub(crate) struct Lines {
     clock: Clock,
@@ -78,7 +78,7 @@ impl io::Write for Stream {
     }
 }
 
-/// Runs one command to its end; gives back its exit code.
+/// Runs one command to its end; returns its exit code.
 pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines: &Lines) -> u8 {
     let typed = std::iter::once("kubectl-emqx").chain(arguments.iter().map(String::as_str));
     let intent = match cli::parse(typed.map(OsString::from), |_| None) {
@@ -107,7 +107,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         answers: false,
         printer: printer.clone(),
         tap: None,
-        // The simulation writes nothing outside itself.
+        // The simulation writes no files.
         folder: None,
         interrupt: Rc::new(|| Box::pin(std::future::pending())),
     };

@@ -1,15 +1,16 @@
-//! Faults that the product once had, or could have, kept as changes of its source text. Put back, the seeds must find them.
+//! Faults that the product had or could have, kept as changes of its source text. With a fault put back, the
+//! seeds must find it.
 //!
-//! A file in `put-back/` names the kind of fault, the seeds that can meet it, and a test that fails with it; and then each
-//! change: the text that must occur once in `src/`, and the text that takes its place. `PUT_BACK` in it is true while this
-//! fault is switched on, so that one build of the product has all of them.
+//! A file in `put-back/` names the kind of fault, the seeds that can meet it, and a test that fails with it;
+//! and then each change: the text that must occur once in `src/`, and its replacement. `PUT_BACK` in it is
+//! true while this fault is switched on, so that one build of the product has all of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::case::{Breadth, Case};
 
-/// The module that the changed product gets.
+/// The module that is added to the changed product.
 pub const MODULE: &str = r#"//! Which fault is put back.
 
 /// Whether it is this one.
@@ -24,7 +25,7 @@ pub fn on(name: &str) -> bool {
 pub struct PutBack {
     /// The name of its file, without the end.
     pub name: String,
-    /// What is wrong with it, in one sentence without a full stop.
+    /// The fault, in one sentence without a full stop.
     pub kind: String,
     /// Whether seeds can meet it.
     pub by_seeds: bool,
@@ -35,7 +36,7 @@ pub struct PutBack {
     /// Words of which a case has one, as operations and faults are written in its file, where only such a case can meet the
     /// fault; none for every case.
     pub meets: Vec<String>,
-    /// Each change: the text that is there, and what takes its place.
+    /// Each change: the present text, and its replacement.
     pub changes: Vec<(String, String)>,
 }
 

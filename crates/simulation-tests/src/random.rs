@@ -1,6 +1,7 @@
-//! Chance from a seed. Each decision has a name, so that a new decision does not change the others of the same seed.
+//! Random numbers from a seed. Each decision has a name, so that a new decision does not change the others of
+//! the same seed.
 
-/// Random numbers that repeat themselves (SplitMix64, Steele, Lea and Flood 2014).
+/// Reproducible random numbers (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 

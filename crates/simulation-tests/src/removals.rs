@@ -1,5 +1,6 @@
-//! Drains of Kubernetes nodes and scale-downs: the process is killed and run again, requests fail, and afterwards every client
-//! is accounted for. The rules are those of EMQX and Kubernetes, seen from every node four times a second.
+//! Drains of Kubernetes nodes and scale-downs: the process is killed and run again, requests fail, and
+//! afterwards every client is accounted for. The rules are those of EMQX and Kubernetes, observed on every
+//! node four times a second.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -23,13 +24,13 @@ use crate::truth::{self, Truth};
 /// Virtual seconds for one process; it normally takes a tenth.
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// A drain or a scale-down that follows from a seed.
+/// A drain or a scale-down that is derived from a seed.
 #[derive(Clone, Debug)]
 pub struct Removal {
     pub seed: u64,
     /// The scenario, as YAML.
     pub scenario: String,
-    /// What is typed.
+    /// The command line.
     pub arguments: Vec<String>,
     /// Nodes that run afterwards.
     pub nodes_after: usize,
@@ -37,14 +38,14 @@ pub struct Removal {
     pub clients: u64,
     /// Seconds after which a process is killed, each in turn.
     pub kills: Vec<f64>,
-    /// What is typed after the last kill instead: an undo.
+    /// The command line after the last kill instead: an undo.
     pub last: Option<Vec<String>>,
-    /// Seconds after which requests to the API server fail, and for how long.
+    /// Seconds after which requests to the API server fail, and the duration.
     pub down: Option<(f64, f64)>,
 }
 
 impl Removal {
-    /// What follows from a seed.
+    /// The removal of a seed.
     pub fn of(seed: u64) -> Self {
         let mut random = Random::of(seed, "removal");
         let api = *random.pick(&["v1beta4", "v2beta1", "v2"]);
@@ -101,13 +102,13 @@ impl Removal {
 /// A run of a removal.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
-    /// What is wrong; empty when nothing is.
+    /// The findings; empty when there are none.
     pub wrong: Vec<String>,
     /// The steps of the last process, as it printed them, and after how many seconds.
     pub steps: Vec<(f64, String)>,
 }
 
-/// Runs it; returns what is wrong.
+/// Runs it; returns the findings.
 pub fn findings(removal: &Removal) -> Result<Vec<String>, String> {
     run(removal).map(|ran| ran.wrong)
 }
@@ -214,8 +215,8 @@ pub fn fixed(api: &str, arguments: &[&str], nodes_after: usize, more: &str) -> R
     }
 }
 
-/// What is wrong: clients that were disconnected by the end of their node, clients that are missing, nodes that refuse clients,
-/// and another number of nodes than requested.
+/// The findings: clients that were disconnected by the end of their node, clients that are missing, nodes
+/// that refuse clients, and another number of nodes than requested.
 fn judged(removal: &Removal, exit: Option<u8>, truth: &Truth) -> Vec<String> {
     let mut wrong = Vec::new();
     if exit != Some(0) {

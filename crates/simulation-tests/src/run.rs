@@ -22,29 +22,29 @@ use crate::product::{Line, Lines};
 use crate::random::Random;
 use crate::truth::{self, Truth};
 
-/// No run takes longer, in virtual seconds.
+/// The longest run, in virtual seconds.
 pub const LIMIT: f64 = 1500.0;
 
 /// A process of the product.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// What was typed.
+    /// The command line.
     pub arguments: Vec<String>,
-    /// Seconds.
+    /// Seconds since the start.
     pub started: f64,
-    /// Seconds.
+    /// Seconds since the start.
     pub ended: Option<f64>,
-    /// Its exit code; none where it was killed or did not end.
+    /// Its exit code; `None` where it was killed or did not end.
     pub exit: Option<u8>,
 }
 
 impl Process {
-    /// Whether this moment, in seconds, is within its life.
+    /// Whether the process ran at this moment, in seconds.
     pub fn covers(&self, at: f64) -> bool {
         at >= self.started && self.ended.is_none_or(|ended| at <= ended)
     }
 
-    /// Whether these words were typed first.
+    /// Whether the command line begins with these words.
     pub fn begins(&self, words: &[&str]) -> bool {
         self.arguments.len() >= words.len() && words.iter().zip(&self.arguments).all(|(a, b)| a == b)
     }
@@ -65,19 +65,19 @@ impl Process {
 /// Everything about a run.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What was run.
+    /// The case.
     pub case: Case,
     /// The processes of the product.
     pub processes: Vec<Process>,
-    /// What they printed.
+    /// The printed lines.
     pub lines: Vec<Line>,
     /// What happened.
     pub truth: Truth,
-    /// When which fault came, in seconds since the start.
+    /// The time of each fault, in seconds since the start.
     pub faults: Vec<(f64, Fault)>,
-    /// What the product changed in Kubernetes.
+    /// The changes that the product made in Kubernetes.
     pub writes: Vec<Write>,
-    /// What the product asked EMQX to do: when, and the path.
+    /// The changes that the product requested from EMQX: time and path.
     pub orders: Vec<(f64, String)>,
     /// When another client began the operation.
     pub begun_by_other: Option<f64>,
@@ -116,7 +116,7 @@ pub(crate) struct Stage {
     pub(crate) begun_by_other: Cell<Option<f64>>,
 }
 
-/// Runs a case. Everything in it follows from the case.
+/// Runs a case. The run depends only on the case.
 pub fn run(case: &Case) -> Result<Record, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -220,7 +220,7 @@ impl Stage {
         may && object().is_some_and(|pod| pod["metadata"]["annotations"][truth::RENEWED] == "true")
     }
 
-    /// Stands between the product and EMQX.
+    /// Intercepts the requests of the product to EMQX.
     fn intercept(&self) {
         let (odds, clock) = (self.odds.clone(), self.clock.clone());
         self.emqx().intercept(move |question: &Question<'_>| {

@@ -1,4 +1,4 @@
-//! What a seed makes: each decision has a name, so that a new one leaves the others as they were.
+//! The cases of seeds: each decision has a name, so that a new one does not change the others.
 
 use crate::case::{
     Api, Breadth, Case, CaseNode, Fault, Image, NewPods, Operation, Part, Requests, Shape, Strategy, Timed,
@@ -6,7 +6,7 @@ use crate::case::{
 use crate::random::Random;
 
 impl Case {
-    /// What a seed makes.
+    /// The case of a seed.
     pub fn of(seed: u64, breadth: Breadth) -> Self {
         let choose = |decision: &str| Random::of(seed, decision);
         let (api, operation) = match breadth {
@@ -30,7 +30,7 @@ impl Case {
             wide_faults(&mut choose("faults"), operation)
         };
         let mut faults = faults;
-        // What happens after the end matters only without a follower.
+        // Events after the end matter only without a follower.
         let unfollowed = operation == Operation::UnfollowedRebalance;
         if !narrow && (choose("situation").once_in(3) || unfollowed) {
             faults.extend(situation(&mut choose("which situation"), operation));
@@ -149,7 +149,7 @@ fn nodes(seed: u64, api: Api, operation: Operation) -> Vec<CaseNode> {
     if operation.rebalances()
         && let Some(last) = nodes.last_mut()
     {
-        // The one that was just added.
+        // The node that was just added.
         (last.connections, last.offline) = (random.below(base / 20 + 1), 0);
     }
     nodes
@@ -198,7 +198,7 @@ fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
     faults
 }
 
-/// What goes wrong together: situations that single faults do not make.
+/// Faults that occur together: situations that single faults do not cause.
 fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
     let at = 5.0 + random.below(30) as f64;
     let fault = |after: f64, fault: Fault| Timed { at: at + after, fault };
@@ -241,10 +241,10 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
         _ => match choice {
             // Long enough for a second answer, 10 s later, with the same shape.
             0 => vec![fault(0.0, Fault::Misshapen(shape, 25))],
-            // What was counted before an outage is not what is there after it.
+            // Counts from before an outage differ from those after it.
             1 | 2 => vec![fault(0.0, Fault::EmqxSilent(90.0)), fault(20.0, leave)],
             3 => vec![fault(0.0, Fault::EmqxFailsForAll(20.0)), fault(4.0, Fault::ObjectDeleted)],
-            // A node joins, gets some of the clients that are evicted, and only then the follower comes.
+            // A node joins and gets some of the evicted clients before the follower starts.
             4 | 10 | 11 => {
                 let killed = 20.0 + random.below(15) as f64;
                 let early = random.below(5) as f64;

@@ -1,9 +1,9 @@
-//! A failing case with fewer faults that still fails in the same way.
+//! Shrinks a failing case to fewer faults that fail in the same way.
 
 use crate::case::Case;
 use crate::{Finding, findings};
 
-/// Leaves faults away, one after another, as long as one of the same rules is broken.
+/// Omits faults, one after another, as long as one of the same rules is broken.
 pub fn shrink(case: &Case, found: &[Finding]) -> Case {
     let mut best = case.clone();
     let mut place = 0;

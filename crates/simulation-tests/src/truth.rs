@@ -1,4 +1,4 @@
-//! What really happened: every node and every run of EMQX, four times a virtual second.
+//! The truth: every node and every operation of EMQX, four times a virtual second.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use emqx_sim::emqx::Emqx;
 use emqx_sim::scenario::Role;
 
-/// The annotation of pods that are made from a changed template.
+/// The annotation of pods that are created from a changed template.
 pub(crate) const RENEWED: &str = "example.com/renewed";
 
-/// Between two looks.
+/// Time between two samples.
 const STEP: Duration = Duration::from_millis(250);
 
 /// One node at one moment.
@@ -24,13 +24,13 @@ pub struct Node {
     pub core: bool,
     /// Whether it runs and is part of the cluster.
     pub alive: bool,
-    /// Whether clients are accepted and led to it.
+    /// Whether it accepts clients and the Service sends clients to it.
     pub serves: bool,
     /// Live clients.
     pub connections: u64,
-    /// Sessions of clients that are away.
+    /// Sessions of clients that are not connected.
     pub offline: u64,
-    /// Whether its pod is made from a changed template.
+    /// Whether its pod is created from a changed template.
     pub renewed: bool,
 }
 
@@ -39,9 +39,9 @@ pub struct Node {
 pub struct Run {
     /// Indices of nodes.
     pub coordinator: usize,
-    /// Who gives.
+    /// The nodes that give clients.
     pub donors: Vec<usize>,
-    /// Who receives.
+    /// The nodes that receive clients.
     pub recipients: Vec<usize>,
     /// EMQX's name of the state.
     pub state: &'static str,
@@ -55,7 +55,7 @@ pub struct Moment {
     pub at: f64,
     /// The nodes; indices stay the same.
     pub nodes: Vec<Node>,
-    /// The names of the pods, of those too in which EMQX does not run; empty where no pod is replaced.
+    /// The names of the pods, including those in which EMQX does not run; empty where no pod is replaced.
     pub pods: Vec<String>,
     /// Clients between two nodes.
     pub in_flight: u64,
@@ -67,7 +67,7 @@ pub struct Moment {
     pub purging: bool,
     /// Disconnections so far.
     pub cuts: u64,
-    /// Sessions that went down with their nodes so far.
+    /// Sessions that were lost with their nodes so far.
     pub lost_sessions: u64,
 }
 
@@ -81,15 +81,15 @@ impl Moment {
 /// A rebalance from its start to its end.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// As it was last seen.
+    /// Its last observed state.
     pub run: Run,
-    /// Seconds.
+    /// Seconds since the start.
     pub start: f64,
-    /// Seconds; none while it runs.
+    /// Seconds since the start; `None` while it runs.
     pub end: Option<f64>,
 }
 
-/// Everything that was seen.
+/// All samples.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     /// In order of time.

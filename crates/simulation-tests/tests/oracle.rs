@@ -1,4 +1,4 @@
-//! Every rule of the oracle finds a made-up wrong output, and finds nothing in a true one.
+//! Every rule of the oracle finds an invented wrong output, and finds nothing in a true one.
 
 use serde_json::{Value, json};
 use simulation_tests::case::{Fault, Operation, Part};

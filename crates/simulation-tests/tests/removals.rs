@@ -87,7 +87,7 @@ fn a_scale_up_that_is_killed_at_every_step_ends_with_the_requested_nodes_and_an_
             let wrong = killed_at_every_step(&up);
             assert!(wrong.is_empty(), "{api}\n{}", wrong.join("\n\n"));
         }
-        // Killed when the number is changed, and undone instead of continued.
+        // The process is killed when the number is changed, and the scale is undone instead of continued.
         let changed = run(&up).expect("the case can be run").steps.first().map_or(0.0, |(at, _)| *at);
         let undone = Removal {
             kills: vec![changed + 1.0],

@@ -3,7 +3,7 @@
 use simulation_tests::case::{Api, CaseNode, Fault, Operation, Part, Requests, Timed};
 use simulation_tests::{Breadth, Case, Record, judge, run};
 
-/// A case without faults: cores, and replicants if there are any, of which the last is empty.
+/// A case without faults: cores, and replicants if there are any; the last node is empty.
 fn case(api: Api, operation: Operation, cores: usize, replicants: usize) -> Case {
     let node = |replicant: bool, connections: u64| CaseNode { replicant, connections, offline: 0 };
     let mut case = Case::of(0, Breadth::Narrow);
@@ -41,7 +41,7 @@ fn at(at: f64, fault: Fault) -> Timed {
 #[test]
 fn a_frozen_node_is_reported_as_cluster_calls_that_hang_and_the_follower_continues_when_they_answer() {
     let mut case = case(Api::V2, Operation::DirectRebalance, 2, 4);
-    // The last core takes no part: what hangs is the calls that ask every node.
+    // The last core takes no part: only calls to every node hang.
     case.faults = vec![at(15.0, Fault::NodeFrozen { part: Part::Core, seconds: 40.0 })];
     let record = ran(&case);
     let said = text(&record);
@@ -72,16 +72,16 @@ fn undisturbed() -> (Case, f64, Vec<f64>) {
 fn an_upgrade_whose_delay_may_not_be_restored_exits_5_and_status_and_watch_name_what_finishes_it() {
     let (mut case, begun, patches) = undisturbed();
     let [.., released, restored] = patches.as_slice() else { panic!("{patches:?}") };
-    // Between the release of the operator and the restoration of its own delay a role is taken away.
+    // A permission is removed between the release of the operator and the restoration of its own delay.
     let refused = Fault::ApiStatus { code: 403, requests: Requests::Instance, seconds: 1500.0 };
     case.faults = vec![at((released + restored) / 2.0 - begun, refused)];
-    // The oracle knows no upgrade that is over and exits 5.
+    // The oracle has no rule for an upgrade that is over and exits with 5.
     let record = run(&case).expect("the case can be run");
     let said = text(&record);
     assert_eq!(record.processes[0].exit, Some(5), "{said}");
     assert!(said.contains("upgraded, but the operator's delay is still held by kubectl emqx"), "{said}");
     assert!(said.contains("kubectl emqx upgrade watch emqx-ee finishes it"), "{said}");
-    // `status` afterwards.
+    // The `status` after the upgrade.
     assert!(said.contains("not finished: the operator's delay is held by kubectl emqx"), "{said}");
 }
 
@@ -89,7 +89,8 @@ fn an_upgrade_whose_delay_may_not_be_restored_exits_5_and_status_and_watch_name_
 fn status_after_a_killed_guarded_upgrade_reports_it_as_not_finished_and_watch_finishes_it() {
     let (mut case, begun, patches) = undisturbed();
     let restored = patches.last().expect("the delay is restored");
-    // The process is killed when only the delay is left to restore, and `upgrade watch` is started 30 s later.
+    // The process is killed when only the delay remains to be restored, and `upgrade watch` is started 30 s
+    // later.
     case.faults = vec![at(restored - begun - 0.5, Fault::Killed(30.0))];
     let record = ran(&case);
     let said = text(&record);

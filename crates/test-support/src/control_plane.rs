@@ -56,9 +56,10 @@ pub const EMQX_PORTS: &[u16] = &[18083, 8081];
 
 const GROUP: &str = "apps.emqx.io";
 const MANAGER: &str = "control-plane-test";
-/// Long enough for a machine that builds something else at the same time; nothing here normally takes two seconds.
+/// The time limit of a step, long enough for a machine that builds something else at the same time; no step
+/// normally takes two seconds.
 const LIMIT: Duration = Duration::from_mins(1);
-/// Where the built programs are.
+/// The paths of the built programs.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     helper: PathBuf,
@@ -73,7 +74,7 @@ pub struct Binaries {
 /// Why there is no control plane on this machine.
 #[derive(Debug, Clone)]
 pub struct Skip {
-    /// In words for a person.
+    /// The reason, as text.
     pub why: String,
 }
 
@@ -93,14 +94,14 @@ fn build_all() -> Result<Binaries, String> {
     })
 }
 
-/// What a control plane is started with.
+/// The options of a control plane.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The namespace of the kubeconfigs; created.
+    /// The namespace of the kubeconfigs; it is created.
     pub namespace: String,
-    /// Pretend nodes; created and waited for.
+    /// Simulated nodes; created and waited for.
     pub nodes: Vec<String>,
-    /// Only what the tests need: every other controller costs start time and noise.
+    /// Only the controllers that the tests need: every other one costs start time and noise.
     pub controllers: Vec<String>,
     /// Further flags for kube-apiserver.
     pub api_server_args: Vec<String>,
@@ -125,7 +126,7 @@ impl Default for Options {
     }
 }
 
-/// One of EMQX's operator lines, by the CRDs that it brings.
+/// An operator line of EMQX, by the CRDs that it installs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
     /// EmqxEnterprise v1beta4, EMQX v2beta1, Rebalance v1beta4 and v2beta1.
@@ -161,7 +162,8 @@ struct Ports {
 }
 
 impl Ports {
-    /// Free a moment ago. Somebody may take one in between, so a failed start is tried again with others.
+    /// Ports that were free a moment ago. Another process may take one in between, so a failed start is
+    /// repeated with others.
     fn free() -> io::Result<Self> {
         let held: Vec<TcpListener> =
             (0..4).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
@@ -176,7 +178,7 @@ pub struct ControlPlane {
     options: Options,
     ports: Ports,
     dir: PathBuf,
-    /// In the order of starting. Ended in the opposite one.
+    /// In the order of their start. They are ended in the opposite order.
     processes: Mutex<Vec<Process>>,
     kubelets: AtomicU32,
     witness: Witness,
@@ -197,12 +199,12 @@ impl ControlPlane {
         })
     }
 
-    /// What most tests want: `None` when the test should return.
+    /// The usual entry of a test: with `None` the test should return.
     pub async fn start_or_skip(options: Options) -> Option<Self> {
         Self::start(options).await.ok()
     }
 
-    /// Starts one and waits until it answers, its namespace exists and its nodes are ready.
+    /// Starts a control plane and waits until it answers, its namespace exists and its nodes are ready.
     pub async fn start(options: Options) -> Result<Self, Skip> {
         let binaries = Self::available()?;
         let mut why = String::new();
@@ -261,13 +263,13 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         let mut processes = std::mem::take(&mut *self.processes());
-        // All pipes first: they end together.
+        // All pipes are closed first, so that the processes end together.
         for process in &mut processes {
             drop(process.life.take());
         }
         drop(processes);
         if thread::panicking() || std::env::var("CONTROL_PLANE").is_ok_and(|v| v == "keep") {
-            // Nobody reads etcd's files, and they are large.
+            // etcd's files are large, and no test reads them.
             let _ = fs::remove_dir_all(self.dir.join("etcd"));
             say(&format!("logs are in {}", self.dir.display()));
         } else {
@@ -282,7 +284,7 @@ fn run_folder() -> Result<(PathBuf, File), String> {
     let runs = cache_dir().join("runs");
     fs::create_dir_all(&runs).map_err(|e| format!("cannot make {}: {e}", runs.display()))?;
     let _lock = lock(&runs.join("lock"), LIMIT)?;
-    // What was left by runs that were killed, or kept by tests that failed.
+    // Removes folders of runs that were killed, or that failed tests kept.
     for entry in fs::read_dir(&runs).map_err(|e| e.to_string())?.flatten() {
         let alive = entry.path().join("alive");
         let free = File::open(&alive).is_ok_and(|file| file.try_lock().is_ok());
@@ -297,7 +299,7 @@ fn run_folder() -> Result<(PathBuf, File), String> {
     Ok((dir, alive))
 }
 
-/// A GET of a server that closes when it has answered.
+/// A GET from a server that closes the connection after its answer.
 async fn http_get(port: u16, path: &str) -> io::Result<String> {
     use tokio::io::AsyncWriteExt as _;
     let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;

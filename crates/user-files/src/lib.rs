@@ -67,12 +67,13 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     Ok(Box::new(File::open(path)?))
 }
 
-/// Whether a file can be opened again and then gives the same: a pipe or a terminal cannot.
+/// Whether a file can be opened again with the same content: a pipe or a terminal cannot.
 pub fn is_regular(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|it| it.is_file())
 }
 
-/// Copies a stream into a new file that only its owner can read, in a folder of its own; gives the folder and the file.
+/// Copies a stream into a new file that only its owner can read, in a new folder; returns the folder and the
+/// file.
 pub fn spooled(mut stream: impl Read) -> io::Result<(PathBuf, PathBuf)> {
     let folder = private_folder("kubectl-emqx-")?;
     let path = folder.join("stream");
@@ -87,11 +88,11 @@ enum Encoding {
     Utf16(fn([u8; 2]) -> u16),
 }
 
-/// A stream of text as UTF-8 without a byte-order mark, whichever of the encodings of [`text`] it has.
+/// A stream of text as UTF-8 without a byte-order mark, from any of the encodings of [`text`].
 pub struct Utf8Stream<R> {
     inner: R,
     encoding: Option<Encoding>,
-    /// Bytes of the source that are not decoded yet: half a character at the most.
+    /// Bytes of the source that are not decoded yet: at most half a character.
     pending: Vec<u8>,
     /// Bytes that were decoded and not read yet, and how many of them were read.
     ready: Vec<u8>,
@@ -104,7 +105,7 @@ impl<R: Read> Utf8Stream<R> {
         Self { inner, encoding: None, pending: Vec::new(), ready: Vec::new(), taken: 0 }
     }
 
-    /// Reads the byte-order mark; what is none stays.
+    /// Reads the byte-order mark; other bytes stay in the stream.
     fn detect(&mut self) -> io::Result<Encoding> {
         let mut first = Vec::new();
         (&mut self.inner).take(3).read_to_end(&mut first)?;
@@ -129,7 +130,7 @@ impl<R: Read> Utf8Stream<R> {
         let length = self.inner.read(&mut piece)?;
         self.pending.extend_from_slice(&piece[..length]);
         let mut units: Vec<u16> = self.pending.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-        // The second half of a pair comes with the next piece.
+        // The second half of a surrogate pair is in the next piece.
         let open = units.last().is_some_and(|last| (0xD800..0xDC00).contains(last));
         if open && length > 0 {
             units.pop();
@@ -172,13 +173,14 @@ impl<R: Read> Read for Utf8Stream<R> {
     }
 }
 
-/// Creates a file that only its owner can read and write; one that exists is an error of the kind `AlreadyExists`.
+/// Creates a file that only its owner can read and write; an existing file is an error of the kind
+/// `AlreadyExists`.
 pub fn create_private(path: &Path) -> io::Result<File> {
     private().create_new(true).open(path)
 }
 
-/// Writes a file that only its owner can read and write. One that exists is an error of the kind `AlreadyExists`, unless
-/// `force`; then it is replaced, its mode too.
+/// Writes a file that only its owner can read and write. An existing file is an error of the kind
+/// `AlreadyExists`, unless `force` is set; then the file is replaced, including its mode.
 pub fn write_private(path: &Path, contents: &[u8], force: bool) -> io::Result<()> {
     open_private(path, force)?.write_all(contents)
 }
@@ -188,7 +190,7 @@ pub fn open_private(path: &Path, force: bool) -> io::Result<File> {
     match create_private(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && force => {
             let file = private().truncate(true).open(path)?;
-            // A terminal, a pipe or `/dev/null` has no mode of ours.
+            // The mode of a terminal, a pipe or `/dev/null` is not changed.
             #[cfg(unix)]
             if file.metadata()?.is_file() {
                 use std::os::unix::fs::PermissionsExt as _;
@@ -221,8 +223,8 @@ fn private() -> OpenOptions {
     options
 }
 
-/// Makes a new folder in the system's folder for temporary files; only its owner can enter it, and its name cannot be
-/// guessed.
+/// Creates a new folder in the system's folder for temporary files; only its owner can enter it, and its name
+/// cannot be guessed.
 pub fn private_folder(prefix: &str) -> io::Result<PathBuf> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
@@ -233,7 +235,7 @@ pub fn private_folder(prefix: &str) -> io::Result<PathBuf> {
     let mut last = io::Error::other("no free name");
     for _ in 0..16 {
         let folder = std::env::temp_dir().join(format!("{prefix}{}", random_word()?));
-        // `create` is atomic and refuses whatever exists, a link too.
+        // `create` is atomic and refuses any existing path, including a link.
         match builder.create(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
@@ -300,7 +302,7 @@ mod tests {
         assert_eq!(text(b"").expect("empty"), "");
     }
 
-    /// Gives one byte at a time: every character is cut.
+    /// Returns one byte at a time: every character is split.
     struct Slowly<'a>(&'a [u8]);
     impl Read for Slowly<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! Evacuations of ours: `evacuate start --watch` and `evacuate stop`.
+//! Evacuations by the product: `evacuate start --watch` and `evacuate stop`.
 
 use super::printed::verdicts;
 use super::rebalance::silent;
@@ -14,7 +14,7 @@ struct Emptied {
     start: f64,
     /// When the node was empty and refused clients.
     empty: Option<f64>,
-    /// When EMQX did not list it any more.
+    /// When EMQX no longer listed it.
     end: Option<f64>,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
     }
 }
 
-/// After `evacuate stop` ended with 0 nothing is evacuated.
+/// After `evacuate stop` exited with 0 no node is evacuated.
 pub(super) fn stopped(record: &Record, found: &mut Vec<Finding>) {
     let Some(process) = record.processes.iter().find(|process| process.begins(&["evacuate", "stop"])) else {
         return;

@@ -1,8 +1,8 @@
-//! Compares what was printed with what happened.
+//! Compares the product's output with what happened.
 //!
-//! The rules are those of EMQX and Kubernetes and of the promises in `docs`: verdicts, when they are due, what percent may
-//! do, what may be written. Where two answers are defensible (a moment between two states, a source that was away), both are
-//! accepted: a finding is a fault, not a doubt.
+//! The rules are those of EMQX and Kubernetes and the promises in `docs`: verdicts, when they are due, how
+//! the percentage may change, what may be written. Where two answers are defensible (a moment between two
+//! states, an unavailable source), both are accepted: a finding is a fault, not a doubt.
 
 mod evacuation;
 mod printed;
@@ -15,16 +15,16 @@ mod words;
 use crate::case::{Fault, Operation};
 use crate::run::Record;
 
-/// Something that the product got wrong.
+/// A wrong behaviour of the product.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// The kind of fault, the same for every seed that finds it.
     pub rule: String,
-    /// What was printed, when, and what was true.
+    /// The output with its time, and the truth.
     pub what: String,
 }
 
-/// Everything that is wrong in a run.
+/// All findings of a run.
 pub fn judge(record: &Record) -> Vec<Finding> {
     let mut found = Vec::new();
     printed::percent_never_falls(record, &mut found);
@@ -69,7 +69,7 @@ fn find(found: &mut Vec<Finding>, rule: impl Into<String>, what: impl Into<Strin
 
 fn nothing_unasked_is_written(record: &Record, found: &mut Vec<Finding>) {
     let writers: Vec<_> = record.processes.iter().filter(|process| process.writes()).collect();
-    // The guard of an upgrade is part of following it.
+    // The guard of an upgrade is part of its follow.
     let guards = |at: f64| {
         record.processes.iter().any(|process| {
             process.arguments.starts_with(&["upgrade".to_owned(), "watch".to_owned()])
@@ -78,8 +78,8 @@ fn nothing_unasked_is_written(record: &Record, found: &mut Vec<Finding>) {
         })
     };
     let allowed = |at: f64| writers.iter().any(|process| process.covers(at)) || guards(at);
-    // Who follows an operation to its end may record the verdict: in an annotation of the Rebalance, or in the ConfigMap of the
-    // instance.
+    // A client that follows an operation to its end may record the verdict: in an annotation of the
+    // Rebalance, or in the ConfigMap of the instance.
     let records = |at: f64, request: &str| {
         let of_rebalance = request.starts_with("PATCH") && request.contains("/rebalances/");
         let of_instance = request.contains("/configmaps/kubectl-emqx-")

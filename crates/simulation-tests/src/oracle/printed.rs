@@ -1,4 +1,4 @@
-//! What was printed: events, verdicts, percent, exit codes.
+//! The output: events, verdicts, percentages, exit codes.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Printed {
     pub(super) message: String,
 }
 
-/// Every JSON line on stdout: when, by which process, what.
+/// Every JSON line on stdout: its time, its process, its content.
 pub(super) fn events(record: &Record) -> impl Iterator<Item = (f64, usize, Value)> {
     record
         .lines
@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 16] = [
     ("unknown", "unknown"),
 ];
 
-/// The exit codes of a process that followed an operation to this verdict; none where any will do.
+/// The exit code of a process that followed an operation to this verdict; `None` where any code is accepted.
 fn codes(verdict: &str) -> Option<u8> {
     Some(match verdict {
         "balanced" | "upgraded" | "nothingToDo" | "evacuated" | "done" | "idle" => 0,
@@ -71,7 +71,7 @@ pub(super) fn verdicts(record: &Record) -> Vec<Printed> {
             })
             .collect();
     }
-    // The last line of a process that ended by itself, with an exit code that fits one of the verdicts.
+    // The last line of a process that ended by itself, with an exit code that matches one of the verdicts.
     let mut all = Vec::new();
     for (number, process) in record.processes.iter().enumerate() {
         let (Some(exit), true) = (process.exit, process.follows()) else { continue };
@@ -109,12 +109,12 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
     }
 }
 
-/// Seconds without any change before and between two lines: longer than any wait that counts as work. In a rebalance that
-/// evicts, every round changes counts; an upgrade waits for EMQX's health check, and for the operator's next look. Before
-/// there is capacity for new pods, an upgrade does nothing at all.
+/// Seconds without any change before and between two lines: longer than any wait that counts as work. In a
+/// rebalance that evicts, every round changes counts; an upgrade waits for EMQX's health check, and for the
+/// operator's next pass. Before there is capacity for new pods, an upgrade does nothing at all.
 fn waits(record: &Record, from: f64, to: f64) -> f64 {
     if record.case.operation.upgrades() {
-        // But where EMQX evacuates a node meanwhile, the waits of that are work.
+        // If EMQX evacuates a node in the meantime, the waits of the evacuation are work.
         let evacuates = record.truth.within(from - 1.0, to).any(|moment| !moment.evacuations.is_empty());
         return if record.case.new_pods == NewPods::Pending && !evacuates { 5.0 } else { 110.0 };
     }
@@ -123,7 +123,7 @@ fn waits(record: &Record, from: f64, to: f64) -> f64 {
     if runs { 4.0 } else { 25.0 }
 }
 
-/// Percent counts work: where nothing has moved for longer than any wait, it does not rise.
+/// The percentage counts work: where nothing has moved for longer than any wait, it does not rise.
 pub(super) fn percent_stands_still_with_the_work(record: &Record, found: &mut Vec<Finding>) {
     let mut last: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
     for (at, process, event) in events(record) {
@@ -134,9 +134,10 @@ pub(super) fn percent_stands_still_with_the_work(record: &Record, found: &mut Ve
         let name = event["name"].as_str().unwrap_or_default().to_owned();
         let before = last.insert((process, name), (at, percent));
         let Some((then, before)) = before.filter(|(_, before)| percent > *before + 1.0) else { continue };
-        // What was not seen before an outage or a pause was over is seen then.
+        // Events during an outage or a pause are observed only at its end.
         let since = then - waits(record, then, at);
-        // Removing a pod is work even where EMQX never ran in it; what is seen of it may be a moment older than a line.
+        // The removal of a pod is work even where EMQX never ran in it; the product may observe it a moment
+        // before a line.
         let replaces = record.case.operation.upgrades() && pods_changed(&record.truth, since, at + 0.5);
         if since > 0.0 && !replaces && !moved(&record.truth, since, at) && !is_hidden(record, since, at) {
             let what = format!(
@@ -147,7 +148,7 @@ pub(super) fn percent_stands_still_with_the_work(record: &Record, found: &mut Ve
     }
 }
 
-/// Percent does not stand still while clients move from donors to recipients.
+/// The percentage does not stand still while clients move from donors to recipients.
 pub(super) fn percent_moves_with_the_work(record: &Record, found: &mut Vec<Finding>) {
     for history in record.truth.histories() {
         let end = history.end.unwrap_or(record.truth.moments.last().map_or(0.0, |moment| moment.at));
@@ -209,7 +210,7 @@ pub(super) fn exit_codes_fit_verdicts(record: &Record, found: &mut Vec<Finding>)
     for (number, process) in record.processes.iter().enumerate() {
         let last = printed.iter().rfind(|verdict| verdict.process == number);
         let (Some(exit), Some(last)) = (process.exit, last) else { continue };
-        // The rollback that was asked for is the goal of `upgrade undo`.
+        // The requested rollback is the goal of `upgrade undo`.
         let goal = process.begins(&["upgrade", "undo"]) && last.verdict == "reverted";
         let wanted = if goal { Some(0) } else { codes(&last.verdict) };
         if let Some(code) = wanted.filter(|code| *code != exit) {

@@ -1,4 +1,4 @@
-//! Rebalances: which verdicts are true, when they are due, and what a stop leaves behind.
+//! Rebalances: which verdicts are true, when they are due, and the state after a stop.
 
 use std::collections::BTreeSet;
 
@@ -65,7 +65,7 @@ pub(super) fn died(truth: &Truth, history: &History, until: f64) -> BTreeSet<Str
         .collect()
 }
 
-/// Which verdicts may be printed at this time.
+/// The verdicts that may be printed at this time.
 pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSet<&'static str> {
     let truth = &record.truth;
     let mut may = BTreeSet::new();
@@ -73,7 +73,7 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         record.faults.iter().any(|(when, fault)| wanted(fault) && *when >= from && *when <= to)
     };
     let Some(end) = history.end.filter(|&end| end <= at + 0.3) else {
-        // It runs. Nothing that is over may be printed, but a coordinator that hangs is stalled.
+        // The rebalance runs. No final verdict may be printed, but a coordinator that hangs is stalled.
         if !moved(truth, at - 60.0, at)
             || fired(|fault| matches!(fault, Fault::CoordinatorHang), 0.0, at - 50.0)
         {
@@ -94,7 +94,8 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         may.insert("nodesLost");
         return may;
     }
-    // Where EMQX did not answer meanwhile, a node that stopped after the end may have stopped before it.
+    // Where EMQX did not answer in the meantime, a node that stopped after the end may have stopped before
+    // it.
     let after_death = fired(
         |fault| {
             matches!(
@@ -146,7 +147,7 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
             may.insert("uneven");
         }
     }
-    // Started by another client or by a process that was killed, without an object: the thresholds are not known.
+    // Another client or a killed process started it without an object: the thresholds are unknown.
     let killed = fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at);
     let operation = record.case.operation;
     if operation == Operation::OthersDirectRebalance || (operation == Operation::DirectRebalance && killed) {
@@ -155,11 +156,12 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
     may
 }
 
-/// The rebalance that a process follows: the last that began before a time and had not ended long before the process came.
+/// The rebalance that a process follows: the last one that began before a time and had not ended long before
+/// the process started.
 pub(super) fn history_of<'a>(all: &'a [History], process: &Process, at: f64) -> Option<&'a History> {
     let began = || all.iter().filter(|history| history.start <= at);
     began().rfind(|history| history.end.is_none_or(|end| end > process.started - 2.0)).or_else(|| {
-        // A watcher that came after the end follows what is past; an apply never does.
+        // A watcher that starts after the end follows the past rebalance; an apply never does.
         began().next_back().filter(|_| !process.writes())
     })
 }
@@ -196,13 +198,14 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         }
     }
     for (number, process) in record.processes.iter().enumerate() {
-        // Verdicts in text are recognized by the exit code, which a process that is ended from outside does not have.
+        // A verdict in text is recognized by the exit code, which a process that is ended from outside does
+        // not have.
         if !process.follows() || (record.case.text && process.exit.is_none()) {
             continue;
         }
         let at = process.ended.unwrap_or(LIMIT);
         let next = record.processes.get(number + 1).map_or(LIMIT, |next| next.started);
-        // A process that was killed hands over to the next one.
+        // After a process was killed the next one takes over.
         if process.exit.is_none() && record.processes.get(number + 1).is_some_and(Process::follows) {
             continue;
         }
@@ -222,7 +225,7 @@ fn lost_nodes_are_named(record: &Record, history: &History, verdict: &Printed, f
         let first = host.split('.').next().unwrap_or(&host).to_owned();
         let address = host.parse::<std::net::Ipv4Addr>().is_ok();
         verdict.message.contains(&host) || (!address && verdict.message.contains(&first))
-            // A node that is named by an address is printed by its pod.
+            // A node that is named by an address is printed with its pod's name.
             || (address && verdict.message.contains("emqx"))
     });
     if !lost.is_empty() && !named {
@@ -231,7 +234,7 @@ fn lost_nodes_are_named(record: &Record, history: &History, verdict: &Printed, f
     }
 }
 
-/// A verdict on something that never ran.
+/// A verdict about an operation that never ran.
 fn never_started(verdict: &Printed, found: &mut Vec<Finding>) {
     let fine = ["nothingToDo", "failed", "unknown", "waiting", "stopped", "nodesLost", "running"];
     if !fine.contains(&verdict.verdict.as_str()) {
@@ -262,11 +265,11 @@ fn in_time(record: &Record, history: &History, printed: &[Printed], number: usiz
         Some(_) => {}
         None => match (process.ended, process.exit) {
             (Some(at), Some(exit)) => gave_up(record, history, number, at, exit, found),
-            // Ended from outside before it was due.
+            // The process was ended from outside before the verdict was due.
             (Some(at), None) if at < limit => {}
-            // It is due after the run is over.
+            // The verdict is due after the end of the run.
             _ if limit >= LIMIT => {}
-            // It came after the end: `watch` of an instance reports what runs.
+            // The process started after the end: `watch` of an instance reports only what runs.
             _ if end < process.started + ASKED_TWICE && process.begins(&["watch"]) => {}
             _ => {
                 let what = format!("ended at {end:.1}s, known from {known:.1}s, never printed");
@@ -307,7 +310,8 @@ fn gave_up(record: &Record, history: &History, number: usize, at: f64, exit: u8,
         .iter()
         .any(|(when, fault)| matches!(fault, Fault::Misshapen(..)) && *when <= process.started + 3.0);
     let away = away || odd;
-    // What began while a source was away may be refused, and a process that came after the end finds nothing.
+    // An operation that began during an outage may be refused, and a process that starts after the end finds
+    // nothing.
     let late = history.end.is_some_and(|end| end <= process.started + 5.0);
     if away || late || exit == 6 {
         return;
@@ -344,7 +348,7 @@ pub(super) fn silent(record: &Record, from: f64, to: Option<f64>, process: usize
     }
 }
 
-/// After a stop that ended with 0 nothing runs.
+/// After a stop that exited with 0 nothing runs.
 pub(super) fn stopped(record: &Record, found: &mut Vec<Finding>) {
     let Some(process) = record.processes.iter().find(|process| process.begins(&["rebalance", "stop"])) else {
         return;

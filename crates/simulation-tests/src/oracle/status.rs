@@ -1,4 +1,4 @@
-//! `status` and `rebalance list`, which are asked while something runs, while nothing does, and afterwards.
+//! `status` and `rebalance list`, which are run during an operation, while nothing runs, and afterwards.
 
 use serde_json::Value;
 
@@ -9,16 +9,16 @@ use crate::case::Fault;
 use crate::run::{Process, Record};
 use crate::truth::Moment;
 
-/// How long before and after a command nothing may have begun or ended, in seconds, for its answer to be judged.
+/// Seconds before and after a command in which nothing may begin or end, so that its answer can be judged.
 const STEADY: f64 = 4.0;
 
-/// Seconds in which the last clients are back and missing ones are decided.
+/// Seconds after which the last clients have reconnected and missing ones are certain.
 const SETTLED: f64 = 45.0;
 
-/// Seconds after its end in which a rebalance that was not followed may be judged by the counts of now.
+/// Seconds after its end in which an unfollowed rebalance may be judged by the present counts.
 const JUDGED: f64 = 121.0;
 
-/// A spread that is called even is at most a quarter, or 100 clients; with some tolerance for clients on their way.
+/// An even spread is at most a quarter, or 100 clients; with some tolerance for reconnecting clients.
 const SURELY_UNEVEN: f64 = 0.32;
 const SURELY_EVEN: f64 = 0.18;
 
@@ -28,7 +28,7 @@ fn document(record: &Record, number: usize) -> Option<Value> {
     serde_json::from_str(&text.join("\n")).ok()
 }
 
-/// What runs in EMQX: `rebalance`, `evacuation`, `purge` or nothing.
+/// The operation that runs in EMQX: `rebalance`, `evacuation`, `purge` or nothing.
 fn runs(moment: &Moment) -> &'static str {
     if !moment.runs.is_empty() {
         "rebalance"
@@ -41,7 +41,7 @@ fn runs(moment: &Moment) -> &'static str {
     }
 }
 
-/// What ran throughout a span; none where it changed.
+/// The operation that ran throughout a span; `None` where it changed.
 fn steady(record: &Record, from: f64, to: f64) -> Option<&'static str> {
     let mut moments = record.truth.within(from, to);
     let first = runs(moments.next()?);
@@ -144,7 +144,7 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
         let items: Vec<&Value> = document["items"].as_array().into_iter().flatten().collect();
         let ended = process.ended.unwrap_or(process.started);
         let hidden = is_hidden(record, process.started - 1.0, ended + 0.5);
-        // Objects and histories are matched by their order, where there are as many of them.
+        // Objects and histories are matched by their order, where their numbers are equal.
         if items.len() != histories.len() || hidden {
             continue;
         }
@@ -160,13 +160,13 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
                 }
                 continue;
             };
-            // Only within two minutes of its end it may be judged by the counts of now.
+            // Only within two minutes of its end it may be judged by the present counts.
             let mut may = acceptable(record, history, ended.min(end + SETTLED));
             if ended <= end + JUDGED {
                 may.extend(acceptable(record, history, ended));
             }
             may.extend(acceptable(record, history, end + 1.0));
-            // What was not followed to its end may be unknown.
+            // The verdict of an operation that was not followed to its end may be unknown.
             may.insert("unknown");
             if !may.contains(verdict) {
                 let wanted: Vec<&str> = may.iter().copied().collect();

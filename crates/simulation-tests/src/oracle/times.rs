@@ -1,4 +1,5 @@
-//! What could be known when: spans in which a source was away, and moments in which nothing moved.
+//! The times at which facts could be known: spans in which a source was unavailable, and moments in which
+//! nothing moved.
 
 use crate::run::{LIMIT, Record};
 use crate::truth::Truth;
@@ -9,7 +10,7 @@ pub(super) const IN_TIME: f64 = 45.0;
 /// The same where clients are missing, which is decided 30 s after the end.
 pub(super) const MISSING_IN_TIME: f64 = 75.0;
 
-/// A second answer that nothing runs comes this many seconds after the first.
+/// The second answer that nothing runs is due this many seconds after the first.
 pub(super) const ASKED_TWICE: f64 = 12.0;
 
 /// The spans in which the product could not know what EMQX does.
@@ -26,7 +27,7 @@ pub(super) fn is_hidden(record: &Record, from: f64, to: f64) -> bool {
     hidden(record).iter().any(|(begin, end)| *begin <= to && *end >= from)
 }
 
-/// When an end at this time could be known at last.
+/// The latest time at which an end at this time could be known.
 pub(super) fn knowable(record: &Record, end: f64) -> f64 {
     let mut known = end + ASKED_TWICE;
     let mut spans = hidden(record);
@@ -39,7 +40,7 @@ pub(super) fn knowable(record: &Record, end: f64) -> f64 {
     known
 }
 
-/// Whether a pod was created or removed in this span, whether EMQX ever ran in it or not.
+/// Whether a pod was created or removed in this span, even one in which EMQX never ran.
 pub(super) fn pods_changed(truth: &Truth, from: f64, to: f64) -> bool {
     let mut moments = truth.within(from.max(0.0), to);
     let Some(first) = moments.next() else { return true };

@@ -1,4 +1,4 @@
-//! Upgrades: whether the verdict is true, when it is due, and what clients suffer.
+//! Upgrades: whether the verdict is true, when it is due, and how clients are affected.
 
 use super::printed::verdicts;
 use super::rebalance::silent;
@@ -12,8 +12,8 @@ fn tag(image: &str) -> &str {
     image.rsplit(':').next().unwrap_or_default()
 }
 
-/// Whether only nodes of this version are left, made from the last template, as many as before, and all of them run and
-/// serve.
+/// Whether only nodes of this version remain, created from the last template, in the same number as before,
+/// and all of them run and serve.
 fn all_are(record: &Record, moment: &Moment, version: &str) -> bool {
     let members: Vec<_> = moment.nodes.iter().filter(|node| node.alive).collect();
     let operation = record.case.operation;
@@ -28,7 +28,7 @@ fn all_are(record: &Record, moment: &Moment, version: &str) -> bool {
         && members.iter().filter(|node| front(node.core)).all(|node| node.serves)
 }
 
-/// The image to which a process follows the instance: the one before, after `upgrade undo`.
+/// The target image of a process: after `upgrade undo` the previous one.
 fn goal(record: &Record, number: usize) -> &'static str {
     let api = record.case.api;
     let undone = record.processes.iter().take(number + 1).any(|process| process.begins(&["upgrade", "undo"]));
@@ -56,7 +56,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         let rule = match verdict.verdict.as_str() {
             "upgraded" if !within(goal, 6.0) => "upgraded although it is not done",
             "reverted" if ours && !within(goal, 6.0) => "reverted although it is not done",
-            // What a fault moves is no progress.
+            // Movement that a fault causes is no progress.
             "stalled" if moved(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
                 "an upgrade is stalled while it moves"
             }
@@ -105,7 +105,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a fault changed what nodes hold in this span.
+/// Whether a fault changed the counts of nodes in this span.
 fn struck(record: &Record, from: f64, to: f64) -> bool {
     record.faults.iter().any(|(when, fault)| {
         matches!(
@@ -127,7 +127,7 @@ fn due(record: &Record, printed: &[super::printed::Printed], found: &mut Vec<Fin
     let Some(number) = last else { return };
     let process = &record.processes[number];
     let target = tag(goal(record, number));
-    // From which moment on it is done.
+    // The moment from which on the upgrade is done.
     let undone = record.truth.moments.iter().rposition(|moment| !all_are(record, moment, target));
     let done = record.truth.moments.get(undone.map_or(0, |place| place + 1));
     let Some(done) = done else { return };

@@ -1,11 +1,11 @@
-//! Words in messages that can be compared with the clients and the nodes.
+//! Numbers in messages that can be compared with the clients and the nodes.
 
 use super::{Finding, find};
 use crate::product::Line;
 use crate::run::Record;
 use crate::truth::{History, Moment};
 
-/// The whole number that stands before these words, with its thousands separators.
+/// The whole number before these words, with its thousands separators.
 pub(super) fn number_before(text: &str, words: &str) -> Option<u64> {
     let place = text.find(words)?;
     let digits: String = text[..place]
@@ -18,15 +18,16 @@ pub(super) fn number_before(text: &str, words: &str) -> Option<u64> {
     digits.chars().rev().collect::<String>().parse().ok()
 }
 
-/// The least and the most clients that can be called those of the start, for a process.
+/// The least and the most clients that can be regarded as those of the start, for a process.
 fn starts(record: &Record, process: usize) -> (u64, u64) {
     let began = record.processes.get(process).map_or(0.0, |process| process.started);
     let histories = record.truth.histories();
-    // What is missing is counted from the start of the operation; a watcher may have joined later, which its message states.
+    // Missing clients are counted from the start of the operation; a watcher may have joined later, which its
+    // message states.
     let from = histories.iter().filter(|it| it.end.is_none_or(|end| end > began - 60.0)).map(|it| it.start);
     let from = from.fold(began, f64::min).min(record.begun_by_other.unwrap_or(began));
     let counts = record.truth.within(from - 1.0, began + 6.0).map(Moment::live);
-    // Where an operator was away, clients that left before EMQX began are not missed by the rebalance.
+    // Where an operator did nothing, the rebalance does not miss clients that left before EMQX began.
     let at_starts = histories.iter().filter(|it| it.start >= from);
     let at_starts = at_starts.filter_map(|it| record.truth.at(it.start - 0.3).map(Moment::live));
     let at_begin = record.truth.at(from).map(Moment::live);
@@ -34,7 +35,7 @@ fn starts(record: &Record, process: usize) -> (u64, u64) {
     (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
 }
 
-/// The moment that a line states for its counts, as `as of 08:00:52 UTC`; runs begin at 08:00:00.
+/// The time that a line states for its counts, as `as of 08:00:52 UTC`; runs begin at 08:00:00.
 fn stated(text: &str) -> Option<f64> {
     let time = text.split_once("as of ")?.1.get(..8)?;
     let parts: Option<Vec<f64>> = time.split(':').map(|part| part.parse().ok()).collect();
@@ -76,7 +77,8 @@ pub(super) fn are_true(record: &Record, found: &mut Vec<Finding>) {
     }
 }
 
-/// `35 clients missing`: as many were away within the last seconds, and not a fiftieth of all more.
+/// `35 clients missing`: this number was disconnected within the last seconds, with a tolerance of a fiftieth
+/// of all.
 fn missing_clients_are_missing(
     record: &Record,
     at: f64,
@@ -87,7 +89,7 @@ fn missing_clients_are_missing(
 ) {
     let (_, most) = starts(record, process);
     let tolerance = most / 50 + 5;
-    // What was counted before an outage is old, and is reported with its age.
+    // Counts from before an outage are old, and are reported with their age.
     let seconds = 12.0;
     let away =
         record.truth.within(at - seconds, at + 0.3).map(|moment| most.saturating_sub(moment.live())).max();
@@ -99,7 +101,7 @@ fn missing_clients_are_missing(
     }
 }
 
-/// `2,340 clients moved`: as many arrived on the recipients, give or take a fiftieth of all.
+/// `2,340 clients moved`: this number arrived on the recipients, with a tolerance of a fiftieth of all.
 fn moved_clients_were_moved(
     record: &Record,
     at: f64,
@@ -110,7 +112,7 @@ fn moved_clients_were_moved(
 ) {
     let histories = record.truth.histories();
     let Some(process) = record.processes.get(process) else { return };
-    // A list has a line of each; a follower prints what it follows.
+    // A list has a line for each; a follower prints only the followed operation.
     let about: Vec<&History> = if process.begins(&["rebalance", "list"]) {
         histories.iter().filter(|history| history.start <= at).collect()
     } else {

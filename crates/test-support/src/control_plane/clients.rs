@@ -29,7 +29,7 @@ impl ControlPlane {
     }
 
     pub(super) fn write_kubeconfig(&self, user: &str, cert: &str) -> PathBuf {
-        // JSON is YAML to every reader of a kubeconfig.
+        // Every reader of a kubeconfig accepts JSON as YAML.
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -56,12 +56,12 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.ports.api_server)
     }
 
-    /// The folder of this run, for whatever a test wants to put beside it; removed at the end.
+    /// The folder of this run, for any further files of a test; removed at the end.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Where its servers listen: the API server, etcd, the simulated kubelet.
+    /// The addresses of its servers: the API server, etcd, the simulated kubelet.
     pub fn addresses(&self) -> [SocketAddr; 3] {
         [self.ports.api_server, self.ports.etcd, self.ports.kubelet].map(|p| (Ipv4Addr::LOCALHOST, p).into())
     }
@@ -76,12 +76,12 @@ impl ControlPlane {
         &self.binaries
     }
 
-    /// The kubeconfig of one who may do everything.
+    /// The kubeconfig of a user with all permissions.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.dir.join("admin.kubeconfig")
     }
 
-    /// A kubeconfig with a certificate for `user`, who may do nothing until `grant`.
+    /// A kubeconfig with a certificate for `user`, who has no permission until `grant`.
     pub fn kubeconfig_for(&self, user: &str) -> PathBuf {
         self.kubeconfig_in(user, &[])
     }
@@ -98,7 +98,7 @@ impl ControlPlane {
         self.write_kubeconfig(user, &cert)
     }
 
-    /// A kubeconfig whose certificate for `user` is out of date.
+    /// A kubeconfig whose certificate for `user` has expired.
     pub fn kubeconfig_expired(&self, user: &str) -> PathBuf {
         let cert = format!("expired-{user}");
         self.helper(&["expired", &self.path("pki"), &cert, user]).expect("a certificate can be made");
@@ -116,9 +116,9 @@ impl ControlPlane {
         self.dir.join("pki/ca.crt")
     }
 
-    /// Lets `user` do what `rules` (a list of RBAC rules) say, in one namespace or in the whole cluster, and waits
-    /// until the API server applies them. Replaces what was granted to the user there before, which may still work for a
-    /// moment.
+    /// Grants `rules` (a list of RBAC rules) to `user`, in one namespace or in the whole cluster, and waits
+    /// until the API server applies them. Replaces the user's earlier rules there, which may still apply for
+    /// a moment.
     pub async fn grant(&self, user: &str, namespace: Option<&str>, rules: Value) {
         let client = self.admin_client().await;
         let name = format!("test-{user}");
@@ -174,7 +174,7 @@ impl ControlPlane {
         }
     }
 
-    /// A client of one who may do everything. Belongs to the runtime that it was made in.
+    /// A client with all permissions. It belongs to the runtime in which it was created.
     pub async fn admin_client(&self) -> Client {
         self.client(&self.admin_kubeconfig()).await
     }
@@ -188,7 +188,7 @@ impl ControlPlane {
         Client::try_from(config).expect("our own kubeconfig makes a client")
     }
 
-    /// A command that sees this cluster through `KUBECONFIG` and nothing of the user's own set-up.
+    /// A command that uses this cluster through `KUBECONFIG`, and no settings of the user.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         self.command_as(program, &self.admin_kubeconfig())
     }
@@ -198,7 +198,7 @@ impl ControlPlane {
         let mut command = Command::new(program);
         command
             .env("KUBECONFIG", kubeconfig)
-            // kubectl remembers what an address serves, and the next run may get the same port.
+            // kubectl caches what an address serves, and the next run may get the same port.
             .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
             .env("KUBERC", "off")
             .env("HOME", self.dir.join("home"))
@@ -209,7 +209,7 @@ impl ControlPlane {
         command
     }
 
-    /// Runs a command off the runtime's thread, so that servers in this test go on answering.
+    /// Runs a command off the runtime's thread, so that servers in this test keep answering.
     pub async fn run(&self, command: Command, input: Option<&str>) -> Output {
         let input = input.map(|text| text.as_bytes().to_vec());
         tokio::task::spawn_blocking(move || run_blocking(command, input.as_deref(), LIMIT))

@@ -1,4 +1,4 @@
-//! Where the ports of pods lead.
+//! The targets of the ports of pods.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use super::witness::WITNESS;
 use super::{ControlPlane, EMQX_PORTS, LIMIT, MANAGER};
 
 impl ControlPlane {
-    /// Lets the API ports of each pod lead to its address; see `forward_ports`.
+    /// Forwards the API ports of each pod to its address; see `forward_ports`.
     pub async fn forward(&self, targets: impl IntoIterator<Item = (&str, SocketAddr)>) {
         for (pod, to) in targets {
             self.forward_ports(self.namespace(), pod, EMQX_PORTS, to).await;
         }
     }
 
-    /// Lets these ports of an existing pod lead to a loopback address, from the moment that this returns. Replaces
-    /// what was set before for the pod; forwards that are open stay where they lead.
+    /// Forwards these ports of an existing pod to a loopback address, from the moment of the return. Replaces
+    /// the earlier targets of the pod; open forwards keep their targets.
     pub async fn forward_ports(&self, namespace: &str, pod: &str, ports: &[u16], to: SocketAddr) {
         assert!(to.ip().is_loopback(), "{to} is not of this machine");
         let client = self.admin_client().await;
@@ -34,10 +34,10 @@ impl ControlPlane {
         );
         let pods = Api::<Pod>::namespaced(client, namespace);
         until(&format!("forward to {pod}"), LIMIT, async || {
-            // kwok does not report when it has read a rule. So each version of a rule has a port of its own that leads
-            // to us: an answer through it proves that the whole version is in force.
-            // kwok may also keep an old list under the new version's number (it notes the number before it stores
-            // the object); only another version gets it out of that, so each round writes one.
+            // kwok does not report when it has read a rule. So each version of a rule has an additional port
+            // that leads to this process: an answer through it shows that the whole version is in force. kwok
+            // may also keep an old list under the new version's number (it stores the number before the
+            // object); only another version corrects that, so each round writes one.
             let proof = self.witness.next_port();
             let rule = json!({
                 "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "PortForward", "metadata": { "name": pod },

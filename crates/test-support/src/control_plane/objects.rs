@@ -17,7 +17,7 @@ use super::{ControlPlane, GROUP, LIMIT, Line, MANAGER};
 use crate::go_modules::manifest_dir;
 
 impl ControlPlane {
-    /// Creates a namespace if it is not there.
+    /// Creates a namespace if it does not exist.
     pub async fn create_namespace(&self, name: &str) {
         let namespaces = Api::<Namespace>::all(self.admin_client().await);
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
@@ -48,8 +48,8 @@ impl ControlPlane {
         .await
     }
 
-    /// Creates the CRDs in these files (paths in the repository) and waits until each is served and in discovery.
-    /// The API server still holds the first create of an object back until a CRD is two seconds old.
+    /// Creates the CRDs in these files (paths in the repository) and waits until each is served and in
+    /// discovery. The API server still delays the first creation of an object until a CRD is two seconds old.
     pub async fn apply_crds(&self, files: &[&str]) {
         let crds: Vec<Value> = files.iter().map(|f| read_yaml(Path::new(f)).unwrap()).collect();
         self.try_apply_crds(&self.admin_client().await, &crds).await.unwrap();
@@ -81,12 +81,12 @@ impl ControlPlane {
                     ));
                 }
             }
-            // Discovery follows a moment later, and must also have forgotten what is gone.
+            // Discovery is updated a moment later, and must no longer have deleted kinds.
             let have = discovered(client, &want).await.map_err(|e| e.to_string())?;
             if have != want {
                 return Err(format!("discovery has {have:?}, the CRDs {want:?}"));
             }
-            // And the handlers a moment after that.
+            // The handlers are updated a moment after that.
             for (group, version, plural) in &want {
                 let path = format!("/apis/{group}/{version}/{plural}");
                 let request = kube::core::Request::new(&path)
@@ -97,14 +97,14 @@ impl ControlPlane {
             Ok(())
         })
         .await?;
-        // kubectl trusts what it remembers of an API server for hours.
+        // kubectl uses its cached data about an API server for hours.
         let _ = fs::remove_dir_all(self.dir.join("kubectl-cache"));
         Ok(())
     }
 
-    /// Makes the cluster one of an operator line: every EMQX CRD that is there goes with its objects (finalizers or
-    /// not), then the line's own come. A CRD cannot just be replaced: the API server refuses to drop a version that
-    /// was ever stored.
+    /// Makes the cluster one of an operator line: deletes every EMQX CRD with its objects (even with
+    /// finalizers), then creates those of the line. A CRD cannot be replaced: the API server refuses to drop
+    /// a version that was ever stored.
     pub async fn install(&self, line: Line) {
         let client = self.admin_client().await;
         let api = Api::<CustomResourceDefinition>::all(client.clone());
@@ -114,14 +114,14 @@ impl ControlPlane {
             let stored = crd.spec.versions.iter().find(|v| v.storage).expect("one version is stored");
             let kind = GroupVersionKind::gvk(GROUP, &stored.name, &crd.spec.names.kind);
             let resource = ApiResource::from_gvk_with_plural(&kind, &crd.spec.names.plural);
-            // The objects first: the API server would look for them only every five seconds.
+            // The objects are deleted first: the API server would check for them only every five seconds.
             let objects = Api::<DynamicObject>::all_with(client.clone(), &resource);
             until(&format!("end of the objects of {name}"), LIMIT, async || {
                 let left = objects.list(&ListParams::default()).await.map_err(|e| e.to_string())?.items;
                 for object in &left {
                     let namespace = object.namespace().unwrap_or_default();
                     let one = Api::<DynamicObject>::namespaced_with(client.clone(), &namespace, &resource);
-                    // No operator is there to take its finalizers away. Either call may find it gone.
+                    // There is no operator to remove the finalizers. Either call may find the object deleted.
                     let _ = one.delete(&object.name_any(), &DeleteParams::default()).await;
                     let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
                     let _ = one.patch(&object.name_any(), &PatchParams::default(), &patch).await;
@@ -140,7 +140,8 @@ impl ControlPlane {
         self.apply_crds(line.crds()).await;
     }
 
-    /// Waits until the pods of a label selector are `count` and all of them ready; they come sorted by name.
+    /// Waits until a label selector matches `count` pods and all of them are ready; returns them sorted by
+    /// name.
     pub async fn ready_pods(&self, selector: &str, count: usize) -> Vec<Pod> {
         let pods = Api::<Pod>::namespaced(self.admin_client().await, self.namespace());
         until(&format!("{count} ready pods of {selector}"), LIMIT, async || {
@@ -201,7 +202,8 @@ pub(super) fn read_yaml(file: &Path) -> Result<Value, String> {
     serde_yaml::from_str(&text).map_err(|e| format!("{} is not YAML: {e}", file.display()))
 }
 
-/// What discovery (the aggregated form, which kubectl asks for) lists about the groups in `about`, and about EMQX's.
+/// The entries of discovery (the aggregated form, which kubectl requests) for the groups in `about`, and for
+/// those of EMQX.
 async fn discovered(
     client: &Client,
     about: &BTreeSet<(String, String, String)>,

@@ -30,7 +30,7 @@ impl Process {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         #[cfg(unix)]
         {
-            // Ctrl-C in a terminal is for the test; what it started ends by the pipe.
+            // Ctrl-C in a terminal is for the test; the programs that it started end with the pipe.
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
         }
         let mut supervisor = command.spawn().map_err(|e| format!("cannot start {name}: {e}"))?;
@@ -55,7 +55,7 @@ impl Process {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        // On Linux the kernel then kills the server too.
+        // On Linux the kernel then kills the server as well.
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }
@@ -85,7 +85,7 @@ impl Output {
     }
 }
 
-/// Reads a pipe to its end on a thread, so that a full pipe never stops the program at its other end.
+/// Reads a pipe to its end on a thread, so that a full pipe never blocks the program at its other end.
 pub(super) fn drain(pipe: Option<impl io::Read + Send + 'static>) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -107,7 +107,7 @@ pub fn run_blocking(mut command: Command, input: Option<&[u8]>, limit: Duration)
         .unwrap_or_else(|e| panic!("cannot run {name}: {e}"));
     let writer = child.stdin.take().map(|mut pipe| {
         let bytes = input.unwrap_or_default().to_vec();
-        // A program that does not read its input closes the pipe; that is its answer to judge.
+        // A program that does not read its input closes the pipe; the caller judges its answer.
         thread::spawn(move || drop(pipe.write_all(&bytes)))
     });
     let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));

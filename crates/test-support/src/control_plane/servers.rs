@@ -1,4 +1,4 @@
-//! The servers of a control plane: started, ended, started again.
+//! The servers of a control plane: start, stop, restart.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -26,7 +26,7 @@ impl ControlPlane {
     }
 
     pub(super) fn processes(&self) -> std::sync::MutexGuard<'_, Vec<Process>> {
-        // A test that panicked while it held this still wants its processes ended.
+        // Processes must be ended even after a test panicked with this lock.
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -54,9 +54,9 @@ impl ControlPlane {
                 ("listen-peer-urls", &format!("http://127.0.0.1:{etcd_peer}")),
                 ("initial-advertise-peer-urls", &format!("http://127.0.0.1:{etcd_peer}")),
                 ("initial-cluster", &format!("default=http://127.0.0.1:{etcd_peer}")),
-                // The data is thrown away: no need to wait for the disk.
+                // The data is temporary: no need to wait for the disk.
                 ("unsafe-no-fsync", "true"),
-                // Alone it needs no patience before it elects itself.
+                // A single member can elect itself without delay.
                 ("heartbeat-interval", "10"),
                 ("election-timeout", "100"),
                 ("log-level", "warn"),
@@ -68,13 +68,13 @@ impl ControlPlane {
         let mut args = flags(&[
             ("etcd-servers", &format!("http://127.0.0.1:{}", self.ports.etcd)),
             ("bind-address", "127.0.0.1"),
-            // Without this it ends on a machine that has no default route.
+            // Without this it exits on a machine without a default route.
             ("advertise-address", "127.0.0.1"),
             ("secure-port", &self.ports.api_server.to_string()),
             ("tls-cert-file", &self.path("pki/server.crt")),
             ("tls-private-key-file", &self.path("pki/server.key")),
             ("client-ca-file", &self.path("pki/ca.crt")),
-            // By default it asks the resolver for the node's name first, and the nodes are pretended.
+            // By default it resolves the node's name first, and the nodes are simulated.
             ("kubelet-preferred-address-types", "InternalIP"),
             ("kubelet-client-certificate", &self.path("pki/admin.crt")),
             ("kubelet-client-key", &self.path("pki/admin.key")),
@@ -114,7 +114,7 @@ impl ControlPlane {
                 ("controllers", &self.options.controllers.join(",")),
                 ("leader-elect", "false"),
                 ("use-service-account-credentials", "false"),
-                // No test asks it anything, and one port fewer cannot collide.
+                // No test sends requests to it, and one port fewer cannot collide.
                 ("secure-port", "0"),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),
@@ -124,7 +124,7 @@ impl ControlPlane {
 
     pub(super) fn start_kubelet(&self) -> Result<(), String> {
         let port = self.ports.kubelet.to_string();
-        // kwok forgets which pod addresses it gave when it is started again: each run has a range of its own.
+        // After a restart kwok forgets which pod addresses it assigned: each run has its own range.
         let run = self.kubelets.fetch_add(1, Ordering::Relaxed) % 100;
         self.start_process(
             "kwok",
@@ -158,12 +158,12 @@ impl ControlPlane {
         self.api_server_ready().await.unwrap();
     }
 
-    /// Ends the simulated kubelet: every open port-forward dies, and pods stay as they are.
+    /// Ends the simulated kubelet: every open port-forward ends, and pods stay as they are.
     pub fn stop_kubelet(&self) {
         self.stop_process("kwok");
     }
 
-    /// Starts the simulated kubelet again; where ports lead is kept. Waits until it answers.
+    /// Starts the simulated kubelet again with the same forwards. Waits until it answers.
     pub async fn start_kubelet_again(&self) {
         self.start_kubelet().unwrap();
         until("kwok", LIMIT, async || {

@@ -1,4 +1,4 @@
-//! Waiting for something to become true, with a limit.
+//! Waits for a condition, with a limit.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ pub(super) async fn try_until<T>(
     Err(format!("{what}: not within {limit:?}; last: {last}"))
 }
 
-/// Waits until `check` gives a value; panics with its last error when `limit` is over.
+/// Waits until `check` returns a value; panics with its last error when the limit is reached.
 pub async fn until<T>(what: &str, limit: Duration, check: impl AsyncFnMut() -> Result<T, String>) -> T {
     try_until(what, limit, check).await.unwrap_or_else(|why| panic!("{why}"))
 }

@@ -8,7 +8,8 @@ use std::thread;
 
 pub(super) const WITNESS: [u8; 8] = *b"witness\n";
 
-/// A listener that sends one word on each connection: a client that reads it came through a forward of ours.
+/// A listener that sends one word on each connection: a client that reads it is connected through a forward
+/// of this process.
 pub(super) struct Witness {
     pub(super) port: u16,
     ports: AtomicU32,
@@ -44,7 +45,7 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // Wakes the thread, so that it sees that it is over.
+        // Wakes the thread, so that it ends.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
