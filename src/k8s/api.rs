@@ -145,6 +145,11 @@ impl Api {
         if shared { 64 } else { 2 }
     }
 
+    /// Whether a request that may not be needed is sent at once, because a round trip costs more.
+    pub(super) fn is_slow(&self) -> bool {
+        self.transport.as_ref().is_some_and(HttpTransport::is_slow)
+    }
+
     async fn call_for_ever<T: DeserializeOwned>(
         &self,
         method: Method,

@@ -216,6 +216,8 @@ pub(super) struct HttpTransport {
     current: Arc<Mutex<Current>>,
     /// Whether a port-forward is expected.
     forwards: Arc<AtomicBool>,
+    /// Whether connecting took long.
+    slow: Arc<AtomicBool>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -234,6 +236,7 @@ impl HttpTransport {
             prepared,
             current: Arc::default(),
             forwards: Arc::default(),
+            slow: Arc::default(),
         }
     }
 
@@ -247,6 +250,11 @@ impl HttpTransport {
         let current = locked(&self.current);
         let attempt = current.attempt.as_ref().map(|attempt| attempt.borrow());
         attempt.is_some_and(|it| matches!(it.as_ref(), Some(Ok(Negotiated::Http2(_)))))
+    }
+
+    /// Whether a round trip costs more than a further request: over one connection, over a slow link.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed) && self.is_shared()
     }
 
     /// Lets the next request open a new connection: a request was not answered in time, and the connection
@@ -316,7 +324,9 @@ impl HttpTransport {
                 Some(Prepared { since: Instant::now(), stream: PreparedStream::Open(stream) });
             return Ok(Negotiated::Http1);
         }
-        if begun.elapsed() >= SLOW_LINK && self.forwards.load(Ordering::Relaxed) {
+        let slow = begun.elapsed() >= SLOW_LINK;
+        self.slow.store(slow, Ordering::Relaxed);
+        if slow && self.forwards.load(Ordering::Relaxed) {
             let task = tokio::spawn(self.http1_connector.connect(uri));
             *locked(&self.prepared) =
                 Some(Prepared { since: begun, stream: PreparedStream::Connecting(task) });
@@ -339,6 +349,7 @@ impl HttpTransport {
         let mut again = Repeat::of(&request);
         let mut request = request;
         let mut tries = 0;
+        let mut repeated = false;
         loop {
             let (number, reused, negotiated) = self.connection(request.uri()).await?;
             let Negotiated::Http2(mut sender) = negotiated else {
@@ -350,34 +361,61 @@ impl HttpTransport {
                 Err(failed) => failed,
             };
             Self::forget(&mut locked(&self.current), number);
-            request = match failed.take_message() {
-                Some(unsent) if tries < TRIES => unsent,
-                // The server may have closed an idle connection while the request was being sent. A request
-                // that changes something is not repeated: it may have had its effect.
-                None if reused && tries == 1 && again.is_some() => match again.take() {
-                    Some(again) => again.request(),
-                    None => return Err(failed.into_error().into()),
-                },
-                _ => return Err(failed.into_error().into()),
-            };
+            if let Some(unsent) = failed.take_message() {
+                if tries >= TRIES {
+                    return Err(failed.into_error().into());
+                }
+                request = unsent;
+                continue;
+            }
+            let error = failed.into_error();
+            // The server may have closed an idle connection while the request was being sent. A request that
+            // changes something is repeated only where the server did not process it.
+            let repeat = again
+                .take_if(|it| !repeated && (unprocessed(&error) || reused && tries == 1 && it.is_read()))
+                .ok_or(error)?;
+            repeated = true;
+            request = repeat.request();
         }
     }
 }
 
-/// A read request, which can be sent again.
+/// Whether the server did not process the request and will not: its stream is above the last one of a GOAWAY, or was refused
+/// (RFC 9113, 6.8 and 8.7). h2 gives the error of a GOAWAY from the server to these streams only; streams that the server
+/// may have processed end with an I/O error.
+fn unprocessed(error: &hyper::Error) -> bool {
+    let reason = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    reason.is_some_and(|it| {
+        it.is_remote()
+            && (it.is_go_away() || it.is_reset() && it.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// A request that can be sent again.
 struct Repeat {
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: Body,
 }
 
 impl Repeat {
     fn of(request: &Request<Body>) -> Option<Self> {
-        (*request.method() == Method::GET)
-            .then(|| Self { uri: request.uri().clone(), headers: request.headers().clone() })
+        Some(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            body: request.body().try_clone()?,
+        })
+    }
+
+    fn is_read(&self) -> bool {
+        self.method == Method::GET
     }
 
     fn request(self) -> Request<Body> {
-        let mut request = Request::new(Body::empty());
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
         request

@@ -196,7 +196,11 @@ impl<'a> Pages<'a> {
     /// The objects of the next page; `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<impl Iterator<Item = Value> + use<'a>>, ApiError> {
         let Some(token) = self.token.take() else { return Ok(None) };
-        let list = match self.ask(&token).await {
+        // These are often forbidden: over a slow link the fallback does not wait for the refusal.
+        let early = matches!(self.resource.kind, ObjectKind::Lease | ObjectKind::State) && self.api.is_slow();
+        let (answer, object) =
+            if early { futures::join!(self.ask(&token), self.got()) } else { (self.ask(&token).await, None) };
+        let list = match answer {
             // The token of a page is valid for some minutes; a list that took longer is requested again, in
             // one piece.
             Err(trouble) if trouble.is_expired() && self.size.is_some() => {
@@ -204,7 +208,8 @@ impl<'a> Pages<'a> {
                 self.anew = true;
                 self.ask("").await?
             }
-            Err(trouble) if trouble.is_forbidden() => self.got(trouble).await?,
+            Err(trouble) if trouble.is_forbidden() && early => object.ok_or(trouble)?,
+            Err(trouble) if trouble.is_forbidden() => self.got().await.ok_or(trouble)?,
             other => other?,
         };
         self.version = list.metadata.resource_version.unwrap_or_default();
@@ -216,8 +221,8 @@ impl<'a> Pages<'a> {
     }
 
     /// The one object of this name: without permission to list, `get` may be permitted, as for `kubectl get
-    /// KIND NAME`.
-    async fn got(&self, trouble: ApiError) -> Result<List, ApiError> {
+    /// KIND NAME`. `None` where that is not permitted either, or where there is no such name.
+    async fn got(&self) -> Option<List> {
         let resource = self.resource;
         let name = resource.fields.as_ref().and_then(|fields| fields.strip_prefix("metadata.name="));
         let mut path = resource.path();
@@ -227,14 +232,13 @@ impl<'a> Pages<'a> {
             let own = Resource { namespace: Some(OPERATOR_NAMESPACE.to_owned()), ..resource.clone() };
             (path, placed) = (own.path(), true);
         }
-        let Some(name) = name.filter(|name| placed && !name.contains(',')) else {
-            return Err(trouble);
+        let name = name.filter(|name| placed && !name.contains(','))?;
+        let items = match self.api.get_as::<Box<RawValue>>(&format!("{path}/{}", encode(name))).await {
+            Ok(object) => Some(vec![object]),
+            Err(trouble) if trouble.is_absent() => None,
+            Err(_) => return None,
         };
-        match self.api.get_as::<Box<RawValue>>(&format!("{path}/{}", encode(name))).await {
-            Ok(object) => Ok(List { metadata: ListMetadata::default(), items: Some(vec![object]) }),
-            Err(other) if other.is_absent() => Ok(List { metadata: ListMetadata::default(), items: None }),
-            Err(_) => Err(trouble),
-        }
+        Some(List { metadata: ListMetadata::default(), items })
     }
 
     async fn ask(&self, token: &str) -> Result<List, ApiError> {

@@ -7,7 +7,7 @@ use hyper::header::CONNECTION;
 use hyper::service::service_fn;
 use hyper::{StatusCode, Version, server};
 use hyper_util::rt::TokioIo;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::Notify;
 
 use super::*;
@@ -208,6 +208,118 @@ async fn a_read_on_a_connection_that_breaks_is_sent_again_and_a_change_is_not() 
         assert_eq!(server.count(), 1, "{method}");
         // The next request uses another connection.
         assert_eq!(answer(&transport, method, "/").await.expect("an answer"), http2(2));
+    }
+}
+
+/// Frames of HTTP/2: their types.
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Answers the first request of a connection with 200, and the second one with these frames; then the connection ends.
+async fn answer_once(mut far: DuplexStream, ending: Vec<Vec<u8>>) -> std::io::Result<()> {
+    const PREFACE: usize = 24;
+    far.read_exact(&mut [0; PREFACE]).await?;
+    far.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    loop {
+        let mut head = [0; 9];
+        far.read_exact(&mut head).await?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        far.read_exact(&mut vec![0; length]).await?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        match (head[3], stream) {
+            // `:status 200` is the entry 8 of HPACK's static table; the flags end the headers and the stream.
+            (HEADERS, 1) => far.write_all(&frame(HEADERS, 5, 1, &[0x88])).await?,
+            (HEADERS, _) => {
+                for ending in &ending {
+                    far.write_all(ending).await?;
+                }
+                return far.shutdown().await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sends one request, and then another one that meets these frames. Returns its outcome, and the number of connections.
+async fn second_request(method: Method, ending: &[Vec<u8>]) -> (Result<String, BoxError>, usize) {
+    let server = Server::new(|_, _| Reaction::Answer);
+    let (again, ending) = (server.clone(), ending.to_vec());
+    let connect = tower::service_fn(move |_: Uri| {
+        let (server, ending) = (again.clone(), ending.clone());
+        async move {
+            let number = server.connections.fetch_add(1, Ordering::Relaxed) + 1;
+            let (near, far) = tokio::io::duplex(1 << 16);
+            if number == 1 {
+                tokio::spawn(answer_once(far, ending));
+            } else {
+                tokio::spawn(server.serve(far, number, true));
+            }
+            Ok::<_, Infallible>(Chosen(TokioIo::new(near), true))
+        }
+    });
+    let transport =
+        HttpTransport::new(ApiConnector::new(connect, Duration::from_mins(1)), server.connector(false));
+    assert_eq!(answer(&transport, Method::GET, "/").await.expect("an answer"), "");
+    let mut second = request(method, "/second");
+    *second.body_mut() = Body::from(b"{}".to_vec());
+    let outcome = match transport.send(second).await {
+        Ok(response) => {
+            let bytes = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+            bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(Into::into)
+        }
+        Err(error) => Err(error),
+    };
+    (outcome, server.count())
+}
+
+/// A GOAWAY with the last stream that may have been processed, and the error code.
+fn go_away(last: u32, code: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+const NO_ERROR: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
+const REFUSED_STREAM: u32 = 7;
+const CANCEL: u32 = 8;
+
+#[tokio::test]
+async fn a_change_that_the_server_did_not_process_is_sent_again() {
+    for method in [Method::POST, Method::PATCH, Method::PUT, Method::DELETE] {
+        for ending in [
+            go_away(1, NO_ERROR),
+            go_away(1, PROTOCOL_ERROR),
+            frame(RST_STREAM, 0, 3, &REFUSED_STREAM.to_be_bytes()),
+        ] {
+            let (outcome, connections) = second_request(method.clone(), std::slice::from_ref(&ending)).await;
+            assert_eq!(outcome.expect("it is sent again"), http2(2), "{method} {ending:?}");
+            assert_eq!(connections, 2, "{method} {ending:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_the_server_may_have_processed_is_not_sent_again() {
+    // As a graceful end announces it: all streams first, then the last one that was accepted.
+    let graceful = [go_away(i32::MAX as u32, NO_ERROR), go_away(3, NO_ERROR)].concat();
+    for method in [Method::POST, Method::PATCH, Method::PUT, Method::DELETE] {
+        for ending in [
+            go_away(3, NO_ERROR),
+            go_away(3, PROTOCOL_ERROR),
+            graceful.clone(),
+            frame(RST_STREAM, 0, 3, &CANCEL.to_be_bytes()),
+            Vec::new(),
+        ] {
+            let (outcome, connections) = second_request(method.clone(), std::slice::from_ref(&ending)).await;
+            assert!(outcome.is_err(), "{method} {ending:?}");
+            assert_eq!(connections, 1, "{method} {ending:?}");
+        }
     }
 }
 
