@@ -37,7 +37,7 @@ mod value;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 pub use intent::{Global, Intent, Verb};
 pub use rules_rebalance::APPLY_CHECKS;
@@ -72,8 +72,16 @@ pub fn parse(
     {
         return Ok(complete::intent(&command(), words, |line| read(line, &env).ok()));
     }
+    if let [_, only] = args.as_slice()
+        && (only == "--version" || only == "-V")
+    {
+        return Err(Parsed::Print(VERSION.to_owned()));
+    }
     read(args, &env)
 }
+
+/// What `--version` prints; without clap's tree, whose construction takes longer than the rest of the process.
+const VERSION: &str = concat!("kubectl emqx ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Intent, Parsed> {
     // Only the typed subcommand is built: with the whole tree every command started 4 ms later.
@@ -81,6 +89,9 @@ fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Int
     let typed = environment::plain_switches(command, args);
     let found = matches(command, &typed)?;
     let defaults = environment::defaults(command, &found, env)?;
+    if defaults.is_empty() {
+        return intent(command, &typed, &found)?.ok_or_else(|| no_subcommand(command));
+    }
     for default in &defaults {
         // One after another, so that the error names the variable and not a flag that the user did not type.
         if let Err(Parsed::Wrong(problem)) = matches(command, &environment::with(&typed, &[default])) {
@@ -89,7 +100,7 @@ fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Int
         }
     }
     let mut fitting: Vec<&environment::EnvironmentDefault> = defaults.iter().collect();
-    let intent = match meant(command, &environment::with(&typed, &fitting)) {
+    let meaning = match meant(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
             // A default may conflict with the typed flags: only defaults without a conflict are kept.
             let mut best = meant(command, &typed)?;
@@ -105,7 +116,11 @@ fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Int
         }
         other => other?,
     };
-    intent.ok_or_else(|| Parsed::Print(command.render_help().ansi().to_string()))
+    meaning.ok_or_else(|| no_subcommand(command))
+}
+
+fn no_subcommand(command: &mut Command) -> Parsed {
+    Parsed::Print(command.render_help().ansi().to_string())
 }
 
 /// The command tree, with the flags of every command on each of its subcommands.
@@ -115,7 +130,7 @@ pub fn command() -> Command {
     command
 }
 
-fn matches(command: &mut Command, words: &[OsString]) -> Result<clap::ArgMatches, Parsed> {
+fn matches(command: &mut Command, words: &[OsString]) -> Result<ArgMatches, Parsed> {
     command.try_get_matches_from_mut(words).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Parsed::Print(error.render().ansi().to_string())
@@ -127,8 +142,12 @@ fn matches(command: &mut Command, words: &[OsString]) -> Result<clap::ArgMatches
 /// The request of these words; `None` without a subcommand.
 fn meant(command: &mut Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
     let matches = matches(command, words)?;
+    intent(command, words, &matches)
+}
+
+fn intent(command: &Command, words: &[OsString], matches: &ArgMatches) -> Result<Option<Intent>, Parsed> {
     let root =
-        Root::from_arg_matches(&matches).map_err(|error| problem::problem(&error, &verb(command, words)))?;
+        Root::from_arg_matches(matches).map_err(|error| problem::problem(&error, &verb(command, words)))?;
     Ok(rules::intent(root)?)
 }
 
@@ -143,4 +162,18 @@ fn verb(mut command: &Command, words: &[OsString]) -> String {
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_what_clap_would_print() {
+        assert_eq!(VERSION, Root::command().render_version());
+        for flag in ["--version", "-V"] {
+            let parsed = parse(["kubectl-emqx", flag].map(OsString::from), |_| None);
+            assert_eq!(parsed.err(), Some(Parsed::Print(VERSION.to_owned())));
+        }
+    }
 }

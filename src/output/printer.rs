@@ -1,6 +1,6 @@
 //! The printer: the only module that writes to stdout and stderr.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::rc::Rc;
@@ -99,7 +99,8 @@ pub struct Printer {
     err: RefCell<Sink>,
     look: Look,
     terminal: Terminal,
-    zone: TimeZone,
+    /// Read when a time is printed: finding the name of the system's zone reads every folder of the database.
+    zone: OnceCell<TimeZone>,
     /// The flags that printed commands repeat.
     flags: ClusterFlags,
     /// Notices that were printed already.
@@ -145,7 +146,7 @@ impl Printer {
     /// A printer to the real streams, with the user's time zone.
     pub fn new(look: &Look, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let terminal = Terminal::here(environment);
-        Self::to(Box::new(io::stdout()), Box::new(io::stderr()), *look, terminal, TimeZone::system())
+        Self::lazily(Box::new(io::stdout()), Box::new(io::stderr()), *look, terminal, OnceCell::new())
     }
 
     /// A printer to any two streams: data, and messages.
@@ -155,6 +156,16 @@ impl Printer {
         look: Look,
         terminal: Terminal,
         zone: TimeZone,
+    ) -> Self {
+        Self::lazily(out, err, look, terminal, OnceCell::from(zone))
+    }
+
+    fn lazily(
+        out: Box<dyn Write>,
+        err: Box<dyn Write>,
+        look: Look,
+        terminal: Terminal,
+        zone: OnceCell<TimeZone>,
     ) -> Self {
         let sink = |raw, tty| {
             if terminal.colored(look.color, tty) {
@@ -206,7 +217,7 @@ impl Printer {
 
     /// The user's time zone.
     pub fn zone(&self) -> &TimeZone {
-        &self.zone
+        self.zone.get_or_init(TimeZone::system)
     }
 
     /// The theme of stdout.
@@ -523,7 +534,7 @@ impl Printer {
         now: Option<Timestamp>,
     ) {
         let name = || plan.instance.as_ref().map(resource).unwrap_or_default();
-        let now = now.map(|now| (now, &self.zone));
+        let now = now.map(|now| (now, self.zone()));
         self.result("RebalancePlan", plan, output, name, |layout| {
             text::plan::plan(plan, through, now, layout)
         });
@@ -532,20 +543,20 @@ impl Printer {
     /// Prints the plan to stderr, before the prompt.
     pub fn talk_plan(&self, plan: &RebalancePlan, through: Option<(Backend, &str)>, now: Timestamp) {
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
-        self.push(true, &(text::plan::plan(plan, through, Some((now, &self.zone)), layout) + "\n"));
+        self.push(true, &(text::plan::plan(plan, through, Some((now, self.zone())), layout) + "\n"));
     }
 
     /// The plan of an upgrade.
     pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
         let name = || resource(&plan.instance);
-        let now = Some((now, &self.zone));
+        let now = Some((now, self.zone()));
         self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
     }
 
     /// Prints the plan of an upgrade to stderr, before the prompt.
     pub(crate) fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
-        self.push(true, &(text::upgrade::plan(plan, Some((now, &self.zone)), layout) + "\n"));
+        self.push(true, &(text::upgrade::plan(plan, Some((now, self.zone())), layout) + "\n"));
     }
 
     /// The result of `apply`. `note` follows the name in text output only: ` (server dry run)`.
@@ -694,7 +705,7 @@ impl Printer {
             (EventType::Notice, None) => Tone::Warning,
             _ => Tone::Plain,
         };
-        let time = theme.paint(Tone::Faint, &clock(event.time, &self.zone));
+        let time = theme.paint(Tone::Faint, &clock(event.time, self.zone()));
         format!("{time} {}", theme.paint(tone, &theme.clean(&event.message)))
     }
 }
