@@ -255,6 +255,10 @@ pub(crate) const RATE_GAP_SECONDS: u64 = 30;
 /// each follower asks EMQX again before it reports an end.
 pub(crate) const SAME_END_SECONDS: u64 = 30;
 
+/// A stalled rebalance without an object that is followed again within this many seconds is the same one. Later ones cannot be
+/// distinguished from another rebalance of the same coordinator.
+pub(crate) const FOLLOWED_AGAIN_SECONDS: u64 = 120;
+
 /// Seconds that a Lease may be overdue before its process counts as gone: a leader retries for less than that.
 pub(crate) const LEASE_OVERDUE_SECONDS: u64 = 15;
 

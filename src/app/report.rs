@@ -6,7 +6,7 @@ use super::{Recording, Wire, context, history};
 use crate::cli::Global;
 use crate::cli::intent::ReportQuery as Intent;
 use crate::commands::Outcome;
-use crate::commands::report::{alone, of_recording, print, target};
+use crate::commands::report::{add_checks, alone, of_recording, print, target};
 use crate::output::Printer;
 use crate::plan::report::{Report, ReportNames};
 use crate::state_folder::recording_path;
@@ -20,11 +20,11 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
         return print(&printer, report, &names, intent.redact, intent.form);
     }
     let name = intent.name.as_deref();
-    let found = match context(global, printer.clone(), None).await {
-        Ok(context) => target(&context, name).await?,
+    let (found, context) = match context(global, printer.clone(), None).await {
+        Ok(context) => (target(&context, name).await?, Some(context)),
         Err(problem) => {
             let folder = history::folder(global, None, None);
-            alone(&printer, folder.as_deref(), name, problem)?
+            (alone(&printer, folder.as_deref(), name, problem)?, None)
         }
     };
     let entry = &found.entry;
@@ -38,7 +38,12 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
             "there is no recording of {} on this machine: the report holds what the history knows",
             entry.name
         ));
-        (Report::of_entry(entry, found.plan.as_ref()), ReportNames::default())
+        let mut report = Report::of_entry(entry, found.plan.as_ref());
+        let mut names = ReportNames::default();
+        if let Some(context) = context.as_ref().filter(|_| found.live) {
+            Box::pin(add_checks(context, entry, (&mut report, &mut names))).await;
+        }
+        (report, names)
     };
     report.with_entry(entry);
     print(&printer, report, &names, intent.redact, intent.form)

@@ -118,7 +118,8 @@ pub(super) enum VerbArgs {
     /// What was planned and what happened: Markdown, JSON, or one HTML page
     ///
     /// Per phase and per node, with the verdict, missing clients, the most reconnects and the error of the forecast. Made from the
-    /// recording of an operation that was started here, or from --from RECORDING; without one from what `history` knows.
+    /// recording of an operation that was started here, or from --from RECORDING; without one from what `history` knows, with
+    /// the findings of the checks in the cluster now.
     #[command(verbatim_doc_comment, after_help = help::REPORT)]
     Report(ReportArgs),
     /// The versions of the plugin, Kubernetes, the operator and EMQX

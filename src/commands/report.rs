@@ -1,18 +1,20 @@
 //! `report`: the plan and the result of an operation, from a recording or from the history.
 
-use super::cluster_view;
+use super::cluster_view::{self, ClusterView};
 use super::history::{WANT, own, past};
 use super::replay::{ReadableMoments, ReplayOutput};
-use super::{CommandContext, Outcome};
-use crate::cli::intent::{Filter, ReportForm};
+use super::{CommandContext, Outcome, surroundings};
+use crate::cli::intent::{Filter, InstanceName, ReportForm};
 use crate::error::{Exit, Problem};
-use crate::model::HistoryEntry;
+use crate::model::{HistoryEntry, Operation};
 use crate::output::Printer;
+use crate::plan::check::{Checks, Purpose, Subject, check};
 use crate::plan::history::{PastEntry, merged};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::report::{Report, ReportBuilder, ReportNames};
-use crate::ports::Moment;
+use crate::plan::snapshot::snapshot;
 use crate::ports::history::StateFolder;
+use crate::ports::{Moment, RefreshScope};
 
 /// The operation that a report is about.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct ReportTarget {
     pub entry: HistoryEntry,
     /// The plan on its object, where there is one.
     pub plan: Option<PlanRecord>,
+    /// Whether its instance is in the cluster.
+    pub live: bool,
 }
 
 /// The newest past operation of this name, or of the instance of this name; without a name the newest of all.
@@ -56,7 +60,48 @@ pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<Repo
         (Some(&object.uid) == entry.uid.as_ref()).then_some(object)
     });
     let plan = object.and_then(|object| PlanRecord::read(object.plan.as_deref()?));
-    Ok(ReportTarget { entry, plan })
+    let live = clusters.iter().any(|cluster| cluster.id == entry.instance);
+    Ok(ReportTarget { entry, plan, live })
+}
+
+/// Adds what the cluster shows now to a report without a recording: the checks of the operation that warn or refuse.
+pub async fn add_checks(
+    context: &CommandContext,
+    entry: &HistoryEntry,
+    (report, names): (&mut Report, &mut ReportNames),
+) {
+    let id = &entry.instance;
+    let purpose = match entry.operation {
+        Operation::Rebalance => Purpose::Rebalance,
+        Operation::Upgrade => Purpose::Upgrade,
+        Operation::Evacuation | Operation::Scale => Purpose::Evacuate,
+        Operation::Drain => Purpose::Drain,
+        Operation::Purge | Operation::None => return,
+    };
+    let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
+    let checked = match cluster_view::one(context, Some(&name), RefreshScope::ALL).await {
+        Ok(cluster) => checked(context, &cluster, purpose).await.map(|checks| (cluster, checks)),
+        Err(problem) => Err(problem),
+    };
+    match checked {
+        Ok((cluster, checks)) => {
+            names.observe(&cluster.world);
+            report.checked(&checks, context.clock.now());
+        }
+        Err(problem) => context.printer.notice(&format!("the cluster is not checked: {problem}")),
+    }
+}
+
+async fn checked(
+    context: &CommandContext,
+    cluster: &ClusterView,
+    purpose: Purpose,
+) -> Result<Checks, Problem> {
+    let beside = surroundings::everything(context, cluster).await;
+    let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
+    let instance = cluster.instance()?;
+    let subject = Subject { world: &cluster.world, instance, snapshot: &snapshot, beside: &beside };
+    Ok(check(subject, Some(purpose)))
 }
 
 /// Finds the operation in the user's own history; the problem is the reason why there is no cluster.
@@ -67,7 +112,7 @@ pub fn alone(
     problem: Problem,
 ) -> Result<ReportTarget, Problem> {
     match newest(merged(own(printer, folder)), name) {
-        Some(entry) => Ok(ReportTarget { entry, plan: None }),
+        Some(entry) => Ok(ReportTarget { entry, plan: None, live: false }),
         None => Err(problem),
     }
 }

@@ -56,6 +56,12 @@ pub struct HistoryEntry {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Timestamp,
+    /// When the client that recorded it first saw it run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Timestamp>,
+    /// How long it should have taken by the first forecast of the client that followed it, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_seconds: Option<u64>,
     /// Connections of all nodes at the start and after the end, where they were known.
     #[serde(default)]
     pub connections: (Option<u64>, Option<u64>),
@@ -100,6 +106,7 @@ impl HistoryEntry {
             message: text(&self.message, LONGEST_MESSAGE),
             by: text(&self.by, LONGEST_NAME),
             started: self.started.filter(|started| *started <= self.ended),
+            followed: self.followed.filter(|followed| *followed <= self.ended),
             recording: self.recording.filter(|name| is_file_name(name)),
             ..self
         })
@@ -202,6 +209,8 @@ mod tests {
             message: "empty".to_owned(),
             started: Some(Timestamp::UNIX_EPOCH),
             ended: "1970-01-01T00:01:38Z".parse().expect("a time"),
+            followed: Some(Timestamp::UNIX_EPOCH),
+            planned_seconds: Some(90),
             connections: (Some(10_000), Some(9_990)),
             sessions: (None, None),
             moved_connections: Some(3333),
@@ -235,12 +244,13 @@ mod tests {
             message: format!("x\n\u{202e}{}", "y".repeat(5000)),
             recording: Some("../../etc/passwd".to_owned()),
             started: Some(Timestamp::MAX),
+            followed: Some(Timestamp::MAX),
             ..entry()
         };
         let read = HistoryEntry::parse(&hostile.line()).expect("it is data");
         assert_eq!(read.name, "a\u{fffd}[2Jb");
         assert!(read.message.starts_with("x \u{fffd}y") && read.message.chars().count() == LONGEST_MESSAGE);
-        assert_eq!((read.recording, read.started), (None, None));
+        assert_eq!((read.recording, read.started, read.followed), (None, None, None));
         let long = format!("{}{}", entry().line(), " ".repeat(LONGEST_ENTRY));
         for text in ["", "{}", "[]", "null", "\u{0}", r#"{"version":2}"#, &long] {
             assert_eq!(HistoryEntry::parse(text), None);

@@ -26,6 +26,15 @@ pub fn markdown(report: &Report) -> String {
             put!(text, "| {} |\n", row.join(" | "));
         }
     }
+    if let Some(checked) = report.checked_time {
+        put!(text, "\n## {}\n\n", checked_title(checked));
+        for finding in &report.findings {
+            put!(text, "- `{}`: {}\n", finding.id, escaped(&finding.message));
+        }
+        if report.findings.is_empty() {
+            put!(text, "{NOTHING_FOUND}\n");
+        }
+    }
     if !report.notices.is_empty() {
         text.push_str("\n## Notices\n\n");
         for notice in &report.notices {
@@ -33,6 +42,14 @@ pub fn markdown(report: &Report) -> String {
         }
     }
     text
+}
+
+/// The text where no check of the cluster warns.
+pub(super) const NOTHING_FOUND: &str = "No check warns.";
+
+/// The heading of what the checks of the cluster found.
+pub(super) fn checked_title(checked: Timestamp) -> String {
+    format!("Findings in the cluster at {}", utc(checked))
 }
 
 /// The first line.

@@ -14,7 +14,7 @@ use crate::model::human::seconds_between;
 use crate::model::{
     EventType, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, Verdict, World,
 };
-use crate::timing::SAME_END_SECONDS;
+use crate::timing::{FOLLOWED_AGAIN_SECONDS, SAME_END_SECONDS};
 
 /// Where an entry comes from; of two entries about one operation the one of the later variant counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,6 +184,8 @@ fn ended(
         message: verdict.1,
         started: None,
         ended: at,
+        followed: None,
+        planned_seconds: None,
         connections: (None, None),
         sessions: (None, None),
         moved_connections: None,
@@ -207,6 +209,7 @@ pub fn of_rebalance(
     HistoryEntry {
         uid: run.object.as_ref().map(|object| object.uid.clone()),
         started: run.began_at(),
+        followed: Some(run.key().1),
         connections: pair(Counts::known_connections),
         sessions: pair(Counts::all_sessions),
         moved_connections: run.report(now, EventType::Notice, String::new()).moved_connections,
@@ -219,6 +222,7 @@ pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) 
     let known = |of: fn(&Counts) -> Option<u64>| of(&run.counts).filter(|_| run.blind.is_none());
     HistoryEntry {
         started: Some(run.began),
+        planned_seconds: run.planned,
         connections: (run.start.connections, known(Counts::all_connections)),
         sessions: (run.start.sessions, known(Counts::all_sessions)),
         moved_connections: run.blind.is_none().then_some(run.arrived),
@@ -238,6 +242,7 @@ pub(crate) fn of_evacuation(
     let after = run.holds.map(|holds| holds.connections).or(run.entry.connections);
     HistoryEntry {
         started: Some(run.began),
+        planned_seconds: run.planned,
         connections,
         moved_connections: before.zip(after).map(|(before, after)| before.saturating_sub(after)),
         ..ended(Operation::Evacuation, id, &run.name, verdict, run.ended.unwrap_or(now))
@@ -343,6 +348,11 @@ fn same(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     if continued(one, other) || continued(other, one) {
         return true;
     }
+    if let Some(together) = seen_together(one, other)
+        && (one.started.is_none() || other.started.is_none())
+    {
+        return together;
+    }
     let near = seconds_between(one.ended, other.ended).max(seconds_between(other.ended, one.ended));
     match (one.started, other.started) {
         (Some(began), Some(started)) => {
@@ -354,11 +364,28 @@ fn same(one: &HistoryEntry, other: &HistoryEntry) -> bool {
     }
 }
 
+/// Whether two clients saw an operation of this name run at the same time: then it is one, because a coordinator and a node run one
+/// at a time. `None` where it is not known when they saw it.
+fn seen_together(one: &HistoryEntry, other: &HistoryEntry) -> Option<bool> {
+    let from = |entry: &HistoryEntry| match (entry.started, entry.followed) {
+        (Some(started), Some(followed)) => Some(started.min(followed)),
+        (started, followed) => started.or(followed),
+    };
+    let (first, second) = (from(one)?, from(other)?);
+    let equal = (first, one.ended) == (second, other.ended);
+    Some(equal || first.max(second) < one.ended.min(other.ended))
+}
+
 /// Whether `later` is the end of the operation of `stalled`: a stalled operation that is followed again ends
 /// later. With a start that is known to be later it is another operation; for an evacuation only the moment
-/// is known at which following began.
+/// is known at which following began. A rebalance of unknown start that was first seen long after the stall
+/// may be another one of the same coordinator.
 fn continued(stalled: &HistoryEntry, later: &HistoryEntry) -> bool {
-    let start_unknown = later.started.is_none() || later.operation == Operation::Evacuation;
+    let again = |followed| seconds_between(stalled.ended, followed) <= FOLLOWED_AGAIN_SECONDS;
+    let start_unknown = match later.operation {
+        Operation::Evacuation => true,
+        _ => later.started.is_none() && later.followed.is_some_and(again),
+    };
     stalled.verdict == Verdict::Stalled && later.ended >= stalled.ended && start_unknown
 }
 
@@ -391,6 +418,8 @@ fn both(one: &PastEntry, other: &PastEntry) -> PastEntry {
     PastEntry {
         entry: HistoryEntry {
             started,
+            followed: kept.followed.into_iter().chain(more.followed).min(),
+            planned_seconds: kept.planned_seconds.or(more.planned_seconds),
             uid: kept.uid.clone().or_else(|| more.uid.clone()),
             connections: pair(kept.connections, more.connections),
             sessions: pair(kept.sessions, more.sessions),

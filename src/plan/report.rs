@@ -294,6 +294,8 @@ impl ReportBuilder {
             operations,
             curves: self.samples.curves(),
             kubernetes_events: cluster_events,
+            findings: Vec::new(),
+            checked_time: None,
             notices: self.notices,
             redacted: false,
         }

@@ -16,6 +16,8 @@ fn entry(number: u64) -> HistoryEntry {
         message: "moved".into(),
         started: None,
         ended: Timestamp::UNIX_EPOCH,
+        followed: None,
+        planned_seconds: None,
         connections: (None, None),
         sessions: (None, None),
         moved_connections: Some(number),

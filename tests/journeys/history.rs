@@ -16,19 +16,19 @@ fn state(cluster: &Cluster) -> PathBuf {
 
 /// The operation, the verdict and the name of each entry of `history`.
 #[track_caller]
-fn entries(ran: Ran) -> Vec<(String, String, String)> {
+pub(crate) fn entries(ran: Ran) -> Vec<(String, String, String)> {
     let list = ran.exits(0).json();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let items = list["items"].as_array().expect("items").iter();
     items.map(|it| (text(&it["operation"]), text(&it["verdict"]), text(&it["name"]))).collect()
 }
 
-fn entry(operation: &str, verdict: &str, name: &str) -> (String, String, String) {
+pub(crate) fn entry(operation: &str, verdict: &str, name: &str) -> (String, String, String) {
     (operation.to_owned(), verdict.to_owned(), name.to_owned())
 }
 
 /// The program with another home folder: another user of the same cluster.
-fn other_user(cluster: &Cluster, arguments: &str) -> Ran {
+pub(crate) fn other_user(cluster: &Cluster, arguments: &str) -> Ran {
     let mut command: Command = cluster.command(arguments);
     command.env("XDG_STATE_HOME", cluster.home.join("other"));
     Going::start(command, None).end()
@@ -97,7 +97,20 @@ fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluste
     assert_eq!(report["operations"][0]["verdict"], "evacuated", "{report:#}");
     // Without a recording there is what the history knows.
     let report = other_user(&demo, "report -o json").exits(0).says("no recording");
-    assert_eq!(report.json()["operations"][0]["verdict"], "evacuated");
+    let report = report.json();
+    let operation = &report["operations"][0];
+    assert_eq!(operation["verdict"], "evacuated");
+    let seconds = |key: &str| operation[key].as_i64().expect("a number");
+    assert_eq!(seconds("forecastErrorSeconds"), seconds("durationSeconds") - seconds("plannedSeconds"));
+    // And what the checks find in the cluster now.
+    let findings = report["findings"].as_array().expect("findings");
+    assert!(findings.iter().any(|it| it["id"] == "evacuation-running"), "{report:#}");
+    assert!(report["checkedTime"].is_string(), "{report:#}");
+    let text = other_user(&demo, "report").exits(0);
+    text.shows("Findings in the cluster at ").shows("`evacuation-running`: ");
+    let redacted = other_user(&demo, "report --redact -o html").exits(0).out;
+    let label = node.split(['@', '.']).nth(1).expect("a host");
+    assert!(redacted.contains("evacuation-running") && !redacted.contains(label), "{redacted}");
     // What stands in the folder is data.
     let file = state(&demo).join("history.jsonl");
     let hostile =

@@ -25,6 +25,7 @@ mod plans;
 mod plugin_conventions;
 mod ran;
 mod reads;
+mod recorded;
 mod scales;
 mod standalone;
 mod stops;

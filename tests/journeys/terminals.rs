@@ -4,6 +4,7 @@ use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use emqx_sim::scenario::Answer;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use crate::harness::{Cluster, DOCUMENTED, PROGRAM, SLOW, until};
@@ -174,6 +175,21 @@ fn yes_follows_to_the_verdict_and_restores_the_terminal() {
     assert_eq!(parser.screen().cursor_position().1, 0, "the prompt comes on a line of its own\n{screen}");
     drop(parser);
     assert_eq!(demo.rebalances().len(), 1);
+}
+
+#[test]
+fn a_read_prints_what_kubernetes_reported_before_emqx_answers() {
+    let demo = Cluster::faulty("documented", 40.0);
+    for verb in ["status", "nodes"] {
+        demo.faults().emqx_answers(Some(Answer::Silence));
+        let mut terminal = Terminal::start(&demo, verb, &[]);
+        terminal.until("EMQX mq/emqx: 4 of 4 pods ready; waiting for EMQX");
+        assert!(!terminal.shows().contains("3,333"), "{verb}: EMQX has not answered\n{}", terminal.shows());
+        demo.faults().emqx_answers(None);
+        let (code, screen) = terminal.end();
+        assert_eq!(code, 0, "{screen}");
+        assert!(screen.contains("3,333"), "{verb}: {screen}");
+    }
 }
 
 #[test]

@@ -53,6 +53,18 @@ pub fn page(report: &Report) -> String {
         let rows = report.kubernetes_events.iter().map(|event| cluster_event(event).to_vec());
         table(&mut text, &["time", "object", "reason", "message", "count"], 4, rows);
     }
+    if let Some(checked) = report.checked_time {
+        put!(text, "<h2>{}</h2>\n", super::checked_title(checked));
+        if report.findings.is_empty() {
+            put!(text, "<p>{}</p>\n", super::NOTHING_FOUND);
+        } else {
+            text.push_str("<ul>\n");
+            for finding in &report.findings {
+                put!(text, "<li>{}: {}</li>\n", finding.id, escaped(&finding.message));
+            }
+            text.push_str("</ul>\n");
+        }
+    }
     if !report.notices.is_empty() {
         text.push_str("<h2>Notices</h2>\n<ul>\n");
         for notice in &report.notices {

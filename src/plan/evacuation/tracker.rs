@@ -50,6 +50,8 @@ pub struct EvacuationRun {
     pub percent: u8,
     /// Seconds to the end, where that can be known.
     pub seconds: Option<u64>,
+    /// Seconds from its beginning to its end by the first forecast, where it is known how EMQX waits.
+    pub planned: Option<u64>,
     /// When it ended.
     pub ended: Option<Timestamp>,
     /// How it ended, and why.
@@ -244,6 +246,7 @@ impl EvacuationRun {
             restored: again || restored(entry, uptime),
             percent: 0,
             seconds: None,
+            planned: None,
             ended: None,
             verdict: None,
             since: now,
@@ -476,6 +479,8 @@ impl EvacuationRun {
         let assumed = if self.timing.is_some() { 0 } else { wait(WAIT_SECONDS, 0) + wait(WAIT_SECONDS, 2) };
         // Where no work remains and EMQX has not finished, the end is unknown.
         self.seconds = Some(left + assumed).filter(|left| *left > 0);
+        let whole = self.seconds.map(|left| seconds_between(self.began, now).saturating_add(left));
+        self.planned = self.planned.or(whole.filter(|_| self.timing.is_some()));
     }
 
     fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {

@@ -83,16 +83,41 @@ fn a_stalled_operation_that_is_followed_again_is_one_entry() {
         ..entry(name, verdict, started, end)
     };
     let stalled = entry("coordinator/emqx@a", Verdict::Stalled, Some(0), 100);
-    let ended = entry("coordinator/emqx@a", Verdict::Balanced, None, 900);
+    let again = |from: i64, entry: HistoryEntry| HistoryEntry { followed: Some(fixtures::at(from)), ..entry };
+    let ended = again(110, entry("coordinator/emqx@a", Verdict::Balanced, None, 900));
     let all = merged([folder(stalled.clone()), folder(ended)]);
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].entry.verdict, all[0].entry.started), (Verdict::Balanced, stalled.started));
-    let stalled_twice = entry("coordinator/emqx@a", Verdict::Stalled, None, 500);
+    let stalled_twice = again(220, entry("coordinator/emqx@a", Verdict::Stalled, None, 500));
     assert_eq!(merged([folder(stalled.clone()), folder(stalled_twice)]).len(), 1);
     let next = entry("coordinator/emqx@a", Verdict::Balanced, Some(400), 900);
     assert_eq!(merged([folder(stalled.clone()), folder(next)]).len(), 2, "a later start is another one");
     let before = entry("coordinator/emqx@a", Verdict::Balanced, None, 50);
     assert_eq!(merged([folder(before), folder(stalled)]).len(), 1, "the end is within it");
+}
+
+#[test]
+fn two_rebalances_of_one_coordinator_without_a_known_start_are_two_entries() {
+    let run = |verdict: Verdict, followed: i64, end: i64| {
+        let operation = Operation::Rebalance;
+        let entry = entry("coordinator/emqx@a", verdict, None, end);
+        past(HistoryEntry { operation, followed: Some(fixtures::at(followed)), ..entry }, Recorded::Folder)
+    };
+    let first = run(Verdict::Stopped, 0, 100);
+    // Its follower has confirmed its end when the next one begins, and that one ends within the time that two followers may differ.
+    for (second, operations) in [
+        (run(Verdict::Balanced, 105, 125), 2),
+        (run(Verdict::Balanced, 100, 125), 2),
+        (run(Verdict::Balanced, 50, 125), 1),
+        (run(Verdict::Balanced, 50, 90), 1),
+        (first.clone(), 1),
+    ] {
+        assert_eq!(merged([first.clone(), second.clone()]).len(), operations, "{second:?}");
+        assert_eq!(merged([second.clone(), first.clone()]).len(), operations, "{second:?}");
+    }
+    let stalled = run(Verdict::Stalled, 0, 100);
+    assert_eq!(merged([stalled.clone(), run(Verdict::Balanced, 221, 900)]).len(), 2);
+    assert_eq!(merged([stalled, run(Verdict::Balanced, 219, 900)]).len(), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::curves::ReportCurves;
 use crate::model::verdict::two_decimals_or_null;
 use crate::model::{EventType, HistoryEntry, InstanceId, Operation, Verdict};
+use crate::plan::check::{CheckStatus, Checks};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::forecast::{Return, forecast};
 use crate::plan::rebalance::record::PlanRecord;
@@ -30,6 +31,10 @@ pub struct Report {
     pub curves: ReportCurves,
     /// Events of Kubernetes about the cluster, in the order in which they were last seen.
     pub kubernetes_events: Vec<ReportedClusterEvent>,
+    /// What the checks of the operation warn of in the cluster as it was at `checkedTime`. A report of a recording has none.
+    pub findings: Vec<ReportedFinding>,
+    /// When the cluster was checked.
+    pub checked_time: Option<Timestamp>,
     /// What could not be read, and which sources were missing.
     pub notices: Vec<String>,
     /// Whether names are replaced.
@@ -233,6 +238,7 @@ impl ReportedOperation {
             started_time: entry.started,
             ended_time: Some(entry.ended).filter(|_| over),
             duration_seconds: entry.seconds().filter(|_| over),
+            planned_seconds: entry.planned_seconds,
             moved_connections: entry.moved_connections,
             connections_before: entry.connections.0,
             connections_after: entry.connections.1,
@@ -275,8 +281,8 @@ impl Report {
                     ..ReportedNode::default()
                 })
                 .collect();
-            operation.compare();
         }
+        operation.compare();
         Self {
             instance: Some(ReportedInstance::from(&entry.instance)),
             source: "history".to_owned(),
@@ -285,6 +291,20 @@ impl Report {
             operations: vec![operation],
             ..Self::default()
         }
+    }
+
+    /// Takes in what the checks find in the cluster now: those that warn or refuse.
+    pub(crate) fn checked(&mut self, checks: &Checks, now: Timestamp) {
+        let shown = checks.checks.iter().filter_map(|check| {
+            let severity = match check.status {
+                CheckStatus::Warning => Severity::Warning,
+                CheckStatus::Blocked => Severity::Blocked,
+                CheckStatus::Ok | CheckStatus::Unknown => return None,
+            };
+            Some(ReportedFinding { id: check.id.to_owned(), severity, message: check.evidence.clone() })
+        });
+        self.findings = shown.collect();
+        self.checked_time = Some(now);
     }
 
     /// Takes in the recorded verdict of the operation that the recording was made of: a drain and a scale are more than the

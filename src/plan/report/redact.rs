@@ -180,6 +180,7 @@ impl Report {
             replace.text(&mut event.name);
             replace.text(&mut event.message);
         }
+        self.findings.iter_mut().for_each(|finding| replace.text(&mut finding.message));
         self.notices.iter_mut().for_each(|notice| replace.text(notice));
         self.redacted = true;
     }

@@ -98,6 +98,8 @@ fn without_a_recording_the_report_holds_the_entry_and_the_plan_of_the_object() {
         message: "balanced".to_owned(),
         started: Some(fixtures::at(0)),
         ended: fixtures::at(99),
+        followed: None,
+        planned_seconds: None,
         connections: (Some(10_000), Some(9_999)),
         sessions: (None, None),
         moved_connections: Some(2340),

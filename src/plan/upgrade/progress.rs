@@ -43,6 +43,8 @@ impl UpgradeRun {
             _ => {}
         }
         self.seconds = left.filter(|_| self.step != UpgradeStep::NewPods);
+        let whole = self.seconds.map(|left| seconds_between(self.began, now).saturating_add(left));
+        self.planned = self.planned.or(whole);
         self.turns = if self.seconds.is_some() { self.turns(revisions, world, now) } else { BTreeMap::new() };
     }
 

@@ -135,6 +135,8 @@ pub struct UpgradeRun {
     pub percent: u8,
     /// Seconds to the end; `None` while that is unknown.
     pub seconds: Option<u64>,
+    /// Seconds from its beginning to its end by the first forecast.
+    pub planned: Option<u64>,
     /// When each old pod has its turn, by the name of the pod.
     pub turns: BTreeMap<String, PodTurn>,
     /// Clients that were disconnected at once because a pod with clients was deleted.

@@ -259,6 +259,7 @@ fn begin(
         holding: false,
         percent: 0,
         seconds: None,
+        planned: None,
         turns: BTreeMap::new(),
         cut: 0,
         turned,

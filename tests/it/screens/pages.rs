@@ -206,6 +206,8 @@ fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ende
         message: message.to_owned(),
         started: Some(at(ended - 120)),
         ended: at(ended),
+        followed: None,
+        planned_seconds: None,
         connections: (Some(10_000), Some(9_990)),
         sessions: (None, None),
         moved_connections: Some(3_334),
