@@ -2,6 +2,7 @@
 //! whoever uses this, in `super::program`.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -33,9 +34,13 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// Removes the folder that a demo which is killed leaves behind.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let file = Path::new(&self.kubeconfig);
+        let _ = std::fs::remove_file(file);
+        let _ = file.parent().map(std::fs::remove_dir);
     }
 }
 
