@@ -237,7 +237,7 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     let other = machine(&cluster, "sim-2");
     let mut cordoned = other.clone();
     cordoned["spec"]["unschedulable"] = json!(true);
-    assert_eq!(cluster.api("PUT", "/api/v1/nodes/sim-2", &cordoned.to_string()).0, 200);
+    cluster.replace("/api/v1/nodes/sim-2", cordoned);
     let mut going = cluster.start(&format!("drain sim-2 sim-3 {SLOW}"));
     going.until("disconnecting clients");
     // A second one is refused and names the first.

@@ -191,7 +191,7 @@ fn fields_of_people_are_taken_over_and_those_of_tools_are_not() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let mut kept = object(&demo);
     kept["spec"]["blueGreenUpdate"]["evacuationStrategy"]["connEvictRate"] = json!(100);
-    assert_eq!(demo.api("PUT", &format!("{PATH}?fieldManager=argocd-controller"), &kept.to_string()).0, 200);
+    demo.replace(&format!("{PATH}?fieldManager=argocd-controller"), kept);
     let flags = format!("{NEXT} --conn-evict-rate 400 --yes");
     let ran = demo.run(&format!("upgrade emqx-ee {flags}")).fails(6).says("belongs to argocd-controller");
     ran.says("connEvictRate").says("--force-conflicts");
@@ -209,11 +209,7 @@ fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the
     first.until("disconnecting clients");
     let mut back = object(&demo);
     back["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.19");
-    back["metadata"]["resourceVersion"] = Value::Null;
-    assert_eq!(
-        demo.api("PUT", &format!("{PATH}?fieldManager=kubectl-client-side-apply"), &back.to_string()).0,
-        200
-    );
+    demo.replace(&format!("{PATH}?fieldManager=kubectl-client-side-apply"), back);
     let ran = first.end().exits(7).verdict("superseded");
     let ran = ran.shows("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.19");
     ran.never_says("image.version: 4.4.24  (was");

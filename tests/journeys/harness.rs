@@ -304,6 +304,14 @@ impl Cluster {
         Self::request(self.url.strip_prefix("http://").expect("plain http"), method, path, body)
     }
 
+    /// Replaces an object, also when the operator has written it since it was read: without a version there is no conflict.
+    #[track_caller]
+    pub(crate) fn replace(&self, path: &str, mut object: Value) {
+        object["metadata"]["resourceVersion"] = Value::Null;
+        let (status, answer) = self.api("PUT", path, &object.to_string());
+        assert_eq!(status, 200, "{answer:#}");
+    }
+
     /// Asks for a path behind an address, `127.0.0.1:1234/with/a/path`: the status, and the body.
     pub(crate) fn ask(address: &str, path: &str) -> (u16, Value) {
         Self::request(address, "GET", path, "")

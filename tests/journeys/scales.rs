@@ -163,10 +163,7 @@ fn what_cannot_be_scaled_is_refused_with_the_reason_and_nothing_is_done() {
     assert_eq!(cluster.api("DELETE", &format!("{hpa}/busy"), "").0, 200);
     let (path, mut there) = object(&cluster, "v2beta1");
     there["spec"]["replicantTemplate"]["spec"]["replicas"] = json!(5);
-    assert_eq!(
-        cluster.api("PUT", &format!("{path}?fieldManager=argocd-controller"), &there.to_string()).0,
-        200
-    );
+    cluster.replace(&format!("{path}?fieldManager=argocd-controller"), there);
     until("the operator has made it", || names(&cluster).len() == 7);
     until("all are ready", || {
         pods(&cluster).iter().all(|(_, pod)| {
@@ -261,7 +258,7 @@ fn a_pod_that_is_not_ready_refuses_a_scale_down_of_the_others() {
     let cluster = cluster("v2beta1", "newPods: pending");
     let (path, mut there) = object(&cluster, "v2beta1");
     there["spec"]["replicantTemplate"]["spec"]["replicas"] = json!(5);
-    assert_eq!(cluster.api("PUT", &format!("{path}?fieldManager=kubectl-edit"), &there.to_string()).0, 200);
+    cluster.replace(&format!("{path}?fieldManager=kubectl-edit"), there);
     until("the new pod is there", || names(&cluster).len() == 7);
     // The one that is not ready goes first.
     let plan = cluster.run("scale --replicants 4 --dry-run=client -o json").exits(0).json();

@@ -154,10 +154,7 @@ fn an_upgrade_that_another_client_reverts_exits_7() {
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx";
     let mut object = demo.api("GET", path, "").1;
     object["spec"]["image"] = json!("emqx/emqx-enterprise:5.8.6");
-    while demo.api("PUT", path, &object.to_string()).0 == 409 {
-        object = demo.api("GET", path, "").1;
-        object["spec"]["image"] = json!("emqx/emqx-enterprise:5.8.6");
-    }
+    demo.replace(path, object);
     watch.end().exits(7).verdict("reverted");
 }
 

@@ -250,7 +250,7 @@ fn a_second_stop_after_a_failed_delete_deletes_the_object() {
     let mut object = demo.rebalance(&name);
     object["metadata"]["annotations"]["cli.emqx.io/stopped-by"] = json!(mark);
     let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
-    assert_eq!(demo.api("PUT", &path, &object.to_string()).0, 200);
+    demo.replace(&path, object);
     let coordinator = coordinator.as_str().expect("a coordinator").to_owned();
     demo.parts().emqx.with(|broker| broker.stop_rebalance(&coordinator)).expect("it is stopped");
     let ran = demo.run(&format!("rebalance stop {name} --yes")).exits(0);
