@@ -1,4 +1,5 @@
-//! Hours of following, on a clock that is only a number: what the view and the plain follower hold must not grow.
+//! Hours of following, on a clock that is only a number: the memory of the view and the plain follower must
+//! not grow.
 
 #[path = "it/screens/make.rs"]
 #[expect(dead_code, reason = "the screens' tests use the rest")]
@@ -16,11 +17,12 @@ use serde_json::{Value, json};
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Seconds after which the same begins again.
+/// Seconds after which the sequence begins again.
 const ROUND: i64 = 20;
 
-/// What an hour is made of: every second another count, and in every round a pod that leaves the Service and comes back, an
-/// evacuation that begins and ends, a Rebalance that fails, is deleted and replaced by one of another name, and an event.
+/// The facts of an hour: every second another count, and in every round a pod that leaves the Service and
+/// returns, an evacuation that begins and ends, a Rebalance that fails, is deleted and replaced by one of
+/// another name, and an event.
 fn second(second: i64) -> Vec<Fact> {
     let pods: Vec<String> = (0..4).map(core).collect();
     let counts: Vec<u64> =
@@ -68,7 +70,7 @@ fn event(round: i64) -> Value {
         "firstTimestamp": at(round * ROUND + 18).to_string(), "lastTimestamp": at(round * ROUND + 18).to_string(), "count": 1})
 }
 
-/// An hour, a poll a second. Gives the bytes in use after half of it, and after all.
+/// An hour with one poll per second. Returns the bytes in use after half of it, and at its end.
 fn weighed(mut poll: impl FnMut(i64)) -> (usize, usize) {
     (1..=1800).for_each(&mut poll);
     let half = HEAP.allocated();
@@ -76,7 +78,7 @@ fn weighed(mut poll: impl FnMut(i64)) -> (usize, usize) {
     (half, HEAP.allocated())
 }
 
-/// One test, so that nobody else allocates meanwhile.
+/// One test, so that no other test allocates at the same time.
 #[test]
 fn an_hour_of_following_does_not_grow() {
     let start = documented(0, &[3000, 3000, 3000, 3000], &nothing());
@@ -103,7 +105,7 @@ fn an_hour_of_following_does_not_grow() {
         }
         bench.effects.clear();
     });
-    // The chart of four hours takes a count more of each node every minute.
+    // The chart of four hours adds one count of each node every minute.
     let chart = 30 * 4 * 16;
     assert!(hour < half + half / 50 + chart, "view: {half} bytes after half an hour, {hour} after an hour");
 }

@@ -1,5 +1,6 @@
-//! What is written of the commands outside the program comes from the command tree, too: `docs/commands.md`, the table
-//! in README, and the manual pages. `UPDATE=1 cargo test --test docs command_pages` writes the first two again.
+//! The texts about commands outside the program are generated from the command tree, too: `docs/commands.md`,
+//! the table in README, and the manual pages. `UPDATE=1 cargo test --test docs command_pages` writes the
+//! first two again.
 
 #![expect(clippy::disallowed_methods, reason = "the documents are what is tested")]
 
@@ -11,14 +12,14 @@ use kubectl_emqx::cli;
 
 use crate::man;
 
-/// Writes a document again.
+/// The command that writes a document again.
 const COMMAND: &str = "UPDATE=1 cargo test --test docs command_pages";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The document is as it should be; or it is made so, where that is asked for.
+/// Checks that the document is up to date; writes it, where that is requested.
 #[track_caller]
 fn is_fresh(path: &Path, wanted: &str) {
     if std::env::var_os("UPDATE").is_some() {
@@ -45,7 +46,7 @@ fn verbs() -> Vec<(String, Command)> {
     all
 }
 
-/// A text in Markdown: what looks like a tag is one only outside code.
+/// A text in Markdown: text outside code that looks like a tag is escaped.
 fn prose(text: &str) -> String {
     let pieces = text.split('`').enumerate();
     let pieces =

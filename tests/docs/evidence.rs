@@ -1,5 +1,5 @@
-//! Every fact that code, tests and pages cite by id stands on a page of `docs/evidence`, once, and every recording that these
-//! pages name is in the repository.
+//! Every fact that code, tests and pages cite by id is on one page of `docs/evidence`, once, and every
+//! recording that these pages name is in the repository.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn every_cited_fact_stands_once_on_a_page_of_evidence() {
     assert!(unknown.is_empty(), "cited, but on no page of docs/evidence:\n{}", unknown.join("\n"));
 }
 
-/// Files of the repository in which text can name a page: sources, scripts, configuration, pages.
+/// Files of the repository that can name a page: sources, scripts, configuration, pages.
 fn naming() -> Vec<String> {
     let mut all: Vec<String> = pages().into_iter().map(|(name, _)| name).collect();
     for folder in
@@ -67,7 +67,8 @@ fn naming() -> Vec<String> {
     all
 }
 
-/// The names of pages in this text: words that end in `.md`, without what Markdown and code put around them.
+/// The names of pages in this text: words that end in `.md`, without the surrounding characters of Markdown
+/// and code.
 fn named_pages(text: &str) -> Vec<&str> {
     let inside =
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '/' | '-' | '_' | ':');
@@ -92,7 +93,7 @@ fn no_file_names_a_page_that_is_not_in_the_repository() {
     };
     let mut named = 0;
     let mut wrong = Vec::new();
-    // This folder has made-up names in its tests.
+    // The tests in this folder contain invented names.
     for name in naming().into_iter().filter(|name| !name.starts_with("tests/docs/")) {
         let text = text(&name);
         for word in named_pages(&text) {

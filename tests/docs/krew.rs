@@ -1,5 +1,6 @@
-//! The real krew does with this program what it does for a user: from an index made on the spot, with archives served on
-//! loopback, into an empty folder. krew and kubectl are built from Go modules; skipped, loudly, without Go.
+//! The real krew installs this program as for a user: from an index made for the test, with archives served
+//! on loopback, into an empty folder. krew and kubectl are built from Go modules; skipped with a message
+//! without Go.
 //!
 //! ```text
 //! kubectl ─► kubectl-krew ─► git index (file://)          plugins/emqx.yaml, rendered by scripts/render-manifest
@@ -21,10 +22,10 @@ use std::time::Duration;
 use emqx_sim::{self as sim, Scenario};
 use test_support::go_modules::{cache_dir, lock, manifest_dir, programs, skipped};
 
-/// How long another run of the same test may take, on a machine that does other things too.
+/// How long another run of the same test may take, on a busy machine.
 const LIMIT: Duration = Duration::from_mins(10);
 
-/// What krew can tell apart, and what Rust calls it.
+/// The platforms that krew distinguishes, and Rust's names of them.
 const PLATFORMS: [(&str, &str); 6] = [
     ("linux-amd64", "x86_64-unknown-linux-musl"),
     ("linux-arm64", "aarch64-unknown-linux-musl"),
@@ -34,11 +35,11 @@ const PLATFORMS: [(&str, &str); 6] = [
     ("windows-arm64", "aarch64-pc-windows-msvc"),
 ];
 
-/// A user's machine: a home, an empty krew, an index and a server, gone with the test.
+/// A user's machine: a home, an empty krew, an index and a server; removed with the test.
 struct Machine {
     home: PathBuf,
     base: String,
-    /// Held for as long as the folder is in use, by whichever process.
+    /// Locked while the folder is in use by any process.
     _alone: fs::File,
 }
 
@@ -75,7 +76,7 @@ impl Machine {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let archives = home.join("archives");
-        // Ends with the process: the last test that needs it has ended by then.
+        // The thread ends with the process: the last test that needs it has ended by then.
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(&stream, &archives)));
         Some(Self { home, base, _alone: alone })
     }
@@ -84,7 +85,7 @@ impl Machine {
         self.home.join(inside)
     }
 
-    /// Runs it as this machine's user; gives what it said on both streams, and whether it was content.
+    /// Runs a program as this machine's user; returns the output of both streams, and whether it succeeded.
     fn run(&self, program: &str, arguments: &[&str]) -> (bool, String) {
         let path = format!(
             "{}:{}:{}",
@@ -106,7 +107,7 @@ impl Machine {
         .env("KUBECONFIG", self.path("kubeconfig"))
         .env("KREW_ROOT", self.path("krew"))
         .env("KREW_DEFAULT_INDEX_URI", format!("file://{}", self.path("index").display()))
-        // It would ask the internet for its own newest version.
+        // krew would check the internet for its newest version.
         .env("KREW_NO_UPGRADE_CHECK", "1")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -132,7 +133,7 @@ impl Machine {
         said
     }
 
-    /// Makes the archive of a platform out of a program that was built already.
+    /// Makes the archive of a platform from a program that was built already.
     fn pack(&self, target: &str, program: &Path) {
         script("package")
             .args(["--no-sbom", "--target", target, "--binary"])
@@ -144,7 +145,7 @@ impl Machine {
             .ok();
     }
 
-    /// The checksums of all archives, as a release has them.
+    /// The checksums of all archives, as in a release.
     fn checksums(&self) -> PathBuf {
         let mut all = String::new();
         for entry in fs::read_dir(self.path("archives")).unwrap() {
@@ -187,7 +188,7 @@ impl Drop for Machine {
 fn serve(mut stream: &TcpStream, folder: &Path) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
-    // The rest of the request has to be read, or the client may see its connection reset.
+    // The rest of the request must be read, or the client may see its connection reset.
     lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
     let name = first.split(' ').nth(1).unwrap_or_default().rsplit('/').next().unwrap_or_default();
     let (status, body) =
@@ -196,7 +197,7 @@ fn serve(mut stream: &TcpStream, folder: &Path) {
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }
 
-/// A script of ours.
+/// A script of the repository.
 fn script(name: &str) -> Command {
     let mut command = Command::new(manifest_dir().join("scripts").join(name));
     command.stdin(Stdio::null());
@@ -218,7 +219,7 @@ impl Succeeds for Command {
 #[tokio::test]
 async fn krew_finds_installs_upgrades_and_removes_it() {
     let Some(machine) = Machine::new("user") else { return };
-    // Without its debugging tables the program is a third as large, and the test as long.
+    // Without debug information the program is a third as large, and the test faster.
     let program = machine.path("program");
     fs::copy(env!("CARGO_BIN_EXE_kubectl-emqx"), &program).unwrap();
     Command::new("strip").arg(&program).ok();
@@ -275,7 +276,7 @@ async fn krew_finds_installs_upgrades_and_removes_it() {
     assert!(!machine.path("krew/bin/kubectl-emqx").exists());
     machine.refused("kubectl", &["emqx", "--version"]);
 
-    // An archive that is not the one that was released.
+    // An archive that differs from the released one.
     let manifest = manifest_dir().join("krew/emqx.yaml");
     let archive = machine.path("archives").join(format!("kubectl-emqx-{}.tar.gz", host.0));
     let argument = |name: &str, path: &Path| format!("--{name}={}", path.display());
@@ -287,7 +288,7 @@ async fn krew_finds_installs_upgrades_and_removes_it() {
 #[test]
 fn the_index_of_krew_would_take_the_manifest_of_all_six_platforms() {
     let Some(machine) = Machine::new("index") else { return };
-    // What is in the archives of the other platforms is not looked at, only that it is there.
+    // The content of the archives for other platforms does not matter, only that they exist.
     let program = machine.path("program");
     fs::write(&program, "#!/bin/sh\necho a program of some platform\n").unwrap();
     for (name, target) in PLATFORMS {
@@ -299,7 +300,7 @@ fn the_index_of_krew_would_take_the_manifest_of_all_six_platforms() {
     fs::write(&file, &manifest).unwrap();
     machine.ok("validate", &["-manifest", &file.display().to_string()]);
 
-    // It looks: another checksum is not taken.
+    // krew verifies the checksum: another one is refused.
     let foreign = manifest.replacen("sha256: ", "sha256: 00", 1);
     fs::write(&file, foreign).unwrap();
     machine.refused("validate", &["-manifest", &file.display().to_string()]);

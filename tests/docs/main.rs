@@ -1,5 +1,6 @@
-//! The pages that people read are correct: commands parse, links have a target, recorded output is what the program prints, the
-//! dictionary has every identifier of the code, and each Chinese page has the commands and figures of its English twin.
+//! The pages for users are correct: commands parse, links have a target, recorded output matches the
+//! program's, the dictionary has every identifier of the code, and each Chinese page has the commands and
+//! figures of its English twin.
 
 #![expect(
     clippy::disallowed_methods,
@@ -70,7 +71,7 @@ fn pages() -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.clone(), text(&name))).collect()
 }
 
-/// Whether the program takes these words.
+/// Whether the program accepts these words.
 fn parsed(words: &[String]) -> Result<(), Problem> {
     let typed = std::iter::once("kubectl-emqx").chain(words.iter().map(String::as_str)).map(OsString::from);
     match cli::parse(typed, |_| None) {
@@ -89,14 +90,14 @@ fn every_command_on_every_page_exists() {
         for (shell, in_prose) in blocks.chain(spans) {
             for words in commands(&without_expressions(&shell)) {
                 let Some(words) = ours(&words) else { continue };
-                // `…` and a blank verb stand for what the reader fills in, `[NAME]` is a synopsis.
+                // `…` and a blank verb are placeholders for the reader, `[NAME]` is a synopsis.
                 let blank = |word: &String| word.contains('…') || word.starts_with('[');
                 if words.iter().any(blank) || words.first().is_some_and(|verb| verb == BLANK) {
                     continue;
                 }
                 checked += 1;
                 let known = parsed(&words).or_else(|problem| {
-                    // Prose may name a verb without what it needs.
+                    // Prose may name a verb without its arguments.
                     let verb = in_prose && words.iter().all(|word| !word.starts_with('-'));
                     if verb { parsed(&[&words[..], &["--help".to_owned()]].concat()) } else { Err(problem) }
                 });
@@ -151,7 +152,7 @@ fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
     assert!(checked > 50, "{checked} links were found");
 }
 
-/// Whether a block holds what the program printed; a line `…` stands for lines that are left out.
+/// Whether a block matches the program's output; a line `…` stands for omitted lines.
 fn shows(block: &[String], printed: &str) -> Result<(), String> {
     let mut lines = printed.lines();
     let mut skipping = false;
@@ -197,13 +198,13 @@ fn what_a_console_block_shows_is_what_the_program_prints() {
     assert!(checked >= 10, "{checked} blocks were found");
 }
 
-/// The text of a file of ours up to its tests.
+/// The text of a source file up to its tests.
 fn code(file: &str) -> String {
     let text = text(file);
     text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
 }
 
-/// The quoted words that follow `before` in some code, spaces between them aside.
+/// The quoted words that follow `before` in some code, ignoring spaces between them.
 fn quoted_after(code: &str, before: &str) -> Vec<String> {
     code.split(before)
         .skip(1)
@@ -215,7 +216,7 @@ fn quoted_after(code: &str, before: &str) -> Vec<String> {
 fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
     let states = text("docs/states.md");
     let (mut known, _) = spans(&parts(&states).1);
-    // Checks of what surrounds a cluster are on a page of their own.
+    // Checks of the surroundings are on a page of their own.
     known.extend(spans(&parts(&text("docs/checks.md")).1).0);
     let mut words: BTreeSet<String> = BTreeSet::new();
     for file in
@@ -223,7 +224,7 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
     {
         let found = quoted_after(&code(file), "=> ");
         assert!(!found.is_empty(), "{file}");
-        // The same word for people has a space in it.
+        // The text for people has a space in it.
         words.extend(found.into_iter().filter(|word| !word.contains(' ')));
     }
     words.extend(quoted_after(&code("src/model/load.rs"), "\"wait_health_check\" | "));
@@ -248,7 +249,7 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
     assert!(stale.is_empty(), "in docs/states.md, and no check of ours: {stale:?}");
 }
 
-/// `session_move_ms` and `FreezeNode` as YAML has them.
+/// `session_move_ms` and `FreezeNode` in YAML's form.
 fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is shipped: licences, crates that are there twice, and manifests that agree with the program.
+//! The shipped files: licences, duplicate crates, and manifests that match the program.
 
 #![expect(clippy::disallowed_methods, reason = "the files of the package are read where they lie")]
 #![expect(clippy::print_stderr, reason = "a test that does not run says so")]
@@ -24,7 +24,7 @@ fn metadata() -> Value {
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    // Crates for other systems may not be there without the network; then they are asked for.
+    // Crates for other systems may be missing without the network; then the command runs with it.
     let output = if output.status.success() {
         output
     } else {
@@ -230,7 +230,7 @@ fn the_krew_manifest_has_all_that_the_index_wants() {
     let spec = &manifest["spec"];
     assert_eq!(manifest["metadata"]["name"], "emqx");
     assert_eq!(spec["homepage"], package("repository"), "krew-release-bot goes by it");
-    // What the index's reviewers ask for: one line that fits in the table of `kubectl krew search`.
+    // The reviewers of the index require one line that fits in the table of `kubectl krew search`.
     assert!(spec["shortDescription"].as_str().is_some_and(|line| line.len() <= 50 && !line.ends_with('.')));
     let mut platforms = BTreeSet::new();
     for platform in spec["platforms"].as_array().expect("platforms") {
@@ -251,7 +251,7 @@ fn the_krew_manifest_has_all_that_the_index_wants() {
 mod scripts {
     use super::*;
 
-    /// Runs one; gives its standard output, or its standard error when it failed.
+    /// Runs a script; returns its standard output, or its standard error when it failed.
     fn run(name: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(root().join("scripts").join(name));
         command.args(arguments).current_dir(root()).env("SOURCE_DATE_EPOCH", "1700000000");
@@ -295,7 +295,7 @@ mod scripts {
         std::fs::write(man.join("kubectl-emqx.1"), "a page").expect("it is written");
         let mut archives = Vec::new();
         for out in ["first", "second"] {
-            // Written again: another time, and another place.
+            // The file is written again: its time and place differ.
             std::fs::write(&program, "a program").expect("it is written");
             let out = folder.join(out);
             let paths = [&program, &man, &out].map(|path| path.to_str()).map(|path| path.expect("UTF-8"));
@@ -372,7 +372,8 @@ fn every_shortcut_for_k9s_is_a_command() {
         if let Err(parsed) = kubectl_emqx::cli::parse(words, |_| None) {
             panic!("{name}: {parsed:?}");
         }
-        // What k9s 0.50 has in its list of a custom resource that can be scaled: it leaves out a plugin that wants one.
+        // The keys of k9s 0.50 in its list of a custom resource that can be scaled: it omits a plugin that
+        // uses one of them.
         let key = plugin["shortCut"].as_str().expect("a key");
         assert!(!"ceydnwsuhjklgq0123456789/:?".contains(key), "{name}: {key} is k9s' own");
         for scope in plugin["scopes"].as_array().expect("scopes") {
@@ -397,7 +398,7 @@ fn what_releases_it_is_pinned_and_may_no_more_than_it_must() {
                     let pinned = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
                     assert!(pinned, "{file}: {job} uses {uses}");
                 }
-                // A name from outside in a script is a script from outside.
+                // A name from outside in a script would be code from outside.
                 assert!(
                     !step["run"].as_str().is_some_and(|run| run.contains("${{")),
                     "{file}: {job}: {step}"

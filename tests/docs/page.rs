@@ -1,14 +1,14 @@
-//! A page of Markdown, taken apart as far as its tests need it.
+//! A page of Markdown, parsed as far as its tests need it.
 
 /// A fenced block.
 pub(crate) struct Block {
-    /// What stands behind the fence.
+    /// The text after the fence.
     pub(crate) info: String,
     /// Its lines.
     pub(crate) lines: Vec<String>,
 }
 
-/// A page taken apart: its fenced blocks, and the prose between them, comments left out.
+/// A parsed page: its fenced blocks, and the prose between them, without comments.
 pub(crate) fn parts(page: &str) -> (Vec<Block>, String) {
     let (mut blocks, mut prose): (Vec<Block>, String) = (Vec::new(), String::new());
     let mut open = false;
@@ -29,7 +29,7 @@ pub(crate) fn parts(page: &str) -> (Vec<Block>, String) {
     (blocks, prose)
 }
 
-/// The code spans of prose, and the prose without them. A span may go over a line's end.
+/// The code spans of prose, and the prose without them. A span may continue on the next line.
 pub(crate) fn spans(prose: &str) -> (Vec<String>, String) {
     let (mut code, mut rest) = (Vec::new(), String::new());
     for paragraph in prose.split("\n\n") {

@@ -1,6 +1,6 @@
-//! The commands in a piece of shell, and which of them are ours.
+//! The commands in a piece of shell, and those of this program.
 
-/// What stands where the reader has a word of their own.
+/// The placeholder for a word of the reader.
 pub(crate) const BLANK: &str = "value";
 
 /// The commands of a piece of shell, each as words; without redirections and comments.
@@ -24,7 +24,7 @@ pub(crate) fn commands(shell: &str) -> Vec<Vec<String>> {
             }
             '#' if word.is_none() => while letters.next_if(|inside| *inside != '\n').is_some() {},
             '>' | '<' => {
-                // `2>` is no word, and what follows is a file.
+                // `2>` is not a word, and a file follows.
                 if word.as_deref().is_none_or(|word| word.parse::<u8>().is_err()) {
                     end(&mut word, &mut words, &mut redirected);
                 }
@@ -47,9 +47,10 @@ pub(crate) fn commands(shell: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// The words behind `kubectl emqx`, where a command is one of ours; before it may stand a prompt, a key of YAML, a variable.
+/// The words after `kubectl emqx`, for a command of this program; a prompt, a key of YAML or a variable may
+/// precede it.
 pub(crate) fn ours(words: &[String]) -> Option<Vec<String>> {
-    // From these sources: `cargo run [-q] -- status`.
+    // Run from the sources: `cargo run [-q] -- status`.
     if let ["cargo", "run", rest @ ..] = &words.iter().map(String::as_str).collect::<Vec<_>>()[..]
         && let Some(place) = rest.iter().position(|word| *word == "--")
         && rest[..place].iter().all(|word| *word == "-q")
@@ -68,7 +69,7 @@ pub(crate) fn ours(words: &[String]) -> Option<Vec<String>> {
         ("kubectl", Some("emqx")) => &words[place + 2..],
         _ => return None,
     };
-    // NAME and $name are whatever the reader has there.
+    // NAME and $name are placeholders for the reader's names.
     let given = |word: &String| {
         let blank = word.len() > 1 && word.chars().all(|letter| letter.is_ascii_uppercase());
         if blank || word.starts_with('$') { BLANK.to_owned() } else { word.clone() }

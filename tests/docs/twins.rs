@@ -48,7 +48,7 @@ fn target(page: &str, link: &str) -> String {
     path.to_str().expect("a plain path").to_owned()
 }
 
-/// One section of a page, as far as it must be equal in every language.
+/// One section of a page, reduced to what must be equal in every language.
 #[derive(Debug, PartialEq)]
 struct Section {
     blocks: Vec<Vec<String>>,
@@ -95,7 +95,7 @@ fn section(page: &str, text: &str) -> Section {
     }
 }
 
-/// Where two lists differ: what only the one has, and what only the other has.
+/// The differences of two lists: the entries of only one of them.
 fn differences(what: &str, one: &[String], other: &[String]) -> Option<String> {
     let mut rest = other.to_vec();
     let mut missing = Vec::new();
@@ -109,7 +109,7 @@ fn differences(what: &str, one: &[String], other: &[String]) -> Option<String> {
         .then(|| format!("{what}: only in English {missing:?}, only in Chinese {rest:?}"))
 }
 
-/// How two sections differ.
+/// The differences of two sections.
 fn compared(one: &Section, other: &Section) -> Vec<String> {
     let cells = |section: &Section| section.cells.iter().map(ToString::to_string).collect::<Vec<_>>();
     let blocks = |section: &Section| section.blocks.iter().map(|block| block.join("\n")).collect::<Vec<_>>();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::page::{parts, spans};
 use super::{files, pages, text};
 
-/// What must not occur, as words in lower case, and what to write instead.
+/// The forbidden words, in lower case, and their replacements.
 const IDIOMS: [(&str, &str); 45] = [
     ("told", "reported, printed"),
     ("tells", "reports, shows"),
@@ -58,7 +58,7 @@ const IDIOMS: [(&str, &str); 45] = [
 /// The words of a command line are commands; Kubernetes' permissions have verbs, which errors and roles name.
 const COMMANDS: [(&str, &str); 2] = [("verb", "command, subcommand"), ("verbs", "commands, subcommands")];
 
-/// The idioms in a text, as whole words. `{placeholders}` are no text.
+/// The idioms in a text, as whole words. `{placeholders}` are not text.
 fn idioms(text: &str) -> Vec<String> {
     found(text, &IDIOMS)
 }
@@ -95,7 +95,7 @@ fn page_lines(page: &str) -> Vec<String> {
     prose.split("\n\n").map(str::to_owned).chain(outputs).collect()
 }
 
-/// The string literals of a source, with the lines on which they begin; comments and unit tests aside.
+/// The string literals of a source, with the lines on which they begin; without comments and unit tests.
 fn literals(source: &str) -> Vec<(usize, String)> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
     let letters: Vec<char> = source.chars().collect();
@@ -136,7 +136,7 @@ fn literals(source: &str) -> Vec<(usize, String)> {
     all
 }
 
-/// The sources whose texts reach users: not the simulator's, which quotes the operator and EMQX.
+/// The sources whose texts reach users. The simulator is excluded: it quotes the operator and EMQX.
 fn sources() -> Vec<String> {
     let is_test = |file: &String| file.contains("tests") || file.ends_with("/mk.rs");
     files("src", ".rs").into_iter().filter(|file| !is_test(file)).collect()

@@ -1,5 +1,5 @@
-//! The command line: what is typed becomes what is meant, and what cannot be meant is answered with what, why, and
-//! what to type instead.
+//! The command line: the arguments become a request, and invalid ones are answered with what failed, why, and
+//! the command to type instead.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -55,7 +55,7 @@ fn named(kind: Option<InstanceKind>, name: &str) -> InstanceName {
     InstanceName { kind, name: name.to_owned() }
 }
 
-/// Every command, as words behind `kubectl emqx`.
+/// Every command, as words after `kubectl emqx`.
 fn verbs() -> Vec<String> {
     fn walk(command: &clap::Command, path: &str, all: &mut Vec<String>) {
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {

@@ -1,13 +1,13 @@
-//! The forecast against 36 short runs on the real EMQX 5.4.1, 5.8.11 and 5.10.4 with real MQTT clients
-//! (`tests/data/recorded/emqx-battery.jsonl`): what was decided, in how many rounds and seconds, and where clients and
-//! sessions were afterwards.
+//! The forecast compared with 36 short runs on the real EMQX 5.4.1, 5.8.11 and 5.10.4 with real MQTT clients
+//! (`tests/data/recorded/emqx-battery.jsonl`): the decision, the rounds and seconds, and the distribution of
+//! clients and sessions afterwards.
 
 use kubectl_emqx::model::Strategy;
 use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
 use serde_json::Value;
 
-/// What is not a setting of the start request has EMQX's default.
+/// Settings that the start request omits have EMQX's defaults.
 fn strategy(body: &Value) -> Strategy {
     let count = |field: &str, default: u64| body.get(field).and_then(Value::as_u64).unwrap_or(default);
     let ratio = |field: &str, default: f64| body.get(field).and_then(Value::as_f64).unwrap_or(default);
@@ -33,13 +33,14 @@ fn plan(run: &Value) -> RebalancePlan {
     let before = pairs(&run["before"]);
     let connections: Vec<u64> = before.iter().map(|pair| pair.0).collect();
     let sessions: Vec<u64> = before.iter().map(|pair| pair.1).collect();
-    // Whole seconds away are as many rounds.
+    // Each whole second of delay is one round.
     let delay = run["mode"]["delay"].as_f64().unwrap_or(0.0) as u64;
     let back = Return { delay, ..Return::default() };
     forecast(None, &numbered(&connections, Some(&sessions)), &strategy(&run["body"]), back)
 }
 
-/// The runs over all four nodes whose clients came back at once, or after a fixed time, through the usual balancer.
+/// The runs over all four nodes whose clients reconnected at once, or after a fixed time, through the usual
+/// balancer.
 fn plain_runs() -> Vec<Value> {
     include_str!("../data/recorded/emqx-battery.jsonl")
         .lines()
@@ -65,7 +66,7 @@ fn every_plain_run_ends_as_forecast() {
         let started = run["http"] == 200;
         let decision = if started { Decision::Go } else { Decision::NothingToDo };
         expect("decision", plan.decision == decision, format!("{:?}", plan.decision));
-        // The rounds were counted in EMQX's own log; on 5.10.4 they were not.
+        // The rounds were counted in EMQX's own log, except on 5.10.4.
         let (rounds, session_rounds) = (&run["conn_rounds"], &run["sess_rounds"]);
         if !name.starts_with("510-") {
             expect("rounds", *rounds == plan.moves.rounds, format!("{} for {rounds}", plan.moves.rounds));

@@ -24,7 +24,7 @@ const LAYERS: [(&str, u8); 16] = [
     ("main", 6),
 ];
 
-/// What a module may use of the layers below it, where that is less than all of them.
+/// The modules of lower layers that a module may use, where that is not all of them.
 const NARROWER: [(&str, &[&str]); 11] = [
     ("commands", &["cli", "output", "plan", "ports", "model", "error", "timing"]),
     ("tui", &["output", "plan", "ports", "model", "error", "timing"]),
@@ -43,11 +43,11 @@ const NARROWER: [(&str, &[&str]); 11] = [
 const SAME_LAYER: [(&str, &str, &str); 1] =
     [("model", "error", "a verdict knows its exit class; both are leaves, and error names nothing")];
 
-/// What the view may use of `output`: the colours, and how names are shortened and texts cut to a width, so that both outputs
-/// look alike. Never what prints.
+/// The parts of `output` that the view may use: the colours, and how names are shortened and texts truncated,
+/// so that both outputs look alike. None of them prints.
 const TUI_SEES_OF_OUTPUT: [&str; 3] = ["theme", "names", "table::cut"];
 
-/// Words that only some modules may write, each with its reason.
+/// Expressions that only some modules may use, each with its reason.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["println!", "eprintln!", "print!", "eprint!", "dbg!"], &[], "everything goes through the printer"),
     (
@@ -95,7 +95,7 @@ fn module(file: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// A file without its comments, its texts and its unit tests (which stand at the end).
+/// A file without its comments, its texts and its unit tests (which are at the end).
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let mut clean = String::new();
@@ -104,7 +104,8 @@ fn code(text: &str) -> String {
         if line.starts_with("//") {
             continue;
         }
-        // Texts may say anything; pieces between two quotes are texts. An escaped quote does not end one.
+        // Texts may contain any words; pieces between two quotes are texts. An escaped quote does not end
+        // one.
         let line = line.replace("\\\"", "").replace("'\"'", "");
         let pieces: Vec<&str> = line.split('"').step_by(2).collect();
         let line = pieces.join("\"\"");

@@ -1,5 +1,6 @@
-//! No input makes the program panic: every reader gets valid input that was damaged at random. Budget: the number of cases
-//! stands at each test (about 15 s of computing for all together); `PROPTEST_CASES=5000 cargo test --test it no_panic` searches longer.
+//! No input makes the program panic: every reader gets valid input that was damaged at random. Budget: the
+//! number of cases is at each test (about 15 s of processor time for all together); `PROPTEST_CASES=5000
+//! cargo test --test it no_panic` searches longer.
 #![expect(clippy::disallowed_methods, reason = "the inputs are files")]
 
 use std::ffi::OsString;
@@ -23,10 +24,10 @@ use kubectl_emqx::{cli, commands, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// One damage: where, and which.
+/// One damage: its place, and its kind.
 type Damage = (u32, u8);
 
-/// Up to this many damages to one input.
+/// A number of damages to one input, at most `most`.
 fn damages(most: usize) -> impl Strategy<Value = Vec<Damage>> {
     proptest::collection::vec(any::<Damage>(), 1..=most)
 }
@@ -40,7 +41,7 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// Pieces of text that readers trip over.
+/// Pieces of text that readers often fail on.
 const PIECES: [&str; 28] = [
     "",
     "\0",
@@ -79,7 +80,7 @@ fn at_boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// A text with damages: pieces put in, parts cut out, doubled or turned round, bytes replaced.
+/// A text with damages: pieces inserted, parts removed, doubled or reversed, bytes replaced.
 fn damaged_text(text: &str, damages: &[Damage]) -> Vec<u8> {
     let mut text = text.to_owned();
     let mut raw: Option<usize> = None;
@@ -176,7 +177,7 @@ fn walk(value: &Value, path: &mut String, paths: &mut Vec<String>) {
     }
 }
 
-/// Everything that is shown of a world, in every form.
+/// All outputs about a world, in every form.
 fn shown(world: &World, now: Timestamp) {
     for id in world.ids() {
         let status = plan::status::status(world, &id, now);
@@ -198,7 +199,7 @@ fn now() -> Timestamp {
     "2026-11-23T10:00:00Z".parse().expect("a time")
 }
 
-/// The facts of one line of a recording, as the clients translate what they hear.
+/// The facts of one line of a recording, as the clients convert it.
 fn facts(line: &Value, world: &mut World) {
     let facts = match line["from"].as_str() {
         Some("kubernetes") => {
@@ -289,7 +290,7 @@ fn replayed(bytes: &[u8]) {
     let _ = runtime.block_on(commands::replay::run(&printer, Stream::Jsonl, recording, None));
 }
 
-/// A file that is removed.
+/// A file that is removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -321,7 +322,8 @@ const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: x\nclus
 proptest! {
     #![proptest_config(budget(200))]
 
-    /// Kubeconfigs: 200 cases of up to 6 damages. None has a login helper: damaged, it could be any command.
+    /// Kubeconfigs: 200 cases of up to 6 damages. None has a login helper: a damaged one could be any
+    /// command.
     #[test]
     fn a_kubeconfig(damages in damages(6), context in prop_oneof!["x", "y"]) {
         let file = Scratch::with(&damaged_text(KUBECONFIG, &damages));
@@ -349,7 +351,7 @@ proptest! {
         let _ = runtime.block_on(Cluster::connect(&connect));
     }
 
-    /// jsonpath: 200 templates of its own signs and words, on a document.
+    /// jsonpath: 200 templates of its own characters and keywords, on a document.
     #[test]
     fn a_jsonpath(parts in proptest::collection::vec(prop_oneof![
         "[{}\\[\\].*'\"@$?()0-9:-]{1,3}", "(range|end|items|nodes|name|x)", "\\.[a-z]{1,5}", "\\PC{1,2}"], 0..12)) {
@@ -362,7 +364,7 @@ proptest! {
         let _ = cli::parse(words.chain([format!("jsonpath={text}").into()]), |_| None);
     }
 
-    /// Arguments: 200 command lines of our own words and any text.
+    /// Arguments: 200 command lines of the program's words and any text.
     #[test]
     fn arguments(words in proptest::collection::vec(prop_oneof![
         "(status|rebalance|plan|apply|watch|upgrade|evacuate|start|replay|demo|serve|completion|bash|nodes)",

@@ -1,4 +1,4 @@
-//! The small progress: its lines at several sizes, and its redrawing on an emulated terminal.
+//! The inline progress: its lines at several sizes, and its redrawing on an emulated terminal.
 
 use std::cell::Cell;
 use std::rc::Rc;

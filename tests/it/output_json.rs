@@ -1,4 +1,4 @@
-//! What machines read: the documents of `-o json`, key by key.
+//! The output for machines: the documents of `-o json`, key by key.
 
 use kubectl_emqx::model::form::{Look, Manifest, Output};
 use kubectl_emqx::model::{

@@ -1,4 +1,4 @@
-//! What people read: every text as it is printed, to be reviewed by eye.
+//! The output for people: every text as it is printed, to be reviewed.
 
 use jiff::Timestamp;
 use kubectl_emqx::error::Problem;
@@ -137,7 +137,7 @@ fn live_plan() -> RebalancePlan {
     plan
 }
 
-/// What a printer says of something: stdout, and stderr behind a rule where there is any.
+/// The output of a printer: stdout, and stderr below a rule if there is any.
 fn said(look: Look, terminal: Terminal, say: impl FnOnce(&Printer)) -> String {
     let (printer, out, err) = Printer::captured(look, terminal);
     say(&printer);

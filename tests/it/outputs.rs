@@ -35,9 +35,9 @@ pub(crate) struct Outputs {
     shown: Option<String>,
     first: Option<f64>,
     began: bool,
-    /// Steps that were compared.
+    /// The number of compared steps.
     pub(crate) steps: usize,
-    /// What differs, a sentence each.
+    /// The differences, one sentence each.
     pub(crate) differences: Vec<String>,
 }
 
@@ -73,17 +73,17 @@ impl Outputs {
         }
     }
 
-    /// Takes one line of a recording in and compares.
+    /// Applies one line of a recording and compares.
     pub(crate) fn take(&mut self, moment: Moment) {
         let Moment { t, at, change, facts, .. } = moment;
         let told = RecordedFacts { t, at, change, facts };
         update(&mut self.view, Msg::RecordedFacts(told.clone()));
         let (mut events, _) = self.playback.take(&mut self.world, &mut self.operations, told);
-        // A line that comes because 30 s have passed may belong to a second before this step.
+        // A line that is printed because 30 s have passed may belong to a second before this step.
         events.retain(|event| event.verdict.is_some() || event.time == at);
         update(&mut self.view, Msg::Tick(at));
         self.view.refresh();
-        // What is listed at the beginning is one step.
+        // The lists at the beginning are one step.
         let first = *self.first.get_or_insert(t);
         self.began |= change || t - first > 1.0;
         let ids = if self.began { self.world.ids() } else { Vec::new() };
@@ -110,7 +110,7 @@ impl Outputs {
         kubectl_emqx::plan::tracker::Tracker::observe(&mut fresh, &self.world, now);
         agree(&once, &items(&assess(&self.world, id, &fresh, now)), &mut found);
         self.one_shot(&of, &once, &mut found);
-        // What is shown is compared when it changes.
+        // The outputs are compared when they change.
         let shape = format!("{:?} {:?} {:?} {}", of.operation, of.phase, of.verdict, of.message);
         if self.shown.as_ref() != Some(&shape) {
             self.shown = Some(shape);
@@ -120,7 +120,7 @@ impl Outputs {
         found
     }
 
-    /// What a plan with EMQX's defaults decides, and what the checks find, against `status`.
+    /// The decision of a plan with EMQX's defaults, and the findings of its checks, compared with `status`.
     fn plan(&self, of: &Status, id: &InstanceId, now: Timestamp, found: &mut Vec<String>) {
         let shown = snapshot(&self.world, id, now);
         let wish = RebalanceRequest {
@@ -136,7 +136,7 @@ impl Outputs {
         let has = |id: &str| {
             planned.as_ref().is_ok_and(|plan| plan.findings.iter().any(|finding| finding.id == id))
         };
-        // An end that is being verified is shown as running, and EMQX does not list it any more.
+        // An end that is being verified is shown as running, and EMQX no longer lists the rebalance.
         let verifying =
             of.message.contains("its end is being verified") || of.message.contains("EMQX does not run it");
         let refused = match of.operation {
@@ -160,7 +160,7 @@ impl Outputs {
         if of.operation == Operation::Upgrade && decision == Some(Decision::Go) {
             found.push(format!("{}, a plan of a rebalance would go", said()));
         }
-        // Without Kubernetes there is no object, and what is not its own is not checked.
+        // Without Kubernetes there is no object, so a missing one is not checked.
         let alone = self.world.instance(id).is_some_and(|instance| instance.standalone);
         let offered = !alone && of.next.as_deref().is_some_and(|next| next.contains("rebalance plan"));
         if offered && decision == Some(Decision::Refused) && !has("overshoot") {
@@ -168,7 +168,7 @@ impl Outputs {
         }
     }
 
-    /// The last event of each operation against the status after it.
+    /// The last event of each operation compared with the status after it.
     fn events(&self, of: &Status, events: &[Event], found: &mut Vec<String>) {
         for event in events {
             let later = events.iter().rfind(|other| other.name == event.name).is_some_and(|it| it != event);
@@ -218,13 +218,13 @@ impl Outputs {
         runs.clone().count() > 1 && runs.next_back().is_some_and(|run| run.verdict.is_none())
     }
 
-    /// A command that sees this moment alone, against one that has followed.
+    /// A command that sees only this moment, compared with one that has followed.
     fn one_shot(&self, of: &Status, once: &Status, found: &mut Vec<String>) {
         if of.membership != once.membership || of.nodes != once.nodes || of.totals != once.totals {
             found.push("nodes or membership differ from those of a single look".to_owned());
         }
-        // An end that is being verified, or that was verified while the object says Processing, what made no progress for a
-        // while, and what an end was: only a history shows these.
+        // Only a history shows an end that is being verified, or that was verified while the object reports
+        // Processing, a rebalance that made no progress for a while, and what an end was.
         let history = self.operations.rebalances.runs.iter().any(|run| {
             let processing = |object: &Rebalance| object.phase == Phase::Processing;
             run.ended.is_some() && (run.verdict.is_none() || run.object.as_ref().is_some_and(processing))
@@ -233,7 +233,8 @@ impl Outputs {
         if history {
             return;
         }
-        // So is how many old pods an upgrade has removed, with the step between two of them and the one after the last.
+        // Only a history shows how many old pods an upgrade has removed, the step between two of them, and
+        // the one after the last.
         let upgrade = of.operation == Operation::Upgrade && once.operation == Operation::Upgrade;
         if (upgrade && of.verdict == once.verdict) || of.phase.as_deref() == Some("settling") {
             return;
@@ -254,9 +255,10 @@ impl Outputs {
         if let (Some(one), Some(other)) = (of.percent, once.percent)
             && of.operation == Operation::Rebalance
             && one.abs_diff(other) > 2
-            // Only a history shows whose entry it is where the object does not report it yet.
+            // Where the object does not report it yet, only a history shows to which object an entry belongs.
             && of.message.starts_with("coordinator/") == once.message.starts_with("coordinator/")
-            // Without the start the work that was done is only bounded by what recipients hold, and the message reads so.
+            // Without the start only a bound of the work is known, from the counts of the recipients, and the
+            // message reflects that.
             && !once.message.contains(&format!("at most {other} % is done"))
         {
             found.push(format!("{:?} {:?} {one} %, a single look {other} %", of.operation, of.phase));
@@ -297,7 +299,7 @@ impl Outputs {
     }
 }
 
-/// `rebalance list` against `status`.
+/// `rebalance list` compared with `status`.
 fn agree(of: &Status, listed: &[RebalanceItem], found: &mut Vec<String>) {
     let running: Vec<_> = of.operations.iter().filter(|it| it.operation == Operation::Rebalance).collect();
     for is in &running {
@@ -317,7 +319,7 @@ fn agree(of: &Status, listed: &[RebalanceItem], found: &mut Vec<String>) {
     }
 }
 
-/// What is printed of them.
+/// The printed form of both.
 fn printed(of: &Status, listed: &[RebalanceItem], now: Timestamp, found: &mut Vec<String>) {
     let print = |print: &dyn Fn(&Printer)| -> String {
         let (printer, out, _) = Printer::captured(Look::default(), kubectl_emqx::output::Terminal::default());

@@ -1,4 +1,4 @@
-//! The real clients against the simulated cluster: everything that `app` will do, over loopback.
+//! The real clients with the simulated cluster: every use by `app`, over loopback.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -97,7 +97,7 @@ async fn the_documented_cluster_is_read_from_both_sides() {
 
 #[tokio::test]
 async fn an_idle_operator_and_a_dead_one_differ_where_the_lease_may_be_read() {
-    // Time stands until it is moved.
+    // Time stands still until it is advanced.
     let (running, cluster) = demo("documented-v2beta1", 0.0).await;
     let connect = Connect {
         kubeconfig: Some(running.kubeconfig().to_owned()),
@@ -258,7 +258,7 @@ async fn a_rebalance_is_marked_and_deleted_as_it_was_read() {
     assert_eq!(cluster.annotate_rebalance(&other, TOUCHED_ANNOTATION, Some("now")).await, Ok(false));
     assert_eq!(cluster.delete_unchanged(&other).await, Ok(Deletion::Changed));
     assert_eq!(read().await.as_ref(), Some(&marked));
-    // It was changed since it was made: the version that was read first is not deleted.
+    // The object was changed since it was created: a delete of the version that was read first is refused.
     assert_eq!(cluster.delete_unchanged(&made).await, Ok(Deletion::Changed));
     assert_eq!(cluster.annotate_rebalance(&made, key, None).await, Ok(true));
     let bare = read().await.expect("it is there");
@@ -432,7 +432,7 @@ async fn the_speed_of_the_servers_clock_is_noticed() {
     let mut stream = cluster.follow(&scope);
     let clock = cluster.clock();
     let mut world = World::new();
-    // On a busy machine the first estimate may be off; it settles as dates come in.
+    // On a busy machine the first estimate may be wrong; it converges with further dates.
     until(&mut stream, &mut world, "the speed", |_| (clock.speed() - 20.0).abs() < 2.0).await;
     drop(stream);
     running.shutdown().await;

@@ -1,4 +1,4 @@
-//! The recordings of the real operator, told to their verdicts: wire to world to verdict, as `replay` does it.
+//! The recordings of the real operator, replayed to their verdicts: wire to world to verdict, as in `replay`.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ fn v2_is_balanced_too_and_every_other_run_of_that_recording_has_its_verdict() {
             ("early1", Verdict::StillRunning),
         ]
     );
-    // Replicants are called by their pods: nobody knows the addresses that EMQX names them by.
+    // Replicants are named by their pods: the addresses in EMQX's names are not known to the user.
     let donors = events.iter().find_map(|event| event.message.split_once("; donors ")).expect("the donors").1;
     assert!(
         donors.split(", recipient ").flat_map(|it| it.split(' ')).all(|it| it.starts_with("emqx-replicant-")),

@@ -47,7 +47,7 @@ fn recording(name: &str) -> Recording {
     Recording::open(path, Rc::new(Wire)).expect("it opens")
 }
 
-/// The world at a second, as far as it was told, with EMQX's last answers given again at that second.
+/// The world at a second, with EMQX's last answers repeated at that second.
 fn at(name: &str, seconds: f64) -> (World, InstanceId, Timestamp) {
     let recording = recording(name);
     let begin = recording.begin();
@@ -115,7 +115,8 @@ fn percent_never_goes_backwards_and_a_hundred_comes_with_the_verdict() {
 
 #[test]
 fn the_eta_is_right_from_its_first_appearance() {
-    // Against the end that came, as a share of the whole from then on: what was measured, and a little.
+    // Compared with the actual end, as a share of the whole from then on: the measured error with a small
+    // margin.
     for (name, worst) in [(UNGUARDED, 0.05), (GUARDED, 0.03), (V2BETA1, 0.03), (V2, 0.04)] {
         let told = told(name);
         let (_, end, _) = verdict(&told);
@@ -140,7 +141,8 @@ fn no_recorded_upgrade_shows_0_seconds_to_go_before_its_end() {
 
 #[test]
 fn nothing_is_called_up_or_over_before_it_is() {
-    // The first look at which the new pods are up, by Available or startedAt; and the verdict after the last old node.
+    // The first observation at which the new pods are ready, by Available or startedAt; and the verdict after
+    // the last old node.
     for (name, up, over) in
         [(UNGUARDED, 35.6, 112.4), (GUARDED, 34.3, 125.4), (V2BETA1, 6.8, 299.1), (V2, 8.9, 123.4)]
     {
@@ -158,7 +160,7 @@ fn nothing_is_called_up_or_over_before_it_is() {
 fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
     let told = told(UNGUARDED);
     let notices = messages(&told, EventType::Notice);
-    // 800, then 800 + 114, 152 and 214 that had come back to old pods, as [OP-16] counts them.
+    // 800, then 800 + 114, 152 and 214 clients that had reconnected to old pods, as counted in [OP-16].
     let cut = [("3", "800"), ("2", "914"), ("1", "1,068"), ("0", "1,282")];
     assert_eq!(notices.len(), cut.len(), "{notices:?}");
     for (notice, (pod, clients)) in notices.iter().zip(cut) {
@@ -168,8 +170,8 @@ fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
         );
         assert!(notice.contains("60 sessions"), "{notice}");
     }
-    // Every client was back one second after the last cut: 3,200 of 3,200 is not under 98 %, so that it is
-    // upgraded, and the 240 lost sessions are in the reason.
+    // Every client was back one second after the last disconnection: 3,200 of 3,200 is not under 98 %, so the
+    // verdict is upgraded, and the 240 lost sessions are in the reason.
     let (verdict, t, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!((113.0..114.0).contains(&t), "not at 112.4 s, when 1,282 clients were on their way: {t}");
@@ -216,7 +218,7 @@ fn with_a_guard_nothing_is_lost() {
     );
 }
 
-/// Which old pod is taken at which place, and in which stages it was seen.
+/// The old pods in the order of their turns, with the observed stages.
 fn turns(told: &[Told]) -> Vec<(String, Vec<String>)> {
     let mut turns: Vec<(String, Vec<String>)> = Vec::new();
     for message in messages(told, EventType::Phase) {
@@ -242,7 +244,7 @@ fn on_v2beta1_the_highest_goes_first_each_through_every_stage() {
     let names: Vec<&str> = turns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["core-66c88f5c8-3", "core-66c88f5c8-2", "core-66c88f5c8-1", "core-66c88f5c8-0"]);
     for (name, stages) in &turns {
-        // `prohibiting` lasts less than the second between two questions, and is missed now and then.
+        // `prohibiting` lasts less than the second between two requests, and is missed at times.
         let seen: Vec<&str> = stages.iter().map(String::as_str).filter(|stage| *stage != "empty").collect();
         assert_eq!(seen, ["waiting", "disconnecting", "waiting", "moving", "removing"], "{name}");
     }
@@ -307,7 +309,7 @@ fn an_undo_half_way_continues_through_a_third_set() {
     let (verdict, t, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Running, "the recording ends while the middle set is still being emptied");
     assert_eq!(reason, "4 of 6 old pods gone");
-    // Two pods were left of which each takes 71 to 72 s: the printed end is that of [OP-22].
+    // Two pods remained, each of which takes 71 to 72 s: the printed end is that of [OP-22].
     let eta = told.iter().rev().find_map(|it| it.event.eta_seconds).expect("there is an eta");
     assert!((140..=146).contains(&eta), "{eta} s at {t}");
 }
@@ -353,7 +355,7 @@ fn plan(name: &str, to: &str, change: impl FnOnce(&mut UpgradeRequest)) -> Upgra
 #[test]
 fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
     let plans = [
-        // Its rates came with the change.
+        // The rates were set with the change.
         (
             UNGUARDED,
             plan(UNGUARDED, "emqx/emqx-ee:4.4.24", |ask| {
@@ -378,7 +380,7 @@ fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
             (plan.decision, plan.strategy, plan.guarded),
             (Decision::Go, Way::BlueGreen, name == GUARDED)
         );
-        // The order is the one in which they went.
+        // The forecast order is the actual one.
         let went: Vec<String> = match name {
             UNGUARDED => Vec::new(),
             _ => turns(&told).into_iter().map(|(name, _)| format!("emqx-{name}")).collect(),
@@ -428,11 +430,13 @@ fn a_plan_has_the_keys_that_are_promised() {
 
 #[test]
 fn going_back_half_way_takes_about_twice_as_long() {
-    // Row 22, at the moment the image was put back: two old pods were left, and then three of the middle set went.
+    // [OP-22], at the moment when the image was put back: two old pods remained, and then three of the middle
+    // set were removed.
     let (world, id, now) = at(UNDO, 93.7);
     let turn = turn_back(&world, &id).expect("something is half-way");
     assert!((135..=150).contains(&turn.forward), "{turn:?}");
-    // The old ones were gone at 225.5; each of the middle ones took 71 to 72 s: the end was to be at about 441.
+    // The old pods were removed by 225.5 s; each of the middle ones took 71 to 72 s: the expected end was
+    // about 441 s.
     let back = 441.0 - 93.7;
     assert!((turn.back as f64 - back).abs() / back < 0.15, "{turn:?} at {now}");
 }
@@ -440,7 +444,7 @@ fn going_back_half_way_takes_about_twice_as_long() {
 #[test]
 fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     let acts = |seconds: f64| {
-        // That run was driven by hand, without our annotations: the hold alone tells.
+        // That run was driven by hand, without this program's annotations: only the delay shows the guard.
         let (world, id, now) = at(GUARDED, seconds);
         guard::next(
             &world,

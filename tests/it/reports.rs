@@ -51,7 +51,7 @@ fn every_recording_gives_a_report_with_the_verdicts_of_replay() {
     let mut seen = 0;
     for file in std::fs::read_dir(folder()).expect("recordings") {
         let path = file.expect("a file").path();
-        // Exchanges with EMQX alone are another format, which `replay` refuses too.
+        // Exchanges with EMQX alone have another format, which `replay` refuses, too.
         if path.extension().is_none_or(|it| it != "jsonl") || Recording::open(&path, Rc::new(Wire)).is_err() {
             continue;
         }
@@ -103,7 +103,7 @@ fn document(report: &Report) -> Value {
     serde_json::from_str(&one("Report", report, Format::Json)).expect("JSON")
 }
 
-/// The document that a page holds for its script.
+/// The document in a page for its script.
 fn page_data(page: &str) -> Value {
     let (_, rest) = page.split_once("id=\"report\">").expect("the data");
     let (data, _) = rest.split_once("</script>").expect("its end");
@@ -134,7 +134,8 @@ fn a_redacted_report_holds_no_name_of_the_cluster_in_any_form() {
         report.redact(&names);
         let forms = [markdown(&report), one("Report", &report, Format::Json), html::page(&report)];
         for text in forms {
-            // A name is a word: `emqx` within `kubectl-emqx` or `cli.emqx.io` of the document's own version is none.
+            // A name is a word: `emqx` within `kubectl-emqx`, or within `cli.emqx.io` of the document's
+            // version, does not count.
             let text = text.replace("cli.emqx.io/v1alpha1", "");
             for name in &hidden {
                 let found = text.match_indices(name.as_str()).find(|(at, _)| {
@@ -168,7 +169,7 @@ fn a_browser_shows_the_page_and_runs_its_script() {
     let file = place.join("report.html");
     user_files::write_private(&file, html::page(&report).as_bytes(), false).expect("written");
     let shown = Command::new(browser)
-        // Without the network: a browser that looks for updates waits for hosts that do not answer.
+        // Without the network: a browser that checks for updates waits for hosts that do not answer.
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args([
             "--disable-background-networking",

@@ -1,5 +1,5 @@
-//! Whole screens: driven by keys and facts, looked at as text. A screen that changes changes a file under
-//! `tests/snapshots`, where a reviewer sees it as a user would.
+//! Whole screens, driven by keys and facts, as text. A changed screen changes a file under `tests/snapshots`,
+//! which shows it to a reviewer as to a user.
 
 mod everywhere;
 mod make;
@@ -85,7 +85,8 @@ fn colour_only_repeats_what_a_word_states() {
     };
     assert!(colours(&buffer) > 0);
     assert_eq!(colours(&idle().buffer(80, 24)), 0, "no colour where none is wanted");
-    // Only colours that are readable on every background: none of the first sixteen, which terminals choose for themselves.
+    // Only colours that are readable on every background: none of the first sixteen, which terminals choose
+    // themselves.
     let known = |colour: Color| matches!(colour, Color::Reset | Color::Indexed(16..));
     assert!(buffer.content().iter().all(|cell| known(cell.fg) && cell.bg == Color::Reset));
 }
@@ -299,7 +300,7 @@ fn every_finding_of_a_plan_can_be_read_to_its_end() {
             assert!(read.contains(&finding.message), "{width}x{height}: {} in {read}", finding.message);
             assert!(finding.hint.as_ref().is_none_or(|hint| read.contains(hint)), "{width}x{height}: {read}");
         }
-        // Meanwhile no value changes; and back.
+        // No value changes in the meantime; and back.
         bench.types("9").keys("l Enter Esc");
         assert!(
             bench.screen(width, height).contains("PLAN") && bench.state.form.strategy == setup().strategy
@@ -355,7 +356,7 @@ fn missing_clients_are_on_the_screen_however_small_it_is() {
     assert!(bench.screen(80, 24).contains("0% of the evicted arrived"), "{}", bench.screen(80, 24));
 }
 
-/// A rebalance whose evicted clients do not come back, a minute after its eviction began.
+/// A rebalance whose evicted clients do not reconnect, a minute after its eviction began.
 fn astray() -> Bench {
     let (names, donors): (Vec<String>, Vec<String>) =
         ((0..4).map(core).collect(), (0..3).map(|it| node(&core(it))).collect());
@@ -389,7 +390,7 @@ fn clients_that_do_not_come_back_turn_the_headline_and_ring_the_bell_once() {
         bench.effects.iter().filter(|effect| matches!(effect, Effect::Alarm(_))).collect();
     let [Effect::Alarm(title)] = alarms.as_slice() else { panic!("{alarms:?}") };
     assert!(title.starts_with("emqx: STOP IT: ") && title.is_ascii(), "{title}");
-    // The status of the same moment says the same, and what to type.
+    // The status of the same moment has the same text, and the command to type.
     let board = bench.state.board().expect("a board");
     assert!(board.status.message.contains("STOP IT: 2,370 of"), "{}", board.status.message);
     assert_eq!(board.status.next.as_deref(), Some("kubectl emqx rebalance stop emqx"));
@@ -663,7 +664,7 @@ fn the_chart_shows_each_quantity_in_each_window_and_takes_the_whole_page() {
         }
         screen
     };
-    // The counts of the recording at that moment, and what began when.
+    // The counts of the recording at that moment, and the marks.
     shows(
         &mut bench,
         &["connections per node   all 9,970", "[ ] 5m", "08:42:12 wait", "08:42:32 operator: Failed", "goal"],

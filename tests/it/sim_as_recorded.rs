@@ -110,7 +110,7 @@ fn recording(file: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Keys and kinds of a JSON value, without its values; of a list, the shapes that occur in it.
+/// Keys and types of a JSON value, without its values; for a list, the shapes of its items.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Null => json!("null"),
@@ -126,7 +126,7 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-/// Shapes of a machine's numbers differ by chance: `1.0` and `1` are both a load.
+/// The types of a machine's numbers differ at random: `1.0` and `1` are both a load.
 fn plain_loads(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -138,7 +138,7 @@ fn plain_loads(value: &mut Value) {
     }
 }
 
-/// Repeats what a client asked, and names what is answered in another way.
+/// Repeats the requests of a client, and names the answers that differ.
 async fn repeated(file: &str, version: &str, counts: &[(u64, u64)]) -> Vec<String> {
     let cluster = Cluster::new(version, counts, "");
     let wrong_key = SimulatedKey { key: "k".into(), secret: "wrong".into(), viewer: false, scope: None };
@@ -167,7 +167,8 @@ async fn repeated(file: &str, version: &str, counts: &[(u64, u64)]) -> Vec<Strin
         if u64::from(answer.status) != status {
             different.push(format!("{what}: {} for {status}: {own}", answer.status));
         } else if let (Value::String(own), Value::String(recorded)) = (&own, &recorded) {
-            // Of a text that is no JSON, the part that has the reason in it; line numbers of EMQX's source do not count.
+            // For a text that is not JSON, the part with the reason; line numbers of EMQX's source are
+            // ignored.
             let head = |text: &str| {
                 text.replace("\\n", " ").split_whitespace().take(16).collect::<Vec<_>>().join(" ")
             };
@@ -203,7 +204,7 @@ async fn every_request_of_the_recorded_refusals_is_answered_in_the_same_way() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-/// Of every state that occurs in a list of `global_status`, the shapes of its entries.
+/// For every state in a list of `global_status`, the shapes of its entries.
 type Shapes = BTreeMap<String, BTreeSet<String>>;
 
 fn collect(into: &mut Shapes, status: &Value, list: &str) {
@@ -226,7 +227,7 @@ fn recorded_shapes(file: &str, list: &str) -> Shapes {
 async fn simulated_shapes(cluster: &Cluster, list: &str, seconds: u32) -> Shapes {
     let mut shapes = Shapes::new();
     for _ in 0..seconds * 2 {
-        // Inside a session round nobody answers.
+        // No node answers during a session round.
         if let Ok(status) = tokio::time::timeout(Duration::from_millis(100), cluster.global()).await {
             collect(&mut shapes, &status, list);
         }
@@ -277,7 +278,7 @@ async fn goals_and_means_are_those_of_the_last_round_that_evicted() {
     let (own, real) = (&entry["donor_conn_avg"], &recorded["donor_conn_avg"]);
     assert!((own.as_f64().unwrap() - real.as_f64().unwrap()).abs() < 0.01, "{own} for {real}");
 
-    // Connections are within at once: no round evicts, and no goal is ever known.
+    // Connections are within the thresholds at once: no round evicts, and no goal is ever known.
     let cluster = Cluster::new("5.8.11", &[(110, 1000), (100, 0), (100, 0), (100, 0)], "");
     let body = started(
         r#"{"sess_evict_rate": 100, "wait_health_check": 1, "wait_takeover": 5, "abs_sess_threshold": 10}"#,
@@ -358,7 +359,7 @@ async fn a_session_round_blocks_global_status_and_a_long_one_crashes_the_coordin
     cluster.pass(3.0).await;
     assert!(sessions().await < left, "the donor moves on for some seconds");
 
-    // Before 5.9 the same round is waited for.
+    // Before 5.9 the coordinator waits for the same round.
     let cluster = Cluster::new("5.8.11", &[(110, 16_000), (100, 0), (100, 0), (100, 0)], "");
     let body = started(
         r#"{"sess_evict_rate": 20000, "wait_health_check": 2, "wait_takeover": 1, "abs_sess_threshold": 100}"#,

@@ -1,4 +1,4 @@
-//! What goes wrong in the simulated cluster on purpose, and that the simulated operator lives through it.
+//! The deliberate faults of the simulated cluster, and that the simulated operator survives them.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ async fn a_dropped_port_forward_is_felt_and_a_new_one_works() {
         let _ = tokio::time::timeout(Duration::from_secs(5), task).await.unwrap();
         assert!(sender.send_request(request()).await.is_err());
     }
-    // A port nobody listens on, and a stopped node.
+    // A port without a listener, and a stopped node.
     let mut forward = pods.portforward("emqx-core-66c88f5c8-1", &[9]).await.unwrap();
     let refused = forward.take_error(9).unwrap().await.unwrap();
     assert!(refused.contains("connection refused"), "{refused}");
@@ -154,7 +154,7 @@ async fn the_operator_survives_a_restart_of_the_api_server_and_forgets_nothing_w
 
 #[tokio::test]
 async fn an_operator_that_dies_in_mid_run_leaves_the_simulated_cluster_at_work() {
-    // Its next look at the object is due while it is dead.
+    // Its next pass over the object is due while it is stopped.
     let text = "name: lost\napi: v2beta1\nnodes: [{connections: 3333}, {connections: 3333}, {connections: 3334}, {}]\n\
                 faults:\n- {at: 25, fault: stopOperator}\n- {at: 200, fault: startOperator}\n";
     let running = serve(Scenario::from_yaml(text).unwrap(), 0.0).await;

@@ -1,4 +1,5 @@
-//! The simulated cluster under the real `kube` client, on a clock that stands: time passes only when told to.
+//! The simulated cluster under the real `kube` client, on a standing clock: time passes only when it is
+//! advanced.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::time::Duration;
@@ -335,8 +336,8 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     let dying = running.faults().object("rebalances", "slow").unwrap();
     assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(dying["metadata"]["generation"], 2);
-    // EMQX ends it and the instance is Ready again, but the operator has returned without requeueing: only another
-    // change of the object brings it back.
+    // EMQX ends it and the instance is Ready again, but the operator has returned without requeueing: only
+    // another change of the object makes it reconcile.
     running.clock().advance(Duration::from_mins(10)).await;
     let ready = running.faults().object("emqxes", "emqx").unwrap();
     assert_eq!(ready["status"]["conditions"][0]["type"], "Ready");

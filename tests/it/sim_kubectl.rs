@@ -34,13 +34,13 @@ async fn standing(scenario: &str) -> Option<Running> {
     Some(sim::serve(options).await.unwrap())
 }
 
-/// Runs kubectl; gives stdout, or stderr when it failed.
+/// Runs kubectl; returns stdout, or stderr when it failed.
 async fn kubectl(running: &Running, arguments: &[&str], input: &str) -> Result<String, String> {
     let path = std::env::var("PATH").unwrap();
     let home = running.kubeconfig().parent().unwrap();
     let program =
         path.split(':').map(|folder| Path::new(folder).join("kubectl")).find(|path| path.exists()).unwrap();
-    // std's Command gives the pipes, tokio's `process` feature is not needed for one test.
+    // std's Command provides the pipes; tokio's `process` feature is not needed for one test.
     let mut child = std::process::Command::new(program)
         .args(arguments)
         .env("KUBECONFIG", running.kubeconfig())

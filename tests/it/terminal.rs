@@ -1,5 +1,5 @@
-//! The built program on a terminal of its own, against the simulated cluster: opened, driven by keys, left in every way; and
-//! the terminal whole afterwards.
+//! The built program on a terminal of its own, with the simulated cluster: opened, driven by keys, closed in
+//! every way; the terminal is restored afterwards.
 #![cfg(unix)]
 
 #[path = "../support/session.rs"]
@@ -76,7 +76,7 @@ fn a_followed_rebalance_that_is_stopped_from_the_view_ends_with_exit_0() {
     view.sees("REBALANCING");
     view.types("x");
     view.sees("Type emqx and press Enter");
-    // Left at once: the view closes when the stop is verified.
+    // `q` during the stop: the view closes when the stop is verified.
     view.types("emqx\rq");
     view.ends(0);
 }
@@ -102,14 +102,15 @@ fn ctrl_z_and_ctrl_l_draw_the_whole_screen_again() {
     let cluster = Cluster::serve("documented", "1");
     let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
     view.sees("uneven");
-    // Without a shell that could say `fg` the kernel lets nobody stop: the terminal is given back and taken again.
+    // Without a shell that could continue it the kernel stops no process: the terminal is restored and taken
+    // over again.
     view.types("\u{1a}");
     view.types("?");
     view.sees("KEYS");
     view.types("\u{1b}\u{c}/");
     view.sees("filter:");
     view.sees("uneven");
-    // Esc and a letter in one breath are Alt and that letter, for a terminal.
+    // For a terminal, Esc followed immediately by a letter is Alt and that letter.
     view.types("\u{1b}");
     view.until("the filter's end", |text| !text.contains("filter:"));
     view.types("q");

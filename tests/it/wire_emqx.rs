@@ -1,4 +1,4 @@
-//! The EMQX client against servers that behave badly, over real sockets.
+//! The EMQX client with servers that behave badly, over real sockets.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,15 +25,15 @@ use tokio::net::{TcpListener, TcpStream};
 const NODES: &str = r#"[{"node":"emqx@a","node_status":"running","connections":5,"live_connections":3}]"#;
 const IDLE: &str = r#"{"evacuations":[],"rebalances":[],"purges":[]}"#;
 
-/// What a server does with the request line it read.
+/// The reaction of a server to a request line.
 type Manner = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 enum Reply {
-    /// These bytes, and the connection stays.
+    /// Sends these bytes and keeps the connection.
     Send(Vec<u8>),
-    /// These bytes, and the connection goes.
+    /// Sends these bytes and closes the connection.
     Last(Vec<u8>),
-    /// Nothing, ever.
+    /// Never answers.
     Silence,
 }
 
@@ -162,7 +162,7 @@ fn target(pods: &[&str], v4: bool) -> Target {
     }
 }
 
-/// One that gives a silent EMQX up soon.
+/// A broker with a short time limit for a silent EMQX.
 fn broker(ports: &[(&str, u16)]) -> (Rc<dyn Broker>, Rc<Pods>) {
     patient(ports, Duration::from_millis(500))
 }
@@ -178,7 +178,7 @@ fn patient(ports: &[(&str, u16)], time_limit: Duration) -> (Rc<dyn Broker>, Rc<P
 }
 
 async fn read(port: u16) -> Vec<Fact> {
-    // A busy machine takes its time over fifty megabytes.
+    // Fifty megabytes take time on a busy machine.
     patient(&[("a", port)], Duration::from_mins(1)).0.read().await.expect("never fails")
 }
 
@@ -301,7 +301,8 @@ async fn an_idle_connection_that_was_closed_is_replaced_silently() {
     assert_eq!(connections.load(Ordering::SeqCst), 6);
 }
 
-/// One of several addresses: the node of this name, in the middle of a rebalance whose only donor is `emqx@b`.
+/// One of several addresses: the node of this name, in the middle of a rebalance whose only donor is
+/// `emqx@b`.
 async fn address_of(name: &'static str) -> EmqxUrl {
     let (port, _) = serve(move |head| {
         let running = r#"{"evacuations":[],"purges":[],"rebalances":[{"node":"emqx@a","coordinator_node":"emqx@a",
@@ -334,7 +335,7 @@ async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
     let world = World::of(facts);
     let starts: Vec<_> = world.begun.values().map(|it| (it.donor.as_str(), it.connections)).collect();
     assert_eq!(starts, [("emqx@b", 700)]);
-    // No address is the donor's: what runs is reported all the same.
+    // No address belongs to the donor: the running rebalance is still reported.
     let brokers =
         EmqxBrokers::at(vec![address_of("emqx@a").await], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
     let world = World::of(brokers.broker(target(&[], false)).read().await.expect("never fails"));
@@ -527,7 +528,7 @@ async fn at_a_url_the_version_is_found_by_asking() {
         .await;
         let url = format!("http://127.0.0.1:{port}");
         let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-        // The target guesses wrong on purpose.
+        // The target's assumption is wrong on purpose.
         let broker = brokers.broker(target(&[], !v4));
         assert!(World::of(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
     }
@@ -585,7 +586,7 @@ async fn beside_a_silent_pod_the_next_one_is_asked() {
     let (port, connections) = serve(good).await;
     let (broker, pods) = self::broker(&[("a", silent), ("b", port)]);
     assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
-    // What is asked next goes straight to the one that answered.
+    // The next request goes directly to the address that answered.
     assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
     assert_eq!(*pods.opened.borrow(), ["a", "b", "b"]);
     assert_eq!(connections.load(Ordering::SeqCst), 2);
@@ -597,7 +598,8 @@ async fn silent_pods_cost_together_what_one_costs() {
     let (broker, pods) = self::broker(&[("a", silent), ("b", silent), ("c", silent), ("d", silent)]);
     let began = std::time::Instant::now();
     let facts = broker.read().await.expect("never fails");
-    // One patience is 500 ms: one for the cluster, one for what each node answers for itself; three would be 1500.
+    // The time limit is 500 ms: one for the cluster, one for the answer of each node about itself; three
+    // would be 1500.
     assert!(began.elapsed() < Duration::from_millis(1490), "{:?}", began.elapsed());
     assert!(said(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", said(&facts));
     assert_eq!(*pods.opened.borrow(), ["a", "b", "c", "b", "c", "d"]);
@@ -650,7 +652,7 @@ async fn a_pod_that_answers_errors_does_not_keep_the_other_pods_from_being_asked
             assert_eq!(said(&facts), "");
             assert!(World::of(facts).load.is_some());
         }
-        // What is asked next goes straight to the pod that answered.
+        // The next request goes directly to the pod that answered.
         assert_eq!(*pods.opened.borrow(), ["old", "new", "new"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The Kubernetes client against API servers that refuse, page, expire and answer nonsense, over real sockets.
+//! The Kubernetes client with API servers that refuse, page, expire and answer nonsense, over real sockets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ struct Reply(&'static str, &'static str, String);
 
 type Manner = Arc<dyn Fn(&str, &str) -> Option<Reply> + Send + Sync>;
 
-/// Serves; what the closure leaves out is answered as a small cluster of operator 2.2 would.
+/// Serves; requests that the closure does not answer are answered as by a small cluster of operator 2.2.
 async fn serve(manner: impl Fn(&str, &str) -> Option<Reply> + Send + Sync + 'static) -> Cluster {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let server = format!("http://{}", listener.local_addr().expect("an address"));

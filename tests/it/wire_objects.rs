@@ -1,4 +1,5 @@
-//! Instances as each version of the operator serves them: what every count means, and where EMQX listens.
+//! Instances as each version of the operator serves them: the meaning of every count, and the port of EMQX's
+//! API.
 
 use kubectl_emqx::k8s::wire::object;
 use kubectl_emqx::model::{ApiPort, Instance, InstanceKind, Object, Role};

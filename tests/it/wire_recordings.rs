@@ -1,4 +1,4 @@
-//! The recordings of the real operator, through wire and world: nothing is left out, and the counts are right.
+//! The recordings of the real operator, through wire and world: no data is lost, and the counts are right.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -246,7 +246,7 @@ struct Copy(Recorder);
 impl Translate for Copy {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact> {
         self.0.kubernetes(at, event, object);
-        // Shown twice, as by a list that is made again: written once.
+        // Shown twice, as by a repeated list: recorded once.
         if event == "LISTED" {
             self.0.kubernetes(at, event, object);
         }
@@ -282,7 +282,7 @@ fn a_recording_of_a_replay_gives_the_same_world() {
         );
         let mut world = World::of(again.into_iter().flat_map(|it| it.facts));
         let mut expected = at(name, 1e9);
-        // What is not written: where the API listens, and when an answer came that said nothing new.
+        // Not recorded: the port of the API, and the time of an answer without a change.
         for world in [&mut world, &mut expected] {
             world.hearings.clear();
             world.nodes.as_mut().expect("EMQX was asked").at = begin;

@@ -1,5 +1,5 @@
-//! Kubeconfigs and login helpers, each through kubectl and through this program: the same outcome, and the same header at the
-//! API server. Where kubectl cannot be had, only the program's own outcome is checked.
+//! Kubeconfigs and login helpers, each with kubectl and with this program: the same outcome, and the same
+//! header at the API server. Where kubectl is not available, only the program's own outcome is checked.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,7 +14,7 @@ fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
-/// A cluster behind TLS, and what stands between: it keeps what it hears.
+/// A cluster behind TLS, and a gateway that stores its requests.
 struct Bench {
     demo: Cluster,
     gateway: Gateway,
@@ -23,7 +23,7 @@ struct Bench {
     ca: String,
 }
 
-/// What came of one call.
+/// The result of one call.
 struct Answer {
     reached: bool,
     /// The `Authorization` and `Impersonate-…` headers that the API server got, each once.
@@ -78,7 +78,7 @@ impl Bench {
         Some(self.answer(command))
     }
 
-    /// Runs both, and compares.
+    /// Runs both programs, and compares.
     #[track_caller]
     fn same(&self, name: &str, reaches: bool, flags: &[&str]) -> Answer {
         let ours = self.ours(flags);
@@ -117,8 +117,8 @@ fn wrapped(text: &str) -> String {
     lines.collect::<Vec<_>>().concat()
 }
 
-/// One kubeconfig: its name, whether the cluster is reached, the cluster, the user, and what else stands in the file. `CA`
-/// and `SERVER` are replaced.
+/// One kubeconfig: its name, whether the cluster is reached, the cluster, the user, and further content of
+/// the file. `CA` and `SERVER` are replaced.
 type Row = (&'static str, bool, &'static str, &'static str, &'static str);
 
 const PLAIN: &str = "{server: SERVER, certificate-authority-data: CA}";
@@ -287,7 +287,7 @@ fn kubeconfig(bench: &Bench, (_, _, cluster, user, more): Row) -> String {
     let users = format!("users:\n- name: u\n  user: {user}\n{users}");
     text += &clusters;
     text += &users;
-    // kubectl takes no path where there is no scheme; the token says who asks.
+    // kubectl accepts no path without a scheme; the token identifies the user.
     let bare = bench.server.trim_start_matches("https://").trim_end_matches("/as/admin");
     let text = text
         .replace("CACA", "\u{1}")
@@ -389,7 +389,8 @@ fn empty_flags_are_not_set_as_for_kubectl() {
     }
 }
 
-/// A login helper: its name, whether it gives credentials, the script, more fields of `exec`, and what the error holds.
+/// A login helper: its name, whether it provides credentials, the script, more fields of `exec`, and parts of
+/// the error.
 type Helper = (&'static str, bool, &'static str, &'static str, &'static [&'static str]);
 
 const HELPERS: [Helper; 20] = [
@@ -487,7 +488,7 @@ fn each_login_helper_of_the_table_is_run_as_kubectl_runs_it() {
                 let text = std::fs::read_to_string(&info).expect("it was run");
                 let mut expected: Value = serde_json::from_str(&text).expect("JSON");
                 if let Some(spec) = expected["spec"].as_object_mut() {
-                    // kubectl writes a configuration that is not there as null.
+                    // kubectl writes an absent configuration as null.
                     if let Some(cluster) = spec.get_mut("cluster").and_then(Value::as_object_mut) {
                         cluster.retain(|_, value| !value.is_null());
                     }

@@ -1,5 +1,5 @@
-//! Servers that answer as no good server does: an HTTP proxy that answers some requests itself, and hostile servers that
-//! speak over a raw connection.
+//! Faulty servers: an HTTP proxy that answers some requests itself, and hostile servers that speak over a raw
+//! connection.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// What a [`proxy`] answers itself instead of passing the request on.
+/// A request that a [`proxy`] answers itself instead of passing it on.
 pub(crate) struct Rule {
     /// The request's method; empty matches any.
     pub(crate) method: String,
     /// A part of the request's path; `.` matches any.
     pub(crate) path: String,
-    /// The number of requests that are answered so; the next ones are passed on.
+    /// The number of requests that are answered by the rule; later ones are passed on.
     pub(crate) times: usize,
     /// The status.
     pub(crate) status: u16,
@@ -22,9 +22,9 @@ pub(crate) struct Rule {
     pub(crate) headers: String,
     /// The body.
     pub(crate) body: String,
-    /// Whether it holds only after something was created: a POST that is not a dry run was passed on.
+    /// Whether it holds only after an object was created: a POST that is not a dry run was passed on.
     pub(crate) after_post: bool,
-    /// The number of requests that it fitted.
+    /// The number of requests that it matched.
     pub(crate) used: Arc<AtomicUsize>,
 }
 
@@ -101,8 +101,8 @@ fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((head, bytes.split_off(end)))
 }
 
-/// A proxy before an HTTP server, `127.0.0.1:1234`: answers by the first rule that fits, else passes the request on. Gives
-/// its own address. Ends with the test process.
+/// A proxy before an HTTP server, `127.0.0.1:1234`: answers by the first rule that matches, else passes the
+/// request on. Returns its own address. Ends with the test process.
 pub(crate) fn proxy(target: &str, rules: Vec<Rule>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -141,7 +141,7 @@ fn serve(mut stream: TcpStream, rules: &[Rule], posted: &AtomicBool, target: &st
         .ok();
     }
     let mut upstream = TcpStream::connect(target).ok()?;
-    // One request a connection, unless it becomes another protocol: a port-forward.
+    // One request per connection, unless it is upgraded to another protocol: a port-forward.
     let upgrade = head.to_ascii_lowercase().contains("upgrade: websocket");
     let head = if upgrade { head } else { head.replacen("\r\n", "\r\nconnection: close\r\n", 1) };
     upstream.write_all(head.as_bytes()).ok()?;
@@ -159,7 +159,7 @@ fn serve(mut stream: TcpStream, rules: &[Rule], posted: &AtomicBool, target: &st
 /// How a hostile server answers one request to a path.
 pub(crate) type Answer = fn(&mut TcpStream, &str) -> std::io::Result<()>;
 
-/// A server that answers every request so; gives its address, and the heads of the requests that it got.
+/// A server that answers every request in this way; returns its address, and the heads of the requests.
 pub(crate) fn hostile(answer: Answer) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();

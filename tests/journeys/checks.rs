@@ -56,7 +56,7 @@ fn a_blocked_check_exits_6_and_names_what_was_found_and_the_way_out() {
     assert!(found["hint"].as_str().is_some_and(|hint| hint.contains("license")), "{found}");
     status(&checks, "connection-rate", "warning");
 
-    // The same refuses an evacuation before anything is done, and can be skipped.
+    // The same check refuses an evacuation before anything is done, and can be skipped.
     let ran = demo.run("evacuate start emqx-core-66c88f5c8-0 --dry-run=client").exits(6);
     assert!(ran.err.contains("licence"), "{ran}");
     let skipped = "evacuate start emqx-core-66c88f5c8-0 --dry-run=client --skip-check licence";
@@ -80,7 +80,7 @@ fn every_core_is_asked_so_that_a_core_that_sees_nobody_is_found() {
 
 #[test]
 fn what_emqx_may_not_be_asked_for_is_unknown_and_blocks_nothing() {
-    // EMQX 4 reports neither.
+    // EMQX 4 reports neither of them.
     let text = "name: old\napi: v1beta4\nnodes:\n- { count: 3, connections: 500 }\n";
     let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 1.0);
     let checks = demo.run("check --for evacuate -o json").exits(0).json();

@@ -86,14 +86,14 @@ fn names_come_from_the_cluster_that_the_arguments_select() {
     is(&["nodes", "--user=view"], &["viewer"]);
     is(&["demo", "documented-v2"], &["documented-v2beta1", "documented-v2"]);
     is(&["upgrade", "--image", ""], &["emqx/emqx-enterprise:5.8.6"]);
-    // Who may not look is offered nothing, and the namespaces of the kubeconfig.
+    // A user without permissions is offered only the namespaces of the kubeconfig.
     is(&["status", "--context", "nobody", ""], &[]);
     is(&["status", "--context", "nobody", "-n", ""], &["mq"]);
     is(&["rebalance", "stop", ""], &[]);
     let name = demo.running(SLOW);
     is(&["rebalance", "stop", ""], &[&name]);
-    // Described by the verdict that every other output has, not by what the operator wrote.
-    // EMQX is not queried for it: whether an object that failed still runs is unknown.
+    // Described by the verdict of every other output, not by the operator's phase. EMQX is not queried for
+    // it: whether a failed object still runs is unknown.
     let about = asked(&demo, &["rebalance", "stop", ""]).exits(0).out;
     let verdicts = ["running", "unknown"].map(|verdict| format!("{name}\temqx, {verdict}\n"));
     assert!(verdicts.iter().any(|line| about.contains(line)), "{about}");
@@ -104,7 +104,7 @@ fn names_come_from_the_cluster_that_the_arguments_select() {
 #[test]
 fn completion_offers_nodes_for_a_rebalance_without_an_object_and_does_not_query_emqx() {
     let demo = Cluster::demo("documented-v3beta1", 40);
-    // Who may not read the key is offered the same.
+    // A user who may not read the key is offered the same names.
     for context in ["demo", "viewer"] {
         let values = |word: &str| {
             let ran = asked(&demo, &["rebalance", "stop", "--context", context, word]);
@@ -121,7 +121,7 @@ fn completion_offers_nodes_for_a_rebalance_without_an_object_and_does_not_query_
 #[test]
 fn without_any_cluster_it_is_silent_and_quick() {
     let home = folder();
-    // Two that never answer: a server, and a login command.
+    // Two sources that never answer: a server, and a login command.
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = server.local_addr().expect("an address").port();
     let login = home.join("login.yaml");
@@ -142,7 +142,7 @@ fn without_any_cluster_it_is_silent_and_quick() {
         &["status", "--as-group", "alone", ""],
     ];
     for words in cases {
-        // Other tests run beside this one: one of several tries has to be quick.
+        // Other tests run at the same time: one of several tries must be quick.
         let quick = (0..20).any(|_| {
             let began = Instant::now();
             let ran = Going::start(program(&home, &[&["__complete"], words].concat()), None).end().exits(0);
@@ -191,13 +191,13 @@ fn shell(demo: &Cluster, program: &Path, arguments: &[&str]) -> Terminal {
     Terminal::of(command)
 }
 
-/// What is on the last line of the screen that has anything.
+/// The last line of the screen that is not empty.
 fn line(terminal: &Terminal) -> String {
     let shown = terminal.shows();
     shown.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
 }
 
-/// Types this, then Tab, until the line reads so; then clears the line.
+/// Types this, then Tab, until the line is as expected; then clears the line.
 #[track_caller]
 fn tab(terminal: &mut Terminal, typed: &str, becomes: &str) {
     terminal.types(&format!("{typed}\t"));
@@ -214,7 +214,7 @@ fn tab(terminal: &mut Terminal, typed: &str, becomes: &str) {
     until("the line is empty", || line(terminal).trim_end().ends_with('>'));
 }
 
-/// What every shell has to do with our own script.
+/// The completions that every shell must provide with the program's script.
 #[track_caller]
 fn completes(terminal: &mut Terminal) {
     tab(terminal, "kubectl-emqx rebal", "kubectl-emqx rebalance");
@@ -226,7 +226,7 @@ fn completes(terminal: &mut Terminal) {
     tab(terminal, "kubectl-emqx replay conf", "replay config");
 }
 
-/// bash with kubectl's completion and ours, or `None`, with a message.
+/// bash with the completions of kubectl and of this program, or `None`, with a message.
 fn bash(demo: &Cluster) -> Option<Terminal> {
     let (bash, kubectl) = (tool("bash")?, tool("kubectl")?);
     let package = Path::new("/usr/share/bash-completion/bash_completion");

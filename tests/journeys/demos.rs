@@ -1,4 +1,4 @@
-//! `demo`, `demo serve`, and `replay` of what the real operators did.
+//! `demo`, `demo serve`, and `replay` of recordings of the real operators.
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn the_demo_of_an_upgrade_upgrades() {
 #[test]
 fn the_help_names_every_scenario() {
     let help = alone("demo serve --help").exits(0);
-    // `hostile` is there to break us, not to show anything.
+    // `hostile` is for tests against the program, not for a demonstration.
     for name in Scenario::names().filter(|name| *name != "hostile") {
         assert!(help.out.split([' ', ',', ')', '\n']).any(|word| word == name), "{name}\n{help}");
     }
@@ -95,7 +95,8 @@ fn every_recording_of_the_real_operators_replays() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recorded");
     for entry in std::fs::read_dir(data).expect("the recordings") {
         let path = entry.expect("a file").path();
-        // Those of EMQX alone hold exchanges, not lines that `replay` reads; `tests/emqx_recordings` turns them into such.
+        // Recordings of EMQX alone have exchanges, not lines that `replay` reads;
+        // `tests/it/recordings_changed` converts them.
         if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("emqx-")) {
             continue;
         }
@@ -110,7 +111,7 @@ fn every_recording_of_the_real_operators_replays() {
             for verdict in verdicts.iter().filter(|verdict| **verdict == "balanced") {
                 assert!(text.out.contains(verdict), "{text}");
             }
-            // What another one came to, told right after the next was created, is not taken for the end of that.
+            // The end of another rebalance, reported right after the next one was created, is not its end.
             let whose = if name.starts_with("v2-") { " edit: stopped by the deletion" } else { "" };
             assert!(text.out.contains(whose) && !text.out.contains("golden: "), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Drains of Kubernetes nodes: on every API version, with something in the way, interrupted, and undone.
+//! Drains of Kubernetes nodes: on every API version, with obstacles, interrupted, and undone.
 
 use emqx_sim::Scenario;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ const QUICK: &str =
     "--conn-evict-rate 4000 --sess-evict-rate 4000 --wait-health-check 1s --wait-takeover 1s --yes";
 const SLOW: &str = "--conn-evict-rate 5 --wait-health-check 1s --wait-takeover 1s --yes";
 
-/// Four nodes that hold clients, each on a Kubernetes node of its own, and what else is given.
+/// Four nodes with clients, each on its own Kubernetes node, and further settings.
 fn scenario(api: &str, more: &str) -> Scenario {
     let text = format!(
         "name: drained\napi: {api}\nnodes:\n  - {{role: core, connections: 500, offlineSessions: 30}}\n  - {{role: core, count: 3, connections: 500, offlineSessions: 20}}\n{more}\n"
@@ -21,8 +21,8 @@ fn cluster(more: &str) -> Cluster {
     Cluster::inside(scenario("v2beta1", more), 40.0)
 }
 
-/// A cluster of each API version, and the flag that lets evacuations be started there: operator 3.x ends those that it did
-/// not start, and is therefore silent here.
+/// A cluster of each API version, and the flag with which evacuations can be started there: operator 3.x ends
+/// those that it did not start, and is therefore stopped here.
 fn on_each_version(more: &str, journey: impl Fn(&str, &Cluster, &str)) {
     for api in ["v1beta4", "v2beta1", "v2", "v3beta1"] {
         let (silent, skip) = match api {
@@ -94,7 +94,7 @@ fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once(
         assert_eq!(node["spec"]["unschedulable"], true);
         assert!(node["metadata"]["annotations"]["cli.emqx.io/cordoned"].is_string(), "{node:#}");
         cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
-        // Again: nothing is left to do.
+        // A second run has nothing to do.
         cluster.run("drain sim-3 --yes").exits(0).says("no EMQX pod").says("kubectl drain sim-3");
         cluster.run("drain sim-3 --yes --error-unchanged").exits(3);
     });
@@ -103,7 +103,7 @@ fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once(
 #[test]
 fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_twice() {
     on_each_version("", |api, cluster, skip| {
-        // Both evacuations begin before either disconnects a client, also on a busy machine.
+        // Both evacuations begin before either disconnects a client, even on a busy machine.
         let flags = format!("--conn-evict-rate 4000 --wait-health-check 60s --wait-takeover 1s --yes {skip}");
         let ran = cluster.run(&format!("drain sim-0 sim-1 {flags} -o json --timeout 60s"));
         assert_eq!(ran.code, Some(0), "{api}\n{ran}");
@@ -115,7 +115,7 @@ fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_t
         let states: Vec<&str> = steps.filter_map(|it| it["state"].as_str()).collect();
         assert_eq!(states, ["done", "done"], "{api}\n{ran}");
         assert_eq!(clients(cluster), 2000, "{api}\n{ran}");
-        // EMQX 4.4 evicts at once: between two requests of the same moment seconds of this clock can pass.
+        // EMQX 4.4 evicts at once: between two requests at the same moment seconds of this clock can pass.
         let most = if api == "v1beta4" { 1500 } else { 1000 };
         assert!((1000..=most).contains(&cuts(cluster)), "{api}: {}\n{ran}", cuts(cluster));
     });
@@ -149,7 +149,7 @@ fn a_pod_without_capacity_is_refused_before_the_start_and_one_that_does_not_come
         assert_eq!(ran.code, Some(4), "{api}\n{ran}");
         let ran = ran.says("stalled").says("Unschedulable");
         assert!(ran.err.contains("next: kubectl emqx drain sim-3"), "{api}\n{ran}");
-        // Uncordoned, the pod starts where it was.
+        // After the uncordon the pod starts on its old node.
         cluster.run("drain sim-3 --undo --yes").exits(0).shows("node/sim-3 uncordoned");
         until("it runs again", || {
             cluster.run("nodes -o json").json()["items"]
@@ -213,7 +213,7 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
         going.until(step);
         going.signal("KILL");
         going.end();
-        // Its lease runs out first.
+        // The Lease expires first.
         let again = format!("drain sim-3 {QUICK} {skip} --timeout 60s");
         let mut ran = cluster.run(&again);
         until("the lease runs out", || {
@@ -240,7 +240,7 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     cluster.replace("/api/v1/nodes/sim-2", cordoned);
     let mut going = cluster.start(&format!("drain sim-2 sim-3 {SLOW}"));
     going.until("disconnecting clients");
-    // A second one is refused and names the first.
+    // A second drain is refused and names the first one.
     let second = cluster
         .run(&format!("drain sim-3 {QUICK}"))
         .fails(6)
@@ -290,7 +290,7 @@ fn what_cannot_be_drained_is_refused_with_the_reason() {
     assert!(timed.err.contains("--undo puts back"), "{timed}");
     drain("sim-0 --undo --yes -o json").exits(0).shows("reverted");
     assert!(cluster.run("evacuate list").exits(0).err.contains("no EMQX node"));
-    // Without a cordon the node takes pods again, and only what was there is moved.
+    // Without a cordon the node takes pods again, and only the pods of the beginning are moved.
     drain(&format!("sim-0 {QUICK} --no-cordon --timeout 60s")).exits(0).says("done");
     assert!(machine(&cluster, "sim-0")["spec"]["unschedulable"].is_null());
 }

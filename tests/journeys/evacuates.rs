@@ -1,4 +1,4 @@
-//! Evacuations of single nodes: beside Kubernetes of every API version, and without it.
+//! Evacuations of single nodes: with Kubernetes of every API version, and without it.
 
 use crate::harness::{Cluster, until};
 use crate::ran::keys;
@@ -9,7 +9,7 @@ use crate::terminals::Terminal;
 const QUICK: &str = "--conn-evict-rate 2000 --sess-evict-rate 2000 --wait-health-check 1 --wait-takeover 1";
 const SLOW: &str = "--conn-evict-rate 1 --wait-health-check 1 --wait-takeover 1";
 
-/// The first node that holds clients: its name, and its pod's.
+/// The first node with clients: its name, and its pod's.
 fn busy(cluster: &Cluster) -> (String, String) {
     let nodes = cluster.run("nodes -o json").exits(0).json();
     let items = nodes["items"].as_array().expect("rows").clone();
@@ -125,8 +125,8 @@ fn a_node_that_restarts_with_clients_is_lost_and_its_restored_evacuation_is_name
     assert_eq!(ran.code, Some(7), "{ran}");
     let ran = ran.verdict("nodesLost");
     assert!(ran.out.contains("clients connected"), "{ran}");
-    // Without Kubernetes it is unknown whether the stopped node has a pod: nothing is idle or even, and nothing advises to
-    // remove it as one that a scale-down left.
+    // Without Kubernetes it is unknown whether the stopped node has a pod: the status is not idle or even,
+    // and does not recommend to remove the node as a remainder of a scale-down.
     let status = emqx.run("status -o json").exits(0);
     let found = status.json();
     assert_eq!((&found["operation"], &found["verdict"]), (&"none".into(), &"unknown".into()), "{found:#}");
@@ -163,7 +163,7 @@ fn what_must_not_be_evacuated_is_refused_with_the_reason() {
     let applied = start(&format!("{} --dry-run=client -o json", nodes[0])).exits(0).json();
     assert_eq!(applied["plan"]["recipients"].as_array().map(Vec::len), Some(3), "{applied:#}");
     emqx.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
-    // A second one that would leave fewer than half.
+    // A second evacuation that would leave fewer than half of the nodes.
     start(&format!("{} {SLOW} --yes", nodes[0])).exits(0);
     start(&format!("{} {} {SLOW} --yes", nodes[1], nodes[2])).fails(6).says("1 of 4 nodes");
     start(&format!("{} {} {SLOW} --yes --skip-check evacuation-running", nodes[1], nodes[2])).exits(0);
@@ -224,7 +224,7 @@ fn a_key_that_may_only_read_cannot_evacuate() {
     emqx.run("evacuate list").exits(0).says("no EMQX node");
 }
 
-/// A recording of the real EMQX in the form that `--record` writes: `at` is the unix second at which it began.
+/// A recording of the real EMQX in the format of `--record`: `at` is the unix second at which it began.
 fn recorded(name: &str) -> (String, std::path::PathBuf) {
     let home = crate::harness::folder();
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(name);
@@ -277,7 +277,7 @@ fn the_real_emqx_5_4_empties_a_node_as_forecast_in_every_output() {
         assert!(percent >= before && (percent < 100 || event["type"] == "verdict"), "{ran}");
         before = percent;
     }
-    // Rates 60 and 40, waits 6 s and 8 s, 500 clients, 150 sessions without a client: 28 s are forecast.
+    // Rates 60 and 40, waits 6 s and 8 s, 500 clients, 150 sessions without a client: the forecast is 28 s.
     let time = |event: &serde_json::Value| {
         event["time"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time").as_second()
     };

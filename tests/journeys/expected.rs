@@ -1,16 +1,17 @@
-//! What people expect of a kubectl plugin, and which tests hold it.
+//! The expectations of users of a kubectl plugin, and the tests for them.
 
-/// What holds an expectation on a real API server.
+/// The tests of an expectation on a real API server.
 enum Real {
     /// `file: test`.
     Tests(&'static [&'static str]),
-    /// Why it would add nothing.
+    /// The reason why such a test would add nothing.
     Nothing(&'static str),
 }
 
 use Real::{Nothing, Tests};
 
-/// The expectations, and the tests that hold them, against `demo serve` and beside it, `file: test`; and on a real API server.
+/// The expectations, with their tests against `demo serve` and beside it, as `file: test`; and on a real API
+/// server.
 const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "1 -n, -A, --context, --kubeconfig everywhere",

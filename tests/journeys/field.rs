@@ -1,4 +1,4 @@
-//! Situations from the field: EMQX's own answers held against the pods, the Service and the custom resource.
+//! Situations from the field: EMQX's own answers compared with the pods, the Service and the custom resource.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::Cluster;
 
-/// Four pods with 3,333, 3,333, 3,334 and 0 clients, and no operator that would change anything.
+/// Four pods with 3,333, 3,333, 3,334 and 0 clients, and no operator that could change anything.
 const QUIET: &str = include_str!("../data/field/serving/quiet.yaml");
 
 /// Serves answers of EMQX: `"GET /api/v5/nodes": [status, body]`. Ends with the test process.
@@ -42,7 +42,7 @@ fn emqx(answers: &str) -> String {
     url
 }
 
-/// The quiet cluster, and the flags that lead to an EMQX with these answers.
+/// The quiet cluster, and the flags that select an EMQX with these answers.
 fn with(answers: &str) -> (Cluster, String) {
     let scenario = emqx_sim::Scenario::from_yaml(QUIET).expect("a scenario");
     let cluster = Cluster::inside(scenario, 1.0);

@@ -1,4 +1,4 @@
-//! Following to a verdict: `apply --watch`, `rebalance watch`, what ends them, `--record` and `replay`.
+//! Following to a verdict: `apply --watch`, `rebalance watch`, their ends, `--record` and `replay`.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +12,7 @@ use crate::harness::{Cluster, DOCUMENTED, Ran, SLOW, alone, harmless, keys, unti
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds \
                      lostClients lostSessions landingRatio message verdict";
 
-/// Every event of a stream is as the contract has it, and they follow one another as they should.
+/// Every event of a stream matches the contract, and the events are in the right order.
 #[track_caller]
 fn are_events(ran: &Ran) -> Vec<Value> {
     let events = ran.events();
@@ -37,7 +37,7 @@ fn are_events(ran: &Ran) -> Vec<Value> {
     events
 }
 
-/// Follows with `--record`; what was recorded is then told again to the same end, with the same figures.
+/// Follows with `--record`; the recording is then replayed to the same end, with the same figures.
 #[track_caller]
 fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
     let record = demo.home.join("recorded.jsonl");
@@ -47,7 +47,7 @@ fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
     let again = alone(&format!("replay {shown} -o jsonl")).exits(0);
     let end = |ran: &Ran| {
         let mut last = ran.events().pop().expect("a verdict");
-        // How long it took is the one figure that may differ, by the second in which each looked.
+        // The duration is the only figure that may differ, by a second.
         let reason = last["message"].as_str().expect("a reason").to_owned();
         let known: Vec<&str> = reason.split(", ").filter(|part| !part.ends_with(" s")).collect();
         last["message"] = known.join(", ").into();
@@ -58,7 +58,7 @@ fn recorded(demo: &Cluster, flags: &str, exit: i32) -> Ran {
     ran
 }
 
-/// A Rebalance as another client would write it.
+/// A Rebalance as another client would create it.
 fn foreign(demo: &Cluster, name: &str, spec: &Value) -> u16 {
     let object = json!({
         "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": {"name": name}, "spec": spec,
@@ -90,18 +90,19 @@ fn balanced_although_the_operator_reports_failed() {
     assert!(events.iter().any(|event| event["type"] == "notice"), "and when it happens\n{ran}");
     let name = last["name"].as_str().expect("a name").to_owned();
     assert_eq!(demo.rebalance(&name)["status"]["phase"], "Failed", "the operator was wrong");
-    // Afterwards it is a past one: judged by what apply wrote down.
+    // Afterwards the rebalance is past: judged by the plan that `apply` recorded.
     let list = demo.run("rebalance list -o json").exits(0).json();
     assert_eq!(list["items"][0]["verdict"], "balanced");
     assert_eq!(list["items"][0]["phase"], "Failed");
     demo.run(&format!("rebalance watch {name} -o jsonl")).exits(0).verdict("balanced");
     demo.run(&format!("rebalance watch {name}")).exits(0).shows("balanced");
-    // Nothing is left to do, and nothing is made.
+    // There is nothing to do, and nothing is created.
     demo.run(&format!("rebalance apply --yes {DOCUMENTED}")).exits(0).says("nothing to do");
     assert_eq!(demo.rebalances().len(), 1);
 }
 
-/// `apply --watch` is followed to its verdict although lists of Rebalances are answered so after the object was created.
+/// `apply --watch` is followed to its verdict although lists of Rebalances get this answer after the object
+/// was created.
 #[track_caller]
 fn followed_although(status: u16, body: &str, times: usize) {
     let demo = Cluster::faulty("documented", 20.0);
@@ -110,7 +111,7 @@ fn followed_although(status: u16, body: &str, times: usize) {
         method: "GET".to_owned(),
         times,
         after_post: true,
-        // Watches are answered by the API server itself, unless nothing may be read.
+        // The API server itself answers watches, unless reading is forbidden.
         ..Rule::on(if status == 403 { "/rebalances" } else { "/rebalances?limit=" }, status, body)
     };
     let used = rule.used.clone();
@@ -240,7 +241,7 @@ fn a_verdict_is_recorded_on_the_object_and_shown_by_later_commands() {
         let list = demo.run("rebalance list -o json").exits(0).json();
         (list["items"][0]["verdict"].clone(), list["items"][0]["message"].clone())
     };
-    // What stands there is believed, and not computed again.
+    // A recorded verdict is used, and not computed again.
     let mut other = recorded.clone();
     other["verdict"] = json!("uneven");
     other["message"] = json!("seen by another\u{1b}[31m");
@@ -251,7 +252,7 @@ fn a_verdict_is_recorded_on_the_object_and_shown_by_later_commands() {
     harmless(&demo.run("rebalance list").exits(0).out);
     demo.run(&format!("rebalance watch {name} -o jsonl")).exits(7).verdict("uneven");
     assert_eq!(annotation().as_str(), Some(other.to_string().as_str()), "a recorded verdict stays");
-    // What nobody can have recorded of this object is as if it were not there.
+    // A verdict that no client can have recorded for this object is ignored.
     for (key, value) in [("uid", "another"), ("verdict", "running"), ("ended", "1999-01-01T00:00:00Z")] {
         let mut forged = other.clone();
         forged[key] = json!(value);
@@ -297,8 +298,8 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     let listed = || demo.run("rebalance list -o json").exits(0).json()["items"][0]["verdict"].clone();
     assert_eq!(listed(), "nothingToDo");
     demo.run("rebalance watch needless -o jsonl").exits(0).verdict("nothingToDo");
-    // Without a recorded verdict, on the object or in the state folder, only the operator's phase is left, without a reason and
-    // without counts of that time.
+    // Without a recorded verdict, on the object or in the state folder, only the operator's phase remains,
+    // without a reason and without counts of that time.
     std::fs::remove_dir_all(demo.home.join(".local/state/kubectl-emqx")).expect("the watch recorded it");
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/needless";
     let forgotten = json!({"metadata": {"annotations": {"cli.emqx.io/verdict": null}}});
@@ -425,7 +426,7 @@ fn what_was_recorded_replays_to_the_same_verdict_and_holds_no_secret() {
     assert_eq!(last(&again)["verdict"], "balanced", "{again}");
     assert_eq!(last(&again)["name"], last(&ran)["name"]);
     assert_eq!(last(&again)["movedConnections"], last(&ran)["movedConnections"]);
-    // One that exists is left alone.
+    // An existing file is not overwritten.
     demo.run(&format!("rebalance watch --record {shown}")).fails(1);
     assert_eq!(std::fs::read_to_string(&record).expect("it is there"), text);
 }

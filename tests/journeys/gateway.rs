@@ -1,4 +1,4 @@
-//! What may stand between the program and an API server: a proxy, and a door that speaks TLS.
+//! Gateways between the program and an API server: a proxy, and a TLS endpoint.
 
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
-/// Passes everything on and keeps what the program sent; a proxy where one is asked for by CONNECT.
+/// Passes everything on and stores the program's requests; acts as a proxy for CONNECT.
 pub(crate) struct Gateway {
     pub(crate) address: String,
     heard: Arc<Mutex<Vec<u8>>>,
@@ -31,7 +31,7 @@ impl Gateway {
         Self { address, heard }
     }
 
-    /// All that the program sent so far, in small letters.
+    /// All requests of the program so far, in lower case.
     pub(crate) fn heard(&self) -> String {
         String::from_utf8_lossy(&self.heard.lock().expect("a lock")).to_ascii_lowercase()
     }
@@ -45,7 +45,7 @@ fn pass(mut from: TcpStream, target: &str, kept: &Mutex<Vec<u8>>) -> Option<()> 
     let text = String::from_utf8_lossy(&first).into_owned();
     let mut to = TcpStream::connect(target).ok()?;
     if text.starts_with("CONNECT ") {
-        // Whatever host is asked for, there is one.
+        // The proxy accepts any host.
         from.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").ok()?;
     } else {
         to.write_all(&first).ok()?;
@@ -60,7 +60,7 @@ fn pass(mut from: TcpStream, target: &str, kept: &Mutex<Vec<u8>>) -> Option<()> 
     to.shutdown(std::net::Shutdown::Write).ok()
 }
 
-/// A door with TLS in front of an address, by a certificate and its key; gives the port.
+/// A TLS endpoint in front of an address, with a certificate and its key; returns the port.
 pub(crate) fn transport(target: &str, certificate: &Path, key: &Path) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

@@ -1,5 +1,5 @@
-//! Guarded upgrades of EmqxEnterprise v1beta4, whose operator deletes loaded pods: nothing is lost, wherever it is
-//! interrupted; and there is a way back as long as nothing is empty.
+//! Guarded upgrades of EmqxEnterprise v1beta4, whose operator deletes pods with clients: nothing is lost,
+//! wherever the upgrade is interrupted; and it can be undone as long as no pod is empty.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn pods(demo: &Cluster) -> usize {
     list["items"].as_array().map_or(0, Vec::len)
 }
 
-/// The user's own delay is back, and nothing of ours is left on the object.
+/// The user's own delay is restored, and nothing of this program remains on the object.
 #[track_caller]
 fn is_tidy(demo: &Cluster) {
     let object = object(demo);
@@ -30,7 +30,7 @@ fn is_tidy(demo: &Cluster) {
     assert!(!template.contains("cli.emqx.io/"), "{template}");
 }
 
-/// What is stored about the upgrade.
+/// The stored state of the upgrade.
 fn stored(demo: &Cluster) -> (Value, Value) {
     let path = "/api/v1/namespaces/mq/configmaps/kubectl-emqx-emqxenterprise-emqx-ee";
     let (code, map) = demo.api("GET", path, "");
@@ -47,7 +47,7 @@ fn is_whole(ran: &Ran) {
     assert!(!ran.out.contains("disconnected at once"), "{ran}");
 }
 
-/// Waits until EMQX's own words, as `status` shows them, hold this.
+/// Waits until EMQX's own state, as `status` shows it, contains this text.
 #[track_caller]
 fn shows(demo: &Cluster, text: &str) {
     until(text, || demo.run("nodes").out.contains(text));
@@ -70,8 +70,8 @@ fn guarded_every_client_and_session_is_kept_and_the_forecast_holds() {
     let up = time(said("4 new pods up").expect("they come up"));
     let took = time(events.last().expect("a verdict")).duration_since(up).as_secs_f64();
     let forecast = plan["totalSeconds"].as_f64().expect("seconds");
-    // Late on a loaded machine: the simulated operator and the follower take their turns in real time. The exact times are
-    // under test on the virtual clock.
+    // On a loaded machine times are longer: the simulated operator and the follower run in real time. The
+    // exact times are tested on the virtual clock.
     assert!((0.85..1.8).contains(&(took / forecast)), "{took} s, {forecast} s were forecast\n{ran}");
     ran.says("spec.template.spec.emqxContainer.image.version: 4.4.24  (was 4.4.19)");
 }
@@ -120,7 +120,7 @@ fn killed_at_any_step_it_continues_there() {
         next.signal("KILL");
         drop(next);
     }
-    // All of it may be over by now, but for what we owe the object.
+    // All of it may be over by now, except the restoration of the object.
     let ran = demo.run("upgrade watch emqx-ee -o jsonl").exits(0);
     is_tidy(&demo);
     if let Some(last) = ran.events().pop() {
@@ -144,7 +144,7 @@ fn an_interrupt_leaves_old_pods_retained_and_reports_it() {
         .exits(130)
         .says("old pods of EmqxEnterprise mq/emqx-ee are held")
         .says("nothing is removed until");
-    // EMQX goes on and comes to its end; minutes later all old pods are there.
+    // EMQX continues and comes to its end; minutes later all old pods still exist.
     shows(&demo, "prohibiting");
     let status = || demo.run("status -o json").json();
     let silence = |status: &Value| status["operator"]["silentSeconds"].as_u64().unwrap_or(0);
@@ -152,7 +152,7 @@ fn an_interrupt_leaves_old_pods_retained_and_reports_it() {
     assert_eq!(pods(&demo), 8, "nothing was removed");
     let ran = demo.run("status").exits(0).shows("held: nothing is removed until old pods are empty");
     ran.says("kubectl emqx upgrade watch emqx-ee");
-    // Whoever only looks changes nothing.
+    // A read-only follower changes nothing.
     demo.run("upgrade watch --read-only --timeout 1s").exits(5).says("held");
     assert_eq!(pods(&demo), 8);
     let (map, state) = stored(&demo);
@@ -220,7 +220,7 @@ fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the
         assert_eq!(gate["status"], "True", "{}", pod["metadata"]["name"]);
     }
     demo.run("status").exits(0).shows("held");
-    // The way out that it names.
+    // The recommended command works.
     let ran = demo.run("upgrade undo emqx-ee --yes -o jsonl").exits(0).verdict("reverted");
     is_whole(&ran);
     is_tidy(&demo);

@@ -1,4 +1,5 @@
-//! What every journey needs: the built program run with a limit, and a simulated cluster that ends in every case.
+//! The tools of every journey: the built program run with a limit, and a simulated cluster that ends in every
+//! case.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
@@ -17,19 +18,19 @@ pub(crate) use crate::ran::{Ran, harmless, keys};
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
 
-/// Nothing here takes longer on any machine.
+/// The limit of a call: no call takes longer on any machine.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// The documented strategy: 78 rounds, 98 s.
 pub(crate) const DOCUMENTED: &str =
     "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
-/// The documented one, slower: its eviction lasts 780 s of the simulator's clock, and the wait after it ten hours, so that
-/// it does not end before a journey does on a slow machine.
+/// A slower variant of the documented strategy: its eviction lasts 780 s of the simulator's clock, and the
+/// wait after it ten hours, so that it does not end before a journey does on a slow machine.
 pub(crate) const SLOW: &str =
     "--conn-evict-rate 1 --wait-health-check 10 --wait-takeover 10h --abs-conn-threshold 100";
 
-/// Waits until `true`, looking often.
+/// Waits until `holds` is true, with frequent checks.
 #[track_caller]
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -39,7 +40,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A folder of this test's own.
+/// A folder for one test.
 pub(crate) fn folder() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +50,7 @@ pub(crate) fn folder() -> PathBuf {
     path
 }
 
-/// A call that goes on.
+/// A running call.
 pub(crate) struct Going {
     child: Child,
     out: Arc<Mutex<Vec<u8>>>,
@@ -94,7 +95,7 @@ impl Going {
         String::from_utf8_lossy(&self.err.lock().expect("a lock")).into_owned()
     }
 
-    /// Waits until stdout and stderr together hold this text.
+    /// Waits until stdout and stderr together contain this text.
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) {
         let began = Instant::now();
@@ -166,7 +167,7 @@ pub(crate) fn program(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program with no cluster at hand. The arguments are parted at blanks.
+/// Runs the program without a cluster. The arguments are separated by blanks.
 #[track_caller]
 pub(crate) fn alone(arguments: &str) -> Ran {
     let home = folder();
@@ -176,7 +177,7 @@ pub(crate) fn alone(arguments: &str) -> Ran {
     ran
 }
 
-/// A simulated cluster, and the program pointed at it.
+/// A simulated cluster, and the program configured for it.
 pub(crate) struct Cluster {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) url: String,
@@ -216,7 +217,7 @@ impl Cluster {
         Self { kubeconfig, url, home, server: Some(server), inside: None }
     }
 
-    /// A scenario within this process, so that things can be made to go wrong at a chosen moment.
+    /// A scenario within this process, so that faults can be triggered at a chosen moment.
     #[track_caller]
     pub(crate) fn inside(scenario: Scenario, speed: f64) -> Self {
         let home = folder();
@@ -242,7 +243,7 @@ impl Cluster {
         Self { kubeconfig, url, home, server: None, inside: Some(inside) }
     }
 
-    /// A scenario of the program's own within this process.
+    /// A built-in scenario within this process.
     #[track_caller]
     pub(crate) fn faulty(scenario: &str, speed: f64) -> Self {
         Self::inside(Scenario::built_in(scenario).expect("it is known"), speed)
@@ -267,7 +268,7 @@ impl Cluster {
         assert!(ran.code.is_none_or(|code| code == 0 || code == 130 || code == 143), "{ran}");
     }
 
-    /// The program pointed at this cluster.
+    /// The program configured for this cluster.
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let words: Vec<&str> = arguments.split_whitespace().collect();
         let mut command = program(&self.home, &words);
@@ -275,7 +276,7 @@ impl Cluster {
         command
     }
 
-    /// Runs the program to its end. The arguments are parted at blanks.
+    /// Runs the program to its end. The arguments are separated by blanks.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &str) -> Ran {
         self.start(arguments).end()
@@ -299,7 +300,7 @@ impl Cluster {
         path.display().to_string()
     }
 
-    /// Asks the API server without our client: the status, and the body.
+    /// Sends a request to the API server without the program's client: the status, and the body.
     pub(crate) fn api(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         Self::request(self.url.strip_prefix("http://").expect("plain http"), method, path, body)
     }
@@ -312,7 +313,7 @@ impl Cluster {
         assert_eq!(status, 200, "{answer:#}");
     }
 
-    /// Asks for a path behind an address, `127.0.0.1:1234/with/a/path`: the status, and the body.
+    /// Requests a path behind an address, `127.0.0.1:1234/with/a/path`: the status, and the body.
     pub(crate) fn ask(address: &str, path: &str) -> (u16, Value) {
         Self::request(address, "GET", path, "")
     }
@@ -355,7 +356,7 @@ impl Cluster {
         self.api("GET", &format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}"), "").1
     }
 
-    /// Starts a rebalance and waits until EMQX runs it; gives its name.
+    /// Starts a rebalance and waits until EMQX runs it; returns its name.
     #[track_caller]
     pub(crate) fn running(&self, strategy: &str) -> String {
         let ran = self.run(&format!("rebalance apply {strategy} --yes")).exits(0);

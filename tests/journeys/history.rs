@@ -1,4 +1,4 @@
-//! What is recorded of operations that were followed to their end, and reports of them.
+//! The records of operations that were followed to their end, and reports of them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,7 +34,7 @@ pub(crate) fn other_user(cluster: &Cluster, arguments: &str) -> Ran {
     Going::start(command, None).end()
 }
 
-/// Evacuates the first node that holds clients; its name.
+/// Evacuates the first node with clients; returns its name.
 #[track_caller]
 fn evacuated(cluster: &Cluster, more: &str) -> String {
     let nodes = cluster.run("nodes -o json").exits(0).json();
@@ -95,14 +95,14 @@ fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluste
     assert_eq!(mode(paths[0].clone()), 0o600);
     let report = demo.run(&format!("report evacuation/{node} -o json")).exits(0).json();
     assert_eq!(report["operations"][0]["verdict"], "evacuated", "{report:#}");
-    // Without a recording there is what the history knows.
+    // Without a recording the report uses the history.
     let report = other_user(&demo, "report -o json").exits(0).says("no recording");
     let report = report.json();
     let operation = &report["operations"][0];
     assert_eq!(operation["verdict"], "evacuated");
     let seconds = |key: &str| operation[key].as_i64().expect("a number");
     assert_eq!(seconds("forecastErrorSeconds"), seconds("durationSeconds") - seconds("plannedSeconds"));
-    // And what the checks find in the cluster now.
+    // The report also holds the findings of the cluster now.
     let findings = report["findings"].as_array().expect("findings");
     assert!(findings.iter().any(|it| it["id"] == "evacuation-running"), "{report:#}");
     assert!(report["checkedTime"].is_string(), "{report:#}");
@@ -111,7 +111,7 @@ fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluste
     let redacted = other_user(&demo, "report --redact -o html").exits(0).out;
     let label = node.split(['@', '.']).nth(1).expect("a host");
     assert!(redacted.contains("evacuation-running") && !redacted.contains(label), "{redacted}");
-    // What stands in the folder is data.
+    // Entries in the folder are untrusted data.
     let file = state(&demo).join("history.jsonl");
     let hostile =
         std::fs::read_to_string(&file).expect("text").replace("evacuation/", "evacuation/\\u001b[2J");
@@ -128,7 +128,7 @@ fn nothing_is_written_with_no_history_and_a_folder_that_cannot_be_written_is_a_n
     let file = demo.file("file", "");
     let mut command = demo.command("evacuate watch --timeout 30s");
     command.env("XDG_STATE_HOME", &file);
-    // It is evacuated, which its follower reports at once.
+    // The node is evacuated, which its follower reports at once.
     let ran = Going::start(command, None).end().exits(0);
     ran.says("is not in your history");
 }
@@ -153,7 +153,7 @@ fn an_operation_goes_on_when_no_file_can_be_written() {
     let ran = Going::start(command, None).end().exits(0);
     let ran = ran.says("is not in your history").says("File too large");
     ran.says("evacuated");
-    // Everybody else finds it in the cluster.
+    // Other users find the operation in the cluster.
     let name = format!("evacuation/{node}");
     assert_eq!(entries(other_user(&demo, "history -o json")), [entry("evacuation", "evacuated", &name)]);
 }

@@ -1,5 +1,5 @@
-//! Hostile servers in the place of EMQX and of the API server: every answer is survived within the time limit, without a
-//! panic, without control characters on the terminal, and without a flood of text.
+//! Hostile servers instead of EMQX and the API server: the program survives every answer within the time
+//! limit, without a panic, without control characters on the terminal, and without excessive text.
 
 use std::io::{Error, Write as _};
 use std::net::TcpStream;
@@ -54,7 +54,7 @@ fn with_length(stream: &mut TcpStream, path: &str, length: &str) -> Done {
     stream.write_all(&good(path))
 }
 
-/// Writes a byte now and then, for as long as the client reads.
+/// Writes single bytes with pauses, for as long as the client reads.
 fn slowly(stream: &mut TcpStream, bytes: &[u8]) -> Done {
     for byte in bytes {
         stream.write_all(&[*byte])?;
@@ -93,7 +93,7 @@ fn counted(list: &mut [Value], count: &Value) {
 const CONTROLS: &str =
     "\u{1b}]0;PWN\u{7}\u{1b}[31mevil\u{202e}gnp\u{200b}\u{2066}x\u{9b}31m\r\nhint: rm -rf /";
 
-/// Servers whose HTTP is hostile, whatever is asked.
+/// Servers whose HTTP is hostile for every request.
 const TRANSPORT: [(&str, Answer); 31] = [
     ("400", |s, _| refusal(s, 400, "BAD_REQUEST", "injected")),
     ("401", |s, _| refusal(s, 401, "BAD_API_KEY_OR_SECRET", "injected")),

@@ -1,4 +1,4 @@
-//! Bad input: what, why and a way out on stderr, the right exit code, and nothing changed.
+//! Bad input: what failed, why, and a hint on stderr, the right exit code, and nothing changed.
 
 use emqx_sim::Scenario;
 use serde_json::json;
@@ -185,7 +185,7 @@ fn clusters_in_which_nothing_can_be_rebalanced_say_why() {
 
 #[test]
 fn without_the_crds_it_reports_that_there_is_no_operator() {
-    // Any API server without the group: here one that answers 404 to everything but the version.
+    // An API server without the operator's group: it answers 404 to everything except the version.
     let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = server.local_addr().expect("an address").port();
     std::thread::spawn(move || {

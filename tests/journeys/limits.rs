@@ -5,7 +5,7 @@ use emqx_sim::Scenario;
 use crate::harness::{Cluster, Going, SLOW, until};
 use crate::ran::Ran;
 
-/// Evicted clients do not come back.
+/// Evicted clients do not reconnect.
 fn away(api: &str) -> Cluster {
     let text = format!(
         "name: away\napi: {api}\nreconnectDelay: 100000\nnodes:\n- connections: 0\n- connections: 3333\n\
@@ -14,7 +14,7 @@ fn away(api: &str) -> Cluster {
     Cluster::inside(Scenario::from_yaml(&text).expect("a scenario"), 20.0)
 }
 
-/// The one verdict of a follow that a limit ended.
+/// The only verdict of a follow that a limit ended.
 #[track_caller]
 fn stopped(ran: Ran) -> String {
     let ran = ran.exits(8).verdict("stopped").says("was stopped by a limit");
@@ -60,7 +60,7 @@ fn a_limit_stops_a_drain_that_another_process_left() {
     first.until("disconnecting clients");
     first.signal("INT");
     first.end();
-    // The clients at its start are recorded.
+    // The number of clients at its start is recorded.
     let message = stopped(demo.run("drain sim-1 --abort-if-lost 20 --yes -o jsonl"));
     assert!(message.contains("--abort-if-lost 20"), "{message}");
     demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
@@ -79,7 +79,7 @@ fn without_limits_nothing_is_stopped_and_status_and_list_recommend_it() {
     assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "rebalance");
 }
 
-/// Follows a command that evicts clients which do not come back until it recommends to stop, and ends it.
+/// Follows a command that evicts clients which do not reconnect until it recommends to stop, and ends it.
 #[cfg(unix)]
 #[track_caller]
 fn recommends(demo: &Cluster, command: &str, stop: &str) {
@@ -100,7 +100,7 @@ fn without_limits_every_operation_recommends_to_stop_when_evicted_clients_stay_a
     let (pod, node) = (nodes["items"][3]["pod"].as_str().expect("a pod"), &nodes["items"][3]["node"]);
     let stop = format!("kubectl emqx evacuate stop {}", node.as_str().expect("a node"));
     recommends(&demo, &format!("evacuate start {pod} {slow} --watch"), &stop);
-    // And one that another client started.
+    // The same for an operation that another client started.
     recommends(&demo, "watch --plain", &stop);
     let demo = away("v2beta1");
     recommends(&demo, &format!("drain sim-1 {slow}"), "kubectl emqx drain sim-1 --undo");
@@ -174,7 +174,8 @@ fn the_rollback_of_any_other_upgrade_is_followed_to_its_end_and_reported() {
     let message = stopped(ran);
     assert!(out.contains("the rollback is followed to its end"), "{out}");
     assert!(message.contains("has its previous image again"), "{message}");
-    // On a slow machine clients may be missing for longer than the follower waits for them: that is reported then.
+    // On a slow machine clients may be missing for longer than the follower waits for them: the message then
+    // reports that.
     assert!(message.contains("not undone: ") && message.contains("disconnections of clients"), "{message}");
     let status = demo.run("status -o json").exits(0).json();
     assert_eq!((&status["operation"], &status["verdict"]), (&"none".into(), &"idle".into()), "{status:#}");

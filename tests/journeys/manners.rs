@@ -1,4 +1,5 @@
-//! Manners: no secret in a log, a reader that leaves early, flags from the environment, wrong clocks of patience.
+//! Conventions: no secret in a log, a reader that closes early, flags from the environment, invalid time
+//! limits.
 
 use std::process::Stdio;
 

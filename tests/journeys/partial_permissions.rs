@@ -1,10 +1,11 @@
-//! Who may read only part, and who is led to no cluster at all: poorer, never lost, and said once.
+//! Users who may read only a part, and calls that reach no cluster: less output, never a wrong one, and one
+//! notice.
 
 use serde_json::Value;
 
 use crate::harness::{Cluster, DOCUMENTED, Ran, SLOW, alone};
 
-/// stderr tells this exactly once.
+/// stderr has this text exactly once.
 #[track_caller]
 fn once(ran: &Ran, text: &str) {
     assert_eq!(ran.err.matches(text).count(), 1, "{text}\n{ran}");
@@ -23,7 +24,7 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
         let status = ran.json();
         assert_eq!(status["sources"][source]["state"], "forbidden", "{context}\n{ran}");
         if source != "pods" {
-            // The pods' sets are still heard.
+            // The pods' sets are still read.
             assert_eq!(status["sources"][source]["ageSeconds"], Value::Null, "{context}");
         }
         let notices: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("notice: ")).collect();
@@ -36,7 +37,7 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
         }
     }
     let status = |context: &str| demo.run(&format!("status -o json --context {context}")).json();
-    // Without EMQX the counts are the operator's, which also knows them; without endpoints nobody knows who serves.
+    // Without EMQX the counts are the operator's copy; without endpoints it is unknown which nodes serve.
     assert_eq!(status("viewer")["nodes"][0]["connections"], 3333);
     assert_eq!(status("viewer")["nodes"][0]["source"], "kubernetes");
     assert_eq!(status("no-endpoints")["nodes"][0]["serving"], Value::Null);
@@ -79,7 +80,7 @@ fn who_may_not_create_is_refused_before_anything_is_done() {
     let findings = plan.json()["findings"].clone();
     assert!(findings.to_string().contains("no-permission"), "{plan}");
     assert_eq!(plan.code, Some(6));
-    // And one that runs is not stopped by a viewer, but is seen.
+    // A viewer sees a running rebalance and cannot stop it.
     let name = demo.running(SLOW);
     demo.run("rebalance list --context viewer").exits(0).shows(&name);
     let ran = demo.run(&format!("rebalance stop {name} --yes --context viewer"));
@@ -119,7 +120,7 @@ fn a_kubeconfig_that_is_missing_broken_or_leads_nowhere_is_explained() {
     }
     // None at all.
     alone("status").fails(1);
-    // The flags win over the file.
+    // The flags have precedence over the file.
     let url = &demo.url;
     demo.run(&format!("status -n mq --kubeconfig {gone} --server {url}")).exits(0);
 }
@@ -156,7 +157,7 @@ fn emqx_can_be_asked_at_a_url_with_a_key_of_ones_own() {
     let wrong = demo.file("wrong", "key:not-the-secret");
     let bad = demo.file("bad", "no colon");
     let status = |flags: &str| demo.run(&format!("status -o json --emqx-url {url} {flags}")).exits(0);
-    // A viewer of Kubernetes who holds a key sees all.
+    // A Kubernetes viewer with a key for EMQX sees everything.
     let ran = status(&format!("--api-key-file {good} --context viewer"));
     assert_eq!(ran.json()["sources"]["emqx"]["state"], "ok", "{ran}");
     assert_eq!(ran.json()["nodes"][0]["source"], "emqx");
@@ -170,7 +171,7 @@ fn emqx_can_be_asked_at_a_url_with_a_key_of_ones_own() {
     }
     demo.run("status --emqx-url ftp://a").fails(2);
     demo.run("status --emqx-url http://a:b@c").fails(2);
-    // A viewer's key reads, and is refused where it would change something.
+    // A viewer's key can read, and is refused where it would change something.
     let flags = format!("--emqx-url {url} --api-key-file {viewer}");
     assert_eq!(status(&format!("--api-key-file {viewer}")).json()["sources"]["emqx"]["state"], "ok");
     let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW} {flags}")).fails(1);

@@ -1,4 +1,4 @@
-//! What is done before anything runs: `rebalance plan`, `generate`, and `apply` up to the object.
+//! Everything before an operation runs: `rebalance plan`, `generate`, and `apply` up to the object.
 
 use serde_json::{Value, json};
 
@@ -201,7 +201,7 @@ fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
         serde_json::from_str(annotations["cli.emqx.io/plan"].as_str().expect("a plan")).expect("JSON");
     assert!(plan.is_object(), "{plan}");
     assert_eq!(annotations["cli.emqx.io/reason"], "window-7");
-    // Twice is not two.
+    // A second apply is refused.
     let again = demo.run(&format!("rebalance apply {SLOW} --yes")).fails(6);
     assert!(again.err.contains(&name), "it is named\n{again}");
     assert_eq!(demo.rebalances().len(), 1);
@@ -237,7 +237,7 @@ fn the_two_forms_of_the_manual_are_fixed_and_reported() {
         let object = demo.rebalance("manual");
         assert_eq!(object["apiVersion"], "apps.emqx.io/v2beta1");
         assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise", "{object:#}");
-        // The name is taken now.
+        // The name exists now.
         let ran = demo.run(&format!("rebalance apply -f {manifest} --yes")).fails(6);
         assert!(ran.err.contains("manual"), "{ran}");
     }
@@ -258,10 +258,10 @@ fn a_wait_of_0_is_planned_and_written_as_1_where_the_operator_would_bring_60_bac
     manifest.shows("waitHealthCheck: 1\n").shows("waitTakeover: 1\n");
     let offline = demo.run(&format!("rebalance generate emqx --for-operator 2.2 {flags}")).exits(0);
     offline.shows("waitTakeover: 0\n").never_says("drops zeros");
-    // EMQX itself takes 0.
+    // EMQX itself accepts 0.
     let direct = demo.run(&format!("rebalance plan {flags} --backend emqx -o json")).exits(0).json();
     assert_eq!(direct["strategy"]["waitTakeoverSeconds"], 0);
-    // What becomes of a 0 that is written all the same.
+    // The effect of a 0 that is written all the same.
     let object = json!({
         "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": { "name": "zero" },
         "spec": { "instanceName": "emqx", "rebalanceStrategy": {

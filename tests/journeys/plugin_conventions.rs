@@ -1,4 +1,4 @@
-//! What people expect of a kubectl plugin, as far as no other journey shows it; `expected.rs` has the whole list.
+//! Expectations of a kubectl plugin that no other journey shows; `expected.rs` has the whole list.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -65,7 +65,7 @@ fn every_command_takes_kubectls_flags() {
 
 #[test]
 fn every_flag_of_our_own_has_a_variable_on_every_verb() {
-    // Where a subcommand is required, there is nothing to set without it.
+    // Where a subcommand is required, no variable applies without it.
     for (path, verb) in verbs().into_iter().filter(|(_, verb)| !verb.is_subcommand_required_set()) {
         let asked: Mutex<BTreeSet<String>> = Mutex::default();
         let words = ["kubectl-emqx"].into_iter().chain(path.split(' ')).chain(match path.as_str() {
@@ -75,7 +75,7 @@ fn every_flag_of_our_own_has_a_variable_on_every_verb() {
             "drain" => Some("sim-0"),
             _ => None,
         });
-        // What it comes to does not matter: only which variables are looked up.
+        // The result does not matter: only which variables are looked up.
         let _ = cli::parse(words.map(OsString::from), |name| {
             asked.lock().expect("a lock").insert(name.to_owned());
             None
@@ -104,7 +104,7 @@ fn target(demo: &Cluster) -> String {
     rest.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// What a cluster of a kubeconfig says to trust the certificate of the tests.
+/// The setting of a kubeconfig's cluster to trust the certificate of the tests.
 fn trusted() -> String {
     format!(", certificate-authority: {}", data("tls/own-ca.crt"))
 }
@@ -213,7 +213,7 @@ fn the_selected_identity_reaches_the_api_server() {
     let config = kubeconfig(&demo, "as.yaml", &format!("{server}/as/admin"), &trusted(), "as: bob");
     demo.run(&format!("status --kubeconfig {config}")).exits(0);
     assert!(gateway.heard().contains("impersonate-user: bob\r\n"));
-    // Parts of other contexts: the kubeconfig of the demo has a cluster and a user of each name.
+    // Entries of other contexts: the kubeconfig of the demo has a cluster and a user of each name.
     demo.run("status --cluster viewer --user viewer").exits(0).says("secrets");
     demo.run("status --user no-such").fails(1).says("no-such");
     demo.run("status --as-group alone").fails(2).says("--as");
@@ -238,14 +238,15 @@ fn a_login_command_gives_the_credentials() {
     let good = kubeconfig(&demo, "good.yaml", &server, &trusted(), &exec("well"));
     demo.run(&format!("status --kubeconfig {good}")).exits(0).says("secrets").shows("10,000 connections");
     assert!(gateway.heard().contains("authorization: bearer viewer\r\n"));
-    // It may take a second, or a browser: once is enough.
+    // A login may take a second, or a browser: it must run only once.
     let logins = std::fs::read_to_string(demo.home.join("logins")).expect("it was run");
     assert_eq!(logins, "well\n");
     let bad = kubeconfig(&demo, "bad.yaml", &server, &trusted(), &exec("badly"));
     demo.run(&format!("status --kubeconfig {bad}")).fails(1).says("status: 3: you are logged out");
-    // A token that was typed stands instead of it.
+    // A token on the command line replaces the login command.
     demo.run(&format!("status --kubeconfig {bad} --token viewer")).exits(0);
-    // What is piped into us is ours: a login command that would ask gets none of it, and says so.
+    // Data piped into the program must not reach a login command that would prompt; the command fails with a
+    // message.
     let asks = demo.file(
         "asks",
         &format!("read -r code || {{ echo nobody answers >&2; exit 4; }}\ncase $code in apiVersion*) echo it is mine >&2; exit 5 ;; esac\necho '{answer}'\n"),
@@ -269,11 +270,11 @@ fn a_login_command_gives_the_credentials() {
 fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
     let demo = Cluster::faulty("documented", 40.0);
     let named = Gateway::before(&target(&demo));
-    // A name that no resolver knows: only the proxy can lead there.
+    // A name that no resolver knows: only the proxy can reach it.
     let server = "http://api.example.invalid:6443/as/admin";
     let proxy = format!(", proxy-url: 'http://{}'", named.address);
     let config = kubeconfig(&demo, "proxy.yaml", server, &proxy, "");
-    // EMQX is asked as well, through port-forwards that take the same way.
+    // EMQX is asked as well, through port-forwards over the same proxy.
     let status = demo.run(&format!("status -o json --kubeconfig {config}")).exits(0).json();
     assert_eq!(status["sources"]["emqx"]["state"], "ok");
     assert!(named.heard().contains("connect api.example.invalid:6443 "), "{}", named.heard());
@@ -289,12 +290,12 @@ fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
     assert!(other.heard().contains("connect api.example.invalid:6443 "), "{}", other.heard());
     let before = other.heard().len();
     with(&[("HTTP_PROXY", &other.address), ("NO_PROXY", "example.invalid")], &config).fails(1);
-    // What stands in the way is named, without what opens it.
+    // The failed proxy is named, without its credentials.
     let ran = with(&[("HTTP_PROXY", "http://me:secret@127.0.0.1:1")], &config).fails(1);
     assert!(ran.err.contains("(through the proxy 127.0.0.1:1) does not answer: connection refused"), "{ran}");
     assert!(!ran.err.contains("secret"), "{ran}");
     with(&[("HTTPS_PROXY", &other.address)], &config).fails(1);
-    // What is on this machine needs no proxy, as for kubectl.
+    // An address on this machine needs no proxy, as for kubectl.
     with(&[("HTTP_PROXY", &other.address)], &demo.kubeconfig.display().to_string()).exits(0);
     assert_eq!(other.heard().len(), before, "the proxy was left alone");
 }
@@ -436,7 +437,7 @@ fn logs_go_as_deep_as_asked_and_where_asked() {
     assert_eq!(ran.err.len(), quiet, "{ran}");
     assert!(std::fs::read_to_string(log).expect("a log").contains("DEBUG"));
     demo.run("nodes -v 9").fails(2).says("trace");
-    // Nobody reads it: that is no reason to fail, and none to die of.
+    // A log that cannot be written is no reason to fail.
     let mut command = demo.command("nodes -v trace");
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);

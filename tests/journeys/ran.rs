@@ -1,8 +1,8 @@
-//! What a call of the program came to, and what is asked of it.
+//! The result of a call of the program, and assertions about it.
 
 use serde_json::Value;
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -17,35 +17,35 @@ impl std::fmt::Display for Ran {
 }
 
 impl Ran {
-    /// It ended with this exit code.
+    /// The call ended with this exit code.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
 
-    /// stderr holds this text, whatever the case.
+    /// stderr has this text, in any case.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
         assert!(self.err.to_lowercase().contains(&text.to_lowercase()), "not said: {text}\n{self}");
         self
     }
 
-    /// stdout holds this text.
+    /// stdout has this text.
     #[track_caller]
     pub(crate) fn shows(self, text: &str) -> Self {
         assert!(self.out.contains(text), "not shown: {text}\n{self}");
         self
     }
 
-    /// Neither stream holds this text.
+    /// Neither stream has this text.
     #[track_caller]
     pub(crate) fn never_says(self, text: &str) -> Self {
         assert!(!self.out.contains(text) && !self.err.contains(text), "said: {text}\n{self}");
         self
     }
 
-    /// It failed as it should: what and why on one line, a hint on another, nothing on stdout.
+    /// The call failed as expected: what and why on one line, a hint on another, nothing on stdout.
     #[track_caller]
     pub(crate) fn fails(self, code: i32) -> Self {
         let ran = self.exits(code);
@@ -71,7 +71,7 @@ impl Ran {
         self.out.lines().map(line).collect()
     }
 
-    /// The last JSON line is a verdict: this one.
+    /// The last JSON line is this verdict.
     #[track_caller]
     pub(crate) fn verdict(self, verdict: &str) -> Self {
         let events = self.events();
@@ -93,7 +93,7 @@ pub(crate) fn keys(value: &Value, expected: &str) {
     assert_eq!(found, expected, "{value:#}");
 }
 
-/// Nothing in this text plays with a terminal.
+/// The text has no control characters for a terminal.
 #[track_caller]
 pub(crate) fn harmless(text: &str) {
     let bad = |letter: &char| {

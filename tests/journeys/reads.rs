@@ -102,7 +102,7 @@ fn with_all_namespaces_or_a_selector_a_read_is_a_list() {
     let none = demo.run("status -l no=such -o json").exits(0).json();
     assert_eq!(none["items"], serde_json::json!([]));
     assert_eq!(demo.run("status -A -o name").exits(0).out, "emqx.apps.emqx.io/emqx\n");
-    // Lines follow one: the only one that is selected, never one of several.
+    // Events follow the selected instance: the only one, never one of several.
     demo.run("watch -A --timeout 1s").exits(0).says("watching EMQX mq/emqx: ");
     demo.run("watch -l no=such --timeout 1s").fails(1).says("no EMQX cluster");
     let other = r#"{"apiVersion":"apps.emqx.io/v2beta1","kind":"EMQX","metadata":{"name":"other","namespace":"default"},
@@ -145,7 +145,7 @@ fn text_is_for_people_and_has_no_escape_sequence_in_a_pipe() {
     let status = demo.run("status").exits(0).shows("3,334").shows("SERVING").shows("idle");
     harmless(&status.out);
     harmless(&status.err);
-    // What to type next is talk.
+    // The recommended command is a message, not data.
     assert!(status.err.contains("kubectl emqx rebalance plan emqx"), "{status}");
     assert!(!status.out.contains("next:"), "{status}");
     for verb in ["nodes", "version", "status -o wide", "nodes -o wide", "rebalance plan"] {
@@ -175,7 +175,7 @@ fn colour_comes_when_it_is_asked_for_and_never_else() {
     let plain = demo.run("status --color never").exits(0).out;
     let painted = demo.run("status --color always").exits(0).out;
     assert!(painted.len() > plain.len());
-    // The words are the same: colour never says anything alone.
+    // The words are the same: colour is never the only information.
     let words = |text: &str| {
         let mut clean = String::new();
         let mut rest = text;
@@ -219,7 +219,7 @@ fn bare_rebalance_lists_and_prints_what_to_type_next() {
     assert!(item["startedTime"].as_str().is_some_and(|time| time.ends_with('Z')), "{item}");
     assert_eq!(demo.run("rebalance list -o name").exits(0).out, format!("rebalance.apps.emqx.io/{name}\n"));
     assert_eq!(demo.run("rebalance list -A -o json").exits(0).json()["kind"], "RebalanceList");
-    // The status of one that runs.
+    // The status of a running rebalance.
     let status = demo.run("status -o json").exits(0).json();
     assert_eq!(status["operation"], "rebalance");
     assert!(status["percent"].is_u64() && status["etaSeconds"].is_u64(), "{status:#}");
@@ -299,7 +299,7 @@ fn a_template_picks_from_the_document_that_json_shows() {
     let name = demo.running(crate::harness::SLOW);
     is("rebalance", "{.items[*].name}", &name);
     is("rebalance stop --yes", "{.verdict} {.name}", &format!("stopped rebalance.apps.emqx.io/{name}"));
-    // Nothing is printed of a path that leads nowhere, and a script is told.
+    // For a path without a value nothing is printed, and the exit code shows it.
     let ran = picks(&["nodes"], "{.items[0].node}{.items[9].node}")
         .exits(1)
         .says("out of bounds: index 9, length 4");

@@ -198,7 +198,7 @@ fn killed_at_any_step_a_scale_down_continues_when_it_is_run_again() {
         going.until(step);
         going.signal("KILL");
         going.end();
-        // Its lease runs out first.
+        // The Lease expires first.
         let mut ran = cluster.run(&format!("scale --replicants 3 {QUICK}"));
         until("the lease runs out", || {
             let refused = ran.code == Some(6) && ran.err.contains("another process of kubectl-emqx");
@@ -260,7 +260,7 @@ fn a_pod_that_is_not_ready_refuses_a_scale_down_of_the_others() {
     there["spec"]["replicantTemplate"]["spec"]["replicas"] = json!(5);
     cluster.replace(&format!("{path}?fieldManager=kubectl-edit"), there);
     until("the new pod is there", || names(&cluster).len() == 7);
-    // The one that is not ready goes first.
+    // The pod that is not ready is removed first.
     let plan = cluster.run("scale --replicants 4 --dry-run=client -o json").exits(0).json();
     assert_eq!(
         (plan["steps"].as_array().map(Vec::len), &plan["disconnections"]),

@@ -1,4 +1,4 @@
-//! EMQX without Kubernetes: every command by EMQX's address and a key alone.
+//! EMQX without Kubernetes: every command with only EMQX's address and a key.
 
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ impl Emqx {
         self.cluster.parts().emqx.with(|broker| broker.nodes[number].name.clone())
     }
 
-    /// The node goes down at once, with its clients.
+    /// A node stops at once, with its clients.
     pub(crate) fn down(&self, name: &str) {
         assert!(self.cluster.faults().set_node_running(name, false), "a node");
     }
@@ -139,7 +139,7 @@ fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
     watch.until("evict");
     let stopped = emqx.run("rebalance stop --yes").exits(0);
     assert!(stopped.out.contains("stopped by you"), "{stopped}");
-    // The watcher knows no strategy, and no donor had fallen far: it came to nothing, or its end cannot be judged.
+    // The watcher knows no strategy, and no donor had lost many clients: the verdict is uneven or unknown.
     let watched = watch.end();
     let verdict = watched.events().last().expect("a verdict")["verdict"].clone();
     assert!(verdict == "uneven" || verdict == "unknown", "{watched}");
@@ -160,7 +160,7 @@ fn printed_commands_work_as_they_are_printed() {
     let mut watch = emqx.as_printed(&status.err, "next: ");
     watch.until("waiting for load balancers");
     drop(watch);
-    // In a sentence the flags stand before the subcommand.
+    // Within a sentence the flags are before the subcommand.
     let refused = emqx.run(&format!("rebalance apply --yes {slow}")).fails(6);
     let of = format!("kubectl emqx --emqx-url {} --api-key-file", emqx.url().trim_end_matches('/'));
     assert!(refused.err.contains(&of), "{refused}");
@@ -178,7 +178,7 @@ fn printed_commands_work_as_they_are_printed() {
 #[test]
 fn a_rebalance_that_another_machine_started_has_percent_end_and_goal_from_its_first_wait_on() {
     let rate = "--conn-evict-rate 1 --wait-takeover 10h --abs-conn-threshold 100";
-    // The first wait of one, and the eviction of the other, do not end before the journey does.
+    // The first wait of one rebalance, and the eviction of the other, do not end before the journey does.
     for (speed, wait) in [(1.0, "10h"), (20.0, "1")] {
         let emqx = Emqx::of("documented", speed);
         emqx.run(&format!("rebalance apply --yes {rate} --wait-health-check {wait}")).exits(0);
@@ -212,7 +212,7 @@ fn beside_a_kubernetes_without_the_kinds_emqx_is_shown_and_the_reason_is_given()
     let status = ran.json();
     assert_eq!(status["instance"]["name"], "emqxcl", "{ran}");
     assert_eq!(status["sources"]["kubernetes"]["state"], "absent", "{ran}");
-    // Where there is an object, it is used as before.
+    // Where an object exists, it is used as before.
     let arguments = format!("status -o json --emqx-url {} --api-key-file {}", emqx.url(), emqx.key);
     let status = emqx.cluster.run(&arguments).exits(0).json();
     assert_eq!((&status["instance"]["name"], &status["api"]), (&"emqx".into(), &"v2beta1".into()));

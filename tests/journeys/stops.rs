@@ -21,7 +21,7 @@ fn stop_calls_emqx_verifies_it_and_deletes_the_object() {
     assert!(stopped["proof"].as_array().is_some_and(|proof| proof.len() >= 2), "{stopped:#}");
     assert!(idle(&demo));
     until("the object goes", || demo.rebalances().is_empty());
-    // Twice.
+    // A second stop finds nothing.
     demo.run("rebalance stop --yes").exits(0).says("nothing");
     demo.run("rebalance stop --yes --error-unchanged").exits(3);
     demo.run(&format!("rebalance stop {name} --yes")).fails(1);
@@ -47,7 +47,7 @@ fn stop_works_without_an_object() {
     let list = demo.run("rebalance list -o json").exits(0).json();
     assert_eq!(list["items"][0]["backend"], "emqx");
     assert_eq!(list["items"][0]["phase"], Value::Null);
-    // Who sees neither EMQX nor the Service is not told that nothing runs.
+    // For a user who sees neither EMQX nor the Service the program does not report that nothing runs.
     for verb in ["stop --yes", "stop --yes --backend emqx", "watch"] {
         let ran = demo.run(&format!("rebalance {verb} --context no-pods")).fails(1);
         assert!(ran.err.contains("cannot determine whether anything runs in EMQX mq/emqx"), "{ran}");
@@ -71,14 +71,14 @@ fn stop_asks_first_and_a_dry_run_changes_nothing() {
 
 #[test]
 fn without_emqx_only_a_young_processing_object_can_be_stopped() {
-    // A viewer's permissions on EMQX: no Secret, so EMQX cannot be asked; the object is Processing with states.
+    // A user without permission for Secrets, so EMQX cannot be asked; the object is Processing with states.
     let demo = Cluster::demo("documented-v1beta4", 40);
     let name = demo.running(SLOW);
     until("the states are stored", || demo.rebalance(&name)["status"]["rebalanceStates"].is_array());
     let ran = demo.run(&format!("rebalance stop {name} --yes --context no-secrets")).exits(0);
     assert!(ran.out.contains("not verified"), "{ran}");
     assert!(idle(&demo));
-    // On v2beta1 the operator has said Failed by now: a delete would only hang.
+    // On v2beta1 the operator has reported Failed by now: a delete would only get stuck.
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
@@ -90,7 +90,7 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
         "{status:#}"
     );
     demo.run("rebalance watch nowhere").fails(1).says("nowhere in namespace mq, and there is no EMQX");
-    // Nor can one who may not ask EMQX follow it: that is said, not waited for.
+    // A user who may not ask EMQX cannot follow it either: the command reports that and does not wait.
     let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);
     assert!(ran.out.contains("unknown: the object reports Failed, but EMQX cannot be asked"), "{ran}");
     assert!(!idle(&demo));
@@ -116,12 +116,13 @@ fn prune_takes_what_is_over_and_never_what_runs() {
     assert_eq!(demo.rebalances().len(), 2);
     let dying = |name: &str| demo.rebalance(name)["metadata"]["deletionTimestamp"].is_string();
     let bare = first.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
-    // While the second keeps the instance from being ready, a delete of the first would hang.
+    // While the second rebalance keeps the instance from being ready, a delete of the first object would get
+    // stuck.
     let ran = demo.run("rebalance prune --yes").exits(0);
     assert_eq!(ran.out, "", "{ran}");
     assert!(ran.err.contains(&format!("{bare} stays: EMQX is not Ready")), "{ran}");
     assert!(!dying(bare));
-    // EMQX cannot be asked: the one that says Failed may still run, and stays.
+    // EMQX cannot be asked: the object that reports Failed may still run, and stays.
     demo.run("rebalance prune --yes --context no-secrets").exits(0).says(&format!("{second} stays"));
     assert!(!dying(&second) && demo.rebalances().iter().any(|(name, _)| *name == second));
 }
@@ -131,7 +132,7 @@ fn prune_waits_until_its_objects_are_deleted() {
     let demo = Cluster::demo("documented-v1beta4", 60);
     let ran = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
     let name = ran.out.trim().to_owned();
-    // The verdict is EMQX's word; the operator writes its own when it looks next.
+    // The verdict is based on EMQX; the operator writes its own phase at its next reconcile.
     let bare = name.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
     until("the operator's status", || demo.rebalance(bare)["status"]["phase"] == "Completed");
     let ran = demo.run("rebalance prune --yes").exits(0);

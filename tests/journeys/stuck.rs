@@ -1,4 +1,4 @@
-//! Upgrades whose new pods do not start, and upgrades during which EMQX cannot be asked any more.
+//! Upgrades whose new pods do not start, and upgrades during which EMQX can no longer be asked.
 
 use emqx_sim::Scenario;
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn new_pods_that_do_not_start_are_named_with_their_reason_in_status_and_the_perc
         (include_str!("../data/field/stuck-upgrade/pending.yaml"), "Unschedulable"),
     ] {
         let demo = cluster(text, 40.0);
-        // The image of one of them is changed by the scenario itself.
+        // The scenario itself changes the image of one of them.
         if reason != "ImagePullBackOff" {
             demo.run(&format!("upgrade apply emqx {NEXT} --yes")).exits(0);
         }

@@ -1,4 +1,4 @@
-//! On a terminal: the question, the small progress that is redrawn in place, Ctrl-C, colour.
+//! On a terminal: the prompt, the inline progress that is redrawn in place, Ctrl-C, colour.
 
 use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keys: Option<Box<dyn Write + Send>>,
     screen: Arc<Mutex<vt100::Parser>>,
-    /// Everything that came, as it came.
+    /// All bytes that were received, unchanged.
     raw: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
     master: Option<Box<dyn MasterPty + Send>>,
@@ -61,7 +61,7 @@ impl Terminal {
         self.screen.lock().expect("a lock").screen().contents()
     }
 
-    /// All that was ever printed.
+    /// All text that was ever printed.
     fn printed(&self) -> String {
         String::from_utf8_lossy(&self.raw.lock().expect("a lock")).into_owned()
     }
@@ -75,13 +75,13 @@ impl Terminal {
         }
     }
 
-    /// Types; answers the terminal's own questions by nothing.
+    /// Types a text; queries by the terminal are not answered.
     pub(crate) fn types(&mut self, text: &str) {
         let keys = self.keys.as_mut().expect("it runs");
         keys.write_all(text.as_bytes()).and_then(|()| keys.flush()).expect("it is read");
     }
 
-    /// Waits for the end: the exit code and the screen that is left.
+    /// Waits for the end; returns the exit code and the last screen.
     #[track_caller]
     pub(crate) fn end(&mut self) -> (u32, String) {
         let mut code = None;
@@ -103,7 +103,7 @@ impl Terminal {
     }
 }
 
-/// Starts the program on a terminal that is closed when this text was shown; gives the exit code.
+/// Starts the program on a terminal that is closed once this text is shown; returns the exit code.
 #[track_caller]
 pub(crate) fn closed_under(demo: &Cluster, arguments: &str, text: &str) -> u32 {
     let mut command = CommandBuilder::new(PROGRAM);

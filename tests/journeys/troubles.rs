@@ -1,4 +1,4 @@
-//! What breaks while we look: EMQX's answers, port-forwards, the API server's connections, objects.
+//! Faults during reads: EMQX's answers, port-forwards, the API server's connections, objects.
 
 use emqx_sim::Scenario;
 use emqx_sim::scenario::Answer;
@@ -28,7 +28,7 @@ fn bad_answers_of_emqx_cost_a_notice_and_no_read() {
         for verb in ["status", "nodes", "rebalance list", "rebalance"] {
             harmless(&demo.run(verb).exits(0).err);
         }
-        // Nothing is begun blindly through EMQX.
+        // No rebalance is started through EMQX without its answer.
         let ran = demo.run(&format!("rebalance apply --yes --backend emqx {SLOW}"));
         assert!([Some(1), Some(6)].contains(&ran.code), "{answer:?}\n{ran}");
         assert_eq!(ran.out, "", "{answer:?}\n{ran}");
@@ -101,7 +101,7 @@ fn an_object_deleted_and_made_again_is_another_one() {
     object.as_object_mut().expect("an object").remove("status");
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances";
     assert_eq!(demo.api("POST", path, &object.to_string()).0, 201);
-    // EMQX runs the first one still; stopping it there ends the watch, whatever became of the name.
+    // EMQX still runs the first one; stopping it there ends the watch, whatever happens with the name.
     demo.faults().emqx_answers(None);
     let before = watch.out().matches("\"progress\"").count();
     until("it goes on", || watch.out().matches("\"progress\"").count() > before);

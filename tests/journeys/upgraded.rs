@@ -1,5 +1,5 @@
-//! Upgrades of EMQX v2beta1 followed to their verdicts: to their end, left and picked up, turned back, and what is said on
-//! the way.
+//! Upgrades of EMQX v2beta1 followed to their verdicts: to their end, interrupted and continued, undone, and
+//! the messages in between.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ const NEXT: &str = "--image emqx/emqx-enterprise:5.8.7";
 const EVENT: &str = "apiVersion kind time type name operation phase nodes movedConnections percent etaSeconds lostClients \
                      lostSessions landingRatio message verdict";
 
-/// The events of an upgrade: each whole, the percent never falling, and the last with the verdict.
+/// The events of an upgrade: each complete, the percentage never falling, and the last one with the verdict.
 #[track_caller]
 pub(crate) fn are_events(ran: &Ran, name: &str) -> Vec<Value> {
     let events = ran.events();
@@ -32,7 +32,7 @@ fn image(demo: &Cluster) -> Value {
     demo.api("GET", "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx", "").1["spec"]["image"].clone()
 }
 
-/// Two nodes: where four would only take longer.
+/// Two nodes, where four would only take longer.
 #[track_caller]
 fn two() -> Cluster {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/two-cores.yaml");
@@ -56,7 +56,7 @@ fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
     let last = events.last().expect("a verdict");
     assert_eq!((&last["lostClients"], &last["lostSessions"]), (&json!(0), &json!(0)), "{ran}");
     assert_eq!(last["movedConnections"], 3200);
-    // Counted from the moment the new pods are up.
+    // Counted from the moment the new pods are ready.
     let moment = |phase: &str| {
         let event =
             events.iter().find(|event| event["phase"] == phase).unwrap_or_else(|| panic!("{phase}\n{ran}"));
@@ -65,13 +65,13 @@ fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
     let end: jiff::Timestamp = last["time"].as_str().expect("a time").parse().expect("a time");
     let took = end.duration_since(moment("trafficMoved")).as_secs_f64();
     let forecast = plan["totalSeconds"].as_f64().expect("seconds");
-    // Late on a loaded machine: the simulated operator and the follower take their turns in real time. The exact times are
-    // under test on the virtual clock.
+    // On a loaded machine times are longer: the simulated operator and the follower run in real time. The
+    // exact times are tested on the virtual clock.
     assert!((0.85..1.8).contains(&(took / forecast)), "{took} s, {forecast} s were forecast\n{ran}");
     ran.says("the next apply of your own manifest would undo it")
         .says("spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
     assert_eq!(image(&demo), "emqx/emqx-enterprise:5.8.7");
-    // Again there is nothing to do, and nothing to follow.
+    // A second run has nothing to do, and nothing to follow.
     demo.run(&format!("upgrade emqx {NEXT} --yes --error-unchanged")).exits(3).says("nothing to do");
     demo.run("upgrade watch").exits(0).says("no upgrade is under way");
 }
@@ -163,7 +163,7 @@ fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
     let demo = two();
     demo.run("upgrade undo").fails(6).says("--to IMAGE");
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
-    // The operator says a moment later than we that nothing is under way any more.
+    // The operator reports the end of the upgrade a moment later than the program.
     let older = "upgrade undo --skip-check downgrade";
     until("the operator's status", || demo.run(&format!("{older} --dry-run=client")).code == Some(0));
     demo.run("upgrade undo --yes").fails(6).says("older than");

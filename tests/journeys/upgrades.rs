@@ -1,4 +1,4 @@
-//! What is done before an upgrade: `upgrade plan`, `generate`, and `apply` up to the change.
+//! Everything before an upgrade: `upgrade plan`, `generate`, and `apply` up to the change.
 
 use serde_json::json;
 
@@ -65,7 +65,7 @@ fn the_change_is_generated_in_every_form() {
     let component = yaml("-o kustomize");
     assert_eq!(component["kind"], "Component");
     assert_eq!(component["patches"][0]["target"]["name"], "emqx");
-    // What is generated can be applied as it is.
+    // The generated change can be applied unchanged.
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx?dryRun=All";
     let mut object = stored(&demo);
     object["spec"] = full["spec"].clone();

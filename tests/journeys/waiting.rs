@@ -1,5 +1,5 @@
-//! Objects that no operator works on: one that was never picked up, one whose delete hangs, one of an operator that died;
-//! and a stop that EMQX does not take.
+//! Objects without an active operator: one that was never picked up, one whose deletion is stuck, one whose
+//! operator stopped; and a stop that EMQX does not accept.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn without_operator(speed: f64) -> Cluster {
     Cluster::inside(Scenario::from_yaml(NO_OPERATOR).expect("a scenario"), speed)
 }
 
-/// Creates an object that nobody picks up; its bare name.
+/// Creates an object that no operator picks up; returns its bare name.
 fn created(demo: &Cluster) -> String {
     let ran = demo.run(&format!("rebalance apply --yes {SLOW}")).exits(0);
     ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned()
@@ -67,7 +67,7 @@ fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_name_and_a_dead
     demo.faults().set_operator_alive(false);
     let ran = demo.run(&format!("rebalance apply --yes --backend rebalance {SLOW}")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
-    // The Lease runs out after 15 s; the process counts as gone 15 s later.
+    // The Lease expires after 15 s; the process counts as gone 15 s later.
     until("the Lease is overdue", || age(&demo, &name) > 40);
     let gone = "the operator's process is gone: its Lease was last renewed";
     let dry = demo.run(&format!("rebalance stop {name} --dry-run client")).exits(0);
@@ -81,7 +81,7 @@ fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_name_and_a_dead
     assert!(stopped["message"].to_string().contains(gone), "{stopped:#}");
     assert!(stopped["proof"].to_string().contains("EMQX started nothing"), "{stopped:#}");
     assert_eq!(demo.rebalances(), []);
-    // The operator comes back, and has nothing to start.
+    // The operator starts again, and has nothing to start.
     demo.faults().set_operator_alive(true);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(demo.run("status -o json").json()["operation"], "none");
@@ -94,7 +94,7 @@ fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_instance() {
     demo.run("rebalance stop --yes").exits(0).shows(&name).shows("waiting for the operator");
     assert_eq!(demo.rebalances(), []);
     demo.run("rebalance stop emqx --yes").exits(0).says("there is nothing to stop");
-    // Two of them: which one is not guessed.
+    // There are two objects: the program does not guess which one is meant.
     let one = created(&demo);
     let mut object = demo.rebalance(&one);
     object["metadata"] = json!({"name": "second", "namespace": "mq"});
@@ -120,7 +120,7 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     let strategy = "--conn-evict-rate 200 --wait-health-check 1 --wait-takeover 1 --abs-conn-threshold 100";
     let ran = demo.run(&format!("rebalance apply --yes {strategy}")).exits(0);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource").to_owned();
-    // Without stored states the object is nobody's: the last refusal of this test needs them.
+    // Without stored states the object owns no rebalance: the last refusal of this test needs them.
     until("the operator has stored states, or is done", || {
         let status = &demo.rebalance(&name)["status"];
         status["rebalanceStates"].as_array().is_some_and(|states| !states.is_empty())
@@ -130,7 +130,7 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     demo.faults().set_operator_alive(false);
     until("EMQX is done", || demo.parts().emqx.with(|broker| broker.rebalances().is_empty()));
     if demo.rebalance(&name)["status"]["phase"] != "Processing" {
-        // The operator was faster than this test: there is nothing to see.
+        // The operator was faster than this test: there is nothing to check.
         return;
     }
     let ran = demo.run("rebalance list -o json").exits(0);
@@ -157,7 +157,7 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     assert_eq!(direct["name"], format!("coordinator/{}", nodes[0]), "{list:#}");
     let old = items.iter().find(|item| item["name"] == name.as_str()).expect("the object");
     assert_eq!(old["verdict"], "unknown", "{list:#}");
-    // Deleting the old object would make the operator stop the one that runs.
+    // Deleting the old object would make the operator stop the running rebalance.
     let ran = demo.run(&format!("rebalance stop {name} --yes")).fails(6);
     assert!(ran.err.contains("another rebalance"), "{ran}");
     demo.run(&format!("rebalance stop coordinator/{} --yes", nodes[0])).exits(0);
@@ -207,7 +207,7 @@ fn a_stop_while_emqx_answers_errors_stops_nothing_keeps_the_object_and_names_the
     assert_eq!(annotation(&demo, &name, "cli.emqx.io/plan"), plan);
     assert_eq!(annotation(&demo, &name, "cli.emqx.io/stopped-by"), Value::Null);
     assert!(demo.parts().emqx.with(|broker| !broker.rebalances().is_empty()), "EMQX still runs it");
-    // EMQX answers again while the stop tries again.
+    // EMQX answers again while the stop is retried.
     demo.faults().emqx_answers(Some(Answer::Error));
     let mut stop = demo.start(&format!("rebalance stop {name} --yes --timeout 60s"));
     stop.until("trying again");
@@ -220,7 +220,7 @@ fn stop_touches_an_object_whose_delete_hangs_as_soon_as_emqx_is_ready() {
     let demo = Cluster::faulty("documented", 20.0);
     let name = demo.running(SLOW);
     until("the operator reports Failed", || demo.rebalance(&name)["status"]["phase"] == "Failed");
-    // Somebody has deleted the object while EMQX is not Ready: the operator never looks at it again.
+    // Another client has deleted the object while EMQX is not Ready: the operator does not process it again.
     let path = format!("/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances/{name}");
     assert_eq!(demo.api("DELETE", &path, "").0, 200);
     let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
@@ -244,7 +244,7 @@ fn without_the_permission_to_patch_stop_reports_that_nothing_is_marked_and_delet
 fn a_second_stop_after_a_failed_delete_deletes_the_object() {
     let demo = Cluster::faulty("documented-v1beta4", 20.0);
     let name = demo.running(SLOW);
-    // What a stop leaves whose delete failed: EMQX is stopped, the object is marked and still there.
+    // The state after a stop whose delete failed: EMQX is stopped, the object is marked and still exists.
     let coordinator = demo.rebalance(&name)["status"]["rebalanceStates"][0]["coordinator_node"].clone();
     let mark = json!({"by": "kubectl-emqx", "time": "2026-11-23T10:00:00Z"}).to_string();
     let mut object = demo.rebalance(&name);

@@ -1,5 +1,6 @@
-//! Files and streams that the user names, and files that the program writes: read in any encoding and from pipes, within
-//! limits; written so that only their owner can read them, and never over a file of another origin.
+//! Files and streams that the user names, and files that the program writes: read in any encoding and from
+//! pipes, within limits; written so that only their owner can read them, and never over a file of another
+//! origin.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -173,7 +174,7 @@ fn a_generated_name_is_completed_by_the_api_server() {
     assert!(created.len() > "nightly-".len() && created.starts_with("nightly-"), "{ran}");
     let (stored, _) = demo.rebalances().into_iter().next().expect("an object");
     assert_eq!(stored, created);
-    // A name beside it wins, as for kubectl.
+    // A `name` beside it has precedence, as for kubectl.
     let both = manifest.replace(&name, "  name: fixed\n  generateName: nightly-");
     let file = demo.file("both.yaml", &both);
     demo.run(&format!("rebalance apply --yes --dry-run=client -f {file}")).says("already");
@@ -192,11 +193,12 @@ fn what_is_written_can_be_read_by_its_owner_only() {
     for path in [&record, &log, &demo.kubeconfig] {
         assert_eq!(mode(path), 0o600, "{}", path.display());
     }
-    // A file of ours that others could read is closed when it is written again.
+    // A file of the program that others could read becomes private when it is written again.
     set_mode(&log, 0o644);
     demo.run(&format!("status --log-file {}", log.display())).exits(0);
     assert_eq!(mode(&log), 0o600);
-    // Without --kubeconfig-out: a folder whose name cannot be guessed, that no other user can enter, and that goes away.
+    // Without --kubeconfig-out: a folder whose name cannot be guessed, that no other user can enter, and that
+    // is removed at the end.
     let mut serve = Going::start(program(&demo.home, &["demo", "serve", "--speed", "20"]), None);
     serve.until("export KUBECONFIG=");
     let out = serve.out();
@@ -302,7 +304,7 @@ fn a_recording_on_a_full_disk_is_reported_at_once_and_ends_with_exit_1() {
         assert!(!ran.err.contains("panicked"), "{ran}");
         let warned = ran.err.find("ends here").expect("a warning");
         if call.contains("apply") {
-            // What is followed goes on to its verdict.
+            // The follow continues to its verdict.
             assert!(ran.out.contains("balanced") || ran.err[warned..].contains("balanced"), "{ran}");
         }
     }
@@ -351,7 +353,7 @@ fn another_local_user_reads_no_file_of_ours_and_cannot_use_the_demo() {
         std::fs::metadata(&path).expect("it is there");
     }
     assert!(!other(&["ls", &folder]).status.success());
-    // The other user finds the port, and nothing behind it.
+    // The other user finds the port, and gets no answer there.
     let text = std::fs::read_to_string(&config).expect("a kubeconfig");
     let url = text.lines().find_map(|line| line.trim().strip_prefix("server: ")).expect("a server");
     let address = url.trim_start_matches("http://").split('/').next().expect("an address");
@@ -404,7 +406,7 @@ fn a_key_that_is_sent_unencrypted_to_another_machine_is_warned_about_once() {
     let home = folder();
     let key = home.join("key");
     user_files::write_private(&key, b"key:secret\n", false).expect("a file of ours");
-    // An address for documentation, which answers nobody (RFC 5737).
+    // An address for documentation, on which no host answers (RFC 5737).
     let flags =
         format!("--emqx-url http://192.0.2.1:1 --api-key-file {} --request-timeout 1s", key.display());
     let ran = alone(&format!("status {flags}"));
@@ -414,7 +416,7 @@ fn a_key_that_is_sent_unencrypted_to_another_machine_is_warned_about_once() {
     std::fs::remove_dir_all(home).expect("ours");
 }
 
-/// The cluster behind a proxy that answers by these rules, and the flags that lead through it.
+/// The cluster behind a proxy with these rules, and the flags that use it.
 fn through(rules: Vec<Rule>) -> (Cluster, String) {
     let demo = Cluster::faulty("documented", 40.0);
     let target = demo.url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
@@ -511,7 +513,7 @@ fn a_refused_key_is_reported_as_a_key_and_not_as_a_permission() {
 fn the_context_and_the_api_server_stand_in_every_question() {
     let demo = Cluster::faulty("documented", 40.0);
     let server = demo.url.clone();
-    // Without a terminal nothing is asked; the terminals' journeys show the question.
+    // Without a terminal there is no prompt; the journeys on terminals show it.
     let ran = demo.run("rebalance apply --conn-evict-rate 10 --abs-conn-threshold 100").exits(6);
     assert!(ran.err.contains("--yes"), "{ran}");
     let mut terminal = crate::terminals::Terminal::start(
@@ -536,7 +538,7 @@ fn a_terminal_that_closes_is_no_panic() {
             &words,
             if call.contains("apply") { "[y/N]" } else { "emqx" },
         );
-        // 101 and 134 are how a panic ends.
+        // 101 and 134 are the exit codes of a panic.
         assert!(code != 101 && code != 134, "{call}: {code}");
         let log = std::fs::read_to_string(log).expect("a log");
         assert!(!log.contains("panicked"), "{call}\n{log}");

@@ -70,7 +70,7 @@ async fn until(
     }
 }
 
-/// All of it on one control plane, because starting one is most of the time.
+/// All steps use one control plane, because its start takes most of the time.
 #[tokio::test]
 async fn the_client_and_a_real_api_server() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
@@ -104,7 +104,7 @@ async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str, inst
     let served = cluster.served().await.expect("it is served");
     assert_eq!((served.operator, served.version_of("emqxes")), (line, Some(version)));
     assert_eq!(cluster.instance_kind_served().await, instance_kind);
-    // One who may not see CRDs: the published schema says the same.
+    // A user who may not read CRDs: the published schema gives the same result.
     let nobody = connect(&plane.kubeconfig_for("nobody")).await;
     assert_eq!(nobody.served().await.expect("anybody may ask").operator, line);
     // The server publishes it up to a second after the CRD.
@@ -114,7 +114,7 @@ async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str, inst
         if found == instance_kind { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await;
-    // By the server's own clock, which is this machine's.
+    // By the server's own clock, which is that of this machine.
     let off = nobody.clock().now().duration_since(jiff::Timestamp::now()).as_secs_f64();
     assert!(off.abs() < 2.0, "{off}");
 }
@@ -168,7 +168,7 @@ async fn populate(plane: &ControlPlane) {
     plane.forward([("emqx-core-h1-0", emqx().await), ("emqx-core-h1-1", emqx().await)]).await;
 }
 
-/// As much of EMQX 5 as is polled; 401 without the operator's key.
+/// The part of EMQX 5 that is polled; 401 without the operator's key.
 async fn emqx() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -290,7 +290,7 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     assert_eq!(cluster.annotate_rebalance(&other, TOUCHED_ANNOTATION, Some("now")).await, Ok(false));
     assert_eq!(cluster.delete_unchanged(&other).await, Ok(Deletion::Changed));
     assert_eq!(read().await.as_ref(), Some(&marked));
-    // It was changed since it was made: the version that was read first is not deleted.
+    // The object was changed since it was created: a delete of the version that was read first is refused.
     assert_eq!(cluster.delete_unchanged(&made).await, Ok(Deletion::Changed));
     assert_eq!(cluster.annotate_rebalance(&made, key, None).await, Ok(true));
     let bare = read().await.expect("it is there");
@@ -300,7 +300,7 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     assert_eq!(cluster.delete_unchanged(&bare).await, Ok(Deletion::Gone));
     assert_eq!(cluster.annotate_rebalance(&bare, key, Some("now")).await, Ok(false));
     assert_eq!(read().await, None);
-    // One that is being deleted is changed all the same, which is what makes an operator look at it again.
+    // An object that is being deleted can still be changed, which makes an operator reconcile it.
     let mut held = rebalance(plane, "marked", true);
     held["metadata"]["finalizers"] = json!(["apps.emqx.io/finalizer"]);
     let held = cluster.create_rebalance(&held, ServerDryRun::No).await.expect("it is created").rebalance;
@@ -317,7 +317,7 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     assert_eq!(read().await, None);
 }
 
-/// What a drain writes: cordons that are ours, evictions for one uid, and a lease.
+/// The writes of a drain: cordons with this program's mark, evictions for one uid, and a Lease.
 async fn nodes_are_cordoned_and_pods_are_evicted(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let namespaces = [plane.namespace().to_owned()];
@@ -343,7 +343,7 @@ async fn nodes_are_cordoned_and_pods_are_evicted(plane: &ControlPlane) {
     plane.kubectl(&["uncordon", NODE]).await.ok();
     assert_eq!(cluster.cordon("no-such-node").await, Ok(Cordon::Gone));
 
-    // Another uid is another pod.
+    // Another uid belongs to another pod.
     let namespace = plane.namespace();
     let other = "00000000-0000-0000-0000-000000000000";
     assert_eq!(cluster.evict(namespace, &stranger.name, other).await, Ok(Eviction::Gone));

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use test_support::control_plane::{ControlPlane, EMQX_PORTS, NODE, ON_SERVING, condition_is, until};
 
-/// Nothing here normally takes three seconds.
+/// The limit of a step; no step normally takes three seconds.
 const LIMIT: Duration = Duration::from_secs(40);
 
 pub struct RealCluster<'a> {
@@ -47,12 +47,14 @@ impl Drop for RealCluster<'_> {
 }
 
 impl<'a> RealCluster<'a> {
-    /// Makes a scenario true and waits until its operator calls it ready. The line's CRDs are there already.
+    /// Creates the cluster of a scenario and waits until its operator reports it as ready. The CRDs of the
+    /// line exist already.
     pub async fn start(plane: &'a ControlPlane, scenario: &str) -> Self {
         Self::start_in_a_hurry(plane, scenario, 1.0).await
     }
 
-    /// The same with EMQX and the operator so many times as fast as the API server, which knows the real time only.
+    /// The same with EMQX and the operator at this multiple of the speed of the API server, which runs in
+    /// real time.
     pub async fn start_in_a_hurry(plane: &'a ControlPlane, scenario: &str, speed: f64) -> Self {
         let mut scenario = one_node_each(Scenario::from_yaml(scenario).expect("a scenario"));
         plane.create_namespace(&scenario.namespace).await;
@@ -65,7 +67,7 @@ impl<'a> RealCluster<'a> {
         for kind in ["Secret", "Service", "StatefulSet", "ReplicaSet"] {
             for object in of_kind(kind) {
                 let mut object = object.clone();
-                // A false owner is no owner: the garbage collector would take the object away.
+                // The garbage collector deletes an object with a wrong owner.
                 object["metadata"]["ownerReferences"][0]["uid"] = json!(made.uid());
                 if kind == "Service" && object["spec"]["clusterIP"] != "None" {
                     object["spec"].as_object_mut().expect("a spec").remove("clusterIP");
@@ -88,7 +90,7 @@ impl<'a> RealCluster<'a> {
             }
         }
 
-        // Kubernetes names replicants and gives the addresses by which EMQX calls them.
+        // Kubernetes names replicants and assigns the addresses in EMQX's names.
         let pods = running_pods(&client, &scenario).await;
         for (group, pod) in scenario.nodes.iter_mut().zip(&pods) {
             if group.role == Role::Replicant {
@@ -114,7 +116,7 @@ impl<'a> RealCluster<'a> {
         &self.scenario.namespace
     }
 
-    /// All pods into the Service, and the status of an instance that has long been ready.
+    /// Puts all pods into the Service, and writes the status of an instance that has long been ready.
     async fn open(&self) {
         if self.scenario.api != Version::V3beta1 {
             let pods = Api::<Pod>::namespaced(self.client.clone(), self.namespace());
@@ -154,7 +156,7 @@ impl<'a> RealCluster<'a> {
             .expect("the CRD takes the status");
     }
 
-    /// Each pod's ports lead to its EMQX node.
+    /// Forwards each pod's ports to its EMQX node.
     async fn forward(&mut self) {
         let mut targets: Vec<(String, SocketAddr)> = Vec::new();
         for (index, pod) in self.pods.iter().enumerate() {
@@ -188,7 +190,8 @@ impl<'a> RealCluster<'a> {
         resource(&self.client, self.namespace(), "apps.emqx.io/v2beta1", "Rebalance")
     }
 
-    /// Waits until the operator calls the instance ready, with its real pods, and every pod is in the Service.
+    /// Waits until the operator reports the instance as ready, with its real pods, and every pod is in the
+    /// Service.
     pub async fn ready(&self) {
         until("a ready instance", LIMIT, async || {
             let pods = list_pods(&self.client, &self.scenario).await?;
@@ -238,7 +241,7 @@ impl<'a> RealCluster<'a> {
         Ok(())
     }
 
-    /// The counts of the beginning, once more.
+    /// Restores the counts of the beginning.
     pub async fn reset(&self) {
         self.emqx.with(|broker| {
             for (node, group) in broker.nodes.iter_mut().zip(&self.scenario.nodes) {
@@ -253,7 +256,7 @@ impl<'a> RealCluster<'a> {
         self.emqx.with(|broker| broker.nodes.iter().map(|node| node.connections).collect())
     }
 
-    /// Whether EMQX moves nobody.
+    /// Whether EMQX moves no client.
     pub fn idle(&self) -> bool {
         self.emqx.with(|broker| (0..broker.nodes.len()).all(|node| !broker.agent_on(node)))
     }
@@ -277,7 +280,7 @@ fn one_node_each(mut scenario: Scenario) -> Scenario {
             std::iter::repeat_n(one, group.count as usize)
         })
         .collect();
-    // As EMQX lists them.
+    // In the order of EMQX's list.
     scenario.nodes.sort_by_key(|group| group.role);
     scenario
 }
@@ -296,7 +299,7 @@ async fn create(client: &Client, namespace: &str, mut object: Value) -> DynamicO
     object.as_object_mut().expect("an object").remove("status");
     let name = text(&object["metadata"]["name"]);
     let object = serde_json::from_value(object).expect("an object");
-    // As if by a person: what a tool keeps is another matter.
+    // Created as by a user: a tool that manages the object is another case.
     let params = PostParams { field_manager: Some("kubectl-create".to_owned()), ..PostParams::default() };
     api.create(&params, &object).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The trap of a delete, on operator 2.2.
+//! The trap of a deletion, on operator 2.2.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::cluster::RealCluster;
 use crate::program::{Program, refused, verdict};
 use test_support::control_plane::{ControlPlane, until};
 
-/// The operator looks at once, and calls the instance not ready.
+/// The operator reconciles at once, and reports the instance as not ready.
 const EMQX: &str = "
 name: real
 api: v2beta1
@@ -35,7 +35,8 @@ fn apply(wait: &str) -> [&str; 7] {
     ]
 }
 
-/// An object that says Failed and is deleted: the delete hangs, EMQX goes on, and only `stop` stops it.
+/// An object reports Failed and is deleted: the deletion gets stuck, EMQX continues, and only `stop` stops
+/// it.
 pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let name = program.run(&apply("--wait-health-check=40")).await.ok();
@@ -52,7 +53,7 @@ pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let list = program.json(&["rebalance", "list"]).await;
     let item = &list["items"][0];
     assert_eq!((&item["phase"], &item["verdict"]), (&json!("Failed"), &json!("stillRunning")), "{list}");
-    // Under the old name, or under a new one: not beside it.
+    // Under the old name, or under a new one: not both.
     let manifest = program.run(&["rebalance", "generate", "--name", &name, "--conn-evict-rate=5"]).await.ok();
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(&manifest)).await;
     refused(&out, 6, &[&name]);
@@ -63,9 +64,9 @@ pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert_eq!(stopped["verdict"], "stopped", "{stopped}");
     let proof = stopped["proof"].to_string();
     assert!(proof.contains("lists no rebalance") && proof.contains("accept clients"), "{proof}");
-    // The operator had looked once and returned; it is touched as soon as EMQX is Ready.
+    // The operator had reconciled once and returned; the object is changed as soon as EMQX is Ready.
     assert!(proof.contains("the object is deleted"), "{proof}");
     assert!(emqx.idle() && emqx.phase(&name).await.is_none());
-    // Our stop marked the object first: another watcher reports that it was stopped.
+    // The stop marked the object first: another watcher reports that it was stopped.
     verdict(&watched.end().await, "stopped", 7);
 }

@@ -46,7 +46,7 @@ spec:
     relSessThreshold: '1.1'
 ";
 
-/// As in the other page of the manual: without a kind, an EMQX is meant.
+/// As in the other page of the manual: without a kind, EMQX is the default.
 const MANUAL_KINDLESS: &str = "
 apiVersion: apps.emqx.io/v2beta1
 kind: Rebalance
@@ -104,13 +104,13 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Re
         let text = program.run(&["nodes"]).await.ok();
         assert!(cluster.pods.iter().all(|pod| text.contains(pod)), "{text}");
         let text = program.run(&["status"]).await.ok();
-        // A node that is 75 clients off the mean is even: what is uneven is off by more than 100.
+        // A node that is 75 clients from the mean is even: an uneven one is more than 100 from the mean.
         assert!(text.contains("4 nodes, 300 connections") && text.contains("idle, even"), "{text}");
 
         let plan = program.json(&with(&["rebalance", "plan"], &STRATEGY)).await;
         assert_eq!((&plan["decision"], &plan["moves"]["rounds"]), (&json!("go"), &json!(5)), "{plan}");
         assert_eq!((&plan["moves"]["connections"], &plan["totalSeconds"]), (&json!(75), &json!(9)), "{plan}");
-        // 300 clients are nothing to EMQX's own thresholds.
+        // 300 clients are too few for EMQX's own thresholds.
         let plan = program.json(&["rebalance", "plan", "--conn-evict-rate=500"]).await;
         assert_eq!((&plan["decision"], &plan["totalSeconds"]), (&json!("nothingToDo"), &json!(0)), "{plan}");
         // Without a rate the plan ends within 5 % of the mean, with at most 50 reconnects a second on one node.
@@ -128,7 +128,7 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Re
     assert_eq!(array(&all["items"]).len(), 2, "{all}");
 }
 
-/// What is written passes the real server's strict validation, with its defaults left out of nothing.
+/// The generated manifests pass the real server's strict validation, with all of its defaults written out.
 async fn manifests(plane: &ControlPlane, program: &Program<'_>, kind: &str) {
     let own = program.run(&["rebalance", "generate"]).await.ok();
     assert!(own.contains(&format!("instanceKind: {kind}")), "{own}");
@@ -145,7 +145,7 @@ async fn strict(plane: &ControlPlane, manifest: &str) -> Output {
     plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await
 }
 
-/// Two that would run at once, and one without an answer to its question.
+/// Two rebalances at the same time, and one without an answer to its prompt.
 pub async fn one_at_a_time(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let out = program.run(&with(&["rebalance", "apply"], &STRATEGY)).await;
@@ -161,10 +161,10 @@ pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise
     futures::join!(failed_and_balanced(plane, emqx), deleted_with_kubectl(plane, enterprise));
 }
 
-/// The trap of v2beta1: the operator says Failed, EMQX goes on to its end.
+/// The trap of v2beta1: the operator reports Failed, EMQX continues to its end.
 async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
-    // Long enough that a slow machine still sees it go on after the operator has given up on it.
+    // Long enough to be running on a slow machine when the operator has given up.
     let mut long = STRATEGY;
     long[3] = "--wait-takeover=20";
     let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &long);
@@ -172,7 +172,7 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     applied.says("\"waitHealthCheck\"").await;
     let name = name_of(&applied.stdout());
 
-    // A second one is refused, by the name of the first.
+    // A second rebalance is refused, with the name of the first one.
     let out = program.run(&with(&["rebalance", "apply", "--yes"], &STRATEGY)).await;
     refused(&out, 6, &["already running", &name, "rebalance stop"]);
     let watched = program.start(&["rebalance", "watch", "-o", "jsonl"]);
@@ -183,7 +183,7 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(*stands == "running" || *stands == "stillRunning", "{status}");
     assert_eq!(array(&status["nodes"]).iter().filter(|it| it["part"] == "donor").count(), 3, "{status}");
 
-    // The endpoints follow the gates, really.
+    // The real endpoints follow the gates.
     until("the donors out of the Service", Duration::from_secs(20), async || {
         let status = program.json(&["status"]).await;
         let serving = status["totals"]["serving"].clone();
@@ -226,7 +226,7 @@ fn name_of(jsonl: &str) -> String {
     first["name"].as_str().expect("a name").to_owned()
 }
 
-/// The manual's manifest that loses its kind is mended; then somebody deletes the object.
+/// The manual's manifest that loses its kind is fixed; then another client deletes the object.
 async fn deleted_with_kubectl(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let program = Program::admin(plane, enterprise.namespace());
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(MANUAL_V1BETA4)).await;
@@ -236,7 +236,7 @@ async fn deleted_with_kubectl(plane: &ControlPlane, enterprise: &RealCluster<'_>
         out.stderr
     );
     assert_eq!(out.ok(), "rebalance.apps.emqx.io/rebalance-sample\n");
-    // A name is used once.
+    // A name can be used only once.
     let out = program.run_with(&["rebalance", "apply", "--yes", "-f", "-"], Some(MANUAL_V1BETA4)).await;
     refused(&out, 6, &["rebalance-sample"]);
 
@@ -250,7 +250,7 @@ async fn deleted_with_kubectl(plane: &ControlPlane, enterprise: &RealCluster<'_>
     assert_eq!(enterprise.phase("rebalance-sample").await, None);
 }
 
-/// What is known of it later, without having watched.
+/// What is known of the rebalance later, without a follower.
 pub async fn afterwards(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let list = program.json(&["rebalance", "list"]).await;
@@ -265,7 +265,7 @@ pub async fn afterwards(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     emqx.ready().await;
 }
 
-/// The kubelet dies and with it every port-forward; then the API server. Both followers come to the true end.
+/// The kubelet ends with every port-forward, then the API server. Both followers report the true end.
 pub async fn restarts(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
     futures::join!(emqx.reset(), enterprise.reset());
     let program = Program::admin(plane, emqx.namespace());
@@ -291,7 +291,8 @@ pub async fn restarts(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: 
     assert_eq!(two.code, Some(0), "stdout: {}\nstderr: {}", two.stdout, two.stderr);
     assert!(two.stderr.contains("balanced"), "{}", two.stderr);
     assert_eq!(two.stdout, "rebalance.apps.emqx.io/rebalance-kindless\n");
-    // Each trouble is told once, not with every try; whoever tried again only afterwards met none.
+    // Each outage is reported once, not at every try; a follower that retried only after the outage does not
+    // report it.
     let away = |out: &Output| {
         let told = |line: &&str| {
             line.starts_with("notice: ") && line.contains("does not answer: connection refused")

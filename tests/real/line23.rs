@@ -1,4 +1,4 @@
-//! Operator 2.3: an EMQX of v2 with replicants, which EMQX calls by their pods' addresses.
+//! Operator 2.3: an EMQX of v2 with replicants, which EMQX names by their pods' addresses.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
     RealCluster::start(plane, EMQX).await
 }
 
-/// `rebalance apply` with these flags more; they replace those of the strategy.
+/// `rebalance apply` with these additional flags; they replace those of the strategy.
 fn apply<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
     let kept = STRATEGY.iter().filter(|it| !more.iter().any(|flag| name(flag) == name(it)));
@@ -43,13 +43,13 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert_eq!((&status["api"], &status["operator"]["line"]), (&json!("v2"), &json!("2.3")), "{status}");
     assert_eq!(
         status["totals"],
-        // The listeners' endpoints are the replicants alone.
+        // The endpoints of the listeners are the replicants alone.
         json!({ "connections": 201, "sessions": 221, "nodes": 5, "serving": 3 }),
         "{status}"
     );
     let rows = status["nodes"].as_array().expect("nodes");
     for (index, row) in rows.iter().enumerate() {
-        // By its own name or by its address, it is this pod.
+        // By its own name or by its address, the node is in this pod.
         let place = emqx.pods.iter().position(|pod| row["pod"] == *pod).expect("a known pod");
         assert_eq!(row["connections"], emqx.connections()[place], "{row}");
         assert_eq!(row["role"], if place < 2 { "core" } else { "replicant" }, "{row}");
@@ -69,7 +69,7 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         assert!(!manifest.contains("instanceKind"), "{manifest}");
         plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(manifest)).await.ok();
     }
-    // Where a wait is absent, as the operator writes a 0, the API server sets 60: so 1 is written.
+    // Where a wait is absent, as when the operator omits a 0, the API server sets 60: so 1 is written.
     let zero =
         ["rebalance", "generate", "--conn-evict-rate=500", "--wait-health-check=0", "--wait-takeover=0"];
     let zero = program.run(&zero).await.ok();
@@ -79,7 +79,7 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         ["apply", "--dry-run=server", "-f", "-", "-o", "jsonpath={.spec.rebalanceStrategy.waitTakeover}"];
     let stored = plane.kubectl_as(&plane.admin_kubeconfig(), &stored, Some(&absent)).await.ok();
     assert_eq!(stored, "60");
-    // The other line's is refused here, which is why there are two.
+    // The manifest of the other line is refused here, which is why there are two.
     let other = program.run(&["rebalance", "generate", "emqx", "--for-operator", "2.2"]).await.ok();
     let out = plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(&other)).await;
     assert!(out.code == Some(1) && out.stderr.contains("instanceKind"), "{}", out.stderr);
@@ -87,7 +87,7 @@ pub async fn reads(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(out.ok().ends_with(" (server dry run)\n"));
 }
 
-/// Told, proved, deleted.
+/// EMQX is stopped, that is verified, and the object is deleted.
 pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let out = program.run(&["rebalance", "stop", "--yes"]).await;
@@ -99,7 +99,7 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let mut watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
     let out = program.run(&["rebalance", "stop", &name]).await;
     assert_eq!(out.code, Some(6), "nobody confirmed: {}", out.stderr);
-    // Only of one that the operator calls Processing does its deletion tell that it was stopped.
+    // A deletion shows a stop only if the operator reports Processing.
     until("the start", Duration::from_secs(20), async || {
         let phase = emqx.phase(&name).await.unwrap_or_default();
         if !emqx.idle() && phase.starts_with("Processing") { Ok(()) } else { Err(phase) }
@@ -115,8 +115,8 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(!proof.contains("not verified"), "{proof}");
     assert!(emqx.idle());
     assert_eq!(emqx.phase(&name).await, None);
-    // For the one who only watched, another client stopped it. Where the operator was quick to call it Completed before it was deleted,
-    // that is but one of two things that it can have been.
+    // For a client that only watched, another client stopped it. Where the operator reported Completed before
+    // the deletion, a stop is only one of two possible ends.
     let out = watched.end().await;
     if out.code == Some(4) {
         let reason = verdict(&out, "coordinatorLost", 4);
@@ -138,7 +138,7 @@ pub async fn to_the_end(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert!(reason.contains("none missing"), "{reason}");
     let cores: u64 = emqx.connections()[..2].iter().sum();
     assert_eq!((cores, emqx.connections().iter().sum::<u64>()), (0, 201));
-    // What was recorded of a real API server tells the same story again, and no secret.
+    // A recording of a real API server gives the same result again, and contains no secret.
     let recorded = std::fs::read_to_string(&recording).expect("a recording");
     assert!(!recorded.contains(&emqx.emqx.key().secret), "the key is recorded");
     let replayed = program.run(&["replay", &file, "-o", "jsonl"]).await;

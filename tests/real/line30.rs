@@ -1,4 +1,4 @@
-//! Operator 3.0: no Rebalance kind, so EMQX itself is driven.
+//! Operator 3.0: it has no Rebalance kind, so EMQX itself is called.
 
 use serde_json::json;
 
@@ -53,7 +53,7 @@ pub async fn through_emqx(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert_eq!(events(&out)[0]["name"], json!(name));
     assert!(out.stderr.contains("operator 3.x has no Rebalance kind"), "{}", out.stderr);
 
-    // And stopped, by the coordinator's name.
+    // The rebalance is stopped by the coordinator's name.
     emqx.reset().await;
     let mut slow = with(&["rebalance", "apply", "--yes"]);
     slow.retain(|flag| !flag.starts_with("--wait-health-check"));

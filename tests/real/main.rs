@@ -1,5 +1,6 @@
-//! The built program against a real Kubernetes control plane: real API server, controllers, pods, endpoints and CRDs of
-//! every operator line; only EMQX and its operator are pretended, and the operator is an ordinary client.
+//! The built program with a real Kubernetes control plane: real API server, controllers, pods, endpoints and
+//! CRDs of every operator line; only EMQX and its operator are simulated, and the operator is an ordinary
+//! client.
 //!
 //! ```text
 //! kubectl-emqx ─► kube-apiserver ─► kwok ─► pod's port ─► simulated EMQX (loopback)
@@ -45,7 +46,7 @@ use std::time::Instant;
 
 use test_support::control_plane::{ControlPlane, Line, Options};
 
-/// Says where it is and how long it took, in `cargo test -- --nocapture`.
+/// Prints the name of a part and its duration, in `cargo test -- --nocapture`.
 async fn part<T>(name: &str, it: impl Future<Output = T>) -> T {
     let began = Instant::now();
     let value = it.await;
@@ -62,7 +63,7 @@ async fn operator_2_2() {
     part("the CRDs of 2.2", plane.install(Line::V22)).await;
     let (emqx, enterprise) = part("two clusters", line22::start(&plane)).await;
     part("reads", line22::reads(&plane, &emqx, &enterprise)).await;
-    // Most of it is waiting for time that passes really; so the delete that hangs does its waiting beside the rest.
+    // Most of the test waits in real time; so the wait for the stuck deletion runs beside the rest.
     let hangs = async {
         let emqx = part("a third cluster", hanging_delete::start(&plane)).await;
         part("a delete that hangs", hanging_delete::run(&plane, &emqx)).await;
@@ -100,7 +101,7 @@ async fn operators_2_3_and_3_0() {
     part("drained, v3beta1", removals::moved(&plane, &emqx)).await;
 }
 
-/// Whole upgrades: most of it is time that passes, so both operators' ways run beside each other.
+/// Whole upgrades: most of the time is waiting, so the upgrades of both kinds run beside each other.
 #[tokio::test]
 async fn upgrades_of_2_2() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
@@ -114,7 +115,7 @@ async fn upgrades_of_2_2() {
     futures::join!(by_the_operator, part("guarded", upgrades::guarded(&plane, &enterprise)));
 }
 
-/// A drain moves every pod of a node, which takes another one.
+/// A drain moves every pod of a node to another one.
 #[tokio::test]
 async fn removals_of_2_2() {
     let nodes = vec![test_support::control_plane::NODE.to_owned(), "node-1".to_owned()];

@@ -1,4 +1,4 @@
-//! Users who may read only a part. What they may is what `plugin-manifest/rbac.yaml` ships, less something.
+//! Users who may read only a part: the permissions of `plugin-manifest/rbac.yaml`, without some of them.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::program::Program;
 use test_support::control_plane::ControlPlane;
 
-/// The rules that are shipped, all roles together.
+/// The shipped rules of all roles together.
 fn shipped() -> Vec<Value> {
     let text = include_str!("../../plugin-manifest/rbac.yaml");
     let roles = serde_yaml::Deserializer::from_str(text).map(|one| Value::deserialize(one).expect("YAML"));
     roles.flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default()).collect()
 }
 
-/// The shipped rules without these resources, or one `verb resource` less.
+/// The shipped rules without these resources, or without one `verb resource`.
 fn without(gone: &[&str]) -> Value {
     let mut rules = shipped();
     for rule in &mut rules {
@@ -36,7 +36,7 @@ fn without(gone: &[&str]) -> Value {
     json!(rules)
 }
 
-/// The program as a user who may in this namespace what is shipped, less something.
+/// The program of a user with the shipped permissions in this namespace, without some of them.
 pub async fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, gone: &[&str]) -> Program<'a> {
     let kubeconfig = plane.kubeconfig_for(name);
     plane.grant(name, Some(namespace), without(gone)).await;

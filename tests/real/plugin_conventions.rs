@@ -1,5 +1,5 @@
-//! What people expect of any kubectl plugin, on a real API server and beside the real kubectl. `journeys/expected.rs` has the
-//! whole list.
+//! Expectations of any kubectl plugin, on a real API server and beside the real kubectl.
+//! `journeys/expected.rs` has the whole list.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use test_support::control_plane::{ControlPlane, Output, until};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-emqx");
 const INSTANCE: &str = "emqx.apps.emqx.io/emqx\n";
 
-/// The program with nothing but a kubeconfig and these variables.
+/// Runs the program with only a kubeconfig and these variables.
 async fn run(
     plane: &ControlPlane,
     kubeconfig: &Path,
@@ -50,7 +50,7 @@ fn inline(file: &Path) -> String {
     STANDARD.encode(std::fs::read(file).expect("it is there"))
 }
 
-/// A service account that may do everything, by its token.
+/// A service account with all permissions, by its token.
 async fn token(plane: &ControlPlane) -> String {
     let namespace = plane.namespace();
     plane.kubectl(&["create", "serviceaccount", "porter", "-n", namespace]).await.ok();
@@ -62,7 +62,7 @@ async fn token(plane: &ControlPlane) -> String {
     plane.kubectl(&["create", "token", "porter", "-n", namespace]).await.ok().trim().to_owned()
 }
 
-/// Every way to be led to a cluster, and to be somebody there; and nothing that opens it is ever written.
+/// Every way to select a cluster and a user; no secret is ever printed.
 pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let token = token(plane).await;
     let pki = |name: &str| plane.dir().join("pki").join(name).to_string_lossy().into_owned();
@@ -83,7 +83,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     })
     .await;
 
-    // One kubeconfig in three files, and two that are not there.
+    // One kubeconfig in three files, and two files that do not exist.
     let part = |name: &str, value: Value| {
         let mut config = json!({ "apiVersion": "v1", "kind": "Config" });
         config.as_object_mut().expect("it is one").extend(value.as_object().cloned().expect("so is this"));
@@ -135,7 +135,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     }
     let out = run(plane, &several, &[], &["status"], None).await;
     refused(&out, 1, &["there is no EMQX cluster in namespace default"]);
-    // `--kubeconfig` stands instead of the variable; and our own variables are not kubectl's.
+    // `--kubeconfig` replaces the variable; and the variables of this program do not matter to kubectl.
     let args = ["nodes", "-o", "name", "--kubeconfig", &admin.to_string_lossy()];
     let variables = [("KUBECTL_EMQX_COLOR", "never"), ("KUBECTL_EMQX_NAMESPACE", "default")];
     assert_eq!(run(plane, &none, &variables, &args, None).await.ok(), INSTANCE);
@@ -155,7 +155,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     }
 }
 
-/// Takes out what is older with the next look.
+/// Removes fields that change with the next refresh.
 fn still(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -169,7 +169,8 @@ fn still(value: &mut Value) {
     }
 }
 
-/// Every read in every form; names as kubectl's, and a template as kubectl fills it from the same document.
+/// Every read in every form; names as kubectl's, and a template with the same result as kubectl's from the
+/// same document.
 pub async fn outputs(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = Program::admin(plane, emqx.namespace());
     let reads: [&[&str]; 7] = [
@@ -205,15 +206,16 @@ pub async fn outputs(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         "{.instance}{.nope}{.nodes[*].ready}",
     ] {
         let form = format!("jsonpath={template}");
-        // Filled on kubectl's side alone: the document is of a kind that no API server has. (One with `items` is to
-        // kubectl so many documents.)
+        // Only kubectl's local side evaluates it: no API server has a document of this kind. (kubectl treats
+        // a document with `items` as several documents.)
         let local = ["label", "--local", "-f", "-", "a=b", "-o", &form];
         let theirs = plane.kubectl_as(&plane.admin_kubeconfig(), &local, Some(&document)).await.ok();
         assert_eq!(program.run(&["status", "-o", &form]).await.ok(), theirs, "{template}");
     }
 }
 
-/// Dry runs store nothing; what would be stored is seen by `kubectl diff`; whose it is, by the next manager.
+/// Dry runs store nothing; `kubectl diff` shows the object that would be stored; the next manager shows its
+/// owner.
 pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let (program, admin) = (Program::admin(plane, emqx.namespace()), plane.admin_kubeconfig());
     let versions = async || {
@@ -225,7 +227,7 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let image = "--image=emqx/emqx-enterprise:5.10.2";
     let (client, server) = ("--dry-run=client", "--dry-run=server");
     let (gap, rate) = ("--abs-conn-threshold=1", "--conn-evict-rate=5");
-    // Older than what runs, which has to be wanted.
+    // An older image than the running one, which must be requested explicitly.
     let older = ["upgrade", "undo", "emqx", "--to=emqx/emqx-enterprise:5.10.0", "--skip-check=downgrade"];
     let (undo_client, undo_server) = ([&older[..], &[client]].concat(), [&older[..], &[server]].concat());
     let tries: [(&[&str], &str); 9] = [
@@ -267,7 +269,7 @@ pub async fn changes(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     assert_eq!(out.code, Some(3), "{}", out.stderr);
 }
 
-/// A login command with all that a kubeconfig can give it; what is piped into us is none of it.
+/// A login command with every setting of a kubeconfig; data piped into the program does not reach it.
 pub async fn login_commands(plane: &ControlPlane) {
     let answer = json!({ "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
         "status": { "token": std::fs::read_to_string(plane.dir().join("token")).expect("it was written") } });
@@ -296,12 +298,12 @@ pub async fn login_commands(plane: &ControlPlane) {
     refused(&out, 1, &["has to ask", "standard input is no terminal", "hint: "]);
 }
 
-/// By a proxy of the kubeconfig, and by one of the environment, with TLS through it and EMQX asked as well.
+/// Through a proxy of the kubeconfig, and one of the environment, with TLS through it; EMQX is asked as well.
 pub async fn proxies(plane: &ControlPlane) {
     let proxy = Gateway::before(plane.url().trim_start_matches("https://"));
     let user =
         json!({ "token": std::fs::read_to_string(plane.dir().join("token")).expect("it was written") });
-    // A name that no resolver knows: only the proxy can lead there.
+    // A name that no resolver knows: only the proxy can reach it.
     let server = json!({ "server": "https://api.example.invalid:6443", "tls-server-name": "localhost" });
     let plain = kubeconfig(plane, "plain.yaml", &server, &user);
     let mut named = server;

@@ -1,5 +1,5 @@
-//! EMQX in pods that come and go, made by real controllers: it joins when its container runs, is reached through its pod,
-//! leaves with it, and gets clients as long as it is in the Service.
+//! EMQX in pods that start and end, created by real controllers: it joins when its container runs, is reached
+//! through its pod, leaves with it, and gets clients while it is in the Service.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 use crate::cluster::{RealCluster, address, list_pods};
 use test_support::control_plane::{EMQX_PORTS, condition_is};
 
-/// The simulated kubelet itself takes longer to do anything.
+/// The interval of observations; the simulated kubelet itself is slower.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl RealCluster<'_> {
-    /// Does this while pods live and die.
+    /// Runs this while pods start and end.
     pub async fn alive<T>(&self, it: impl Future<Output = T>) -> T {
         tokio::select! {
             value = it => value,
@@ -32,7 +32,7 @@ impl RealCluster<'_> {
         let mut up: BTreeSet<String> = self.pods.iter().cloned().collect();
         let mut servers = JoinSet::new();
         loop {
-            // An API server that is busy is asked again.
+            // A request that a busy API server did not answer is repeated.
             if let Ok(pods) = list_pods(&self.client, &self.scenario).await {
                 let alive: BTreeMap<String, &Pod> = pods
                     .iter()
@@ -82,7 +82,7 @@ impl RealCluster<'_> {
         self.plane.forward_ports(self.namespace(), name, EMQX_PORTS, to).await;
     }
 
-    /// The load balancer sends clients to whoever serves.
+    /// The load balancer sends clients to the nodes that serve.
     async fn lead(&self) {
         let slices = Api::<EndpointSlice>::namespaced(self.client.clone(), self.namespace());
         let Ok(slices) = slices.list(&ListParams::default()).await else { return };

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use test_support::control_plane::{ControlPlane, Output, until};
 
-/// The plan of every test: three nodes with 100 clients, one with none; five rounds make it even.
+/// The plan of every test: three nodes with 100 clients, one with none; after five rounds they are even.
 pub const STRATEGY: [&str; 6] = [
     "--conn-evict-rate=5",
     "--sess-evict-rate=5",
@@ -40,7 +40,7 @@ impl<'a> Program<'a> {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.plane.command_as(env!("CARGO_BIN_EXE_kubectl-emqx"), &self.kubeconfig);
         command.env("NO_COLOR", "1");
-        // What shells call must come first, and has the namespace from the kubeconfig.
+        // The completion entry must come first, and has the namespace from the kubeconfig.
         if args.first() != Some(&"__complete") {
             command.args(["-n", &self.namespace]);
         }
@@ -58,14 +58,14 @@ impl<'a> Program<'a> {
         self.plane.run(self.command(args), input).await
     }
 
-    /// What it writes as JSON, of a run that must succeed.
+    /// Its output as JSON, for a run that must succeed.
     pub async fn json(&self, args: &[&str]) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
         let text = self.run(&args).await.ok();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}\n{text}"))
     }
 
-    /// Starts it and lets it run.
+    /// Starts it in the background.
     pub fn start(&self, args: &[&str]) -> Started {
         let mut command = self.command(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -95,7 +95,7 @@ fn text(heard: &Heard) -> String {
     String::from_utf8_lossy(&heard.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
-/// One that runs. Dropping it kills it.
+/// A running program. Dropping it kills it.
 pub struct Started {
     child: Child,
     stdout: Heard,
@@ -119,7 +119,7 @@ impl Started {
         text(&self.stderr)
     }
 
-    /// Waits until it has said something, on stdout or stderr.
+    /// Waits until it has printed these words, on stdout or stderr.
     pub async fn says(&mut self, words: &str) {
         let what = format!("{:?} of {}", words, self.args);
         until(&what, Duration::from_secs(30), async || {
@@ -139,7 +139,7 @@ impl Started {
         self.end_within(Duration::from_secs(45)).await
     }
 
-    /// The same of one that waits for time that passes really.
+    /// The same for a program that waits in real time.
     pub async fn end_within(mut self, limit: Duration) -> Output {
         let began = Instant::now();
         let status = loop {
@@ -162,7 +162,7 @@ pub fn events(output: &Output) -> Vec<Value> {
     output.stdout.lines().map(read).collect()
 }
 
-/// The last line must be a verdict, this one; its reason comes back.
+/// The last line must be this verdict; returns its reason.
 #[track_caller]
 pub fn verdict(output: &Output, wanted: &str, code: i32) -> String {
     assert_eq!(output.code, Some(code), "stdout: {}\nstderr: {}", output.stdout, output.stderr);

@@ -1,4 +1,4 @@
-//! Doors that stay closed: certificates, credentials, and a cluster without the operator.
+//! Refused access: certificates, credentials, and a cluster without the operator.
 
 use std::fs;
 
@@ -35,10 +35,10 @@ pub async fn closed(plane: &ControlPlane) {
     let late = Program::of(plane, &plane.kubeconfig_expired("late"), plane.namespace());
     let out = late.run(&["rebalance", "list"]).await;
     refused(&out, 1, &["the API server does not accept these credentials (401)"]);
-    // Known to be anonymous is known, too: refused by permissions, not by identity.
+    // An anonymous user is known, too: refused by permissions, not by identity.
     let out = nobody.run(&["status", "--server", &url, "--insecure-skip-tls-verify"]).await;
     refused(&out, 1, &["cannot"]);
-    // Nobody listens on port 1.
+    // No process listens on port 1.
     let out = admin.run(&["status", "--server", "https://127.0.0.1:1"]).await;
     refused(&out, 1, &["https://127.0.0.1:1 does not answer: connection refused", "hint:"]);
 }
@@ -59,7 +59,8 @@ pub async fn without_crds(plane: &ControlPlane) {
     assert_eq!(version["kubernetes"], "v1.36.3", "{version}");
 }
 
-/// EMQX of a Helm chart: Kubernetes has no kind of the operator, and EMQX's own API is reached by its address.
+/// EMQX of a Helm chart: Kubernetes has no kind of the operator, and EMQX's own API is reached by its
+/// address.
 pub async fn emqx_without_an_operator(plane: &ControlPlane) {
     let scenario = Scenario::from_yaml(
         "name: chart\napi: v2beta1\nnodes:\n- { connections: 100, count: 3 }\n- { connections: 0 }\n",

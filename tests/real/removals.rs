@@ -27,7 +27,7 @@ nodes:
 - { role: replicant, connections: 40, count: 3 }
 ";
 
-/// EMQX's waits need not be real ones.
+/// EMQX's waits need not run in real time.
 const SPEED: f64 = 4.0;
 
 const LIMIT: Duration = Duration::from_mins(4);
@@ -40,10 +40,10 @@ pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
     RealCluster::start_in_a_hurry(plane, EMQX, SPEED).await
 }
 
-/// Opens the second Kubernetes node, and binds the claims of the cores to volumes that both reach: the control plane has no
-/// volume controller.
+/// Makes the second Kubernetes node schedulable, and binds the claims of the cores to volumes that both nodes
+/// can use: the control plane has no volume controller.
 pub async fn volumes(cluster: &RealCluster<'_>) {
-    // The admission marks a new node as not ready, and no controller of ours removes the taint.
+    // Admission taints a new node as not ready, and no controller here removes the taint.
     let ready = Patch::Merge(json!({"spec": {"taints": null}}));
     let nodes = Api::<Node>::all(cluster.client.clone());
     nodes.patch("node-1", &PatchParams::default(), &ready).await.expect("the node is changed");
@@ -74,7 +74,8 @@ fn clients(cluster: &RealCluster<'_>) -> u64 {
     cluster.emqx.with(|broker| broker.members().map(|(_, node)| node.connections).sum())
 }
 
-/// The replicant that is planned goes, although another one is younger; the field belongs to us by server-side apply.
+/// The planned replicant is removed, although another one is younger; this program owns the field by
+/// server-side apply.
 pub async fn scaled_down(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     let program = program_of(plane, "scale");
     let before = pods(cluster).await;
@@ -125,9 +126,10 @@ pub async fn uids(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     assert_eq!((now.uid(), now.annotations().contains_key(COST)), (Some(uid), false));
 }
 
-/// Every pod of the node is evacuated, evicted and replaced once, within the PodDisruptionBudget; the cordon is ours.
+/// Every pod of the node is evacuated, evicted and replaced once, within the PodDisruptionBudget; the cordon
+/// has this program's mark.
 pub async fn drained(plane: &ControlPlane, cluster: &RealCluster<'_>) {
-    // What the scale stored goes, so that the drain makes its own.
+    // The stored state of the scale is deleted, so that the drain creates its own.
     let stored = ["configmap/kubectl-emqx-emqx-emqx", "lease/kubectl-emqx-emqx-emqx"];
     let delete = ["delete", "-n", plane.namespace(), stored[0], stored[1]];
     plane.kubectl(&delete).await.ok();
@@ -173,14 +175,14 @@ pub async fn drained(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     assert_eq!(node.spec.as_ref().and_then(|spec| spec.unschedulable), None, "uncordoned");
 }
 
-/// Each pod of the only Kubernetes node is evacuated, evicted and replaced once; the pods' template names the node, so that
-/// they come back to it.
+/// Each pod of the only Kubernetes node is evacuated, evicted and replaced once; the pods' template names the
+/// node, so that they start there again.
 pub async fn moved(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     let program = Program::admin(plane, cluster.namespace());
     let before = pods(cluster).await;
     let connected = clients(cluster);
     let of_operator_3 = cluster.scenario.api == Version::V3beta1;
-    // No controller removes the taint with which a new node is admitted.
+    // No controller removes the taint of a new node.
     let mut args = vec!["drain", NODE, "--no-cordon", "--skip-check=no-room", "-o", "jsonl"];
     args.extend(QUICK);
     if of_operator_3 {

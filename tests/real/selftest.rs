@@ -1,4 +1,5 @@
-//! The test harness tested: the real control plane starts, behaves as the other tests rely on, and leaves nothing.
+//! Tests of the test harness: the real control plane starts, behaves as the other tests require, and leaves
+//! nothing behind.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,7 +34,7 @@ spec:
     sessEvictRate: 10
 ";
 
-/// All of it on one control plane, because starting one is most of the time.
+/// All steps use one control plane, because its start takes most of the time.
 #[tokio::test]
 async fn the_whole_harness() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };
@@ -60,7 +61,7 @@ async fn operator_lines_replace_each_other(plane: &ControlPlane) {
     plane.kubectl_as(&admin, &["create", "-f", "-"], Some(REBALANCE)).await.ok();
     let table = plane.kubectl(&["get", "rebalances"]).await.ok();
     assert!(table.contains("STATUS") && table.contains("first"), "{table}");
-    // An operator's finalizer must not keep the next line out.
+    // An operator's finalizer must not prevent the installation of the next line.
     let patch = r#"{"metadata":{"finalizers":["apps.emqx.io/finalizer"]}}"#;
     plane.kubectl(&["patch", "rebalance", "first", "--type=merge", "-p", patch]).await.ok();
     let served = plane.kubectl(&["api-versions"]).await.ok();
@@ -70,7 +71,7 @@ async fn operator_lines_replace_each_other(plane: &ControlPlane) {
     let served = plane.kubectl(&["api-versions"]).await.ok();
     assert!(!served.contains("apps.emqx.io/v1beta4") && served.contains("apps.emqx.io/v2\n"), "{served}");
     assert_eq!(plane.kubectl(&["get", "rebalances", "-o", "name"]).await.ok(), "");
-    // Strict validation by the server, which a hand-made API server would not have.
+    // Strict validation by the server, which a simulated API server would not have.
     let wrong = REBALANCE.replace("connEvictRate", "connEvictRat");
     let out = plane.kubectl_as(&admin, &["apply", "--dry-run=server", "-f", "-"], Some(&wrong)).await;
     assert_eq!(out.code, Some(1));
@@ -111,7 +112,7 @@ async fn a_statefulset_becomes_ready_and_follows_its_gates(plane: &ControlPlane,
     let sets = Api::<StatefulSet>::namespaced(client.clone(), plane.namespace());
     sets.create(&PostParams::default(), &set).await.unwrap();
 
-    // Running, but not ready: nobody has said anything about the gate.
+    // Running, but not ready: no client has set the gate.
     let pods = Api::<Pod>::namespaced(client.clone(), plane.namespace());
     let names = ["emqx-core-0", "emqx-core-1"];
     for name in names {
@@ -129,7 +130,7 @@ async fn a_statefulset_becomes_ready_and_follows_its_gates(plane: &ControlPlane,
         plane.set_condition(name, ON_SERVING, "True").await;
     }
     let ready = plane.ready_pods("app=emqx", 2).await;
-    // The simulated kubelet now and then gives two pods that come at once the same address: nothing here asks by it.
+    // The simulated kubelet sometimes gives two pods the same address: no request here uses it.
     assert!(ready.iter().all(|pod| pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some())));
     plane.serving_becomes("emqx", &names).await;
     until("the set's own count", Duration::from_secs(20), async || {
@@ -145,18 +146,18 @@ async fn a_statefulset_becomes_ready_and_follows_its_gates(plane: &ControlPlane,
     plane.set_condition("emqx-core-0", ON_SERVING, "True").await;
     plane.serving_becomes("emqx", &names).await;
 
-    // Without any pause between: the last word wins.
+    // Without a pause in between: the last write wins.
     for turn in 0..20 {
         plane.set_condition("emqx-core-0", ON_SERVING, if turn % 2 == 0 { "False" } else { "True" }).await;
     }
     plane.serving_becomes("emqx", &names).await;
-    // A failing readiness probe, which is how operator 3.0 does it.
+    // A failing readiness probe, as with operator 3.0.
     plane.set_condition("emqx-core-1", "ContainersReady", "False").await;
     plane.serving_becomes("emqx", &["emqx-core-0"]).await;
     plane.set_condition("emqx-core-1", "ContainersReady", "True").await;
     plane.serving_becomes("emqx", &names).await;
 
-    // A pod that goes is replaced, and the new one starts with its gate unset.
+    // A deleted pod is replaced, and the new one starts with its gate unset.
     let old = pods.get("emqx-core-1").await.unwrap().uid();
     pods.delete("emqx-core-1", &DeleteParams::default()).await.unwrap();
     until("a new pod", Duration::from_secs(20), async || {
@@ -179,7 +180,7 @@ async fn port_forwards_lead_to_their_own_targets(plane: &ControlPlane, client: &
         );
         assert_eq!(ask(client, plane.namespace(), "emqx-core-1", *port, 1).await, ["one 1"]);
     }
-    // In force from the moment that it returns, each time.
+    // In force from the moment of the return, each time.
     for _ in 0..5 {
         plane.forward([("emqx-core-0", other)]).await;
         assert_eq!(ask(client, plane.namespace(), "emqx-core-0", 18083, 1).await, ["other 1"]);
@@ -208,7 +209,7 @@ async fn the_api_server_and_the_kubelet_can_be_restarted(plane: &ControlPlane, c
     for old in plane.ready_pods("app=emqx", 2).await {
         assert_ne!(ip(&old), ip(&late[0]), "an address was given twice");
     }
-    // Where ports lead was kept.
+    // The targets of the ports were kept.
     until("the forward", Duration::from_secs(20), async || {
         let said = tokio::time::timeout(
             Duration::from_secs(1),
@@ -239,7 +240,7 @@ async fn a_restricted_user_may_only_what_was_granted(plane: &ControlPlane) {
     assert!(out.stderr.contains(r#"User "reader" cannot list resource "services""#), "{}", out.stderr);
 }
 
-// ------------------------------------------------------------------------------------------------ leaving nothing
+// The harness leaves nothing behind.
 
 #[test]
 fn a_panic_ends_every_process() {
@@ -259,7 +260,7 @@ fn a_panic_ends_every_process() {
     assert_closed(&addresses);
 }
 
-/// Only a part of the next test, in a process of its own.
+/// A part of the next test, in a process of its own.
 #[tokio::test]
 #[ignore = "waits to be killed"]
 async fn waits_to_be_killed() {
@@ -304,7 +305,7 @@ fn assert_closed(addresses: &[SocketAddr]) {
     }
 }
 
-// ------------------------------------------------------------------------------------------------ a simulated EMQX
+// A simulated EMQX.
 
 /// Answers `NAME N` to the N-th request of each connection, and keeps the connection.
 fn http_server(name: &'static str) -> SocketAddr {
@@ -336,7 +337,7 @@ fn answer(mut stream: TcpStream, name: &str) {
     }
 }
 
-/// Asks some times over one forwarded connection.
+/// Sends several requests over one forwarded connection.
 async fn ask(client: &Client, namespace: &str, pod: &str, port: u16, times: usize) -> Vec<String> {
     let asking = try_ask(client, namespace, pod, port, times);
     tokio::time::timeout(Duration::from_secs(10), asking).await.expect("an answer in time").unwrap()

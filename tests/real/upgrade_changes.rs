@@ -1,5 +1,6 @@
-//! What upgrades write, against a real API server with the operators' real CRDs: every change is taken strictly, owners
-//! are those that the server sees, and what a guard wrote is gone at the end, whoever made the object.
+//! The writes of upgrades, on a real API server with the operators' real CRDs: every change passes strict
+//! validation, owners are those of the server, and the fields of a guard are removed at the end, whoever
+//! created the object.
 #![allow(
     clippy::disallowed_methods,
     dead_code,
@@ -26,7 +27,7 @@ async fn connect(plane: &ControlPlane, user: Option<&str>) -> Cluster {
     Cluster::connect(&connect).await.expect("it connects")
 }
 
-/// `kubectl apply` with these options, as a person has it in a shell.
+/// `kubectl apply` with these options, as a user runs it in a shell.
 async fn kubectl_apply(plane: &ControlPlane, manifest: &Value, options: &[&str]) {
     let args: Vec<&str> = ["apply", "-f", "-"].iter().chain(options).copied().collect();
     plane.kubectl_as(&plane.admin_kubeconfig(), &args, Some(&manifest.to_string())).await.ok();
@@ -46,7 +47,7 @@ async fn instance(plane: &ControlPlane, cluster: &Cluster, name: &str) -> (Insta
     (world.instance(&id).expect("it is known").clone(), object)
 }
 
-/// What an upgrade to this image comes to, with everything else as the object says.
+/// The target of an upgrade to this image, with all other values of the object.
 fn settled(instance: &Instance, image: &str, way: Option<Way>) -> UpgradeTarget {
     let ask = UpgradeRequest {
         way,
@@ -70,7 +71,7 @@ fn emqx(version: &str, name: &str) -> Value {
         "spec": {"image": "emqx/emqx-enterprise:5.8.6", "coreTemplate": {"spec": {"replicas": 2}}}})
 }
 
-/// All of it on one control plane, because starting one is most of the time.
+/// All steps use one control plane, because its start takes most of the time.
 #[tokio::test]
 async fn upgrades_and_a_real_api_server() {
     let Some(plane) = ControlPlane::start_or_skip(Options::default()).await else { return };

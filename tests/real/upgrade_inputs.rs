@@ -1,4 +1,4 @@
-//! Upgrades that change nothing: what is generated, and what is refused.
+//! Upgrades that change nothing: generated changes, and refusals.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use test_support::control_plane::ControlPlane;
 
 const IMAGE: &str = "emqx/emqx-enterprise:5.8.7";
 
-/// What is generated is what kubectl applies, by the strict check of the server, for either kind.
+/// kubectl can apply the generated change under the strict validation of the server, for either kind.
 pub async fn generated(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
     for (cluster, image) in [(emqx, IMAGE), (enterprise, "emqx/emqx-ee:4.4.24")] {
         let program = Program::admin(plane, cluster.namespace());
@@ -43,7 +43,7 @@ pub async fn generated(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise:
     }
 }
 
-/// A field that a tool keeps: named, refused, and taken over by force only.
+/// A field that a tool manages: named, refused, and taken over only by force.
 pub async fn kept_by_a_tool(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let admin = plane.admin_kubeconfig();
     let own = |spec: Value| {
@@ -64,13 +64,13 @@ pub async fn kept_by_a_tool(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let out = program.run(&forced).await;
     assert_eq!(out.code, Some(0), "{}", out.stderr);
 
-    // The tool lets go: what it owned together with others stays.
+    // The tool gives the fields up: those that it shared with others stay.
     plane.kubectl_as(&admin, &apply, Some(&own(json!({})))).await.ok();
     let out = program.run(&["upgrade", "apply", "emqx", "--image", IMAGE, "--yes", "--dry-run=server"]).await;
     assert_eq!(out.code, Some(0), "{}", out.stderr);
 }
 
-/// Who may not patch is told so before anything is done, and still gets a plan.
+/// A user who may not patch gets a message before anything is done, and still gets a plan.
 pub async fn without_the_right(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let program = user(plane, "reader", emqx.namespace(), &["patch emqxes", "patch emqxenterprises"]).await;
     let out = program.run(&["upgrade", "apply", "emqx", "--image", IMAGE, "--yes"]).await;
@@ -84,7 +84,7 @@ pub async fn without_the_right(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     );
 }
 
-/// The operator's Lease: its process is alive, or is not, for whoever may read it; nothing is missing for others.
+/// The operator's Lease: its process is alive, or is not, for users who may read it; others miss nothing.
 pub async fn the_operators_process(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     const PLACE: &str = "emqx-operator-system";
     plane.create_namespace(PLACE).await;
@@ -104,7 +104,8 @@ pub async fn the_operators_process(plane: &ControlPlane, emqx: &RealCluster<'_>)
         status["operator"].clone()
     };
     let everywhere = Program::admin(plane, emqx.namespace());
-    // The shipped roles in one namespace; then with leave to get the Lease where the operator is.
+    // The shipped roles in one namespace; then with the permission to read the Lease in the operator's
+    // namespace.
     let here = user(plane, "here", emqx.namespace(), &[]).await;
     let there = user(plane, "there", emqx.namespace(), &[]).await;
     let get = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"],
@@ -120,7 +121,7 @@ pub async fn the_operators_process(plane: &ControlPlane, emqx: &RealCluster<'_>)
         }
         assert_eq!(shown(&here).await["process"], Value::Null);
     }
-    // Listed by name over all namespaces, as the shipped rule allows it with a ClusterRoleBinding.
+    // Listed by name over all namespaces, as the shipped rule permits with a ClusterRoleBinding.
     let list = json!([{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"],
         "resourceNames": ["19fd6fcc.emqx.io"]}]);
     plane.grant("here", None, list).await;

@@ -1,5 +1,5 @@
-//! Whole upgrades by the built program on a real API server, with the permissions that are shipped and no others: real sets
-//! make and remove the pods.
+//! Whole upgrades by the built program on a real API server, with only the shipped permissions: real sets
+//! create and remove the pods.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::partial_permissions::user;
 use crate::program::{events, verdict};
 use test_support::control_plane::{ControlPlane, until};
 
-/// One old pod: EMQX's hidden minute passes for each, and that several go one after another is seen on a virtual clock.
+/// One old pod: EMQX's hidden minute passes for each, and the order of several pods is tested on a virtual
+/// clock.
 const EMQX: &str = "
 name: real
 api: v2beta1
@@ -31,10 +32,10 @@ nodes:
 - { connections: 40, offlineSessions: 6, count: 2 }
 ";
 
-/// EMQX's minute need not be a real one: what follows goes by what EMQX and the operator say.
+/// EMQX's minute need not be a real one: the program depends on what EMQX and the operator report.
 const SPEED: f64 = 4.0;
 
-/// The operator of v1beta4 looks every 20 s, EMQX waits a hidden minute a pod on v2beta1.
+/// The operator of v1beta4 reconciles every 20 s, EMQX waits a hidden minute per pod on v2beta1.
 const LIMIT: Duration = Duration::from_mins(8);
 
 pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
@@ -47,7 +48,7 @@ async fn object(cluster: &RealCluster<'_>) -> Value {
     serde_json::to_value(&found).expect("an object")
 }
 
-/// What is left at the end: none of these pods, and all clients and sessions.
+/// The state at the end: none of these pods, and all clients and sessions.
 async fn arrived(cluster: &RealCluster<'_>, old: &BTreeSet<String>, cut: u64) {
     let pods = list_pods(&cluster.client, &cluster.scenario).await.expect("pods");
     let names: BTreeSet<String> = pods.iter().map(ResourceExt::name_any).collect();
@@ -65,7 +66,7 @@ fn notes(object: &Value) -> Vec<String> {
     notes.into_iter().flatten().map(|(key, _)| key.clone()).collect()
 }
 
-/// EMQX of v2beta1: the operator does it, we say how, follow, and judge.
+/// EMQX of v2beta1: the operator carries the upgrade out; the program configures, follows, and judges it.
 pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     let program = user(plane, "upgrader", cluster.namespace(), &[]).await;
     let image = "emqx/emqx-enterprise:5.8.7";
@@ -104,7 +105,7 @@ pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
         "the edit of the user's own file: {}",
         out.stderr
     );
-    // All old pods left the Service before the first was emptied: nobody is cut twice.
+    // All old pods left the Service before the first was emptied: no client is disconnected twice.
     arrived(cluster, &old, 80).await;
     let now = object(cluster).await;
     assert_eq!(now["spec"]["image"], image);
@@ -115,7 +116,8 @@ pub async fn by_the_operator(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     );
 }
 
-/// EmqxEnterprise of v1beta4: guarded by us, killed in the middle, and gone on with by another.
+/// EmqxEnterprise of v1beta4: guarded by one process, which is killed in the middle, and continued by
+/// another.
 pub async fn guarded(plane: &ControlPlane, cluster: &RealCluster<'_>) {
     let program = user(plane, "guard", cluster.namespace(), &[]).await;
     let (before, old) = (object(cluster).await, cluster.pods.iter().cloned().collect());
@@ -131,7 +133,7 @@ pub async fn guarded(plane: &ControlPlane, cluster: &RealCluster<'_>) {
         })
         .await;
         drop(first);
-        // Nobody is there to guard it: the operator is held, and every pod stays.
+        // No guard runs: the operator is paused, and every pod stays.
         let held = object(cluster).await;
         assert_eq!(held["spec"]["blueGreenUpdate"]["initialDelaySeconds"], json!(HOLD_SECONDS));
         let pods = list_pods(&cluster.client, &cluster.scenario).await.expect("pods");

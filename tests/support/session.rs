@@ -1,5 +1,5 @@
-//! The program on a terminal of its own, and a simulated cluster for it: for tests and measurements. Which program is said by
-//! whoever uses this, in `super::program`.
+//! The program on a terminal of its own, and a simulated cluster for it: for tests and measurements. The user
+//! of this module names the program in `super::program`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 /// Every wait has a limit; the machine may be busy.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A simulated cluster of its own.
+/// A simulated cluster for one session.
 pub(crate) struct Cluster {
     pub(crate) child: Child,
     pub(crate) kubeconfig: String,
@@ -114,7 +114,7 @@ impl Session {
         self.child.process_id().expect("it runs")
     }
 
-    /// Takes in what comes until then; gives back when something came first.
+    /// Reads output until this time; returns when output arrived first.
     pub(crate) fn listen(&mut self, until: Instant) -> Option<Instant> {
         let mut first = None;
         while let Ok(bytes) = self.bytes.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -125,7 +125,7 @@ impl Session {
         first
     }
 
-    /// Waits until the screen says so.
+    /// Waits until the screen shows this text.
     pub(crate) fn sees(&mut self, what: &str) {
         self.until(what, |text| text.contains(what));
     }
@@ -144,7 +144,7 @@ impl Session {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the keys are sent");
     }
 
-    /// The window of the terminal gets another size.
+    /// Changes the size of the terminal's window.
     pub(crate) fn resize(&mut self, cols: u16, rows: u16) {
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.screen.screen_mut().set_size(rows, cols);
@@ -165,7 +165,7 @@ impl Session {
         self.screen.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
     }
 
-    /// Whether the program has taken the screen.
+    /// Whether the program shows the full screen.
     pub(crate) fn taken(&self) -> bool {
         self.screen.screen().alternate_screen()
     }
@@ -176,7 +176,7 @@ impl Session {
         assert!(sent.success());
     }
 
-    /// Waits for the end; the terminal is as it was.
+    /// Waits for the end; checks that the terminal is restored.
     pub(crate) fn ends(mut self, exit: u32) -> String {
         let begin = Instant::now();
         let status = loop {

@@ -1,4 +1,4 @@
-//! `upgrade` and its commands: what is typed, what is meant, and what contradicts itself.
+//! `upgrade` and its commands: the arguments, the requests, and contradictions.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn without_a_subcommand_it_is_apply_with_watch() {
     assert_eq!(bare.ask, UpgradeRequest { way: Some(Way::BlueGreen), ..UpgradeRequest::new(image()) });
     let Then::Follow(follow) = bare.then else { panic!("it is followed") };
     assert_eq!((follow.timeout, follow.stream), (Some(Duration::from_mins(5)), Stream::Text));
-    // A try is not followed, and has a document.
+    // A dry run is not followed, and prints a document.
     let tried = apply(&format!("upgrade emqx {IMAGE} --dry-run=server -o json"));
     assert_eq!((tried.write.dry_run, tried.then), (DryRun::Server, Then::Leave(Output::Json)));
 }
@@ -84,7 +84,7 @@ fn flags_may_be_set_in_the_environment() {
     let intent = parse_with("upgrade plan", &env).expect("it is meant");
     let Verb::Upgrade(Upgrade::Plan(plan)) = intent.verb else { panic!("a plan") };
     assert_eq!((plan.ask.conn_evict_rate, plan.ask.wanted), (Some(7), Wanted::Version("4.4.24".into())));
-    // Where both are said the one that was typed holds.
+    // A typed flag has precedence over a variable.
     let intent = parse_with(&format!("upgrade plan {IMAGE}"), &env).expect("it is meant");
     let Verb::Upgrade(Upgrade::Plan(plan)) = intent.verb else { panic!("a plan") };
     assert_eq!(plan.ask.wanted, image());

@@ -1,4 +1,4 @@
-//! A recording as lines that can be changed, and what `replay` tells of it.
+//! A recording as lines that can be changed, and the result of `replay`.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -22,10 +22,10 @@ pub(crate) const UPGRADES: [&str; 5] = [
     "v2beta1-undo-operator-2.2",
 ];
 
-/// Where EMQX lists its nodes.
+/// The path of EMQX's list of nodes.
 pub(crate) const NODES: &str = "/nodes";
 
-/// Where EMQX tells what runs.
+/// The path of EMQX's running operations.
 pub(crate) const STATUS: &str = "/global_status";
 
 /// The lines of a recording, in order of time.
@@ -60,12 +60,12 @@ impl Tale {
         second(self.0.last().expect("a line"))
     }
 
-    /// Up to this second.
+    /// The lines up to this second.
     pub(crate) fn until(&self, end: f64) -> Self {
         Self(self.0.iter().filter(|line| second(line) <= end).cloned().collect())
     }
 
-    /// For somebody who came at this second: what was there then, and what followed.
+    /// The recording for a follower that joins at this second: the state at that time, and the later lines.
     pub(crate) fn from(&self, begin: f64) -> Self {
         let mut here: Vec<(String, Value)> = Vec::new();
         for line in self.0.iter().filter(|line| second(line) <= begin) {
@@ -98,7 +98,7 @@ impl Tale {
         Self(self.0.iter().filter(|line| line["from"] != source).cloned().collect())
     }
 
-    /// EMQX answers with an error under a path between two seconds, and then as it did.
+    /// EMQX answers with an error under a path between two seconds, and normally afterwards.
     pub(crate) fn failing(&self, path: &str, from: f64, to: f64) -> Self {
         let mut tale = self.clone();
         let within = |line: &Value| answers(line, path) && (from..=to).contains(&second(line));
@@ -114,13 +114,13 @@ impl Tale {
         tale
     }
 
-    /// One line more, where it belongs.
+    /// Inserts one line at its time.
     pub(crate) fn insert(&mut self, line: Value) {
         let place = self.0.partition_point(|other| second(other) <= second(&line));
         self.0.insert(place, line);
     }
 
-    /// What follows a second comes this many seconds later.
+    /// The lines after a second come this many seconds later.
     pub(crate) fn paused(&self, at: f64, seconds: f64) -> Self {
         let mut tale = self.clone();
         for line in tale.0.iter_mut().filter(|line| second(line) > at) {
@@ -141,7 +141,7 @@ impl Tale {
         json!({"t": at, "from": "kubernetes", "event": "MODIFIED", "object": object})
     }
 
-    /// What each line tells.
+    /// The moments of all lines.
     pub(crate) fn moments(&self) -> Vec<Moment> {
         let lines: Vec<String> = self.0.iter().map(Value::to_string).collect();
         moments(&lines.join("\n"))
@@ -174,7 +174,8 @@ fn open(text: &str) -> (PathBuf, Option<Recording>) {
     (path, recording)
 }
 
-/// What is told of a file with this content, and how many lines could not be read. Nothing, where it cannot be opened.
+/// The events of a file with this content, and the number of unreadable lines. Empty, where the file cannot
+/// be opened.
 pub(crate) fn told(text: &str) -> (Vec<Event>, usize) {
     let (path, recording) = open(text);
     let (mut events, mut unread) = (Vec::new(), 0);

@@ -1,4 +1,5 @@
-//! Recordings that end, or begin, at any line: each operation is judged once, under one name, and only as far as it was seen.
+//! Recordings that end, or begin, at any line: each operation is judged once, under one name, and only as far
+//! as it was observed.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use kubectl_emqx::ports::Moment;
 
 use super::changed_recording::{REBALANCES, Tale, UPGRADES, verdicts};
 
-/// An operation that begins is judged, its percent never falls, and a hundred comes with its verdict.
+/// An operation that begins is judged, its percentage never falls, and 100 comes with its verdict.
 fn lawful(events: &[Event], of: &str) {
     let mut seen: BTreeMap<&str, (u8, bool)> = BTreeMap::new();
     for event in events {
@@ -44,7 +45,7 @@ fn wherever_a_recording_ends_its_events_are_lawful_and_no_verdict_is_withdrawn()
             let of = format!("{name} up to line {}", moment.line);
             let here = moment.line;
             told.extend(teller.take(moment).0);
-            // A ninth of the lines: all of them cost too much time.
+            // Every ninth line: all lines would take too much time.
             if !here.is_multiple_of(9) {
                 continue;
             }
@@ -68,7 +69,7 @@ fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
             lawful(&tell(&moments[first..]), &format!("{name} from line {first}"));
         }
     }
-    // The object is heard after EMQX's entry: the entry is its, and judged by what it asked for.
+    // The object is observed after EMQX's entry: the entry belongs to it, and is judged by its strategy.
     let moments = Tale::read("v2beta1-rebalance-operator-2.2").moments();
     let events = tell(&moments[121..]);
     let (who, verdict) = verdicts(&events).remove(0);
@@ -79,7 +80,8 @@ fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
 
 #[test]
 fn evacuations_that_an_upgrade_takes_over_are_reported() {
-    // The new set is heard of while the old nodes are being emptied; once they are empty they are `evacuated`.
+    // The new set is observed while the old nodes are being emptied; once they are empty they are
+    // `evacuated`.
     let mut tale = Tale::read("v1beta4-guarded-operator-2.2");
     let mut set = tale.0[166].clone();
     assert_eq!(set["object"]["kind"], "StatefulSet");
@@ -93,10 +95,10 @@ fn evacuations_that_an_upgrade_takes_over_are_reported() {
 
 #[test]
 fn a_follower_that_ended_early_records_no_verdict() {
-    // The object says Processing, and EMQX was not asked since.
+    // The object reports Processing, and EMQX was not asked since.
     let tale = Tale::read("v2beta1-rebalance-operator-2.2").until(3.02);
     assert_eq!(tale.verdicts(), [("golden".to_owned(), Verdict::Running)]);
-    // The last pod was deleted a moment ago, and its clients are on their way.
+    // The last pod was deleted a moment ago, and its clients are reconnecting.
     let tale = Tale::read("v1beta4-bluegreen-operator-2.2");
     let cut = Tale(tale.0[..235].to_vec());
     let events = cut.told();

@@ -13,8 +13,8 @@ fn judged(events: &[Event]) -> Vec<(Verdict, &str)> {
     of.filter_map(|event| Some((event.verdict?, event.message.as_str()))).collect()
 }
 
-/// What may be concluded of a recording of the real EMQX whose beginning was not seen: a client that joins late does not know
-/// how many clients there were.
+/// The verdicts that a recording of the real EMQX allows when its beginning was not observed: a client that
+/// joins late does not know the number of clients at the start.
 fn allowed(name: &str) -> Vec<Verdict> {
     let mut allowed: Vec<Verdict> = right(name).into_iter().flatten().copied().collect();
     allowed.extend([Verdict::Unknown, Verdict::Running]);
@@ -29,14 +29,14 @@ fn a_client_that_joins_a_rebalance_of_the_real_emqx_late_comes_to_no_wrong_verdi
             let late = tale.from(tale.end() * f64::from(part) / 10.0);
             let events = late.told();
             for (verdict, why) in judged(&events) {
-                // Clients that were missing before the first look were not seen to leave.
+                // Clients that disappeared before the first observation were not seen to leave.
                 let unseen = name == "emqx-5.8-clients-missing" && verdict == Verdict::Balanced;
                 assert!(unseen || allowed(name).contains(&verdict), "{name} from part {part}: {why}");
             }
             let mut percent: BTreeMap<&str, u8> = BTreeMap::new();
             for event in events.iter().filter(|event| event.operation == Operation::Rebalance) {
                 let before = percent.entry(&event.name).or_default();
-                // The next one of the same coordinator has the same name.
+                // The next rebalance of the same coordinator has the same name.
                 if event.verdict.is_some() || event.kind == EventType::Created {
                     *before = 0;
                     continue;
@@ -89,7 +89,7 @@ fn a_minute_without_kubernetes_changes_no_verdict() {
         let whole: BTreeMap<String, Verdict> = tale.verdicts().into_iter().collect();
         for from in [15.0, 40.0, 70.0] {
             let mut deaf = tale.clone();
-            // What changed meanwhile is seen when the connection is back.
+            // Changes during the outage are observed when the connection is back.
             for line in deaf.0.iter_mut().filter(|line| line["from"] == "kubernetes") {
                 if second(line) > from && second(line) < from + 60.0 {
                     line["t"] = (from + 60.0).into();

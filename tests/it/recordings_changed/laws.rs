@@ -1,4 +1,4 @@
-//! What holds of every recording, however it is cut.
+//! Properties of every recording, wherever it is truncated.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use kubectl_emqx::model::{Event, Operation, Verdict};
 
 use super::changed_recording::{NODES, REBALANCES, STATUS, Tale, UPGRADES, told, verdicts};
 
-/// Words that say that it came to a good end.
+/// Verdicts that report a good end.
 fn good(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Balanced | Verdict::Upgraded | Verdict::Reverted | Verdict::NothingToDo)
 }
@@ -31,7 +31,7 @@ fn a_recording_that_breaks_off_is_never_called_done() {
             let events = tale.until(end).told();
             let last = events.last().map_or(0.0, |event| event.time.duration_since(begin).as_secs_f64());
             for (who, verdict) in verdicts(&events) {
-                // Judged later in the whole: up to here it went on.
+                // The whole recording has a verdict only later: up to this point the rebalance was running.
                 let early = judged.get(&who).is_some_and(|at| *at > last + 0.5);
                 let open = matches!(verdict, Verdict::Running | Verdict::StillRunning | Verdict::Unknown);
                 assert!(!early || open, "{name} up to {end}: {who} {verdict:?}");
@@ -192,7 +192,7 @@ fn other_names_and_counts_are_reported_in_the_same_way() {
         let events = Tale::parse(&renamed).told();
         assert_eq!(verdicts(&events), whole, "{name} in another namespace");
     }
-    // Ten times as many on every node: what is moved grows with them.
+    // Ten times as many clients on every node: the moved clients grow in proportion.
     let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
     for line in tale.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
         for node in line["body"].as_array_mut().expect("nodes") {

@@ -1,5 +1,5 @@
-//! The recordings of the real operator, cut, thinned and changed: what is missing is not made up, and other stories of the same
-//! operator are told as they were.
+//! The recordings of the real operator, truncated, thinned and changed: missing data is not invented, and
+//! other sequences of the same operator are reported as they happened.
 
 #![allow(
     clippy::disallowed_methods,

@@ -10,7 +10,7 @@ use crate::outputs;
 
 use outputs::Outputs;
 
-/// What differs in a recording, at most a few of it.
+/// The differences in a recording, at most a few of them.
 fn differences(name: &str, tale: &Tale, without_kubernetes: bool) -> Vec<String> {
     let moments = tale.moments();
     let mut outputs = Outputs::new(moments[0].at);
@@ -38,7 +38,7 @@ fn every_output_gives_the_same_answer_at_every_step_of_the_recorded_emqx() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The fact that an EMQX without Kubernetes is there, for recordings of EMQX alone.
+/// The fact that an EMQX without Kubernetes exists, for recordings of EMQX alone.
 fn alone(at: Timestamp) -> Fact {
     let id = InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() };
     Fact { at, update: Update::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }

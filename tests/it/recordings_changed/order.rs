@@ -1,4 +1,4 @@
-//! Recordings whose lists are in another order, and of which most answers of EMQX are left out.
+//! Recordings whose lists are in another order, and recordings without most answers of EMQX.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,14 @@ fn recordings() -> impl Iterator<Item = (&'static str, Tale)> {
     operators.map(|name| (name, Tale::read(name))).chain(emqx.map(|name| (name, polled(name))))
 }
 
-/// What is reported of a recording, without the times.
+/// The events of a recording, without the times.
 fn reported(tale: &Tale) -> Vec<(String, Option<Verdict>, Option<u8>, String)> {
     let shape = |event: Event| (event.name, event.verdict, event.percent, event.message);
     tale.told().into_iter().map(shape).collect()
 }
 
-/// Reverses every list in a value, but for conditions: the operator writes the one first that describes the instance.
+/// Reverses every list in a value except conditions: the operator writes the condition that describes the
+/// instance first.
 fn reverse(value: &mut Value) {
     match value {
         Value::Array(items) => {
@@ -49,7 +50,7 @@ fn the_order_of_lists_of_emqx_pods_and_objects_has_no_influence() {
                 reverse(&mut line["object"]["endpoints"]);
             }
         }
-        // What is listed at the beginning comes in another order too.
+        // The lists at the beginning come in another order, too.
         let listed = other.0.iter().take_while(|line| line["event"] == "LISTED").count();
         other.0[..listed].reverse();
         let (other, whole) = (reported(&other), reported(&tale));

@@ -1,5 +1,6 @@
-//! Recordings of the real EMQX 5.4, 5.8 and 5.10 (four cores, up to 10,000 MQTT clients), turned into what `replay` reads:
-//! EMQX's answers alone, without any object and so without the thresholds. Each comes to the verdict of what happened.
+//! Recordings of the real EMQX 5.4, 5.8 and 5.10 (four cores, up to 10,000 MQTT clients), converted into the
+//! format of `replay`: EMQX's answers alone, without any object and so without the thresholds. Each gives the
+//! verdict of what happened.
 
 use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, Operation, Verdict};
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::changed_recording::{STATUS, Tale, answers, second};
 
-/// The recordings in which something runs.
+/// The recordings in which an operation runs.
 pub(crate) const ALL: [&str; 11] = [
     "emqx-5.10-rest-node-is-coordinator-killed",
     "emqx-5.10-session-rpc-timeout",
@@ -22,14 +23,14 @@ pub(crate) const ALL: [&str; 11] = [
     "emqx-5.8-documented-10000",
 ];
 
-/// EMQX's answers to `who` asked, after a line with the clock.
+/// EMQX's answers to the requests of `who`, after a line with the clock.
 fn answers_of(name: &str, who: impl Fn(&Value) -> bool) -> Tale {
     let lines = Tale::parse(&Tale::text(name)).0;
     let begin = lines[0]["time"].as_f64().expect("seconds");
     let at = jiff::Timestamp::from_second(begin as i64).expect("a time");
     let mut tale = Tale(vec![json!({"t": 0, "from": "clock", "at": at.to_string()})]);
     for line in lines.iter().filter(|line| line["method"] == "GET" && who(line)) {
-        // An answer is known when it has come.
+        // An answer is known when it arrives.
         let t = line["time"].as_f64().expect("seconds") - begin + line["ms"].as_f64().unwrap_or(0.0) / 1000.0;
         tale.insert(json!({"t": t, "from": "emqx", "get": line["path"], "status": line["status"], "body": line["body"]}));
     }
@@ -50,7 +51,7 @@ fn why(events: &[Event]) -> Vec<&str> {
     events.iter().filter(|event| event.verdict.is_some()).map(|event| event.message.as_str()).collect()
 }
 
-/// What may be said at the end of each, of its rebalances in order.
+/// The allowed verdicts at the end of each recording, for its rebalances in order.
 pub(crate) fn right(name: &str) -> Vec<&'static [Verdict]> {
     use Verdict::{Balanced, ClientsMissing, NodesLost, Running, Unknown};
     match name {
@@ -58,9 +59,9 @@ pub(crate) fn right(name: &str) -> Vec<&'static [Verdict]> {
         "emqx-5.10-rest-node-is-coordinator-killed" => vec![&[NodesLost, Unknown]],
         "emqx-5.8-clients-missing" => vec![&[ClientsMissing]],
         "emqx-5.10-stopped-by-other" => vec![&[Unknown], &[Running]],
-        // The load balancer led clients back to the donors, and so EMQX moved too many: 533 against 800.
+        // The load balancer sent clients back to the donors, so EMQX moved too many: 533 against 800.
         "emqx-5.4-balancer-does-not-skip-donors" => vec![&[Unknown]],
-        // After the first, the clients of the next run replace those of the one before within seconds.
+        // After the first rebalance, the clients of the next run replace the earlier ones within seconds.
         "emqx-5.10-session-rpc-timeout" => {
             vec![&[Unknown], &[Unknown], &[Unknown], &[Unknown, Balanced], &[Unknown, Balanced]]
         }

@@ -1,4 +1,4 @@
-//! What the real operator was seen to do without a recording of it, made of the recordings there are.
+//! Behaviour of the real operator that was observed without a recording, composed of the existing recordings.
 
 use kubectl_emqx::model::Verdict;
 use serde_json::{Value, json};
@@ -12,14 +12,14 @@ fn nothing(at: f64) -> Value {
         "body": {"evacuations": [], "purges": [], "rebalances": []}})
 }
 
-/// The documented rebalance up to this second; then EMQX runs nothing any more.
+/// The documented rebalance up to this second; after that EMQX runs nothing.
 fn dropped(at: f64) -> Tale {
     let mut tale = Tale::read(V2BETA1).until(at);
     tale.insert(nothing(at + 0.01));
     tale
 }
 
-/// A minute in which nothing happens: the same answer is not written again.
+/// A minute in which nothing happens: a repeated answer is not recorded.
 fn a_minute_later(tale: &mut Tale) {
     let mut last = nothing(tale.end() + 60.0);
     last["body"]["purges"] = Value::Null;
@@ -53,13 +53,13 @@ fn a_delete_that_hangs_while_emqx_continues_is_still_running_and_then_no_success
             object["metadata"]["generation"] = 2.into();
         })
     };
-    // Still hanging when the recording ends.
+    // The coordinator still hangs when the recording ends.
     let mut tale = whole.until(60.0);
     tale.insert(deleting(40.0));
     let events = tale.told();
     assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::StillRunning)]);
     assert!(reason(&events, "golden").contains("EMQX continues"), "{}", reason(&events, "golden"));
-    // Somebody stops it through EMQX; the object goes 80 s later.
+    // Another client stops the rebalance through EMQX; the object is deleted 80 s later.
     let mut tale = dropped(60.0);
     tale.insert(deleting(40.0));
     let mut gone = deleting(140.0);
@@ -100,7 +100,7 @@ fn a_second_rebalance_fails_and_the_first_continues() {
 #[test]
 fn a_bare_400_on_a_balanced_cluster_is_nothing_to_do_and_beside_another_a_failure() {
     let bare = "Failed to start rebalance: request api failed: 400 Bad Request";
-    // After the documented one: 2553/2553/2554/2340 is within its thresholds.
+    // After the documented rebalance: 2553/2553/2554/2340 is within its thresholds.
     let mut tale = Tale::read(V2BETA1);
     let at = tale.end() + 5.0;
     let again = refused(&tale, "again", at, bare);
@@ -108,7 +108,7 @@ fn a_bare_400_on_a_balanced_cluster_is_nothing_to_do_and_beside_another_a_failur
     a_minute_later(&mut tale);
     let told = tale.verdicts();
     assert_eq!(told, [("golden".to_owned(), Verdict::Balanced), ("again".to_owned(), Verdict::NothingToDo)]);
-    // While the first still runs, the same words mean something else.
+    // While the first rebalance still runs, the same message means something else.
     let mut tale = Tale::read(V2BETA1);
     let beside = refused(&tale, "beside", 45.0, bare);
     tale.insert(beside);
@@ -118,7 +118,8 @@ fn a_bare_400_on_a_balanced_cluster_is_nothing_to_do_and_beside_another_a_failur
 
 #[test]
 fn a_second_run_on_the_same_coordinator_without_a_pause_is_another_one() {
-    // From the last stage straight to the first one of the next, as EMQX's own `start` right after would give.
+    // From the last stage directly to the first stage of the next rebalance, as a `start` in EMQX right after
+    // the end would show.
     let mut tale = Tale::read(V2BETA1);
     let first =
         tale.0.iter().find(|line| line["body"]["rebalances"][0]["state"].is_string()).expect("it runs");
@@ -135,7 +136,8 @@ fn a_second_run_on_the_same_coordinator_without_a_pause_is_another_one() {
     assert!(told[1].0.starts_with("coordinator/"), "{told:?}");
 }
 
-/// What is said of an upgrade whose operator stands still for minutes between two pods, and that it goes on after it.
+/// The message about an upgrade whose operator makes no progress for minutes between two pods, and that
+/// continues afterwards.
 fn standing_still(tale: &Tale) -> String {
     let events = tale.paused(12.0, 500.0).told();
     let told = verdicts(&events);
@@ -149,10 +151,10 @@ fn standing_still(tale: &Tale) -> String {
 #[test]
 fn an_operator_that_backs_off_for_minutes_is_stuck_and_then_continues() {
     let mut tale = Tale::read("v2-bluegreen-operator-2.3");
-    // What it complained of before the upgrade, EMQX's durable storage, explains nothing of it.
+    // A warning event from before the upgrade, about EMQX's durable storage, does not explain the stall.
     let before = standing_still(&tale);
     assert!(before.contains("the operator is silent") && !before.contains("reconcile failed"), "{before}");
-    // The same complaint in the middle of it does.
+    // The same event in the middle of the upgrade does.
     let complaint = tale.0.iter().find(|line| line["object"]["reason"] == "ReconcilerFailed");
     let mut complaint = complaint.expect("it complained").clone();
     complaint["t"] = 11.9.into();

@@ -1,4 +1,4 @@
-//! Upgrades of the real operator of which there is no recording, made of those there are.
+//! Upgrades of the real operator without a recording, composed of the existing ones.
 
 use kubectl_emqx::model::{Operation, Verdict};
 use serde_json::{Value, json};
@@ -17,7 +17,8 @@ fn without_rates_loaded_pods_are_deleted_all_the_same() {
     assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients disconnected"));
 }
 
-/// The verdict of the upgrade with the lost clients and sessions, and the number of disconnected clients that its reason has.
+/// The verdict of the upgrade with the lost clients and sessions, and the number of disconnected clients in
+/// its reason.
 fn ended(text: &str) -> (Option<Verdict>, Option<u64>, Option<u64>, Option<String>) {
     let events = Tale::parse(text).told();
     let last = events.iter().rfind(|it| it.operation == Operation::Upgrade && it.verdict.is_some());
@@ -44,7 +45,7 @@ fn a_new_template_with_the_same_image_is_followed_with_the_start_counts_and_loss
 
 #[test]
 fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
-    // Somebody left the first old replicant in `prohibiting`; the operator removes that pod first.
+    // Another client left the first old replicant in `prohibiting`; the operator removes that pod first.
     let node = "emqx@10.244.0.11";
     let mut tale = Tale::read("v2-bluegreen-operator-2.3");
     tale.0.retain(|line| line["object"]["kind"] != "Rebalance");
@@ -72,7 +73,7 @@ fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
 
 #[test]
 fn a_third_image_whose_set_is_not_seen_is_superseded_and_not_upgraded() {
-    // The image is changed once more when some old pods are gone, and the operator does not come to it.
+    // The image is changed again when some old pods are removed, and the operator has not processed it.
     for (name, at, kind) in [
         ("v1beta4-bluegreen-operator-2.2", 70.0, "EmqxEnterprise"),
         ("v2-bluegreen-operator-2.3", 60.0, "EMQX"),
@@ -89,7 +90,7 @@ fn a_third_image_whose_set_is_not_seen_is_superseded_and_not_upgraded() {
             .filter(|event| event.operation == Operation::Upgrade)
             .filter_map(|event| event.verdict)
             .collect();
-        // What follows is another upgrade, which did not end.
+        // Another upgrade follows, which did not end.
         let open = |verdict: &Verdict| {
             matches!(verdict, Verdict::Running | Verdict::StillRunning | Verdict::Stalled)
         };
@@ -103,7 +104,7 @@ fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
     let text = Tale::text("v2-bluegreen-operator-2.3").replace("apps.emqx.io/v2\"", "apps.emqx.io/v3beta1\"");
     assert!(text.contains("apps.emqx.io/v3beta1"));
     let mut tale = Tale::parse(&text);
-    // Its cores carry Kubernetes' own revision and no hash of a template.
+    // Its cores have Kubernetes' own revision and no hash of a template.
     for line in &mut tale.0 {
         let labels = line.pointer_mut("/object/metadata/labels").and_then(Value::as_object_mut);
         let core = |labels: &&mut serde_json::Map<String, Value>| {
@@ -127,7 +128,7 @@ fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
 
 #[test]
 fn a_stopped_coordinator_holds_nothing_and_is_named_as_a_lost_node() {
-    // Its node stops in mid-run: EMQX lists it with three fields, and its clients come back everywhere.
+    // A node stops in mid-run: EMQX lists it with three fields, and its clients reconnect to all other nodes.
     let mut tale = Tale::read("v2beta1-rebalance-operator-2.2").until(50.0);
     let mut nodes = tale.0.iter().rfind(|line| answers(line, "/nodes")).expect("nodes").clone();
     nodes["t"] = 50.5.into();

@@ -1,5 +1,5 @@
-//! Every page in every situation at every size: nothing panics, nothing leaves its line, words are whole, colour says nothing
-//! alone, and ASCII is ASCII.
+//! Every page in every situation at every size: no panic, no text beyond its line, whole words, no
+//! information by colour alone, and only ASCII in ASCII mode.
 
 use kubectl_emqx::model::{Fact, Link, NodeName, Source, Update};
 use kubectl_emqx::output::theme::Theme;
@@ -74,7 +74,7 @@ fn linked(mut bench: Bench, link: &Link) -> Bench {
     bench
 }
 
-/// EMQX answers, and the operator has not written for an hour: its last event and its status are that old.
+/// EMQX answers, and the operator's last event and status are an hour old.
 fn silent() -> Bench {
     let mut object = instance("mq", "emqx", "one");
     object["status"]["conditions"] = json!([{ "type": "Ready", "status": "True", "reason": "Ready",
@@ -142,12 +142,13 @@ fn ends_with_a_whole_word(line: &str) -> bool {
 fn every_page_in_every_situation_fits_every_screen_in_every_theme() {
     for (situation, mut bench) in situations() {
         let large = situation == "1000 nodes";
-        // A forecast of a thousand nodes takes long without optimisation, and its page has no rows that the others lack.
+        // A forecast of a thousand nodes takes long without optimization, and its page has no further kinds
+        // of rows.
         for (page, keys) in PAGES.into_iter().filter(|(_, keys)| !large || !keys.starts_with('p')) {
             if !keys.is_empty() {
                 bench.keys(keys);
             }
-            // Of a thousand nodes the pages that list them are drawn at every size.
+            // For a thousand nodes, only the pages that list them are drawn at every size.
             let lists = ["", "w", "C", "t", "h"].contains(&keys);
             for (width, height) in SIZES.into_iter().filter(|(width, _)| !large || lists || *width == 120) {
                 let mut theme = |color, ascii| {
@@ -172,7 +173,7 @@ fn every_page_in_every_situation_fits_every_screen_in_every_theme() {
                 assert!(whole.lines().next().is_some_and(|line| !line.trim().is_empty()), "{}", at());
                 assert!(whole.lines().last().is_some_and(|line| !line.trim().is_empty()), "{}", at());
             }
-            // Back to the table, however deep the page was.
+            // Back to the table, from any page.
             bench.keys("Esc Esc Esc");
             bench.state.overlay = None;
             bench.state.notices = false;

@@ -1,4 +1,4 @@
-//! Clusters for the screens, made of what Kubernetes and EMQX would say, in their own words.
+//! Clusters for the screens, made of answers of Kubernetes and EMQX in their original form.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
-/// Ten o'clock, and this many seconds.
+/// Ten o'clock plus this many seconds.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     let ten: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
     ten + SignedDuration::from_secs(seconds)
@@ -148,7 +148,7 @@ pub(crate) fn documented(seconds: i64, counts: &[u64], load: &Value) -> Vec<Fact
     cluster(seconds, &pods, counts, load)
 }
 
-/// What is served, and that everything is heard.
+/// The served APIs, with all sources up.
 pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
     let served = Served {
         operator: OperatorLine::Two2,
@@ -184,7 +184,7 @@ pub(crate) fn cluster(seconds: i64, pods: &[String], counts: &[u64], load: &Valu
     facts
 }
 
-/// The view, driven by hand.
+/// The view, driven by a test.
 pub(crate) struct Bench {
     pub(crate) state: State,
     pub(crate) effects: Vec<Effect>,
@@ -195,7 +195,7 @@ impl Bench {
         Self { state: State::new(setup), effects: Vec::new() }
     }
 
-    /// A view on what these facts tell.
+    /// A view of these facts.
     pub(crate) fn of(setup: ViewSetup, facts: Vec<Fact>) -> Self {
         let mut bench = Self::new(setup);
         bench.learn(0, facts);
@@ -207,7 +207,7 @@ impl Bench {
         self.effects.extend(update(&mut self.state, msg));
     }
 
-    /// Facts as they come: EMQX's are about the one cluster.
+    /// Applies facts as they arrive: those of EMQX are about the one cluster.
     pub(crate) fn learn(&mut self, seconds: i64, facts: Vec<Fact>) {
         self.learn_at(at(seconds), facts);
     }
@@ -216,7 +216,7 @@ impl Bench {
         let emqx = |fact: &Fact| {
             matches!(&fact.update, Update::Nodes(_) | Update::Load(_) | Update::Link(Source::Emqx, ..))
         };
-        // The clusters are known before EMQX of one is asked.
+        // The clusters are known before EMQX of one of them is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);
         self.send(Msg::Facts(at, listed.into_iter().map(|fact| (None, fact)).collect()));
         self.send(Msg::Facts(at, asked.into_iter().map(|fact| (Some(id()), fact)).collect()));
@@ -226,7 +226,7 @@ impl Bench {
         self.send(Msg::Tick(at(seconds)));
     }
 
-    /// Keys by their names, `j`, `Enter`, `Ctrl-c`; several are parted by blanks.
+    /// Presses keys by their names, `j`, `Enter`, `Ctrl-c`, separated by blanks.
     pub(crate) fn keys(&mut self, keys: &str) -> &mut Self {
         for name in keys.split(' ') {
             self.state.refresh();
@@ -275,7 +275,7 @@ impl Bench {
     }
 }
 
-/// A screen as text; a wide letter's second cell is nothing.
+/// A screen as text; the second cell of a wide letter is empty.
 pub(crate) fn text(buffer: &Buffer) -> String {
     use unicode_width::UnicodeWidthStr;
     let mut text = String::new();

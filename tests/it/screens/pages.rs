@@ -97,7 +97,7 @@ fn the_topology_shows_each_replicant_below_its_core_and_what_is_missing() {
         screen.contains("0.31") && screen.contains("1.02G of 7.43G") && screen.contains("3h12m"),
         "{screen}"
     );
-    // An EMQX that does not report it.
+    // An EMQX that does not report the topology.
     bench.send(Msg::Done(Done::Replicants(id(), Ok(None))));
     let screen = bench.screen(120, 40);
     assert!(
@@ -185,7 +185,7 @@ fn the_history_shows_recorded_verdicts_newest_first_and_opens_one() {
     let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
     assert!(line("evening") < line("morning"), "{screen}");
     assert!(screen.contains("120"), "{screen}");
-    // A past one without a record is not judged again.
+    // A past operation without a record is not judged again.
     bench.keys("j");
     assert!(bench.screen(120, 40).contains("not followed"));
     let mut bench = idle();
@@ -244,7 +244,7 @@ fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_ho
     facts.push(Fact { at: at(0), update: Update::Is(Object::State(Box::new(state))) });
     let mut bench = Bench::of(setup, facts);
     bench.tick(3);
-    // The last one is the headline, in place of `IDLE`.
+    // The last operation is the headline, instead of `IDLE`.
     let screen = bench.screen(120, 40);
     assert!(screen.contains("UPGRADED") && screen.contains("60m ago, upgrade/emqx"), "{screen}");
     bench.keys("h");
@@ -269,7 +269,7 @@ fn an_error_that_is_longer_than_the_footer_is_wrapped_with_its_hint() {
         let screen = bench.screen(width, height);
         let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains("in the namespace mq; hint: kubectl auth can-i --list"), "{screen}");
-        // What stands above it moves up and is not covered.
+        // The lines above the message move up and are not covered.
         assert!(screen.contains("EMQX 0s ago") || screen.contains("emqx"), "{screen}");
         bench.tick(30);
         let later = bench.screen(width, height);
@@ -299,7 +299,7 @@ fn the_plan_begins_with_what_is_required_and_m_shows_every_setting() {
         }
         insta::assert_snapshot!(format!("required_{width}x{height}"), screen);
     }
-    // A deadline that cannot be met is a finding; the values stay in sight.
+    // A deadline that cannot be met is a finding; the values stay visible.
     bench.keys("j").types("2").keys("Enter");
     let screen = bench.screen(80, 24);
     assert!(screen.contains("it takes 2m50s, 50s longer than --deadline 2m"), "{screen}");
@@ -314,7 +314,7 @@ fn the_plan_begins_with_what_is_required_and_m_shows_every_setting() {
     assert!(bench.screen(80, 24).contains("core-…f5c8-3"), "Enter shows each node");
     bench.keys("m");
     let screen = bench.screen(80, 24);
-    // The settings are those of the plan that was shown, which has to end within 15 minutes.
+    // The settings are those of the shown plan, which must end within 15 minutes.
     assert!(screen.contains("◂ 2 ▸") && screen.contains("or within a factor of"), "{screen}");
 }
 
@@ -395,7 +395,7 @@ fn an_upgrade_is_planned_before_it_can_be_applied() {
     assert!(bench.effects.contains(&Effect::Upgrade(id(), image.clone())));
     bench.send(Msg::Done(Done::Acted("image".into(), Err(Problem::new("cannot upgrade", "forbidden")))));
     assert!(bench.screen(80, 24).contains("cannot upgrade: forbidden"));
-    // A plan that cannot be made shows why.
+    // The page shows why there is no plan.
     bench.keys("Esc u Enter");
     bench.send(Msg::Done(Done::UpgradePlan(
         "emqx/emqx-enterprise:5.8.6".into(),
@@ -452,7 +452,7 @@ fn d_shows_why_a_rebalance_should_be_stopped() {
     }
 }
 
-/// The view of the documented cluster with what a drain or a scale stored about itself; core 3 is being evacuated.
+/// The view of the documented cluster with the stored state of a drain or a scale; core 3 is being evacuated.
 fn removing(key: &str, state: &Value) -> Bench {
     let mut bench = Bench::of(setup(), documented(0, &[3333, 3333, 3334, 1200], &nothing()));
     let stored = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubectl-emqx-emqx-emqx",

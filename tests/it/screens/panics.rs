@@ -1,4 +1,4 @@
-//! A panic while the view is on the screen: the terminal is the user's again before the process ends.
+//! A panic while the view is shown: the terminal is restored before the process ends.
 
 use std::io::Read as _;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ fn the_view_of_a_recording_whose_reader_panics() {
     let open: OpenRecording = Rc::new(|| {
         let began = Instant::now();
         Ok(Box::new(std::iter::from_fn(move || {
-            // The first frame is on the screen by then.
+            // By then the first frame is on the screen.
             while began.elapsed() < Duration::from_millis(1) {
                 std::hint::spin_loop();
             }
@@ -73,7 +73,7 @@ fn a_panic_gives_the_terminal_back() {
     parser.process(&bytes);
     let screen = parser.screen();
     assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{text:?}");
-    // What is reported is on the user's screen, after the view was taken off it.
+    // The report is on the user's screen, after the view was removed.
     let off = text.find("\u{1b}[?1049l").expect("the view is taken off");
     assert!(text.find("PANIC: ").is_some_and(|panic| panic > off), "{text:?}");
     assert!(screen.contents().contains("the reader panics"), "{}", screen.contents());

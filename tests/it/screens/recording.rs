@@ -126,7 +126,7 @@ impl Recorder {
         }
     }
 
-    /// A key; somebody looks at what it does for a moment.
+    /// Presses a key; the viewer gets a moment to see its effect.
     fn key(&mut self, key: &str, moment: f64) {
         self.bench.keys(key);
         self.draw();
@@ -190,7 +190,7 @@ async fn record() -> String {
     it.shown += 1.0;
     it.key("p", 1.5);
     it.bench.send(Msg::Done(Done::Allowed(id(), Some(true))));
-    // In at most 3 minutes: a recording of a quarter of an hour is too long for a README.
+    // At most 3 minutes: a recording of a quarter of an hour is too long for a README.
     it.key("j", 0.5);
     it.key("3", 0.5);
     it.key("Enter", 1.5);
@@ -263,7 +263,7 @@ fn screen(terminal: &vt100::Parser) -> Buffer {
     buffer
 }
 
-/// The frames as one picture that moves; whoever wants no motion sees the last frame.
+/// The frames as one animated picture; a reader who prefers no motion sees the last frame.
 fn animated(frames: &[Buffer], says: &str) -> String {
     let mut rows: BTreeMap<String, usize> = BTreeMap::new();
     let mut shown: Vec<Vec<(u16, usize)>> = Vec::new();

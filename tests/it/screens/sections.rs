@@ -91,7 +91,7 @@ fn clients_that_leave_after_the_end_are_missing_from_2_percent_on() {
     assert!(few.contains("BALANCED") && !few.contains("CLIENTS MISSING"), "{few}");
     let many = shown(&mut bench, 150, &[2500, 2500, 2500, 2290]);
     assert!(many.contains("CLIENTS MISSING  9,790 of 10,000 clients"), "{many}");
-    // They come back.
+    // The clients reconnect.
     let back = shown(&mut bench, 155, &end);
     assert!(back.contains("BALANCED") && !back.contains("CLIENTS MISSING"), "{back}");
 }
@@ -125,10 +125,10 @@ fn a_view_that_is_opened_after_the_end_shows_the_recorded_verdict() {
     }
     let screen = ended(Some(record)).screen(120, 40);
     assert!(screen.contains("8m3s ago, evening: 120 of 10,000 clients are missing"), "{screen}");
-    // Without a record the status of that moment decides, which is no verdict.
+    // Without a record the present status is shown, which is not a verdict.
     let screen = ended(None).screen(120, 40);
     assert!(screen.contains("UNKNOWN") && screen.contains("evening: not followed"), "{screen}");
-    // What is no verdict is not shown as one.
+    // An invalid verdict is not shown.
     for odd in ["{}", "[", r#"{"verdict":"running"}"#, "{\"verdict\":\"\u{1b}[31m\"}"] {
         assert!(ended(Some(odd)).screen(120, 40).contains("not followed"), "{odd}");
     }
@@ -152,7 +152,7 @@ fn a_past_verdict_hides_neither_a_node_that_is_gone_nor_an_operation_that_runs()
     }
     let screen = bench.screen(200, 60);
     assert!(screen.contains("runs and serves clients, and EMQX does not list it"), "{screen}");
-    // It is back, and another client evacuates a node.
+    // The node is back, and another client evacuates a node.
     let evacuates = crate::screens::make::evacuation(&core(1), "evicting_conns", 1200, 3400);
     bench.learn(20, documented(20, &even, &evacuates));
     let screen = bench.screen(120, 40);
@@ -181,7 +181,8 @@ fn a_stalled_upgrade_stays_the_headline_with_its_cause() {
     assert!(screen.contains("no progress for") && screen.contains("it has not made a new set"), "{screen}");
 }
 
-/// The recorded rebalance, first seen 55 s after its beginning; with what `apply` would have written down, or without.
+/// The recorded rebalance, first seen 55 s after its beginning; with the plan that `apply` would have
+/// recorded, or without.
 fn joined(recorded_start: bool) -> Bench {
     let (replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
@@ -220,8 +221,8 @@ fn a_view_that_is_opened_in_the_middle_shows_percent_goal_and_end() {
     }
     let screen = joined(true).screen(120, 40);
     assert!(screen.contains("goal ╎ 2,5") && screen.contains(" of 78 rounds"), "{screen}");
-    // Where the start is not recorded, what was done before is known only as a bound; the goal and the end follow from the
-    // counts.
+    // Where the start is not recorded, only a bound of the earlier work is known; the goal and the end follow
+    // from the counts.
     let screen = joined(false).screen(120, 40);
     for text in ["goal ╎ 2,5", "37 rounds to go", "ends 08:43:5", "at most 52 %"] {
         assert!(screen.contains(text), "{text}\n{screen}");
@@ -284,8 +285,8 @@ fn a_recording_has_a_position_bar_with_marks_and_keys_to_go_to_them() {
     assert!(press(&mut bench, "x").contains("replay: nothing can be changed"));
 }
 
-/// Head, table and chart: without the first line, which names the recording, and without notices, ages and keys. Also
-/// without the changes per second: a recording leaves equal answers out, with the moments at which EMQX gave them.
+/// Head, table and chart: without the first line, which names the recording, and without notices, ages and
+/// keys. Also without the changes per second: a recording omits equal answers with their times.
 fn body(screen: &str) -> Vec<String> {
     let notice = |line: &&str| line.as_bytes().get(3) == Some(&b':') && line.as_bytes().get(6) == Some(&b':');
     let still = |line: &str| {
@@ -307,7 +308,7 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
     let (mut ready, mut frames, mut early) = (false, 0, Vec::new());
     let mut answers: Vec<Fact> = Vec::new();
     for told in lines {
-        // A recording leaves equal answers out: EMQX gave them all the same, once a second.
+        // A recording omits equal answers: EMQX gave them all the same, once a second.
         let mut second = live.state.now + SignedDuration::from_secs(1);
         while ready && second < told.at {
             for fact in &mut answers {
@@ -328,7 +329,8 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
             }
         }
         let emqx = told.facts.iter().any(|fact| matches!(fact.update, Update::Nodes(_) | Update::Load(_)));
-        // The live view asks EMQX of a cluster once it knows the cluster; the recording may have the answers before it.
+        // The live view asks EMQX of a cluster once the cluster is known; the recording may have the answers
+        // before.
         let known = live.state.world.instance(&crate::screens::make::id()).is_some();
         if emqx && !known {
             early.push(told.clone());
@@ -342,7 +344,7 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
         }
         live.learn_at(told.at, told.facts.clone());
         live.send(Msg::Tick(told.at));
-        // The first answers are sampled by one view before it is ready, by the other after it.
+        // The first answers are sampled by one view before it is ready, by the other one after it.
         let settled = told.t > 20.0;
         let now = told.at;
         replay.send(Msg::RecordedFacts(told));
@@ -416,12 +418,12 @@ fn the_wheel_scrolls_and_a_click_selects_and_sorts() {
     assert!(bench.state.order.by == SortBy::Connections && sorted.contains("CONNECTIONS▾"), "{sorted}");
     mouse(&mut bench, left, x, y);
     assert!(bench.screen(80, 24).contains("CONNECTIONS▴"));
-    // Nowhere in particular: nothing happens, and nothing is drawn.
+    // At a position without a target nothing happens, and nothing is drawn.
     bench.state.dirty = false;
     mouse(&mut bench, left, 79, 23);
     mouse(&mut bench, MouseEventKind::Moved, 3, 3);
     assert!(!bench.state.dirty);
-    // Over a question the mouse changes nothing.
+    // While a prompt is open the mouse changes nothing.
     let mut bench = running();
     bench.keys("x");
     mouse(&mut bench, left, x, y);

@@ -1,4 +1,4 @@
-//! A screen as a picture: SVG on a ground of its own, so that it reads on a light page and on a dark one.
+//! A screen as a picture: SVG with its own background, so that it is readable on a light and on a dark page.
 
 use std::fmt::Write;
 
@@ -14,10 +14,10 @@ const EDGE: f64 = 14.0;
 /// The height of a whole block: rows stay apart.
 const BLOCK: f64 = 15.0;
 
-/// Where letters stand within their cell.
+/// The baseline of letters within their cell.
 const BASE: f64 = 14.0;
 
-/// The buffer as SVG; `says` is for those who cannot see it.
+/// The buffer as SVG; `says` is the text for users of a screen reader.
 pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
     let mut text = begin((buffer.area.width, buffer.area.height), says);
     for y in 0..buffer.area.height {
@@ -27,7 +27,7 @@ pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
     text
 }
 
-/// The beginning of a picture of this many columns and lines: its ground, and its title.
+/// The beginning of a picture of this many columns and lines: its background, and its title.
 pub(crate) fn begin(size: (u16, u16), says: &str) -> String {
     let (width, height) = (f64::from(size.0) * CELL.0, f64::from(size.1) * CELL.1);
     let (width, height) = (width + 2.0 * EDGE, height + 2.0 * EDGE);
@@ -39,7 +39,7 @@ pub(crate) fn begin(size: (u16, u16), says: &str) -> String {
     )
 }
 
-/// Where a line begins.
+/// The top of a line.
 pub(crate) fn top(y: u16) -> f64 {
     EDGE + f64::from(y) * CELL.1
 }
@@ -91,7 +91,7 @@ fn draw(text: &mut String, cells: &[&Cell], (left, top): (f64, f64)) {
     let width = cells.len() as f64 * CELL.0;
     let look = look(cells[0]);
     if let Some((across, up, strength)) = block(symbol) {
-        // A part of a cell stands alone; whole ones join.
+        // A part of a cell is drawn alone; whole ones are joined.
         let (width, height) = if across < 1.0 { (CELL.0 * across, BLOCK) } else { (width, BLOCK * up) };
         let _ = writeln!(
             text,

@@ -1,4 +1,5 @@
-//! Server-side apply on the simulated API server: owners, conflicts, dry runs; and what the operators' webhooks refuse.
+//! Server-side apply on the simulated API server: owners, conflicts, dry runs; and the refusals of the
+//! operators' webhooks.
 
 use emqx_sim::Scenario;
 use kube::Error;
@@ -57,7 +58,7 @@ async fn what_is_anothers_is_a_conflict_until_it_is_taken() {
     assert_eq!(owners(&taken, "f:image"), ["kubectl-emqx Apply"]);
     assert_eq!(owners(&taken, "f:coreTemplate"), ["kubectl-client-side-apply Update"]);
     assert_eq!(taken["metadata"]["generation"], 2);
-    // The same again changes nothing and conflicts with nobody.
+    // The same apply again changes nothing and causes no conflict.
     let again = apply(&stage, &spec, us()).await.unwrap();
     assert_eq!(again["metadata"]["generation"], 2);
 }

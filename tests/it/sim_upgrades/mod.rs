@@ -1,5 +1,5 @@
-//! The simulated operator's upgrades, on a clock that stands: what happens is written down as a recording, and read by the
-//! same follower that reads the recordings of the real operators.
+//! The simulated operator's upgrades, on a standing clock: the run is recorded, and read by the same follower
+//! that reads the recordings of the real operators.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 mod apply;

@@ -10,11 +10,11 @@ use crate::outputs;
 
 use outputs::Outputs;
 
-/// What differs in a recording, at most a few of it.
+/// The differences in a recording, at most a few of them.
 fn differences(name: &str, tape: &Tape) -> Vec<String> {
     let mut moments = tape.moments();
     let mut outputs = Outputs::new(moments[0].at);
-    // What changed at the same time is one step.
+    // Changes at the same time are one step.
     moments.dedup_by(|later, first| {
         let same = (later.t - first.t).abs() < f64::EPSILON && later.change == first.change;
         if same {
@@ -29,7 +29,7 @@ fn differences(name: &str, tape: &Tape) -> Vec<String> {
     outputs.differences.into_iter().take(5).map(|difference| format!("{name} {difference}")).collect()
 }
 
-/// The rebalance that the scenario is about, by an object where the kind is served, to a while after its end.
+/// The rebalance of the scenario, by an object where the kind is served, until some time after its end.
 async fn rebalanced(name: &str) -> Tape {
     let scenario = Scenario::built_in(name).unwrap();
     let strategy = scenario.expect.strategy.clone();
@@ -49,7 +49,7 @@ async fn rebalanced(name: &str) -> Tape {
     stage.tape(&format!("one-answer-{name}"))
 }
 
-/// The upgrade that the scenario is about, to a while after its end.
+/// The upgrade of the scenario, until some time after its end.
 async fn upgraded(name: &str) -> Tape {
     let scenario = Scenario::built_in(name).unwrap();
     let image = scenario.upgrade_to.clone().unwrap();
@@ -78,8 +78,8 @@ async fn upgraded(name: &str) -> Tape {
     stage.tape(&format!("one-answer-{name}"))
 }
 
-/// The scenarios with, or without, an upgrade. A thousand nodes are the same answers a thousand times, and `documented` is
-/// another name of `documented-v2beta1`.
+/// The scenarios with, or without, an upgrade. A thousand nodes give the same answers a thousand times, and
+/// `documented` is another name of `documented-v2beta1`.
 fn scenarios(upgrades: bool) -> impl Iterator<Item = &'static str> {
     let upgrade = |name: &str| Scenario::built_in(name).unwrap().upgrade_to.is_some();
     let again = |name: &str| matches!(name, "big" | "documented");

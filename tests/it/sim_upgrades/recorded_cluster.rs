@@ -1,4 +1,4 @@
-//! A simulated cluster whose every change is written down in the format of the recordings.
+//! A simulated cluster whose every change is recorded in the format of the recordings.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// As often as this the cluster is looked at; EMQX once a second, as the recordings did.
+/// The interval at which the cluster is observed; EMQX once a second, as in the recordings.
 const STEP: Duration = Duration::from_millis(250);
 
 /// A simulated cluster at work.
@@ -74,7 +74,7 @@ impl Stage {
         self.resource("", "v1", "Pod", "pods")
     }
 
-    /// A pod whose image is not the one of the beginning.
+    /// A pod with another image than that of the beginning.
     pub(crate) fn new_pod(&self) -> Value {
         let lines = self.lines.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let mut pods = lines.map(|mut line| line["object"].take()).filter(|object| object["kind"] == "Pod");
@@ -115,7 +115,7 @@ impl Stage {
         self.object(self.api.plural(), &self.instance)["status"].take()
     }
 
-    /// Time passes.
+    /// Lets this many seconds pass.
     pub(crate) async fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds * 4 {
             self.running.clock().advance(STEP).await;
@@ -123,7 +123,7 @@ impl Stage {
         }
     }
 
-    /// Time passes until `done`, at most `limit` seconds; how many it took.
+    /// Lets time pass until `done`, at most `limit` seconds; returns the seconds.
     pub(crate) async fn until(&mut self, limit: u64, done: impl Fn(&Self) -> bool) -> u64 {
         for second in 0..limit {
             if done(self) {
@@ -163,7 +163,7 @@ impl Stage {
         }
     }
 
-    /// A node that runs is asked.
+    /// Sends a request to a node that runs.
     async fn ask(&self, path: &str) -> (u16, Value) {
         let url = self.running.emqx_url(None).await.unwrap();
         let stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
@@ -195,7 +195,7 @@ impl Stage {
             .collect()
     }
 
-    /// What has been written down.
+    /// The recording so far.
     pub(crate) fn tape(&self, name: &str) -> Tape {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.jsonl"));
         std::fs::write(&path, &self.lines).unwrap();
@@ -230,12 +230,12 @@ impl Tape {
         Recording::open(&self.0, Rc::new(Wire)).unwrap()
     }
 
-    /// What each line reports.
+    /// The moments of all lines.
     pub(crate) fn moments(&self) -> Vec<Moment> {
         self.open().map(|moment| moment.unwrap()).collect()
     }
 
-    /// The steps that the follower tells.
+    /// The events of the follower.
     pub(crate) fn told(&self) -> Vec<Told> {
         let recording = self.open();
         let begin = recording.begin();
@@ -252,7 +252,7 @@ impl Tape {
             .collect()
     }
 
-    /// The world at a second, with EMQX's last answers given again at that second.
+    /// The world at a second, with EMQX's last answers repeated at that second.
     pub(crate) fn world(&self, seconds: f64) -> (World, InstanceId, Timestamp) {
         let recording = self.open();
         let now = recording.begin() + jiff::SignedDuration::from_secs_f64(seconds);
@@ -289,7 +289,7 @@ pub(crate) fn verdict(told: &[Told]) -> (Verdict, f64, &str) {
     (last.event.verdict.unwrap(), last.t, last.event.reason.as_deref().unwrap())
 }
 
-/// When the new pods took over.
+/// When the new pods received the traffic.
 pub(crate) fn moved(told: &[Told]) -> f64 {
     told.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).unwrap().t
 }

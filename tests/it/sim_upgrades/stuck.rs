@@ -1,4 +1,4 @@
-//! Upgrades that do not go on: what is wrong shows in the pods, and the follower calls it stalled and says why.
+//! Upgrades without progress: the pods show the cause, and the follower reports `stalled` with the reason.
 
 use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;
@@ -13,7 +13,7 @@ async fn stalls(mut stage: Stage, image: &str, name: &str) -> (Stage, String) {
     let told = stage.tape(name).told();
     let (verdict, _, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Stalled, "{reason}");
-    // Nobody was touched.
+    // No client was disconnected.
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!((tally.cuts, tally.lost_sessions), (0, 0));
     let reason = reason.to_owned();

@@ -38,7 +38,7 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     let mut stage = Stage::built_in("upgrade-v1beta4").await;
     stage.pass(8).await;
     stage.change(json!({ "template": upgrade() })).await;
-    // It looks idle until the operator's next look.
+    // It looks idle until the operator's next pass.
     stage.pass(5).await;
     assert_eq!(stage.status()["conditions"][0]["type"], "Running");
     assert!(stage.status()["blueGreenUpdateStatus"].is_null());
@@ -56,8 +56,8 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     let tape = stage.tape("upgrade-v1beta4");
     let told = tape.told();
     let notices = messages(&told, EventType::Notice);
-    // As many as in the recorded run [OP-15]: 800, 914, 1,068 and 1,282. EMQX's last answer about the third one came after
-    // the first 200 of its clients were evicted.
+    // The same numbers as in the recorded run [OP-15]: 800, 914, 1,068 and 1,282. EMQX's last answer about
+    // the third node came after the first 200 of its clients were evicted.
     let clients = ["800 clients", "914 clients", "868 clients", "1,282 clients"];
     assert_eq!(notices.len(), 4, "{notices:?}");
     for ((notice, pod), clients) in notices.iter().zip((0..4).rev()).zip(clients) {
@@ -71,7 +71,7 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     let plan = tape.plan(7.9, NEW, |ask| ask.manner = DrainMethod::Unguarded);
     let (said, was) = (plan.total_seconds as f64, end - moved(&told));
     assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
-    // It is never taken back.
+    // The condition is never removed.
     let conditions = stage.status()["conditions"].take();
     assert!(conditions.as_array().unwrap().iter().any(|it| it["type"] == "BlueGreenUpdating"));
 }
@@ -83,7 +83,7 @@ async fn paused_and_emptied_by_us_nothing_is_lost_and_each_client_is_disconnecte
     let hold = |seconds: u64| json!({ "initialDelaySeconds": seconds });
     stage.change(json!({ "template": upgrade(), "blueGreenUpdate": hold(31_536_000) })).await;
     stage.until(60, |stage| !stage.status()["blueGreenUpdateStatus"]["startedAt"].is_null()).await;
-    // The gates of the old pods, which the sleeping operator does not undo.
+    // The gates of the old pods, which the sleeping operator does not reset.
     for pod in 0..4 {
         let gate = json!({ "type": "apps.emqx.io/on-serving", "status": "False" });
         let patch = Patch::Strategic(json!({ "status": { "conditions": [gate] } }));
@@ -135,7 +135,7 @@ async fn paused_and_emptied_by_us_nothing_is_lost_and_each_client_is_disconnecte
     let (verdict, _, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
-    // One pod each twenty seconds.
+    // One pod every twenty seconds.
     let removals: Vec<f64> = told
         .iter()
         .filter(|it| it.event.kind == EventType::Phase && it.event.message.starts_with("removing"))
@@ -163,7 +163,7 @@ async fn without_the_block_the_pods_of_the_one_set_are_replaced_one_by_one() {
 
 #[tokio::test]
 async fn paused_and_emptied_one_by_one_clients_are_disconnected_again_but_nothing_is_lost() {
-    // Row 16, one by one: the gates are left alone, so that old pods stay in the Service.
+    // [OP-16], one by one: the gates are not changed, so that old pods stay in the Service.
     let mut stage = Stage::built_in("upgrade-v1beta4").await;
     stage.pass(8).await;
     let hold = |seconds: u64| json!({ "initialDelaySeconds": seconds });
@@ -202,7 +202,7 @@ async fn paused_and_emptied_one_by_one_clients_are_disconnected_again_but_nothin
 
 #[tokio::test]
 async fn without_rates_pods_are_deleted_all_the_same_and_that_is_reported() {
-    // Row 17: EMQX refuses a rate of 0, and the operator does not look at the answer.
+    // [OP-17]: EMQX refuses a rate of 0, and the operator ignores the answer.
     let text = "name: no-rates\napi: v1beta4\nspec: {blueGreenUpdate: {initialDelaySeconds: 5}}\n\
                 nodes: [{count: 3, connections: 100, offlineSessions: 5}]\n";
     let mut stage = Stage::open(Scenario::from_yaml(text).unwrap()).await;
@@ -223,7 +223,7 @@ async fn without_rates_pods_are_deleted_all_the_same_and_that_is_reported() {
 
 #[tokio::test]
 async fn a_third_template_on_the_way_supersedes_the_first_and_goes_through_three_sets() {
-    // Row 18: the older set is drained first, then the next.
+    // The older set is drained first, then the next one ([OP-18]).
     let mut stage = Stage::built_in("upgrade-v1beta4").await;
     stage.pass(8).await;
     stage.change(json!({ "template": upgrade() })).await;

@@ -67,7 +67,7 @@ async fn replicants_are_removed_first_in_ascending_order_then_empty_cores_one_a_
 
 #[tokio::test]
 async fn an_undo_half_way_goes_through_a_third_set_and_is_reverted() {
-    // Row 21: put back while the second of four old replicants was being drained; Ready 177 s later.
+    // [OP-21]: put back while the second of four old replicants was being drained; Ready 177 s later.
     let mut stage = Stage::built_in("upgrade-v2").await;
     stage.pass(2).await;
     stage.change(json!({ "image": NEW })).await;
@@ -91,7 +91,7 @@ async fn an_undo_half_way_goes_through_a_third_set_and_is_reverted() {
 
 #[tokio::test]
 async fn a_pod_that_was_emptied_before_is_removed_first_and_nothing_stalls() {
-    // Row 20: a manual evacuation left in prohibiting on an old pod, then an update.
+    // [OP-20]: a manual evacuation left in prohibiting on an old pod, then an update.
     let mut stage = Stage::built_in("upgrade-v2").await;
     stage.pass(2).await;
     let node = stage.running.emqx().with(|broker| {

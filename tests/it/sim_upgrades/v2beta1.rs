@@ -28,7 +28,7 @@ async fn one_old_pod_after_another_is_emptied_the_highest_first_as_recorded() {
     let (verdict, end, reason) = verdict(&told);
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
-    // All old pods leave the Service at one moment, before the first is emptied.
+    // All old pods leave the Service at the same moment, before the first one is emptied.
     assert_eq!(
         messages(&told, EventType::Notice),
         ["all 4 old pods left the Service at one moment: new clients go to new pods only"]
@@ -55,7 +55,7 @@ async fn one_old_pod_after_another_is_emptied_the_highest_first_as_recorded() {
     assert_eq!(plan.from.as_deref(), Some(OLD));
     let (said, was) = (plan.total_seconds as f64, end - moved(&told));
     assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
-    // Nobody was cut twice.
+    // No client was disconnected twice.
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!((tally.cuts, tally.lost_sessions), (3200, 0));
 }

@@ -1,4 +1,4 @@
-//! EMQX v3beta1 of operator 3.x: rolling, as its source says (nobody recorded it).
+//! EMQX v3beta1 of operator 3.x: rolling, as in its source (there is no recording).
 
 use emqx_sim::Scenario;
 use kubectl_emqx::model::Verdict;

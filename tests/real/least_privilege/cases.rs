@@ -1,4 +1,5 @@
-//! Every line of the table, tried: each command by a user with exactly its permissions, and by users with one less.
+//! Tests every line of the table: each command by a user with exactly its permissions, and by users with one
+//! permission less.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +13,21 @@ use super::users::user;
 use crate::program::{Program, notices};
 use test_support::control_plane::{ControlPlane, Output};
 
-/// So many at a time: each is a process, and they wait for the same servers. Those that are given a time wait for it
-/// alone, so they do that beside each other and beside the rest.
+/// The number of commands at a time: each is a process, and they wait for the same servers. Commands with a
+/// time limit only wait, so they run beside each other and beside the rest.
 const AT_ONCE: usize = 12;
 
-/// So many completions at a time.
+/// The number of completions at a time.
 const COMPLETING_AT_ONCE: usize = 4;
 
-/// What a notice says of an EMQX that a busy machine keeps waiting.
+/// A part of the notice for an EMQX that a busy machine delays.
 const SLOW: &str = "answers for itself, but not for the cluster";
 
-/// At most this many of the processes that do not only wait run at once: with more each is so slow on two cores that EMQX
-/// seems to be frozen. Other tests do not queue here: what they observe changes meanwhile.
+/// The most processes that do not only wait at the same time: with more of them each is so slow on two cores
+/// that EMQX seems to be frozen. Other tests do not queue here: their state changes in the meantime.
 static TURNS: Semaphore = Semaphore::const_new(6);
 
-/// The name of the user who tries a command: with all its permissions, or short of one.
+/// The name of the user who tries a command: with all its permissions, or without one.
 fn name(verb: usize, short_of: Option<usize>) -> String {
     format!("verb-{verb}-{}", short_of.map_or_else(|| "whole".to_owned(), |need| format!("less-{need}")))
 }
@@ -37,7 +38,7 @@ pub fn program<'a>(plane: &'a ControlPlane, table: &[Verb], verbs: &[&str]) -> P
     user(plane, &doer(verbs), plane.namespace(), &held.iter().copied().collect::<Vec<_>>())
 }
 
-/// The name of the user who does something in earnest.
+/// The name of the user who carries out commands.
 pub fn doer(verbs: &[&str]) -> String {
     verbs.join("-and-").replace([' ', ','], "-")
 }
@@ -47,7 +48,7 @@ fn rights(verb: &Verb, short_of: Option<usize>) -> Vec<&'static str> {
     kept.map(|(_, need)| need.right).collect()
 }
 
-/// Tries all commands of a state of the cluster; tells what was not as the table says.
+/// Tries all commands of a state of the cluster; returns the differences from the table.
 pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &str) -> Vec<String> {
     let here = || verbs.iter().enumerate().filter(|(_, verb)| verb.when == when);
     let runs = here().flat_map(|(index, verb)| {
@@ -70,7 +71,7 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
             .await
     };
     let at_once = waiting.len().max(1);
-    // Completion gives up after a short time: it is tried when the many that wait are over.
+    // Completion has a short time limit: it is tried after the many waiting commands.
     let (completing, quick): (Vec<_>, Vec<_>) =
         quick.into_iter().partition(|(_, verb, _)| verb.args.first() == Some(&"__complete"));
     let (mut outputs, others) = futures::join!(trials(waiting, at_once), trials(quick, AT_ONCE));
@@ -110,12 +111,12 @@ pub async fn promptly(program: &Program<'_>, args: &[&str]) -> Output {
     output
 }
 
-/// Does something in earnest, as one who has exactly the permissions of these commands; gives back the name that it says.
+/// Carries out a command as a user with exactly the permissions of these commands; returns the printed name.
 pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[&str]) -> String {
     let held = together(table, verbs);
     let program = program(plane, table, verbs);
     let out = program.run(args).await;
-    // A follow writes its verdict down where it may, and says so where it may not.
+    // A follow records its verdict where that is permitted, and prints a notice where it is not.
     let followed = args.contains(&"--watch") && !held.contains("patch rebalances");
     let stopped = args.starts_with(&["rebalance", "stop"]) && !held.contains("patch configmaps");
     let unrecorded = followed || stopped;
@@ -134,13 +135,13 @@ fn together(table: &[Verb], verbs: &[&str]) -> BTreeSet<&'static str> {
     table.iter().filter(|it| verbs.contains(&it.name)).flat_map(|it| rights(it, None)).collect()
 }
 
-/// An answer, for whoever has to find out.
+/// An answer as text, for the analysis of a failure.
 pub fn told(output: &Output) -> String {
     let stdout: String = output.stdout.chars().take(300).collect();
     format!("exit {:?}\nstdout: {stdout}\nstderr: {}", output.code, output.stderr)
 }
 
-/// What is wrong with an answer that lacks a permission.
+/// The errors in an answer without a permission.
 fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut expect = |right: bool, what: &str| {
@@ -204,7 +205,7 @@ fn judged(verb: &Verb, need: &Need, whole: &Output, less: &Output) -> Vec<String
     wrong
 }
 
-/// Whether a sentence names verb and resource.
+/// Whether a sentence names the verb and the resource.
 fn names(sentence: &str, right: &str) -> bool {
     let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
     let whole = match (group(resource), resource.split_once('/')) {
@@ -223,8 +224,8 @@ fn answer(output: &Output) -> Value {
     })
 }
 
-/// Compares the table with what the API server was asked for: all of it is used, nothing else is asked for, and nothing is
-/// tried instead of what is refused. `earnest` is what was done with [`done`].
+/// Compares the table with the requests to the API server: every permission is used, no other one is
+/// requested, and nothing is tried instead of what is refused. `earnest` are the commands of [`done`].
 pub async fn audited(
     plane: &ControlPlane,
     table: &[Verb],
@@ -234,7 +235,7 @@ pub async fn audited(
     let log = audit::read(plane).await;
     let of = |user: &str| {
         let mut asked = log.get(user).cloned().unwrap_or_default();
-        // A drain asks for the pods of all namespaces, and continues without them.
+        // A drain lists the pods of all namespaces, and continues without them.
         if asked.allowed.contains("list nodes") {
             asked.whole.clear();
             if asked.allowed.contains(EVERYWHERE) {
@@ -261,7 +262,7 @@ pub async fn audited(
     }
     for (index, verb) in table.iter().enumerate().filter(|(_, verb)| tried(verb.when)) {
         let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
-        // What is foretold, or was tried without being done, was only asked about.
+        // A dry run only reviews the permissions of the change.
         let asked_about = |need: &&Need| {
             matches!(need.without, Without::Foretold(_) | Without::Later | Without::Rarely)
                 || done && !matches!(need.layer, Layer::View | Layer::Ask)
@@ -286,7 +287,8 @@ pub async fn audited(
     wrong
 }
 
-/// Whether two permissions are the same to the API server: one of port-forward's is worth nothing without the other.
+/// Whether two permissions are the same to the API server: one of those of port-forward is useless without
+/// the other.
 fn same(one: &str, other: &str) -> bool {
     one == other || [one, other].iter().all(|it| it.ends_with(" pods/portforward"))
 }

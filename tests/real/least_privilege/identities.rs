@@ -1,4 +1,4 @@
-//! Other ways to be somebody: a login command, another name by `--as`, a pod's own account.
+//! Other identities: a login command, another name by `--as`, a pod's service account.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +29,7 @@ fn roles() -> Vec<&'static str> {
     [Layer::View, Layer::Ask].map(Layer::role).to_vec()
 }
 
-/// The kubeconfig's login command hands out a certificate, also for the port-forward.
+/// The kubeconfig's login command provides a certificate, also for the port-forward.
 pub async fn login_command(plane: &ControlPlane) {
     user(plane, "logged-in", plane.namespace(), &roles());
     let pem = |kind: &str| {
@@ -54,7 +54,8 @@ pub async fn login_command(plane: &ControlPlane) {
     refused(&out, 1, &["the login command cat of the kubeconfig failed", "No such file", "hint: "]);
 }
 
-/// The permissions are those of the other one, also for the port-forward, and so is the name in the API server's own log.
+/// The permissions are those of the impersonated user, also for the port-forward, and so is the name in the
+/// API server's log.
 pub async fn another_name(plane: &ControlPlane) {
     let may = ["create", "clusterrole", "impersonator", "--verb=impersonate", "--resource=users,groups"];
     plane.kubectl(&may).await.ok();
@@ -70,7 +71,7 @@ pub async fn another_name(plane: &ControlPlane) {
     let log = audit::read(plane).await;
     let carol = log.get("carol").expect("she was there");
     let looks = table().into_iter().find(|verb| verb.name == "status").expect("a verb");
-    // Roles that are bound in one namespace reach no Lease of the operator's.
+    // Roles that are bound in one namespace do not include the operator's Lease.
     let reached = |right: &str| carol.allowed.contains(right) || right == LEASES;
     assert!(looks.needs.iter().all(|need| reached(need.right)), "{carol:?}");
 
@@ -83,7 +84,7 @@ pub async fn another_name(plane: &ControlPlane) {
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A status that lacks nothing.
+/// A status without missing data.
 fn whole(out: &Output, namespace: &str) -> Result<(), String> {
     if out.code != Some(0) || !notices(out).is_empty() {
         return Err(out.stderr.clone());
@@ -94,8 +95,8 @@ fn whole(out: &Output, namespace: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// In a pod there is no kubeconfig, but a token, a certificate and a namespace at a place that everybody knows. Another
-/// process of this machine gets them there in a mount namespace of its own, where the system lets it.
+/// In a pod there is no kubeconfig, but a token, a certificate and a namespace at a fixed path. Another
+/// process of this machine gets them there in a mount namespace of its own, where the system permits it.
 pub async fn in_a_pod(plane: &ControlPlane) {
     let namespace = plane.namespace();
     plane.kubectl(&["create", "serviceaccount", "runner", "-n", namespace]).await.ok();
@@ -154,7 +155,7 @@ pub async fn in_a_pod(plane: &ControlPlane) {
 const PLACE: &str = "/run/secrets/kubernetes.io/serviceaccount";
 
 fn namespaces() -> bool {
-    // The place of the account leads over `/var/run`.
+    // The path of the account contains `/var/run`.
     let linked = Path::new("/var/run").canonicalize().is_ok_and(|path| path == Path::new("/run"));
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/run"]);

@@ -1,4 +1,5 @@
-//! Least privilege: what each command needs, what it is worth without each permission, and that it asks for nothing else.
+//! Least privilege: the permissions of each command, its output without each of them, and that it requests no
+//! others.
 
 mod audit;
 mod cases;
@@ -23,7 +24,7 @@ use crate::program::Program;
 use table::{Verb, When, table};
 use test_support::control_plane::{ControlPlane, Line, NODE, until};
 
-/// The operator looks every second, and calls an instance not ready whose donors are.
+/// The operator reconciles every second, and reports an instance as not ready when its donors are not.
 const EMQX: &str = "
 name: real
 api: v2beta1
@@ -68,13 +69,13 @@ pub async fn prepare_removals(plane: &ControlPlane) {
     users::make_groups(plane, plane.namespace(), &rights).await;
 }
 
-/// A drain and a scale that are only tried, by users with exactly their permissions and with one less.
+/// Dry runs of a drain and a scale, by users with exactly their permissions and with one less.
 pub async fn removals(plane: &ControlPlane) {
     let wrong = cases::tried(plane, &table(), When::Removal, "").await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Whoever does this in earnest has exactly the permissions of this command.
+/// The program of a user with exactly the permissions of this command, which carries it out.
 pub fn program_of<'a>(plane: &'a ControlPlane, verb: &str) -> Program<'a> {
     cases::program(plane, &table(), &[verb])
 }
@@ -83,7 +84,7 @@ pub fn program_of<'a>(plane: &'a ControlPlane, verb: &str) -> Program<'a> {
 pub async fn everywhere(plane: &ControlPlane) {
     let program = program_of(plane, "drain");
     let args = ["drain", NODE, "--dry-run=client", "-o", "json"];
-    // The node that was removed before leaves EMQX's cluster first.
+    // The node that was removed before must leave EMQX's cluster first.
     until("a drain is planned again", Duration::from_mins(1), async || {
         let out = program.run(&args).await;
         let found = out.code == Some(0) && out.stdout.contains("verb list on pods, a ClusterRoleBinding");
@@ -104,7 +105,7 @@ pub async fn everywhere(plane: &ControlPlane) {
     .await;
 }
 
-/// `check` names the permissions that are missing, by the API server's own answers, and which of its checks are unknown.
+/// `check` names the missing permissions, by the API server's own answers, and its unknown checks.
 pub async fn checked(plane: &ControlPlane) {
     let table = table();
     let of = |out: &str, id: &str| {
@@ -159,14 +160,14 @@ pub async fn checked(plane: &ControlPlane) {
     plane.kubectl(&["delete", "-n", plane.namespace(), "quota", "team"]).await.ok();
 }
 
-/// By the audit log, no drain and no scale asks for anything else.
+/// By the audit log, a drain and a scale request nothing else.
 pub async fn removals_audited(plane: &ControlPlane) {
     let wrong =
         cases::audited(plane, &table(), &[&["drain"], &["scale"]], |when| when == When::Removal).await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// A thousand pods in the namespace that are no business of ours.
+/// Creates a thousand pods of another application in the namespace.
 async fn crowd(plane: &ControlPlane) {
     let pod = |index: u32| {
         json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": format!("other-{index}"), "namespace": plane.namespace(),
@@ -178,8 +179,9 @@ async fn crowd(plane: &ControlPlane) {
     assert_eq!(made.lines().count(), 1000);
 }
 
-/// Nothing runs, and everything is tried; then one is begun by him who may, looked at and stopped; one in EMQX alone; one
-/// that is followed to its end, and pruned; an evacuation; and an upgrade.
+/// Tries every command while nothing runs; then starts a rebalance with the permission for it, reads and
+/// stops it; starts one in EMQX alone; follows one to its end and prunes it; runs an evacuation, and an
+/// upgrade.
 pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &RealCluster<'_>) {
     let verbs = table();
     let beside = async {
@@ -196,7 +198,7 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Rea
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// What is done in earnest, each time as one who has exactly the permissions of these commands.
+/// The commands that are carried out, each as a user with exactly the permissions of these commands.
 const EARNEST: [&[&str]; 9] = [
     &["rebalance apply"],
     &["rebalance stop"],
@@ -265,7 +267,7 @@ async fn one_after_another(plane: &ControlPlane, emqx: &RealCluster<'_>, verbs: 
     wrong
 }
 
-/// Waits until the operator has said that it upgrades.
+/// Waits until the operator has reported the upgrade.
 async fn begun(emqx: &RealCluster<'_>) {
     until("a new revision", Duration::from_mins(1), async || {
         let found = emqx.instances().get(&emqx.scenario.instance).await.map_err(|e| e.to_string())?;
@@ -275,7 +277,7 @@ async fn begun(emqx: &RealCluster<'_>) {
     .await;
 }
 
-/// Waits until the operator has had its last word.
+/// Waits until the operator has written its final phase.
 async fn judged(emqx: &RealCluster<'_>, name: &str) {
     until("Failed", Duration::from_mins(1), async || {
         let phase = emqx.phase(name).await.unwrap_or_default();
@@ -284,7 +286,7 @@ async fn judged(emqx: &RealCluster<'_>, name: &str) {
     .await;
 }
 
-/// One that does not end while it is looked at.
+/// A rebalance that does not end while it is read.
 const SLOW: [&str; 7] = [
     "rebalance",
     "apply",
@@ -295,7 +297,7 @@ const SLOW: [&str; 7] = [
     "--wait-health-check=120",
 ];
 
-/// One that is over soon, followed; not before the operator has called it Failed, on a busy machine too.
+/// A rebalance that ends soon, followed; not before the operator has reported Failed, even on a busy machine.
 const QUICK: [&str; 9] = [
     "rebalance",
     "apply",

@@ -1,4 +1,4 @@
-//! Roles that are for less than a namespace, or than all of them: `resourceNames`, and `-A` without a ClusterRoleBinding.
+//! Roles for single objects, or for one namespace: `resourceNames`, and `-A` without a ClusterRoleBinding.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::cluster::RealCluster;
 use crate::program::{Program, notices, refused};
 use test_support::control_plane::{ControlPlane, Output, until};
 
-/// Of all namespaces nothing is said by who may look into one; the message names command, resource and the way out.
+/// With permissions for one namespace nothing is reported about all namespaces; the message names the
+/// command, the resource and a hint.
 pub async fn one_namespace(plane: &ControlPlane) {
     let program = user(plane, "local", plane.namespace(), &[Layer::View.role()]);
     let reads: [&[&str]; 5] = [
@@ -33,7 +34,8 @@ pub async fn one_namespace(plane: &ControlPlane) {
     }
 }
 
-/// A cluster and a Rebalance that may be got by their names only, the one be patched and the other patched and deleted.
+/// A cluster and a Rebalance that may be read by their names only; the cluster may be patched, the Rebalance
+/// patched and deleted.
 pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let all = ["get", "list"];
     let (namespace, instance) = (enterprise.namespace(), enterprise.scenario.instance.as_str());
@@ -44,7 +46,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
         one("emqxenterprises", instance, &["get", "patch"]),
         one("rebalances", "mine", &["get", "delete", "patch"]),
         one("configmaps", &format!("kubectl-emqx-emqxenterprise-{instance}"), &["list", "patch"]),
-        // What is made has no name yet to the API server.
+        // An object that is being created has no name for the API server yet.
         every("configmaps", &["create"]),
         one("secrets", "emqx-ee-bootstrap-user", &["get"]),
         every("pods", &all),
@@ -58,7 +60,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let (program, admin) = (Program::of(plane, &kubeconfig, namespace), Program::admin(plane, namespace));
     let named = format!("emqxenterprise/{instance}");
 
-    // What else runs is not known for want of the list, which is said; nothing else is missing.
+    // Without the list it is unknown what else runs, which is reported; nothing else is missing.
     let told = |out: &Output| {
         let said = notices(out);
         assert!(
@@ -74,7 +76,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
         assert_eq!(out.code, Some(0), "{args:?}: {}", out.stderr);
         told(&out);
     }
-    // Whoever may not create is foretold that.
+    // A plan reports that the permission to create is missing.
     let out = program.run(&plan).await;
     assert_eq!((out.code, notices(&out).len()), (Some(6), 1), "{}", out.stderr);
     refused(
@@ -102,7 +104,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     until("EMQX runs it", Duration::from_mins(1), runs).await;
     let refusal = program.run(&["rebalance", "stop", "other", "--yes"]).await;
     refused(&refusal, 1, &["verb list on rebalances.apps.emqx.io"]);
-    // Both halves: EMQX is told, and the object is deleted.
+    // Both steps: EMQX is stopped, and the object is deleted.
     let out = program.run(&["rebalance", "stop", "mine", "--yes"]).await;
     assert_eq!((out.code, notices(&out).len()), (Some(0), 1), "{}", out.stderr);
     assert!(out.stdout.starts_with("rebalance.apps.emqx.io/mine"), "{}", out.stdout);

@@ -12,7 +12,7 @@ const HEADS: [[&str; 5]; 2] = [
     ["子命令", "没有", "缺少什么", "全部", "其余"],
 ];
 
-/// A permission in the words of the table: what holds for one kind holds for each.
+/// A permission in the words of the table: a permission for one kind stands for each kind.
 fn family(right: &str) -> (&str, &str) {
     let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
     (verb, if KINDS.contains(&resource) { "KIND" } else { resource })
@@ -36,7 +36,7 @@ fn cell(verb: &Verb, layer: Layer) -> String {
     if spans.is_empty() { "-".to_owned() } else { spans.join(" ") }
 }
 
-/// What each command needs; those that need the same share a row.
+/// The permissions of each command; commands with the same permissions share a row.
 fn needs(language: usize) -> String {
     let head = HEADS[language];
     let mut text = format!("| {} |", head[0]);
@@ -62,10 +62,10 @@ fn spans(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Words, and the commands of which they hold.
+/// A text, and the commands to which it applies.
 type Lack<'a> = (&'a str, Vec<&'a str>);
 
-/// What is missing without each permission: the words that most commands share come last, for the others.
+/// The effect of each missing permission: the text that most commands share comes last, for the others.
 fn without(language: usize) -> String {
     let head = HEADS[language];
     let mut text = format!("| {} | {} |\n| --- | --- |\n", head[1], head[2]);
@@ -87,7 +87,7 @@ fn without(language: usize) -> String {
             names.push(verb.name);
         }
     }
-    // Rights that lack the same of the same commands share a row.
+    // Permissions with the same effect on the same commands share a row.
     let mut rows: Vec<(Vec<String>, String)> = Vec::new();
     for (verb, resource) in order {
         let mut found = lacks.remove(&(verb, resource)).unwrap_or_default();
@@ -95,7 +95,7 @@ fn without(language: usize) -> String {
         let last = found.len() - 1;
         let both = resource == "KIND" && verb == "list";
         let each = found.iter().enumerate().map(|(at, (words, names))| match (at == last, last) {
-            // Of a kind the one or the other holds of every command.
+            // For a kind, one of the two texts applies to every command.
             _ if both => (*words).to_owned(),
             (true, 0) => (*words).to_owned(),
             (true, _) => format!("{}: {words}", head[4]),

@@ -1,4 +1,4 @@
-//! `plugin-manifest/rbac.yaml` is the table in roles: no permission less, and none more.
+//! `plugin-manifest/rbac.yaml` has the permissions of the table as roles: none less, and none more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ fn shipped() -> BTreeMap<String, BTreeSet<String>> {
     roles
 }
 
-/// What is proved for one kind is given for each: which one it is, is not the role's to know.
+/// A permission that is verified for one kind is granted for each kind: a role does not depend on the kind.
 fn kindred(right: &str) -> Vec<String> {
     let (verb, resource) = right.split_once(' ').expect("a verb and a resource");
     let resources = if KINDS.contains(&resource) { KINDS.to_vec() } else { vec![resource] };
@@ -57,7 +57,7 @@ fn the_shipped_roles_are_what_the_commands_need_and_no_more() {
     assert_eq!(shipped(), wanted);
 }
 
-/// Gives the file to the API server, which binds its roles to groups of their names.
+/// Applies the file to the API server, which binds its roles to groups of the same names.
 pub async fn install(plane: &ControlPlane) {
     plane.kubectl(&["apply", "-f", FILE]).await.ok();
     for layer in Layer::ALL.into_iter().filter(|layer| *layer != Layer::Nodes) {
@@ -70,7 +70,8 @@ pub async fn install(plane: &ControlPlane) {
     }
 }
 
-/// Who has all roles is short of nothing. Who may only look reads everything, and is told once what he lacks.
+/// A user with all roles lacks nothing. A user with the viewer's role can read everything, and gets one
+/// notice about missing permissions.
 pub async fn enough(plane: &ControlPlane, pod: &str) -> Vec<String> {
     let verbs: Vec<Verb> = table().into_iter().filter(|verb| verb.when == When::Idle).collect();
     let all = Layer::ALL.map(Layer::role);

@@ -1,5 +1,5 @@
-//! The table: for each command the permissions that it needs, and what it is worth without each. `docs/permissions.md` is made from it, the shipped
-//! roles are its unions, and `cases.rs` proves every line.
+//! The table: the permissions of each command, and the effect of each missing one. `docs/permissions.md` is
+//! generated from it, the shipped roles are its unions, and `cases.rs` tests every line.
 
 use Layer::{Act, Ask, Nodes, Remove, Upgrade, View};
 use Without::{Blocked, Foretold, Later, Poorer, Rarely, Refused, Silent, Unoffered};
@@ -7,7 +7,7 @@ use Without::{Blocked, Foretold, Later, Poorer, Rarely, Refused, Silent, Unoffer
 use super::words::{self, Words};
 use test_support::control_plane::{NAMESPACE, NODE};
 
-/// Which of the shipped roles holds a permission.
+/// The shipped role with a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     View,
@@ -34,26 +34,28 @@ impl Layer {
     }
 }
 
-/// What a command is worth without a permission.
+/// The effect of a missing permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Without {
-    /// The exit of the whole answer, one notice that names the permission, and another answer at these places.
+    /// The exit code of the whole answer, one notice that names the permission, and another answer at these
+    /// places.
     Poorer(&'static [&'static str]),
-    /// The same where a verdict is waited for: it is `unknown`, with exit 1.
+    /// The same for a command that waits for a verdict: it is `unknown`, with exit code 1.
     Unknown,
-    /// Nothing is done, and the message names the permission.
+    /// The command does nothing, and the message names the permission.
     Refused(i32),
-    /// The whole answer, which says with this exit that the permission will be missing when it is needed.
+    /// The whole answer, which reports with this exit code that the permission will be missing later.
     Foretold(i32),
-    /// The answer is a refusal with exit 6, which names the permission, and so does one notice.
+    /// The answer is a refusal with exit code 6, which names the permission, and so does one notice.
     Blocked,
-    /// The exit of the whole answer, and no notice: it is read where it may be read, and not missed.
+    /// The exit code of the whole answer, and no notice: optional data is omitted.
     Silent,
-    /// It is used only when the operation is carried out: what is tried is the whole answer, without a notice.
+    /// It is used only when the operation is carried out: a dry run gives the whole answer, without a notice.
     Later,
-    /// It is used only where an object does not go: what is tried, and most of what is carried out, is whole without it.
+    /// It is used only where an object is not deleted in time: a dry run, and most operations, are complete
+    /// without it.
     Rarely,
-    /// Silence, and whether less is offered.
+    /// No message; the flag: whether fewer names are offered.
     Unoffered(bool),
 }
 
@@ -64,22 +66,22 @@ pub struct Need {
     pub right: &'static str,
     pub layer: Layer,
     pub without: Without,
-    /// What is missing, in the words of `docs/permissions.md`.
+    /// The missing output, in the words of `docs/permissions.md`.
     pub lacks: Words,
 }
 
-/// In which state of the cluster a command is tried.
+/// The state of the cluster in which a command is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Uneven, and nothing runs.
+    /// The cluster is uneven, and nothing runs.
     Idle,
-    /// A rebalance runs, which the operator calls Failed.
+    /// A rebalance runs, for which the operator reports Failed.
     Running,
-    /// One runs in EMQX without an object.
+    /// A rebalance runs in EMQX without an object.
     Conducted,
     /// EMQX evacuates a node.
     Evacuating,
-    /// One is over.
+    /// A rebalance is over.
     Over,
     /// An image was changed.
     Upgrading,
@@ -90,7 +92,7 @@ pub enum When {
 }
 
 impl When {
-    /// Where the cluster is.
+    /// The namespace of the cluster.
     pub fn namespace(self) -> &'static str {
         if self == Self::Enterprise { ENTERPRISE } else { NAMESPACE }
     }
@@ -99,18 +101,18 @@ impl When {
 /// The namespace of the EmqxEnterprise.
 pub const ENTERPRISE: &str = "ee";
 
-/// What is upgraded to.
+/// The target image of the upgrade.
 pub const IMAGE: &str = "--image=emqx/emqx-enterprise:5.8.7";
 
 /// One command.
 #[derive(Clone, Debug)]
 pub struct Verb {
-    /// As `docs/permissions.md` names it.
+    /// Its name in `docs/permissions.md`.
     pub name: &'static str,
     pub when: When,
-    /// How it is tried, so that it can be tried often. `{}` is the name of what runs, or of a pod where nothing runs.
+    /// The arguments of a repeatable try. `{}` is the name of what runs, or of a pod where nothing runs.
     pub args: &'static [&'static str],
-    /// The exit of the whole answer.
+    /// The exit code of the whole answer.
     pub exit: i32,
     pub needs: Vec<Need>,
 }
@@ -141,14 +143,14 @@ pub fn group(resource: &str) -> &'static str {
 /// Resources that belong to no namespace.
 pub const CLUSTER_WIDE: [&str; 3] = ["nodes", "persistentvolumes", "customresourcedefinitions"];
 
-/// What a drain asks for in all namespaces: without it free CPU and memory are not checked.
+/// A drain lists these in all namespaces: without the permission free CPU and memory are not checked.
 pub const EVERYWHERE: &str = "list pods";
 
 /// The kinds that run EMQX.
 pub const KINDS: [&str; 3] = ["emqxes", "emqxenterprises", "emqxbrokers"];
 
-/// What is tried when a permission is missing that would have told more: what is named may be got where it may not be listed;
-/// and a name that is no object's may be an instance's, of any kind.
+/// Further requests when a list is forbidden: a named object may be readable although it may not be listed;
+/// and a name that is not that of an object may be that of an instance, of any kind.
 pub fn instead(right: &str) -> &'static [&'static str] {
     match right {
         "list rebalances" => &[
@@ -162,13 +164,13 @@ pub fn instead(right: &str) -> &'static [&'static str] {
         ],
         "list emqxes" => &["get emqxes"],
         "list configmaps" => &["get configmaps"],
-        // In the namespace where the manual installs the operator.
+        // In the namespace in which the manual installs the operator.
         "list leases" => &["get leases"],
         _ => &[],
     }
 }
 
-/// Of all namespaces: the operator has one of its own.
+/// In all namespaces: the operator runs in a namespace of its own.
 pub const LEASES: &str = "list leases";
 
 const REFUSED: Without = Refused(1);
@@ -182,8 +184,8 @@ fn each(rights: &[&'static str], layer: Layer, without: Without, lacks: Words) -
     rights.iter().map(|right| need(right, layer, without, lacks)).collect()
 }
 
-/// The kinds, all of which are asked for where none is named: without the one that is meant nothing can be said, without
-/// another one it is left out.
+/// The kinds, all of which are read where none is named: without the kind of the instance there is no answer;
+/// another one is omitted.
 fn kinds(without: Without) -> Vec<Need> {
     let lacks = if without == REFUSED { words::MEANT } else { words::LEFT_OUT };
     let mut needs = each(&["list emqxes"], View, without, lacks);
@@ -191,7 +193,7 @@ fn kinds(without: Without) -> Vec<Need> {
     needs
 }
 
-/// The same where the one that is meant is an EmqxEnterprise.
+/// The same where the instance is an EmqxEnterprise.
 fn enterprise() -> Vec<Need> {
     let mut needs = kinds(REFUSED);
     needs[0].right = "list emqxenterprises";
@@ -199,7 +201,7 @@ fn enterprise() -> Vec<Need> {
     needs
 }
 
-/// What is found by the name of its object is of one kind.
+/// An instance that is found through the name of its object has one kind.
 fn its_kind() -> Vec<Need> {
     kinds(REFUSED)[..1].to_vec()
 }
@@ -220,12 +222,12 @@ fn events() -> Vec<Need> {
     each(&["list events"], View, POORER, words::SILENCE)
 }
 
-/// Whether the operator's process is alive.
+/// Shows whether the operator's process is alive.
 fn lease() -> Vec<Need> {
     each(&[LEASES], View, Silent, words::PROCESS)
 }
 
-/// The same where it is read only while an object does not go.
+/// The same where it is read only while an object is not deleted.
 fn lease_rarely() -> Vec<Need> {
     each(&[LEASES], View, Rarely, words::PROCESS)
 }
@@ -234,7 +236,7 @@ fn sets() -> Vec<Need> {
     each(&["list statefulsets", "list replicasets"], View, POORER, words::SETS)
 }
 
-/// What we store about an upgrade.
+/// The stored state of an upgrade.
 fn states() -> Vec<Need> {
     each(&["list configmaps"], View, POORER, words::STATES)
 }
@@ -243,17 +245,17 @@ fn storing(without: Without, lacks: Words) -> Vec<Need> {
     each(&["create configmaps", "patch configmaps"], Upgrade, without, lacks)
 }
 
-/// EMQX's own word: all three permissions, or none of it.
+/// EMQX's own answer: it needs all three permissions.
 fn ask(without: Without, lacks: Words) -> Vec<Need> {
     each(&["get secrets", "get pods/portforward", "create pods/portforward"], Ask, without, lacks)
 }
 
-/// What is seen as soon as it changes.
+/// Watches, so that changes are seen at once.
 fn watching(rights: &[&'static str]) -> Vec<Need> {
     each(rights, View, POORER, words::LATER)
 }
 
-/// What a removal watches while it is carried out.
+/// The watches of a removal while it is carried out.
 fn watching_removals() -> Vec<Need> {
     let watched = JUDGED.iter().chain(&WATCHED).copied().filter(|right| *right != "watch events");
     each(&watched.collect::<Vec<_>>(), View, Later, words::LATER)
@@ -266,7 +268,7 @@ fn acting(right: &'static str) -> Vec<Need> {
     each(&[right], Act, Refused(6), words::BEFORE)
 }
 
-/// What an upgrade is judged by.
+/// The data from which an upgrade is judged.
 fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 8] {
     [
         rebalances(),
@@ -280,7 +282,7 @@ fn upgrading(without: Without, lacks: Words) -> [Vec<Need>; 8] {
     ]
 }
 
-/// What a change of the instance takes.
+/// The permissions of a change of the instance.
 fn changing(get: &'static str, patch: &'static str) -> [Vec<Need>; 2] {
     [each(&[get], View, REFUSED, words::WHOLE_REFUSED), each(&[patch], Upgrade, Refused(6), words::BEFORE)]
 }
@@ -291,18 +293,18 @@ fn verb<const PARTS: usize>(
     args: &'static [&'static str],
     needs: [Vec<Need>; PARTS],
 ) -> Verb {
-    // What is followed goes on when the time is over.
+    // A follow with a time limit ends with the operation still running.
     let follows = args.iter().any(|arg| arg.starts_with("--timeout")) && when != When::Idle;
     let needs = needs.into_iter().flatten().collect();
     Verb { name, when, args, exit: if follows { 5 } else { 0 }, needs }
 }
 
-/// All of it.
+/// The whole table.
 pub fn table() -> Vec<Verb> {
     [looking(), planning(), driving(), evacuations(), upgrades(), removals(), completing()].concat()
 }
 
-/// Names while somebody types: nothing is said, no key is read, and EMQX is not asked.
+/// Names for shell completion: no messages are printed, no key is read, and EMQX is not asked.
 fn completing() -> Vec<Verb> {
     let offered = |rights: &[&'static str]| each(rights, View, Unoffered(true), words::UNOFFERED);
     let known = |rights: &[&'static str]| each(rights, View, Unoffered(false), words::UNOFFERED);
@@ -326,7 +328,7 @@ fn completing() -> Vec<Verb> {
             "upgrade --image <Tab>",
             When::Upgrading,
             &["__complete", "upgrade", "--image", ""],
-            // The new set has the image of the instance, the pods that of the old set.
+            // The new set has the image of the instance, the pods have that of the old set.
             [
                 known(&["list emqxes"]),
                 others(),
@@ -626,7 +628,7 @@ fn upgrades() -> Vec<Verb> {
                 kinds(REFUSED),
                 upgrading(Refused(6), words::HOW_FAR).concat(),
                 changing("get emqxes", "patch emqxes").concat(),
-                // What is undone was stored: its ConfigMap is there.
+                // The upgrade that is undone was stored: its ConfigMap exists.
                 each(&["patch configmaps"], Upgrade, POORER, words::NOT_STORED),
             ],
         ),

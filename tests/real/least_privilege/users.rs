@@ -1,5 +1,5 @@
-//! Users with exactly the permissions that a test says: each permission is a role of its own, bound to a group of its name, and the
-//! groups of a user are in his certificate.
+//! Users with exactly the permissions of a test: each permission is a role of its own, bound to a group of
+//! its name, and a user's groups are in the certificate.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn cluster_wide(right: &str) -> bool {
 pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSet<&str>) {
     let mut objects = Vec::new();
     for right in rights {
-        // The operator's Lease is listed in all namespaces; ours is got in one.
+        // The operator's Lease is listed in all namespaces; this program's Lease is read in one.
         let everywhere = cluster_wide(right) || *right == LEASES;
         if everywhere && namespace != plane.namespace() {
             continue;
@@ -68,7 +68,7 @@ pub async fn make_groups(plane: &ControlPlane, namespace: &str, rights: &BTreeSe
 const GROUP: &str = "rbac.authorization.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
-/// The program in the hands of a user with these permissions.
+/// The program of a user with these permissions.
 pub fn user<'a>(plane: &'a ControlPlane, name: &str, namespace: &str, rights: &[&str]) -> Program<'a> {
     Program::of(plane, &plane.kubeconfig_in(name, rights), namespace)
 }

@@ -1,4 +1,4 @@
-//! What is missing without a permission, in the languages of the pages.
+//! The effects of missing permissions, in the languages of the pages.
 
 /// English and Chinese.
 pub type Words = [&'static str; 2];

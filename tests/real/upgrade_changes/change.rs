@@ -1,4 +1,4 @@
-//! The change itself: strictly valid, its owners, and what stays of it.
+//! The change itself: strictly valid, its owners, and what remains of it.
 
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
@@ -28,8 +28,8 @@ fn record(settled: &UpgradeTarget) -> UpgradeRecord {
     }
 }
 
-/// Every form of the change passes the server's strict check without a warning, is stored as it was meant, and the whole
-/// object (`-o full`) is one that kubectl takes.
+/// Every form of the change passes the server's strict validation without a warning, is stored as intended,
+/// and kubectl accepts the whole object (`-o full`).
 pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str) {
     kubectl_apply(plane, manifest, &[]).await;
     let cluster = connect(plane, None).await;
@@ -64,7 +64,7 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
     }
 }
 
-/// The user's own file with the component (`-o kustomize`) beside it, as kubectl builds it.
+/// The user's own file with the component (`-o kustomize`), as kubectl builds it.
 async fn kustomized(plane: &ControlPlane, manifest: &Value, change: &Value) -> Value {
     let folder = plane.dir().join("kustomize");
     std::fs::create_dir_all(folder.join("upgrade")).expect("a folder");
@@ -93,7 +93,7 @@ fn contains(object: &Value, change: &Value, path: &str) {
     }
 }
 
-/// One moment of a guarded upgrade, by a new look at the object as the program takes it.
+/// One step of a guarded upgrade, by a new read of the object as in the program.
 async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: OperatorHold) -> Value {
     let (instance, _) = instance(plane, cluster, name).await;
     let settled = UpgradeTarget::resumed(&instance)
@@ -109,7 +109,7 @@ async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: Operato
     cluster.remove_fields(&stored, &left).await.expect("nobody wrote meanwhile").object
 }
 
-/// What the user wrote comes back to the letter, and the user's next apply finds nothing in its way.
+/// The user's fields are restored exactly, and the user's next apply has no conflict.
 pub async fn guarded_and_given_back(plane: &ControlPlane) {
     let rates = json!({"connEvictRate": 50, "sessEvictRate": 60, "waitTakeover": 5});
     let blocks = [
@@ -137,7 +137,8 @@ pub async fn guarded_and_given_back(plane: &ControlPlane) {
             assert_eq!(after["spec"], wanted, "{name}");
             assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"], "{name}");
 
-            // The user's own file with the edit in it changes nothing any more; and what it leaves out goes away.
+            // The user's own file with the edit changes nothing any more; and fields that it omits are
+            // removed.
             manifest["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.24");
             kubectl_apply(plane, &manifest, options).await;
             let (_, again) = instance(plane, &cluster, name).await;
@@ -146,8 +147,8 @@ pub async fn guarded_and_given_back(plane: &ControlPlane) {
     }
 }
 
-/// A dump of the held object that was applied again makes its manager an owner of what is ours: leaving it out of an
-/// apply takes nothing away then.
+/// A dump of the held object that was applied again makes its manager an owner of this program's fields: an
+/// apply that omits them then removes nothing.
 pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
     let rates = json!({"connEvictRate": 50, "sessEvictRate": 60, "waitTakeover": 5});
     let cluster = connect(plane, None).await;
@@ -176,7 +177,7 @@ pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
     assert_eq!((notes(&held).len(), notes(&after).len()), (0, 0));
 }
 
-/// What the preflight says of owners is what the server would say, field by field.
+/// The owners that the preflight reports are those of the server, field by field.
 pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let cluster = connect(plane, None).await;
     let image = "emqx/emqx-enterprise:5.8.7";
@@ -192,7 +193,8 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     assert_eq!(owners(&stored, &change, FIELD_MANAGER), []);
     cluster.apply_instance(&change, false, ServerDryRun::No).await.expect("nobody is in the way any more");
 
-    // A tool that applies by the server, and a person who edited one more field: each is named with its own.
+    // A tool that uses server-side apply, and a user who edited one more field: each is named with its own
+    // fields.
     let tool = &["--server-side", "--field-manager=argocd-controller"];
     let mut manifest = emqx("v2beta1", "kept");
     manifest["spec"]["updateStrategy"] = json!({"type": "Recreate", "initialDelaySeconds": 10,

@@ -1,4 +1,4 @@
-//! What is not done, and in which words.
+//! Refused changes, and their messages.
 
 use kubectl_emqx::error::{Cause, Exit};
 use kubectl_emqx::model::{InstanceId, InstanceKind};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::upgrade_changes::{connect, emqx, instance, kubectl_apply};
 use test_support::control_plane::{ControlPlane, NODE, ON_SERVING};
 
-/// The gate is written beside the other conditions, and the pod leaves the Service by it and comes back.
+/// The gate is written beside the other conditions, and the pod leaves the Service because of it and returns.
 pub async fn gates(plane: &ControlPlane) {
     let labels = json!({"gate": "yes"});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gated", "labels": labels},
@@ -29,7 +29,7 @@ pub async fn gates(plane: &ControlPlane) {
     assert_eq!(cluster.set_gate(plane.namespace(), &"gone".into(), false).await, Ok(false));
 }
 
-/// What the preflight asks is what the server wants, and a refusal names it.
+/// The permissions that the preflight reviews are those that the server requires, and a refusal names them.
 pub async fn rights(plane: &ControlPlane) {
     kubectl_apply(plane, &emqx("v2beta1", "guarded"), &[]).await;
     let admin = connect(plane, None).await;
@@ -52,7 +52,7 @@ pub async fn rights(plane: &ControlPlane) {
     let problem = looker.set_gate(plane.namespace(), &"gated".into(), false).await.expect_err("nor that");
     assert!(problem.hint.is_some_and(|hint| hint.contains("verb patch on pods/status")), "{}", problem.why);
 
-    // A role for these objects by name is enough; only what does not exist yet has no name.
+    // A role for these objects by name is sufficient; only a new object has no name yet.
     let rules = json!([
         {"apiGroups": ["apps.emqx.io"], "resources": ["emqxes"], "verbs": ["get", "patch"], "resourceNames": ["guarded"]},
         {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
@@ -66,7 +66,7 @@ pub async fn rights(plane: &ControlPlane) {
     assert_eq!(looker.set_gate(plane.namespace(), &"gated".into(), true).await, Ok(true));
 }
 
-/// Gone, going, not served, and fields that do not exist.
+/// An object that is deleted, is being deleted, or is not served, and fields that do not exist.
 pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
     let cluster = connect(plane, None).await;
     let change = |name: &str| {
@@ -78,7 +78,7 @@ pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
         namespace: plane.namespace().to_owned(),
         name: name.to_owned(),
     };
-    // Never made by an apply.
+    // An apply never creates the object.
     let problem =
         cluster.apply_instance(&change("nobody"), true, ServerDryRun::No).await.expect_err("nobody");
     assert!(problem.why.contains("does not exist") && problem.hint.is_some(), "{problem}");

@@ -1,4 +1,4 @@
-//! The operator of 2.2 checks what is written by a webhook: its words, and its silence.
+//! The webhook of operator 2.2 validates writes: its messages, and its outage.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use test_support::control_plane::{ControlPlane, until};
 
 const SAID: &str = "image tag latest is not allowed";
 
-/// Says no to every image with the tag `latest`, over TLS with the control plane's own certificate.
+/// Refuses every image with the tag `latest`, over TLS with the control plane's own certificate.
 async fn serve(plane: &ControlPlane) -> u16 {
     let file = |name: &str| plane.dir().join("pki").join(name);
     let chain = CertificateDer::pem_file_iter(file("server.crt")).expect("a certificate").flatten().collect();
@@ -58,7 +58,7 @@ async fn review(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
     let image = review.pointer("/request/object/spec/image").and_then(Value::as_str).unwrap_or_default();
     let mut response = json!({"uid": review["request"]["uid"], "allowed": !image.ends_with(":latest")});
     if image.ends_with(":latest") {
-        // As controller-runtime answers for an error of the validator.
+        // The answer of controller-runtime for an error of the validator.
         response["status"] = json!({"code": 403, "reason": "Forbidden", "message": SAID});
     }
     let answer =
@@ -90,7 +90,7 @@ pub async fn refusals(plane: &ControlPlane) {
         problem.map(|problem| (problem.why, problem.hint))
     };
     register(plane, serve(plane).await).await;
-    // The API server learns of it a moment later.
+    // The API server uses the webhook a moment later.
     until("the webhook's no", Duration::from_secs(30), async || {
         let (said, hint) = why("emqx/emqx-enterprise:latest").await.ok_or("it was taken")?;
         if said == format!("the operator's webhook refuses it: {SAID}") && hint.is_none() {
