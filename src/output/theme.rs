@@ -45,16 +45,16 @@ impl Tone {
     }
 
     /// The colour, by its number in the 256 colours that terminals share. The first sixteen are not used:
-    /// each terminal chooses them itself, so that yellow may be unreadable on white. Each colour is readable
-    /// on a black and on a white background, and they differ for people who do not distinguish red and green
-    /// (tests below).
+    /// each terminal chooses them itself, so that yellow may be unreadable on white. Each colour has a contrast
+    /// of at least 3:1 on the backgrounds of common dark and light themes, and they differ for people who do
+    /// not distinguish red and green (tests below).
     const fn colour(self) -> Option<u8> {
         match self {
             Self::Plain | Self::Faint | Self::Strong => None,
             Self::Good => Some(29),
-            Self::Warning => Some(130),
-            Self::Bad => Some(196),
-            Self::Busy => Some(27),
+            Self::Warning => Some(166),
+            Self::Bad => Some(197),
+            Self::Busy => Some(33),
         }
     }
 
@@ -202,14 +202,37 @@ mod tests {
 
     const COLOURED: [Tone; 4] = [Tone::Good, Tone::Warning, Tone::Bad, Tone::Busy];
 
+    /// The least contrast of text that WCAG 2.2 accepts for large text and for graphics (1.4.3, 1.4.11).
+    const CONTRAST: f64 = 3.0;
+
+    /// The backgrounds of common terminals and themes.
+    const BACKGROUNDS: [(&str, u32); 13] = [
+        ("black", 0x00_00_00),
+        ("GNOME Terminal, dark", 0x17_14_21),
+        ("Ubuntu", 0x30_0a_24),
+        ("Visual Studio Code, dark", 0x1e_1e_1e),
+        ("Solarized, dark", 0x00_2b_36),
+        ("Gruvbox, dark", 0x28_28_28),
+        ("Dracula", 0x28_2a_36),
+        ("One Dark", 0x28_2c_34),
+        ("white", 0xff_ff_ff),
+        ("GitHub, light", 0xf6_f8_fa),
+        ("One Light", 0xfa_fa_fa),
+        ("Solarized, light", 0xfd_f6_e3),
+        ("Gruvbox, light", 0xfb_f1_c7),
+    ];
+
+    /// From the 8 bits of sRGB to linear values between 0 and 1.
+    fn straight(level: u32) -> f64 {
+        let value = f64::from(level) / 255.0;
+        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    }
+
     /// Red, green and blue of a colour of the cube, from 0 to 1, linear.
     fn linear(tone: Tone) -> [f64; 3] {
-        const LEVELS: [f64; 6] = [0.0, 95.0, 135.0, 175.0, 215.0, 255.0];
+        const LEVELS: [u32; 6] = [0, 95, 135, 175, 215, 255];
         let number = usize::from(tone.colour().expect("a colour") - 16);
-        [number / 36, number / 6 % 6, number % 6].map(|level| {
-            let value = LEVELS[level] / 255.0;
-            if value <= 0.04 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-        })
+        [number / 36, number / 6 % 6, number % 6].map(|level| straight(LEVELS[level]))
     }
 
     fn luminance([red, green, blue]: [f64; 3]) -> f64 {
@@ -217,11 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn every_colour_is_readable_on_a_black_and_on_a_white_background() {
+    fn every_colour_is_readable_on_dark_and_on_light_backgrounds() {
         for tone in COLOURED {
-            let own = luminance(linear(tone)) + 0.05;
-            let (white, black) = (1.05 / own, own / 0.05);
-            assert!(white >= 3.9 && black >= 3.9, "{tone:?}: {white:.2} on white, {black:.2} on black");
+            for (name, colour) in BACKGROUNDS {
+                let parts = [colour >> 16, colour >> 8 & 255, colour & 255].map(straight);
+                let (own, other) = (luminance(linear(tone)) + 0.05, luminance(parts) + 0.05);
+                let contrast = own.max(other) / own.min(other);
+                assert!(contrast >= CONTRAST, "{tone:?}: {contrast:.2} on {name}");
+            }
         }
     }
 

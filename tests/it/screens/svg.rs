@@ -126,9 +126,9 @@ fn block(symbol: &str) -> Option<(f64, f64, f64)> {
 fn look(cell: &Cell) -> String {
     let colour = match cell.fg {
         Color::Indexed(29) => "#7ee787",
-        Color::Indexed(130) => "#e3b341",
-        Color::Indexed(196) => "#ff7b72",
-        Color::Indexed(27) => "#79c0ff",
+        Color::Indexed(166) => "#e3b341",
+        Color::Indexed(197) => "#ff7b72",
+        Color::Indexed(33) => "#79c0ff",
         _ if cell.modifier.contains(Modifier::DIM) => "#8b949e",
         _ => "#e6edf3",
     };
