@@ -78,6 +78,9 @@ pub fn plural(number: u64, one: &str) -> String {
 /// characters that change the direction of writing or are invisible. A removed character is replaced by
 /// `\u{fffd}`.
 pub fn harmless(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars()
         .map(|letter| match letter {
             '\n' | '\r' | '\t' => ' ',

@@ -1,6 +1,6 @@
 //! Node names, shortened to the parts that differ: letters that are equal in every row carry no information.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::theme::Theme;
 
@@ -24,22 +24,29 @@ pub fn shorten<'a>(
     let common = names.iter().all(|name| name.strip_prefix(&prefix).is_some_and(named));
     let short: Vec<String> =
         names.iter().map(|name| shorter(if common { &name[prefix.len()..] } else { name }, theme)).collect();
-    let different: BTreeSet<&String> = short.iter().collect();
-    let all: BTreeSet<&&str> = names.iter().collect();
+    let different: HashSet<&String> = short.iter().collect();
+    let all: HashSet<&&str> = names.iter().collect();
     if different.len() == all.len() { short } else { names.into_iter().map(str::to_owned).collect() }
 }
 
 fn shorter(name: &str, theme: Theme) -> String {
     let ellipsis = theme.symbols().ellipsis;
-    name.split('-')
-        .map(|part| {
-            let hash = part.len() >= HASH
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-                && part.bytes().any(|byte| byte.is_ascii_digit());
-            if hash { format!("{ellipsis}{}", &part[part.len() - TAIL..]) } else { part.to_owned() }
-        })
-        .collect::<Vec<_>>()
-        .join("-")
+    let mut short = String::with_capacity(name.len());
+    for (place, part) in name.split('-').enumerate() {
+        if place > 0 {
+            short.push('-');
+        }
+        let hash = part.len() >= HASH
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && part.bytes().any(|byte| byte.is_ascii_digit());
+        if hash {
+            short.push_str(ellipsis);
+            short.push_str(&part[part.len() - TAIL..]);
+        } else {
+            short.push_str(part);
+        }
+    }
+    short
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
         .collect();
     // An upgrade removes the old pods: new ones come first, as soon as EMQX lists them as running.
-    let revisions = UpgradeRevisions::of(world, &instance.id).filter(UpgradeRevisions::two);
+    let revisions = UpgradeRevisions::under_way(world, &instance.id);
     let stays = |pod: &Pod| {
         let new = revisions.as_ref().is_none_or(|revisions| {
             revisions.new.iter().any(|member| member.running && member.pod.uid == pod.uid)
@@ -68,7 +68,7 @@ pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
 
 /// Whether an upgrade removes the pod that is asked, and not the better one.
 fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -> bool {
-    let Some(revisions) = UpgradeRevisions::of(world, id).filter(UpgradeRevisions::two) else { return false };
+    let Some(revisions) = UpgradeRevisions::under_way(world, id) else { return false };
     let old = |name: &PodName| revisions.old.iter().any(|member| member.pod.name == *name);
     old(asked) && !old(better)
 }

@@ -369,19 +369,18 @@ pub(super) struct Pods<'a> {
 
 impl<'a> Pods<'a> {
     pub(super) fn of(world: &'a World, id: &'a InstanceId) -> Self {
-        let mut all = Self { names: BTreeMap::new(), addresses: BTreeMap::new(), uids: BTreeMap::new() };
-        for pod in world.pods_of(id) {
-            all.names.insert(pod.name.as_str(), pod);
-            all.uids.insert(&pod.uid, pod);
-            for ip in &pod.ips {
-                // An address is reused as soon as a pod is deleted: the pod that is not being deleted has
-                // precedence.
-                if pod.deleting.is_none() || !all.addresses.contains_key(ip) {
-                    all.addresses.insert(*ip, pod);
-                }
-            }
+        let pods = || world.pods_of(id);
+        // Collected, not inserted one by one: a map is built of sorted entries without a search for each.
+        // An address is reused as soon as a pod is deleted: the last pod that is not being deleted has
+        // precedence, else the first.
+        let deleted: Vec<&Pod> = pods().filter(|pod| pod.deleting.is_some()).collect();
+        let rest = pods().filter(|pod| pod.deleting.is_none());
+        let addressed = deleted.into_iter().rev().chain(rest);
+        Self {
+            names: pods().map(|pod| (pod.name.as_str(), pod)).collect(),
+            addresses: addressed.flat_map(|pod| pod.ips.iter().map(move |ip| (*ip, pod))).collect(),
+            uids: pods().map(|pod| (pod.uid.as_str(), pod)).collect(),
         }
-        all
     }
 
     /// Finds the pod by the custom resource's status, by address, or by the exact first label of the host.

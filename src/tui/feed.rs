@@ -35,11 +35,13 @@ pub(super) struct Feed {
     live: Live,
     objects: Option<FactStream>,
     emqx: BTreeMap<InstanceId, Emqx>,
+    /// [`State::learned`] when the targets were worked out.
+    learned: u64,
 }
 
 impl Feed {
     pub(super) fn new(live: Live) -> Self {
-        Self { live, objects: None, emqx: BTreeMap::new() }
+        Self { live, objects: None, emqx: BTreeMap::new(), learned: 0 }
     }
 
     pub(super) fn live(&self) -> &Live {
@@ -106,21 +108,26 @@ impl Feed {
         if !state.ready {
             return;
         }
-        let wanted = state.wanted();
-        self.emqx.retain(|id, _| wanted.iter().any(|(it, ..)| it == id));
-        for (id, target, every) in wanted {
-            let fits = self.emqx.get(&id).is_some_and(|emqx| {
-                // A working connection is kept, even if other pods come and go.
-                emqx.target == target
-                    || (state.hears(&id) && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
-            });
-            if !fits {
-                let broker = self.live.brokers.broker(target.clone());
-                let facts = broker.follow(every);
-                self.emqx.insert(id, Emqx { target, every, broker, facts });
-            } else if let Some(emqx) = self.emqx.get_mut(&id)
-                && emqx.every != every
-            {
+        let asked = state.asked();
+        self.emqx.retain(|id, _| asked.iter().any(|(it, _)| *it == id));
+        // The target follows from facts, and takes long to work out where pods are many.
+        let learned = std::mem::replace(&mut self.learned, state.learned) != state.learned;
+        for (id, every) in asked {
+            if learned || !self.emqx.contains_key(id) {
+                let Some(target) = state.target(id) else { continue };
+                let fits = self.emqx.get(id).is_some_and(|emqx| {
+                    // A working connection is kept, even if other pods come and go.
+                    emqx.target == target
+                        || (state.hears(id) && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
+                });
+                if !fits {
+                    let broker = self.live.brokers.broker(target.clone());
+                    let facts = broker.follow(every);
+                    self.emqx.insert(id.clone(), Emqx { target, every, broker, facts });
+                    continue;
+                }
+            }
+            if let Some(emqx) = self.emqx.get_mut(id).filter(|emqx| emqx.every != every) {
                 emqx.every = every;
                 emqx.facts = emqx.broker.follow(every);
             }

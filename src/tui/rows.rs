@@ -105,7 +105,18 @@ pub(super) fn label(row: &Row) -> &str {
     }
 }
 
-pub(super) fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Instance>) -> Vec<Row> {
+/// The pods of a namespace, by name.
+pub(super) fn pods_in<'w>(world: &'w World, namespace: &str) -> BTreeMap<&'w str, &'w Pod> {
+    let pods = world.pods.values().map(|seen| &seen.value).filter(|pod| pod.namespace == namespace);
+    pods.map(|pod| (pod.name.as_str(), pod)).collect()
+}
+
+pub(super) fn rows(
+    sources: &Sources<'_>,
+    status: &Status,
+    instance: Option<&Instance>,
+    pods: &BTreeMap<&str, &Pod>,
+) -> Vec<Row> {
     let Sources { world, .. } = sources;
     let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
         .nodes
@@ -117,6 +128,7 @@ pub(super) fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Ins
         .collect();
     let mut rows: Vec<Row> = Vec::with_capacity(status.nodes.len());
     for node in &status.nodes {
+        let (state, tone) = standing(node);
         rows.push(Row {
             key: match (&node.node, &node.pod) {
                 (Some(node), _) => node.as_str().to_owned(),
@@ -128,13 +140,14 @@ pub(super) fn rows(sources: &Sources<'_>, status: &Status, instance: Option<&Ins
             role: Some(node.role),
             ready: node.ready,
             serving: node.serving,
-            healthy: node.pod.as_ref().and_then(|pod| {
-                let key = (status.instance.namespace.clone(), pod.as_str().to_owned());
-                world.pods.get(&key).map(|seen| seen.value.containers_ready || seen.value.ready)
-            }),
+            healthy: node
+                .pod
+                .as_ref()
+                .and_then(|pod| pods.get(pod.as_str()))
+                .map(|pod| pod.containers_ready || pod.ready),
             part: node.part,
-            state: standing(node).0,
-            tone: standing(node).1,
+            state,
+            tone,
             connections: node.connections,
             sessions: node.sessions,
             share: node.share,
@@ -320,11 +333,11 @@ pub(super) fn turns(rows: &mut [Row], run: &UpgradeRun, zone: &TimeZone, now: Ti
 }
 
 /// Pods whose deletion was requested, with the seconds until Kubernetes kills them.
-pub(super) fn deletions(rows: &mut [Row], world: &World, namespace: &str, now: Timestamp) {
+pub(super) fn deletions(rows: &mut [Row], pods: &BTreeMap<&str, &Pod>, now: Timestamp) {
+    let deleted: BTreeMap<&str, Timestamp> =
+        pods.iter().filter_map(|(name, pod)| Some((*name, pod.deleting?))).collect();
     for row in rows {
-        let Some(pod) = &row.pod else { continue };
-        let key = (namespace.to_owned(), pod.as_str().to_owned());
-        let Some(at) = world.pods.get(&key).and_then(|seen| seen.value.deleting) else { continue };
+        let Some(at) = row.pod.as_ref().and_then(|pod| deleted.get(pod.as_str())).copied() else { continue };
         row.note = if at > now {
             format!("pod deleted in {}", duration(seconds_between(now, at)))
         } else {

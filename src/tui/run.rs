@@ -3,6 +3,10 @@
 //! Order of priority, written into `select!`: an interrupt from outside, a key, the result of an effect, a
 //! fact, time. A frame is drawn at once after a key, and otherwise at most ten times a second; nothing is
 //! drawn when nothing changed.
+//!
+//! The commands use `commands::fact_loop` instead. That loop follows one cluster with a world of its own,
+//! ends at an interrupt, and waits for an action to end. This loop follows up to 32 clusters in one world,
+//! each with an interval that depends on what is shown; keys are answered while actions run.
 
 use std::pin::Pin;
 use std::rc::Rc;

@@ -12,6 +12,7 @@ use super::curves;
 use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
 use super::mouse::ClickTargets;
+use super::rows::Row;
 use super::setup::{Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::sort::{Order, SortBy};
 use super::view_model::{Sources, ViewModel};
@@ -103,6 +104,8 @@ pub struct State {
     pub route: Option<Route>,
     /// The tracker of a recording in which no cluster was seen so far.
     pub spare: OperationTracker,
+    /// Batches of facts so far: what follows from facts alone is worked out again when this changes.
+    pub(crate) learned: u64,
     /// Whether the board is older than the world.
     pub stale: bool,
     /// Whether a frame is due.
@@ -151,6 +154,7 @@ impl State {
             playback_state: PlaybackState::default(),
             route: None,
             spare: OperationTracker::all(),
+            learned: 0,
             stale: true,
             dirty: true,
             setup,
@@ -253,15 +257,26 @@ impl State {
             || self.doing.is_some()
     }
 
-    /// The clusters whose EMQX is queried, the interval, and the target. At most 32 at once.
+    /// The clusters whose EMQX is queried, the target, and the interval.
     pub fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
+        let with = |(id, every)| Some((InstanceId::clone(id), self.target(id)?, every));
+        self.asked().into_iter().filter_map(with).collect()
+    }
+
+    /// Where the EMQX of a cluster is queried.
+    pub(crate) fn target(&self, id: &InstanceId) -> Option<Target> {
+        Some(target(&self.world, self.world.instance(id)?))
+    }
+
+    /// The clusters whose EMQX is queried, and the interval. At most 32 at once.
+    pub(crate) fn asked(&self) -> Vec<(&InstanceId, Duration)> {
         let all: Vec<&InstanceId> = match (&self.open, self.page) {
             (Some(open), _) if self.page != Page::Clusters => vec![open],
             _ => self.clusters.keys().take(32).collect(),
         };
         all.into_iter()
-            .filter_map(|id| {
-                let instance = self.world.instance(id)?;
+            .filter(|id| self.world.instance(id).is_some())
+            .map(|id| {
                 let every = if self.busy(id) {
                     Duration::from_secs(1)
                 } else if self.page == Page::Plan {
@@ -269,7 +284,7 @@ impl State {
                 } else {
                     Duration::from_secs(10)
                 };
-                Some((id.clone(), target(&self.world, instance), self.every.unwrap_or(every)))
+                (id, self.every.unwrap_or(every))
             })
             .collect()
     }
@@ -409,10 +424,12 @@ impl State {
     /// The cursor follows its row; when the row no longer exists the cursor keeps its place.
     fn find_cursor(&mut self) {
         let Some(board) = self.board() else { return };
-        let keys: Vec<&str> = board.shown().map(|row| row.key.as_str()).collect();
-        let place = self.selected.as_ref().and_then(|key| keys.iter().position(|it| it == key));
-        let cursor = place.unwrap_or(self.cursor.min(keys.len().saturating_sub(1)));
-        let selected = keys.get(cursor).map(|key| (*key).to_owned());
+        // A pod that becomes an EMQX node has the node's name as its key from then on.
+        let is =
+            |row: &Row, key: &str| row.key == key || row.pod.as_ref().is_some_and(|pod| pod.as_str() == key);
+        let place = self.selected.as_ref().and_then(|key| board.shown().position(|row| is(row, key)));
+        let cursor = place.unwrap_or(self.cursor.min(board.shown().count().saturating_sub(1)));
+        let selected = board.shown().nth(cursor).map(|row| row.key.clone());
         // A deleted node stays selected in the detail page.
         let gone = place.is_none() && self.page == Page::Detail && self.selected.is_some();
         self.cursor = cursor;

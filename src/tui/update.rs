@@ -107,6 +107,7 @@ fn tick(state: &mut State, now: Timestamp) {
 /// Applies facts of a live cluster.
 fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact)>) {
     state.now = state.now.max(now);
+    state.learned += 1;
     let (mut visible, mut events) = (false, false);
     for (who, fact) in facts {
         if let Some(id) = &who {

@@ -7,7 +7,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::history::History;
 use super::past::PastOperation;
-use super::rows::{Group, Row, deletions, draining, group, held_at_start, label, rows, state, turns};
+use super::rows::{
+    Group, Row, deletions, draining, group, held_at_start, label, pods_in, rows, state, turns,
+};
 use super::sort::{Order, SortBy};
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, InstanceId, Operation, Part, PodName, Role, Stage, Verdict, World};
@@ -21,7 +23,7 @@ use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::results::Status;
-use crate::plan::snapshot::{NodeRow, SourceState};
+use crate::plan::snapshot::SourceState;
 use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
@@ -158,11 +160,11 @@ impl ViewModel {
         let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
         let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
-        let revisions =
-            UpgradeRevisions::of(world, id).filter(|revisions| revisions.two() && !revisions.old.is_empty());
+        let revisions = UpgradeRevisions::under_way(world, id).filter(|revisions| !revisions.old.is_empty());
         let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || revisions.is_some();
         let evacuations = evacuations(world, instance).to_vec();
-        let mut rows = rows(&sources, &status, instance);
+        let pods = pods_in(world, &id.namespace);
+        let mut rows = rows(&sources, &status, instance, &pods);
         group(&mut rows, revisions.as_ref());
         let waits = active.and_then(|run| {
             let (spent, length) = wait_left(run, now)?;
@@ -188,12 +190,15 @@ impl ViewModel {
                 turns(&mut rows, run, zone, now);
             }
         }
-        deletions(&mut rows, world, &id.namespace, now);
+        deletions(&mut rows, &pods, now);
         let names = shorten(Some(&id.name), rows.iter().map(label), theme);
         for (row, name) in rows.iter_mut().zip(names) {
             row.name = theme.clean(&name);
-            row.state = theme.clean(&row.state);
-            row.note = theme.clean(&row.note);
+            for text in [&mut row.state, &mut row.note] {
+                if !text.is_empty() {
+                    *text = theme.clean(text);
+                }
+            }
         }
         let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
         let most = rows.iter().flat_map(|row| [row.connections, row.goal, row.start]).flatten();
@@ -282,13 +287,16 @@ impl ViewModel {
         })
     }
 
-    /// Nodes in the Service, and those that should be in it: where there are replicants, cores need not be;
-    /// `None` where unknown.
+    /// Nodes in the Service, and those that should be in it: beside replicants, cores need not be, and during an upgrade the
+    /// nodes of the previous revision; `None` where it is not known.
     pub fn in_service(&self) -> Option<(usize, usize)> {
         self.status.totals.serving?;
-        let nodes = || self.status.nodes.iter().filter(|row| row.node.is_some());
-        let replicants = nodes().any(|row| row.role == Role::Replicant);
-        let should = |row: &&NodeRow| !replicants || row.role == Role::Replicant || row.serving == Some(true);
+        let nodes = || self.rows.iter().filter(|row| row.node.is_some());
+        let replicants = nodes().any(|row| row.role == Some(Role::Replicant));
+        let should = |row: &&Row| {
+            row.serving == Some(true)
+                || (row.group != Group::Old && (!replicants || row.role == Some(Role::Replicant)))
+        };
         let serving = nodes().filter(|row| row.serving == Some(true)).count();
         Some((serving, nodes().filter(should).count()))
     }

@@ -97,6 +97,11 @@ impl<'a> UpgradeRevisions<'a> {
         Some(Self { instance, groups, new_sets, old, new, answered })
     }
 
+    /// The sides where two revisions run, or are to run. Cheap while no upgrade can be seen.
+    pub fn under_way(world: &'a World, id: &'a InstanceId) -> Option<Self> {
+        if quiet(world, id) { None } else { Self::of(world, id).filter(Self::two) }
+    }
+
     /// EMQX has not answered for a while: the counts of its nodes are unknown, and the operator's copy
     /// decides which nodes run.
     pub(crate) fn forget_counts(&mut self) {
