@@ -135,11 +135,19 @@ pub fn curves(
     let rows: Vec<&Row> = board.rows.iter().filter(|row| row.node.is_some()).collect();
     let moments = history.steps(steps, seconds, board.now);
     let apart = seconds as f64 / steps.max(1) as f64;
-    let held = |row: &Row| -> Vec<Option<f64>> {
-        let Some(node) = &row.node else { return Vec::new() };
-        let values = history.held(node, &moments, quantity.which());
+    // Nodes that were removed held clients until then: during an upgrade they are of the previous revision.
+    let mut removed = vec![true; history.places()];
+    let held_at = |place: usize| -> Vec<Option<f64>> {
+        let values = history.held_at(place, &moments, quantity.which());
         let values: Vec<Option<f64>> = values.into_iter().map(|value| value.map(|it| it as f64)).collect();
         if quantity == Quantity::Change { changes(&values, &moments, apart) } else { values }
+    };
+    let mut held = |row: &Row| -> Vec<Option<f64>> {
+        let Some(place) = row.node.as_ref().and_then(|node| history.place(node)) else {
+            return vec![None; moments.len()];
+        };
+        removed[place] = false;
+        held_at(place)
     };
     let mut total = Sums::new(moments.len());
     let curve = |label: &str, tone: Tone, values| Curve { label: label.to_owned(), tone, values };
@@ -150,7 +158,9 @@ pub fn curves(
             total.add(&values);
             Curve { label, tone: tone(row.part), values }
         });
-        each.collect()
+        let each = each.collect();
+        removed_ones(&removed).map(held_at).for_each(|values| total.add(&values));
+        each
     } else {
         // For a thousand nodes, only the values of one node at a time are in memory.
         let parts = [None, Some(Part::Donor), Some(Part::Evacuating), Some(Part::Recipient)];
@@ -164,6 +174,12 @@ pub fn curves(
                 parts.iter().position(|part| *part == row.part).unwrap_or(0)
             };
             sums[place].add(&values);
+        }
+        for values in removed_ones(&removed).map(held_at) {
+            total.add(&values);
+            if board.upgrading {
+                sums[0].add(&values);
+            }
         }
         let [others, donors, evacuating, recipients] = &sums;
         if board.upgrading {
@@ -183,6 +199,11 @@ pub fn curves(
     let total = total.sum();
     let total = total.into_iter().map(|value| value.map(|value| value.max(0.0) as u64)).collect();
     Curves { curves, total }
+}
+
+/// The places that are marked.
+fn removed_ones(removed: &[bool]) -> impl Iterator<Item = usize> {
+    removed.iter().enumerate().filter(|(_, removed)| **removed).map(|(place, _)| place)
 }
 
 fn tone(part: Option<Part>) -> Tone {

@@ -279,8 +279,27 @@ impl History {
 
     /// The counts of a node at each of these steps.
     pub fn held(&self, node: &NodeName, steps: &[Option<HistoryStep>], which: Which) -> Vec<Option<u64>> {
-        let Some(place) = self.index.get(node) else { return vec![None; steps.len()] };
-        let (fine, coarse) = (self.fine.rows.get(*place), self.coarse.rows.get(*place));
+        self.place(node).map_or_else(|| vec![None; steps.len()], |place| self.held_at(place, steps, which))
+    }
+
+    /// The place of a node among those of which something is kept.
+    pub(crate) fn place(&self, node: &NodeName) -> Option<usize> {
+        self.index.get(node).copied()
+    }
+
+    /// The number of nodes of which something is kept, with those that EMQX lists no more.
+    pub(crate) fn places(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The same of the node in this place.
+    pub(crate) fn held_at(
+        &self,
+        place: usize,
+        steps: &[Option<HistoryStep>],
+        which: Which,
+    ) -> Vec<Option<u64>> {
+        let (fine, coarse) = (self.fine.rows.get(place), self.coarse.rows.get(place));
         let value = |step: &HistoryStep| {
             let row = if step.fine { fine } else { coarse };
             pick(*row?.get(step.place)?, which)

@@ -1,6 +1,7 @@
 //! Whole screens, driven by keys and facts, as text. A changed screen changes a file under `tests/snapshots`,
 //! which shows it to a reviewer as to a user.
 
+mod changes;
 mod everywhere;
 mod make;
 mod pages;

@@ -168,7 +168,7 @@ fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops:
         if let Some(label) = label {
             free = pen.put(*x, y + 1, label.width(), label, Tone::Faint) + 1;
         } else if number + 1 == marks.len()
-            && let Some(begin) = (x + 1).checked_sub(text.width()).filter(|begin| *begin >= free)
+            && let Some(begin) = (x + 1).min(most).checked_sub(text.width()).filter(|begin| *begin >= free)
         {
             // The latest mark, near the right edge, has its text on its left.
             free = pen.put(begin, y + 1, text.width(), text, Tone::Faint) + 1;

@@ -229,7 +229,8 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
 fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
     let status = &board.status;
     let mut numbers = Vec::new();
-    if let Some(run) = active(board) {
+    // Where EMQX does not answer, what it does now is not known.
+    if let Some(run) = active(board).filter(|_| board.unsure.is_none()) {
         if let Some(rounds) = rounds(board, run) {
             numbers.push((rounds, Tone::Plain));
         }
@@ -253,7 +254,7 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
         };
         numbers.extend(upgrade_words::facts(run).into_iter().map(toned));
     } else {
-        let about = if board.unsure.is_some() && status.totals.connections.is_some() { "~" } else { "" };
+        let about = about(board, status.totals.connections);
         let connected = format!("{about}{}", count_or_unknown(status.totals.connections));
         match active(board).filter(|_| board.unsure.is_none()).and_then(messages::missing) {
             Some(missing) if missing.starts_with("none") => {
@@ -276,7 +277,8 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
         numbers.push((text, if board.alarm().is_some() { Tone::Bad } else { Tone::Warning }));
     }
     if active(board).is_none() {
-        numbers.push((format!("{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
+        let about = about(board, status.totals.sessions);
+        numbers.push((format!("{about}{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
         if let Some((serving, all)) = board.in_service() {
             let tone = if serving < all { Tone::Warning } else { Tone::Plain };
             numbers.push((in_the_service(serving, all), tone));
@@ -291,6 +293,11 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
         numbers.sort_by_key(|(text, tone)| !urgent(text, *tone));
     }
     numbers
+}
+
+/// The mark of a number that is not current.
+fn about(board: &ViewModel, number: Option<u64>) -> &'static str {
+    if board.unsure.is_some() && number.is_some() { "~" } else { "" }
 }
 
 /// Whether a fact must be visible: a bad one, missing clients, and clients that do not arrive.

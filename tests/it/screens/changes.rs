@@ -1,0 +1,131 @@
+//! What the view shows while pods and nodes come and go, and while EMQX does not answer.
+
+use kubectl_emqx::model::{Fact, Link, Source, Update};
+use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
+use kubectl_emqx::tui::Msg;
+use kubectl_emqx::tui::curves::{Quantity, curves};
+
+use crate::screens::make::{
+    Bench, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played, pod, recorded,
+    setup,
+};
+use crate::screens::{UNEVEN, idle, running};
+
+const RECORDINGS: [&str; 8] = [
+    "v1beta4-bluegreen-operator-2.2",
+    "v1beta4-guarded-operator-2.2",
+    "v1beta4-rebalance-operator-2.2",
+    "v2-bluegreen-operator-2.3",
+    "v2-rebalance-operator-2.3",
+    "v2beta1-bluegreen-operator-2.2",
+    "v2beta1-rebalance-operator-2.2",
+    "v2beta1-undo-operator-2.2",
+];
+
+#[test]
+fn the_chart_counts_what_a_removed_node_held_before() {
+    let mut bench = Bench::of(setup(), documented(0, &[800; 4], &nothing()));
+    bench.tick(1);
+    let names: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    bench.learn(10, emqx(10, "/api/v5/nodes", &nodes(&names, &[1000, 1000, 1200])));
+    bench.learn(10, kubernetes(10, "DELETED", &pod(&core(3), true)));
+    bench.tick(10);
+    bench.screen(120, 40);
+    let (board, cluster) = (bench.state.board().expect("a board"), bench.state.here().expect("a cluster"));
+    assert_eq!(board.rows.len(), 3);
+    let drawn = curves(board, &cluster.history, Quantity::Connections, 10, 11);
+    assert_eq!(drawn.curves.len(), 3, "a removed node has no curve of its own");
+    assert!(drawn.total.iter().flatten().all(|total| *total == 3200), "{:?}", drawn.total);
+}
+
+#[test]
+fn the_previous_revision_begins_with_the_clients_of_the_pods_that_are_gone() {
+    let mut bench = played("v2beta1-bluegreen-operator-2.2", 150.5);
+    bench.screen(120, 40);
+    let (board, cluster) = (bench.state.board().expect("a board"), bench.state.here().expect("a cluster"));
+    assert!(board.upgrading && board.upgrade.as_ref().is_some_and(|run| run.places().0 > 0), "a pod is gone");
+    let drawn = curves(board, &cluster.history, Quantity::Connections, 150, 150);
+    let first = |label: &str| {
+        let curve = drawn.curves.iter().find(|curve| curve.label == label).expect("a curve");
+        curve.values.iter().flatten().next().copied().expect("a value")
+    };
+    let all = drawn.total.iter().flatten().next().copied().expect("a total");
+    assert!((first("previous") - all as f64).abs() < 0.5, "{} of {all}", first("previous"));
+    assert!(all >= drawn.total.iter().flatten().copied().max().expect("a total") * 9 / 10, "{all}");
+}
+
+#[test]
+fn the_time_at_the_end_of_the_chart_is_never_covered() {
+    for tenth in (200..620).step_by(5) {
+        let screen = played("v1beta4-guarded-operator-2.2", f64::from(tenth) / 10.0).screen(120, 50);
+        let axis = screen.lines().skip_while(|line| !line.contains('└')).nth(1).unwrap_or_default();
+        let last = axis.split(' ').next_back().unwrap_or_default();
+        assert!(last.len() == 8 && last.matches(':').count() == 2, "{axis:?}\n{screen}");
+    }
+}
+
+#[test]
+fn the_cursor_stays_on_a_pod_that_becomes_a_node() {
+    let three: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    let mut bench = idle();
+    bench.learn(5, emqx(5, "/api/v5/nodes", &nodes(&three, &[2500, 2500, 2500])));
+    bench.screen(80, 24);
+    bench.keys("g");
+    assert_eq!(bench.state.selected, Some(core(3)), "a pod without a node comes first");
+    let four: Vec<String> = (0..4).map(|number| node(&core(number))).collect();
+    bench.learn(6, emqx(6, "/api/v5/nodes", &nodes(&four, &[2500, 2500, 2500, 0])));
+    bench.screen(80, 24);
+    assert_eq!((bench.state.selected.clone(), bench.state.cursor), (Some(node(&core(3))), 3));
+}
+
+#[test]
+fn nodes_of_the_previous_revision_that_left_the_service_are_not_missing_from_it() {
+    let mut bench = played("v2beta1-bluegreen-operator-2.2", 150.5);
+    bench.screen(200, 60);
+    let board = bench.state.board().expect("a board");
+    let (serving, all) = board.in_service().expect("known");
+    assert_eq!(serving, all, "{}", bench.screen(200, 60));
+}
+
+#[test]
+fn no_number_is_shown_as_that_of_now_while_emqx_does_not_answer() {
+    for (name, mut bench) in [("idle", idle()), ("running", running())] {
+        let reset = Link::Unreachable("pod emqx-core-0 does not answer: reset".into());
+        let lost = ["nodes", "load_rebalance"]
+            .map(|resource| Fact { at: at(40), update: Update::Link(Source::Emqx, resource, reset.clone()) });
+        bench.learn(40, lost.to_vec());
+        bench.learn(90, heard(at(90)));
+        bench.tick(90);
+        for (width, height) in crate::screens::SIZES {
+            let screen = bench.screen(width, height);
+            let head: Vec<&str> = screen.lines().take(5).collect();
+            for number in ["10,000 connected", "10,000 sessions"] {
+                let alone = head.iter().any(|line| line.contains(&format!(" {number}")));
+                assert!(!alone, "{name}: {number}\n{screen}");
+            }
+            assert!(!head.iter().any(|line| line.contains(" rounds")), "{name}\n{screen}");
+        }
+    }
+}
+
+#[test]
+fn where_nothing_suggests_an_upgrade_there_is_none() {
+    let mut upgrades = 0;
+    for name in RECORDINGS {
+        let (mut bench, lines) = recorded(name, false);
+        for told in lines {
+            let now = told.at;
+            bench.send(Msg::RecordedFacts(told));
+            let Some(id) = bench.state.open.clone() else { continue };
+            let world = &bench.state.world;
+            let found = UpgradeRevisions::of(world, &id).filter(UpgradeRevisions::two);
+            let short = UpgradeRevisions::under_way(world, &id);
+            assert_eq!(found.is_some(), short.is_some(), "{name} at {now}");
+            upgrades += usize::from(short.is_some());
+        }
+    }
+    assert!(upgrades > 100, "{upgrades}");
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    bench.tick(1);
+    assert!(UpgradeRevisions::under_way(&bench.state.world, &id()).is_none());
+}
