@@ -287,8 +287,8 @@ impl ViewModel {
         })
     }
 
-    /// Nodes in the Service, and those that should be in it: beside replicants, cores need not be, and during an upgrade the
-    /// nodes of the previous revision; `None` where it is not known.
+    /// Nodes in the Service, and those that should be in it: where there are replicants, cores need not be, and
+    /// during an upgrade the nodes of the previous revision need not be; `None` where unknown.
     pub fn in_service(&self) -> Option<(usize, usize)> {
         self.status.totals.serving?;
         let nodes = || self.rows.iter().filter(|row| row.node.is_some());
