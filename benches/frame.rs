@@ -1,5 +1,6 @@
-//! How long the full screen takes with 1000 nodes: a frame, a key with its frame, and taking in a whole answer of EMQX's; and
-//! what it holds after an hour of one answer a second, on a clock that is only a number.
+//! The time that the full screen takes with 1000 nodes for a frame, for a key with its frame, and for a whole
+//! answer of EMQX; and the memory that it holds after an hour of one answer a second, on a clock that is only
+//! a number.
 //! `cargo bench --bench frame`; the promise is a frame in under 2 ms and a key in under 50 ms.
 
 #[path = "../tests/it/screens/make.rs"]
@@ -19,7 +20,7 @@ use ratatui::backend::TestBackend;
 #[global_allocator]
 static HEAP: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Runs it so often, and gives the median and the worst in microseconds.
+/// Runs the function the given number of times, and returns the median and the worst time in microseconds.
 fn measure(times: usize, mut what: impl FnMut(usize)) -> (u128, u128) {
     let mut took: Vec<u128> = (0..times)
         .map(|round| {

@@ -1,7 +1,8 @@
-//! What the full screen costs beside the simulated cluster of 1003 nodes, and beside one of four: memory, the processor while
-//! nothing happens, how soon a key is on the screen, and how much is asked of the servers.
+//! The cost of the full screen beside the simulated cluster of 1003 nodes, and beside one of four: memory,
+//! the processor time while nothing happens, the time from a key to the screen, and the number of requests to
+//! the servers.
 //! `cargo bench --profile dev --bench view [-- SECONDS]` on Linux, after `cargo build --release`; it watches for a minute
-//! unless told otherwise.
+//! by default.
 //! The promise: under 25 MB, under 0.5 % of a core, a key in under 20 ms, under 2 kB a second to the terminal at 120x40 with the
 //! chart while a rebalance runs, and requests that grow with neither nodes nor keys.
 
@@ -48,12 +49,12 @@ mod linux {
 
     use super::session::{Cluster, Session};
 
-    /// What goes by on its way to the server.
+    /// The traffic that passes on its way to the server.
     #[derive(Default)]
     struct Counted {
-        /// Requests to the API server: heads of HTTP/1.1.
+        /// The number of requests to the API server, by their HTTP/1.1 heads.
         requests: AtomicU64,
-        /// Writes of a connection that has become a port-forward: EMQX's requests within it.
+        /// The number of writes on connections that have become port-forwards: EMQX's requests within them.
         forwarded: AtomicU64,
     }
 
@@ -63,7 +64,7 @@ mod linux {
         }
     }
 
-    /// Stands before the server and counts. Gives the port.
+    /// Starts a relay in front of the server that counts the traffic. Returns its port.
     fn relay(server: String) -> (u16, Arc<Counted>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -98,7 +99,7 @@ mod linux {
         let _ = to.shutdown(std::net::Shutdown::Write);
     }
 
-    /// Seconds of the processor that a process has had.
+    /// The processor time of a process so far, in seconds.
     fn cpu(pid: u32) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
         // After the name in brackets, user and system time are the 12th and 13th field, in hundredths of a second.
@@ -106,7 +107,7 @@ mod linux {
         fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
     }
 
-    /// Resident memory in MB: now, and at the most so far.
+    /// The resident memory in MB: now, and the peak so far.
     fn memory(pid: u32) -> (f64, f64) {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
         let field = |name: &str| {
@@ -128,7 +129,7 @@ mod linux {
             .expect("it is written");
         let mut view = Session::sized(&counting, &["watch"], 120, 40);
         view.sees("in the Service");
-        // The lists, and the first answers of EMQX.
+        // Waits for the lists and the first answers of EMQX.
         view.listen(Instant::now() + Duration::from_secs(12));
         let (resident, most) = memory(view.pid());
         let mut out = std::io::stdout();
@@ -151,7 +152,7 @@ mod linux {
         let (before, began, begin) = (counted.get(), cpu(view.pid()), Instant::now());
         let mut took = Vec::new();
         for number in 0..400 {
-            // Always one that moves the cursor.
+            // Each key moves the cursor.
             view.types(if number % 3 == 2 { "k" } else { "j" });
             let typed = Instant::now();
             let shown = view.listen(typed + Duration::from_millis(50));
@@ -200,7 +201,7 @@ mod linux {
         view.ends(130);
     }
 
-    /// What the view costs while a rebalance runs: bytes to the terminal, processor, memory.
+    /// Measures the view while a rebalance runs: bytes to the terminal, processor time, memory.
     fn running(scenario: &str, seconds: u64, cluster: &Cluster, view: &mut Session) {
         let mut apply = std::process::Command::new(super::program());
         apply.args(["rebalance", "apply", "--yes", "--conn-evict-rate", "10", "--abs-conn-threshold", "100"]);

@@ -1,5 +1,5 @@
-//! Reads over a slow link: a TCP proxy in front of the real API server delays every byte by half a round trip in each direction,
-//! and what a read takes longer than without a delay, divided by the delay, is its number of round trips.
+//! Reads over a slow link. A TCP proxy in front of the real API server delays every byte by half a round trip
+//! in each direction. The extra time of a read, divided by the delay, is the number of its round trips.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use crate::measure;
 use crate::reads;
 use test_support::control_plane::ControlPlane;
 
-/// Round trips of the link.
+/// The round trip times of the link.
 const DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(100)];
 
-/// A link in front of an address. Ends with the value.
+/// A link in front of an address. It ends when the value is dropped.
 struct Link {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -45,7 +45,8 @@ impl Link {
             while let Ok((near, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
-                    // The kernel accepts at once: the round trip of TCP's own handshake is added before the first byte.
+                    // The kernel accepts a connection at once, so the round trip of TCP's own handshake is
+                    // added before the first byte.
                     let open = Instant::now() + round_trip;
                     let Ok(far) = TcpStream::connect(target).await else { return };
                     let _ = (near.set_nodelay(true), far.set_nodelay(true));
@@ -59,7 +60,7 @@ impl Link {
     }
 }
 
-/// Passes bytes on, each a time later, in order; `open` is the earliest departure.
+/// Passes bytes on in order, each after the same delay; `open` is the earliest departure.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -92,7 +93,7 @@ async fn pump(
     tokio::join!(read, write);
 }
 
-/// The same kubeconfig with the link's address.
+/// Writes a copy of the kubeconfig with the link's address.
 fn through(plane: &ControlPlane, kubeconfig: &Path, link: &Link, name: &str) -> PathBuf {
     let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
     let text = text.replace(&plane.url(), &format!("https://{}", link.address));
@@ -101,7 +102,7 @@ fn through(plane: &ControlPlane, kubeconfig: &Path, link: &Link, name: &str) -> 
     path
 }
 
-/// Reads with and without EMQX, and kubectl's reads of the same kinds.
+/// Measures reads with and without EMQX, and kubectl's reads of the same kinds.
 pub async fn round_trips(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>) {
     let reader = reads::reader(plane, few.namespace()).await;
     let (admin, kubectl) = (plane.admin_kubeconfig(), plane.binaries().kubectl.clone());

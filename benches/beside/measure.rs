@@ -1,13 +1,14 @@
-//! One run of a program, measured from outside: wall time by our clock, peak memory by `/usr/bin/time`.
+//! One run of a program, measured from outside: wall time by the benchmark's clock, peak memory by
+//! `/usr/bin/time`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs of each command, after one that does not count.
+/// The number of counted runs of each command. One run before them does not count.
 const RUNS: usize = 21;
 
-/// The released program: `PROGRAM`, else where `cargo build --release` puts it.
+/// The path of the released program: `PROGRAM`, else the output of `cargo build --release`.
 pub fn released() -> PathBuf {
     let program = std::env::var_os("PROGRAM").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/kubectl-emqx"),
@@ -17,14 +18,14 @@ pub fn released() -> PathBuf {
     program
 }
 
-/// What one run took.
+/// The time and memory of one run.
 #[derive(Clone, Copy)]
 pub struct Run {
     pub wall: Duration,
     pub kib: u64,
 }
 
-/// The same command under `/usr/bin/time`, which writes the peak memory into a file.
+/// Wraps the command in `/usr/bin/time`, which writes the peak memory into a file.
 fn timed(command: &Command, report: &Path) -> Command {
     let mut timed = Command::new("/usr/bin/time");
     timed.args(["--format", "%M", "--output"]).arg(report).arg("--").arg(command.get_program());
@@ -48,12 +49,12 @@ fn once(command: &Command) -> Run {
     let text = std::fs::read_to_string(&report).expect("a report");
     let _ = std::fs::remove_file(&report);
     assert!(status.success(), "{command:?}: {text}");
-    // A failed program's report begins with a line of words.
+    // For a failed program the report begins with a line of text.
     let kib = text.lines().last().and_then(|line| line.trim().parse().ok()).expect("kilobytes");
     Run { wall, kib }
 }
 
-/// The middle one.
+/// The median of the values.
 pub fn median<T: Copy + Ord>(mut values: Vec<T>) -> T {
     values.sort_unstable();
     values[values.len() / 2]
@@ -66,7 +67,7 @@ fn medians(runs: &[Run]) -> Run {
     }
 }
 
-/// Two commands in turn, A B A B …, so that a machine whose speed drifts does not favour one.
+/// Runs two commands in turn, A B A B …, so that drift in the machine's speed does not favour one.
 pub fn in_turn(ours: &Command, theirs: &Command) -> (Run, Run) {
     let mut both = (Vec::new(), Vec::new());
     for round in 0..=RUNS {
@@ -79,16 +80,17 @@ pub fn in_turn(ours: &Command, theirs: &Command) -> (Run, Run) {
     (medians(&both.0), medians(&both.1))
 }
 
-/// One command alone.
+/// Runs one command alone.
 pub fn by_itself(command: &Command) -> Run {
     let runs: Vec<Run> = (0..=RUNS).map(|_| once(command)).skip(1).collect();
     medians(&runs)
 }
 
-/// Runs of a command over a slow link, after one that does not count: the delay hides the machine's noise.
+/// The number of counted runs over a slow link, where the delay hides the machine's noise. One run before
+/// them does not count.
 const FEW_RUNS: usize = 7;
 
-/// The same with fewer runs, and the number of runs that were made.
+/// The same with fewer runs. Also returns the number of runs.
 pub fn few_times(command: &Command) -> (Run, usize) {
     let runs: Vec<Run> = (0..=FEW_RUNS).map(|_| once(command)).collect();
     (medians(&runs[1..]), runs.len())
@@ -102,7 +104,7 @@ pub fn megabytes(kib: u64) -> String {
     format!("{:.1} MB", kib as f64 * 1024.0 / 1e6)
 }
 
-/// What needs no cluster: the program's size, its start, and plans of plain numbers.
+/// Measures what needs no cluster: the program's size, its start, and plans of plain numbers.
 pub fn alone(program: &Path) {
     let counts = |each: u64, nodes: usize| {
         let mut counts = vec![each.to_string(); nodes];

@@ -9,7 +9,7 @@ use crate::cluster::RealCluster;
 use crate::measure::{self, Run};
 use test_support::control_plane::ControlPlane;
 
-/// Three nodes and their pods.
+/// A cluster of three nodes with their pods.
 pub const FEW: &str = "
 name: few
 about: three cores
@@ -19,7 +19,7 @@ nodes:
 - { count: 3, connections: 1000 }
 ";
 
-/// The same with 998 replicants.
+/// The same cluster with 998 replicants.
 const MANY: &str = "
 name: many
 about: two cores, 998 replicants
@@ -42,7 +42,7 @@ fn row(name: &str, reach: &str, ours: Run, theirs: Run) {
     );
 }
 
-/// Who may read objects and nothing of EMQX's.
+/// The kubeconfig of a user who may read objects, but nothing of EMQX.
 pub async fn reader(plane: &ControlPlane, namespace: &str) -> std::path::PathBuf {
     let read = ["get", "list", "watch"];
     let rules = json!([
@@ -70,7 +70,7 @@ pub async fn beside_kubectl(plane: &ControlPlane, program: &Path, few: &RealClus
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let objects = command(program, &reader, &["status", "-o", "json"]);
     let emqx = command(program, &plane.admin_kubeconfig(), &["status"]);
-    // The simulated EMQX answers on this thread, so that what runs must not hold it.
+    // The simulated EMQX answers on this thread, so the measured programs must not block it.
     let (ours, kubectls) = turn(objects, theirs_again(&theirs)).await;
     row("`status -o json`, EMQX not asked", "≤ 0.25, ≤ 0.2", ours, kubectls);
     let (ours, kubectls) = turn(emqx, theirs).await;
@@ -94,7 +94,7 @@ fn theirs_again(command: &Command) -> Command {
     again
 }
 
-/// Requests to the API server and to EMQX of one `status`, told by its own log.
+/// Counts the requests of one `status` to the API server and to EMQX, from the program's log.
 pub async fn requests(plane: &ControlPlane, program: &Path) {
     println!("| requests of one `status` | to the API server | to EMQX |\n| --- | --- | --- |");
     for (nodes, scenario) in [(3, FEW), (1000, MANY)] {

@@ -1,5 +1,5 @@
-//! Following: how long a change takes from the API server to the line on the screen, and what a view of a thousand nodes
-//! asks for.
+//! Following: the time from a change in the API server to the line on the screen, and the number of requests
+//! of a view of a thousand nodes.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -15,12 +15,12 @@ use crate::cluster::RealCluster;
 use crate::measure;
 use test_support::control_plane::ControlPlane;
 
-/// Changes that are made.
+/// The number of changes.
 const CHANGES: usize = 31;
-/// How long something is followed.
+/// How long an operation is followed.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A program that runs, with its lines as they come and when they came. Ends with the value.
+/// A running program and its lines, each with its time. The program ends when the value is dropped.
 struct Lines {
     child: Child,
     lines: Receiver<(Instant, String)>,
@@ -54,7 +54,7 @@ impl Lines {
     }
 }
 
-/// From the moment at which a watch of our own hears of a change to the moment at which its line is there.
+/// Measures the time from the event of a change in the benchmark's own watch to the line on the screen.
 pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>) {
     let mut command = plane.command(program);
     command.args(["-n", few.namespace(), "watch", "--plain", "-o", "jsonl"]);
@@ -65,7 +65,7 @@ pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>
     let mut late = Vec::new();
     for number in 0..CHANGES {
         let name = format!("r-{number}");
-        // Nothing to balance: the operator says Failed at once, and EMQX moves nobody.
+        // There is nothing to balance: the operator reports Failed at once, and EMQX evicts no client.
         let object = json!({
             "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": { "name": name },
             "spec": { "instanceKind": "EMQX", "instanceName": few.scenario.instance,
@@ -91,7 +91,7 @@ pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>
             }
         };
         late.push(line.saturating_duration_since(arrived));
-        // Its Failed has come and gone before the next one.
+        // Gives the Failed of this object time to pass before the next object is created.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let worst = late.iter().max().copied().unwrap_or_default();
@@ -105,7 +105,7 @@ pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>
     );
 }
 
-/// Requests, processor time and memory of a minute in which nothing happens, for few and for many nodes.
+/// Counts the requests, processor time and memory of a minute without changes, for few and for many nodes.
 pub async fn following(program: &Path) {
     println!(
         "| a minute of `watch --plain`, nothing runs | requests to the API server | answers of EMQX | bytes of them | processor | memory |"
@@ -155,7 +155,7 @@ fn log_lines(log: &Path) -> Vec<String> {
     std::fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// User and system time so far, by `/proc/PID/stat`; its ticks are hundredths of a second.
+/// The user and system time so far, from `/proc/PID/stat`, whose ticks are hundredths of a second.
 fn processor(pid: u32) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -36,7 +36,7 @@ const KUBECTLS: [&str; 18] = [
     "field-selector",
 ];
 
-/// A variable that is set, and the flags it stands for.
+/// An environment variable that is set, and the flags that it replaces.
 pub(super) struct EnvironmentDefault {
     /// The variable.
     pub(super) variable: String,

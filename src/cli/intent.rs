@@ -21,26 +21,26 @@ use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, StrategyReques
 /// One call of the program.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intent {
-    /// What every command shares.
+    /// The options that every command shares.
     pub global: Global,
-    /// The command.
+    /// The command with its own options.
     pub verb: Verb,
 }
 
-/// What every command shares.
+/// The options that every command shares.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Global {
-    /// Which API server, as whom, in which namespace.
+    /// The API server, the user and the namespace.
     pub connect: KubernetesFlags,
     /// How EMQX is reached.
     pub emqx: EmqxAccess,
-    /// Colour and form.
+    /// The use of colour and the output style.
     pub look: Look,
-    /// What is logged.
+    /// The level and destination of the log.
     pub log: Log,
-    /// The user's own state folder; `None` where it is neither written nor read.
+    /// The user's own state folder; `None` if it is neither written nor read.
     pub folder: Option<PathBuf>,
-    /// Whether what is started is recorded there.
+    /// Whether started operations are recorded in the folder.
     pub records: bool,
 }
 
@@ -77,7 +77,7 @@ pub struct KubernetesFlags {
     pub insecure: bool,
     /// `--request-timeout`; `None` is no limit, as kubectl's `0`.
     pub request_timeout: Option<Duration>,
-    /// Whether a login command must not prompt or print: during completion.
+    /// Whether a login command must not prompt or print, as during completion.
     pub silent: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct KubernetesFlags {
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a text.
+    /// Wraps a text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
@@ -106,22 +106,22 @@ impl std::fmt::Debug for Secret {
 /// How EMQX's API is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EmqxAccess {
-    /// Given URLs, in the order in which they are tried; none: by port-forward to a pod.
+    /// The given URLs, in the order in which they are tried; empty means a port-forward to a pod.
     pub urls: Vec<EmqxUrl>,
-    /// A file with `key:secret`; else the operator's Secret.
+    /// A file with `key:secret`; `None` for the operator's Secret.
     pub key_file: Option<PathBuf>,
-    /// A CA to trust besides the system's.
+    /// A CA to trust in addition to the system's.
     pub ca: Option<PathBuf>,
-    /// Whether certificates go unverified.
+    /// Whether certificates are not verified.
     pub insecure: bool,
 }
 
-/// What is logged, and where.
+/// The level and destination of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// Down to this level; `None` logs nothing.
+    /// The lowest level that is logged; `None` logs nothing.
     pub level: Option<Level>,
-    /// Into this file; else to stderr.
+    /// The log file; `None` for stderr.
     pub file: Option<PathBuf>,
 }
 
@@ -140,7 +140,7 @@ pub enum Level {
     Trace,
 }
 
-/// A command with all that it needs.
+/// A command with all its options.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verb {
     /// `status`.
@@ -196,7 +196,7 @@ pub enum Verb {
 /// `completion install`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CompletionInstall {
-    /// Into this folder; else beside the program.
+    /// The folder of the completion script; `None` for the folder of the program.
     pub folder: Option<PathBuf>,
     /// Whether a file of another origin is overwritten.
     pub force: bool,
@@ -223,60 +223,60 @@ pub struct Completing {
     pub word: String,
     /// Candidates that need no look-up.
     pub candidates: Vec<Candidate>,
-    /// Whose names would do as well.
+    /// The kind of names that would also fit.
     pub names: Option<Names>,
-    /// Whether the name of a file would do.
+    /// Whether file names would also fit.
     pub files: bool,
 }
 
 /// Kinds of names that are looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// Of the cluster's namespaces.
+    /// The cluster's namespaces.
     Namespaces,
-    /// Of the kubeconfig's contexts.
+    /// The kubeconfig's contexts.
     Contexts,
-    /// Of the kubeconfig's clusters.
+    /// The kubeconfig's clusters.
     Clusters,
-    /// Of the kubeconfig's users.
+    /// The kubeconfig's users.
     Users,
-    /// Of the EMQX clusters in the namespace.
+    /// The EMQX clusters in the namespace.
     Instances,
-    /// Of Rebalances, and of the EMQX nodes that conduct one without an object.
+    /// The Rebalances, and the EMQX nodes that coordinate a rebalance without an object.
     Operations,
-    /// Of EMQX nodes, by their pods.
+    /// The EMQX nodes, by their pods.
     Nodes,
-    /// Of the images that EMQX clusters in the namespace run or ran.
+    /// The images that EMQX clusters in the namespace run or ran.
     Images,
-    /// Of what the demo can play.
+    /// The scenarios of the demo.
     Scenarios,
 }
 
 /// An instance by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceName {
-    /// The kind, where it was typed before a slash.
+    /// The kind, if one was typed before a slash.
     pub kind: Option<InstanceKind>,
     /// The name.
     pub name: String,
 }
 
-/// Which instances a read is about.
+/// The instances that a read is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// The only one of the namespace; two are a usage error for commands that are about one.
+    /// The only one of the namespace. Two are a usage error for commands that are about one.
     #[default]
     Only,
-    /// This one.
+    /// The instance of this name.
     Named(InstanceName),
-    /// All that fit: answered with a list.
+    /// All instances that match. The answer is a list.
     Many(Filter),
 }
 
-/// Which of several.
+/// The choice among several instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// In every namespace.
+    /// Whether every namespace is included.
     pub all_namespaces: bool,
     /// A label selector.
     pub labels: Option<String>,
@@ -287,29 +287,29 @@ pub struct Filter {
 /// `status`, `nodes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// About what.
+    /// The instances to read.
     pub selection: Selection,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `version`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
-    /// Of which clusters.
+    /// The clusters whose versions are read.
     pub filter: Filter,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `check`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Check {
-    /// Which instance.
+    /// The instance to check; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// The operation that the checks have to matter to; `None`: all.
+    /// The operation that the checks have to be relevant to; `None` for all operations.
     pub purpose: Option<Purpose>,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
@@ -325,7 +325,7 @@ pub enum BackendChoice {
     Emqx,
 }
 
-/// What the numbers of a plan are taken from.
+/// The source of a plan's numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanSource {
     /// A cluster; `None` for the only one of the namespace.
@@ -354,59 +354,60 @@ pub enum LoadBalancer {
 /// `rebalance plan`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The numbers.
+    /// The source of the numbers.
     pub source: PlanSource,
     /// The strategy for EMQX.
     pub strategy: StrategyRequest,
-    /// Reconnects per second and recipient that are not to be exceeded by a strategy that is given.
+    /// The limits that a given strategy must not exceed, such as reconnects per second and recipient.
     pub limits: Limits,
     /// Whether the command with every setting is printed.
     pub show_command: bool,
-    /// Whether what would be written is shown beside what is there.
+    /// Whether the new content is shown beside the existing content.
     pub diff: bool,
     /// Recordings of past rebalances.
     pub calibrate: Vec<PathBuf>,
     /// Seconds for which an evicted client stays away; `None`: as calibrated, or 0.
     pub reconnect_delay: Option<u64>,
-    /// Where it comes back; `None`: not known.
+    /// Where an evicted client comes back; `None` if this is unknown.
     pub lb: Option<LoadBalancer>,
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
-    /// By which way.
+    /// The way by which the rebalance is driven.
     pub backend: BackendChoice,
-    /// The EMQX nodes or pods that take part; none: all.
+    /// The EMQX nodes or pods that take part; empty means all.
     pub nodes: Vec<String>,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `rebalance generate`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generate {
-    /// For which instance; `None` for the only one of the namespace. Always there with [`Generate::line`].
+    /// The instance of the manifest; `None` for the only one of the namespace. Always set with
+    /// [`Generate::line`].
     pub instance: Option<InstanceName>,
-    /// For this operator line, without asking a cluster (2.2 or 2.3).
+    /// The operator line (2.2 or 2.3) of the manifest, which is then made without a request to a cluster.
     pub line: Option<OperatorLine>,
-    /// A fixed name; else one with the time in it.
+    /// A fixed name; `None` for a name with the time in it.
     pub name: Option<String>,
     /// The strategy for EMQX.
     pub strategy: StrategyRequest,
     /// Whether the command with every setting is printed.
     pub show_command: bool,
-    /// The form.
+    /// The output format.
     pub output: Manifest,
 }
 
-/// Where a manifest is.
+/// The location of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestFile {
-    /// In a file.
+    /// A file.
     Path(PathBuf),
-    /// On stdin.
+    /// The standard input.
     Stdin,
 }
 
-/// What `apply` makes.
+/// The source of what `apply` creates.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ApplySource {
     /// A rebalance of an instance (`None`: the only one of the namespace).
@@ -430,15 +431,15 @@ pub enum DryRun {
 /// How a change is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Whether it is only tried.
+    /// Whether the change is only tried.
     pub dry_run: DryRun,
-    /// Whose change it is.
+    /// The field manager of the change.
     pub field_manager: String,
-    /// Without asking.
+    /// Whether the change is made without a confirmation.
     pub yes: bool,
     /// The user's reason.
     pub reason: Option<String>,
-    /// Whether "nothing changed" is an exit of its own.
+    /// Whether "nothing changed" has its own exit code.
     pub error_unchanged: bool,
 }
 
@@ -446,81 +447,81 @@ pub struct WriteOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
 pub struct Follow {
-    /// For how long, by the clock on the wall; `None` is no limit.
+    /// The time limit, in wall-clock time; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// The form on stdout.
+    /// The output format on stdout.
     pub stream: Stream,
-    /// The small progress even where the full screen would come.
+    /// Whether the inline progress is shown even where the full screen is the default.
     pub inline: bool,
-    /// The full screen even where the small progress would come.
+    /// Whether the full screen is shown even where the inline progress is the default.
     pub full: bool,
     /// Whether nothing can be changed from the full screen.
     pub read_only: bool,
     /// Whether the mouse is left to the terminal.
     pub no_mouse: bool,
-    /// Where everything that comes in is kept.
+    /// The file in which all input is recorded.
     pub record: Option<PathBuf>,
-    /// Whether its end is not written into the user's own history.
+    /// Whether the result is kept out of the user's own history.
     pub no_history: bool,
-    /// Whether what is started is not recorded in the user's own state folder.
+    /// Whether a started operation is not recorded in the user's own state folder.
     pub no_record: bool,
-    /// At which limits it is stopped.
+    /// The limits at which the operation is stopped.
     pub limits: Limits,
-    /// The command that is run with events.
+    /// The command that is run on events.
     pub notify: Option<CommandLine>,
 }
 
 /// `watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Of what.
+    /// The instances to watch.
     pub selection: Selection,
-    /// How.
+    /// How the view is shown.
     pub follow: Follow,
 }
 
-/// What `apply` does after it made it.
+/// What a command does after the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Print the help or version in this form, and exit.
+    /// It prints the result in this form and exits.
     Leave(Output),
-    /// It stays to the verdict.
+    /// It follows the operation to the verdict.
     Follow(Follow),
 }
 
 /// `rebalance apply`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Apply {
-    /// What.
+    /// The source of the rebalance.
     pub source: ApplySource,
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
-    /// By which way.
+    /// The way by which the rebalance is driven.
     pub backend: BackendChoice,
-    /// The EMQX nodes or pods that take part; none: all.
+    /// The EMQX nodes or pods that take part; empty means all.
     pub nodes: Vec<String>,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the rebalance.
     pub skip: Vec<String>,
-    /// The limits that refuse it.
+    /// The limits above which the rebalance is refused.
     pub limits: Limits,
     /// Whether the command with every setting is printed.
     pub show_command: bool,
-    /// What comes next.
+    /// What the command does after the start.
     pub then: Then,
 }
 
 /// An operation by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationName {
-    /// A Rebalance of this name, else what runs in the instance of this name.
+    /// The name of a Rebalance, or else of an instance with a running operation.
     Name(String),
-    /// A Rebalance.
+    /// The name of a Rebalance.
     Rebalance(String),
-    /// What runs in an instance.
+    /// The running operation of an instance.
     Instance(InstanceName),
-    /// What this EMQX node conducts, with or without an object.
+    /// The operation that this EMQX node coordinates, with or without an object.
     Coordinator(NodeName),
 }
 
@@ -529,9 +530,9 @@ pub enum OperationName {
 pub struct Watch {
     /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
-    /// Where it is looked for.
+    /// Where the operation is looked up.
     pub backend: BackendChoice,
-    /// How.
+    /// How the operation is followed.
     pub follow: Follow,
 }
 
@@ -540,39 +541,39 @@ pub struct Watch {
 pub struct Stop {
     /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
-    /// Where it is looked for.
+    /// Where the operation is looked up.
     pub backend: BackendChoice,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the stop.
     pub skip: Vec<String>,
-    /// For how long it is waited for.
+    /// The time limit of the wait for the result.
     pub timeout: Duration,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `rebalance list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// Which.
+    /// The operations to list.
     pub filter: Filter,
-    /// Only those driven so; `Auto` for all.
+    /// The way by which the listed operations are driven; `Auto` for every way.
     pub backend: BackendChoice,
-    /// The form.
+    /// The output format.
     pub output: Output,
-    /// Bare `rebalance`: what to type next goes to stderr.
+    /// Whether `rebalance` was called bare. Then suggested commands are printed on stderr.
     pub bare: bool,
 }
 
 /// `rebalance prune`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prune {
-    /// Only those that ended longer ago than this.
+    /// The minimum age of a removed object, counted from its end.
     pub older_than: Duration,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Names alone, or sentences.
+    /// The output format: only names, or sentences.
     pub output: Output,
 }
 
@@ -581,11 +582,11 @@ pub struct Prune {
 pub struct Replay {
     /// The recording.
     pub file: PathBuf,
-    /// The form.
+    /// The output format.
     pub stream: Stream,
-    /// Whether a form was requested: then it prints lines also on a terminal.
+    /// Whether a format was requested. Then lines are printed on a terminal too.
     pub lines: bool,
-    /// How many times faster than it happened; `None` at once.
+    /// The speed relative to real time; `None` prints everything at once.
     pub speed: Option<f64>,
     /// Whether the mouse is left to the terminal.
     pub no_mouse: bool,
@@ -594,18 +595,18 @@ pub struct Replay {
 /// `demo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Demo {
-    /// The scenario's name; `None` for the documented one.
+    /// The scenario's name; `None` for the documented scenario.
     pub scenario: Option<String>,
-    /// How many times faster than real time.
+    /// The speed relative to real time.
     pub speed: f64,
 }
 
 /// What `demo serve` plays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scenario {
-    /// A built-in scenario; `None` for the documented one.
+    /// A built-in scenario; `None` for the documented scenario.
     Named(Option<String>),
-    /// One from a file.
+    /// A scenario from a file.
     File(PathBuf),
 }
 
@@ -614,9 +615,9 @@ pub enum Scenario {
 pub struct DemoServe {
     /// The scenario.
     pub scenario: Scenario,
-    /// How many times faster than real time.
+    /// The speed relative to real time.
     pub speed: f64,
-    /// Where the kubeconfig goes; else into a temporary folder.
+    /// The path of the written kubeconfig; `None` for a temporary folder.
     pub kubeconfig_out: Option<PathBuf>,
     /// Whether a file of another origin is overwritten.
     pub force: bool,

@@ -1,6 +1,6 @@
 //! The writes of upgrades, on a real API server with the operators' real CRDs: every change passes strict
-//! validation, owners are those of the server, and the fields of a guard are removed at the end, whoever
-//! created the object.
+//! validation, owners are those of the server, and the fields of a guard are removed at the end,
+//! regardless of which client created the object.
 #![allow(
     clippy::disallowed_methods,
     dead_code,

@@ -3,7 +3,7 @@
 //! ```text
 //! rebalance   wait_health_check ─► evicting_conns ─► wait_takeover ─► evicting_sessions ─► gone
 //! evacuation  waiting_health_check ─► evicting_conns ─► waiting_takeover ─► evicting_sessions ─► prohibiting
-//!             (not on v4)                                                                         (for ever)
+//!             (not on v4)                                                                         (until stopped)
 //! ```
 //!
 //! The arithmetic is only that of [`emqx_rebalance::rules`]. Refusals have EMQX's own texts.

@@ -20,7 +20,7 @@ struct Module {
     version: &'static str,
     /// Go package and the name of its binary.
     commands: &'static [(&'static str, &'static str)],
-    /// Said while it builds, on two cores and without any cache.
+    /// The build time in seconds on two cores without any cache, printed during the build.
     seconds: u32,
 }
 

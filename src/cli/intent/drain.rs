@@ -1,20 +1,20 @@
-//! `drain`.
+//! The request of `drain`.
 
 use super::Filter;
 use super::removal::RemovalFlags;
 
-/// `drain` with all it needs.
+/// The request of `drain`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drain {
-    /// The Kubernetes nodes, each once.
+    /// The Kubernetes nodes to drain, each listed once.
     pub machines: Vec<String>,
-    /// Which instances.
+    /// The instances whose pods are moved.
     pub filter: Filter,
-    /// Pods of one instance that are moved at a time.
+    /// The number of pods of one instance that are moved at a time.
     pub parallel: u64,
-    /// Whether the nodes are cordoned.
+    /// Whether the Kubernetes nodes are cordoned.
     pub cordon: bool,
-    /// Whether a drain is undone.
+    /// Whether an earlier drain is undone.
     pub undo: bool,
     /// How pods are evacuated and removed.
     pub removal: RemovalFlags,

@@ -1,4 +1,4 @@
-//! `evacuate` and its subcommands.
+//! The requests of `evacuate` and its subcommands.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::{Filter, Follow, Output, Then, WriteOptions};
 use crate::model::evacuation::Settings;
 use crate::model::limits::Limits;
 
-/// A node by its own name, by its pod's name, or by its pod's name alone in the node's name.
+/// An EMQX node: its own name, the name of its pod, or the part of its own name that names the pod.
 pub type NodeArgument = String;
 
-/// `evacuate` with all it needs.
+/// The subcommands of `evacuate`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evacuate {
     /// `evacuate start`.
     Start(Box<EvacuateStart>),
     /// `evacuate stop`.
     Stop(EvacuateStop),
-    /// `evacuate status` (of these nodes), `evacuate list` (of whatever runs).
+    /// `evacuate status` (of the given nodes) and `evacuate list` (of all running evacuations).
     Show(Show),
     /// `evacuate watch`.
     Watch(EvacuateWatch),
@@ -25,51 +25,51 @@ pub enum Evacuate {
 /// `evacuate start`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvacuateStart {
-    /// The nodes.
+    /// The nodes to evacuate.
     pub targets: Vec<NodeArgument>,
-    /// What is requested of EMQX.
+    /// The evacuation settings that EMQX is asked for.
     pub settings: Settings,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the evacuation.
     pub skip: Vec<String>,
-    /// The limits that refuse it.
+    /// The limits above which the evacuation is refused.
     pub limits: Limits,
-    /// What comes next.
+    /// What the command does after the start.
     pub then: Then,
 }
 
 /// `evacuate stop`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvacuateStop {
-    /// The nodes; none: the only one that is evacuated.
+    /// The nodes; empty means the only node that is being evacuated.
     pub targets: Vec<NodeArgument>,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// How long the verification may take.
+    /// The time limit of the verification.
     pub timeout: Duration,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `evacuate status`, `evacuate list`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Show {
-    /// The nodes; none: every evacuation that runs.
+    /// The nodes; empty means every running evacuation.
     pub targets: Vec<NodeArgument>,
-    /// In which namespaces and clusters, without targets.
+    /// The namespaces and clusters to list, if no nodes are given.
     pub filter: Filter,
-    /// Whether past ones are listed too.
+    /// Whether past evacuations are listed too.
     pub past: bool,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `evacuate watch`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvacuateWatch {
-    /// The nodes; none: every evacuation that runs.
+    /// The nodes; empty means every running evacuation.
     pub targets: Vec<NodeArgument>,
-    /// How.
+    /// How the evacuation is followed.
     pub follow: Follow,
 }

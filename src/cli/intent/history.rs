@@ -7,36 +7,36 @@ use super::upgrade::Upgrade;
 use super::{DryRun, Follow, InstanceName, Output, Then, Verb};
 pub use crate::model::form::ReportForm;
 
-/// `history`.
+/// The request of `history`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// Of which instance; `None` for all.
+    /// The instance whose operations are listed; `None` for all instances.
     pub instance: Option<InstanceName>,
-    /// In every namespace.
+    /// Whether operations of every namespace are listed.
     pub all_namespaces: bool,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
-/// `report`.
+/// The request of `report`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportQuery {
-    /// Of a past operation or an instance of this name; `None` for the last operation.
+    /// The name of a past operation or of an instance; `None` for the last operation.
     pub name: Option<String>,
-    /// Of this recording.
+    /// The recording to report on.
     pub from: Option<PathBuf>,
-    /// The form.
+    /// The output format.
     pub form: ReportForm,
-    /// Whether names are replaced.
+    /// Whether names are replaced in the output.
     pub redact: bool,
 }
 
 /// What a command writes into the user's own state folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keeps {
-    /// How the operations ended that it follows.
+    /// Whether the results of the followed operations are written into the history.
     pub history: bool,
-    /// A recording of the operation that it starts.
+    /// Whether the operation that the command starts is recorded.
     pub recording: bool,
 }
 
@@ -57,7 +57,8 @@ impl Keeps {
 }
 
 impl Verb {
-    /// What it writes into the user's own state folder. Commands that follow nothing read from it.
+    /// What the command writes into the user's own state folder. Commands that follow no operation only read
+    /// it.
     pub fn keeps(&self) -> Keeps {
         match self {
             Self::Apply(apply) => Keeps::after(&apply.then),

@@ -1,4 +1,4 @@
-//! What `drain` and `scale` share.
+//! The options that `drain` and `scale` share.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use super::{Output, Stream, WriteOptions};
 use crate::model::evacuation::Settings;
 use crate::model::limits::{CommandLine, Limits};
 
-/// How pods are evacuated and removed, and how that is followed.
+/// How pods are evacuated and removed, and how the operation is followed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemovalFlags {
-    /// What is requested of EMQX.
+    /// The evacuation settings that EMQX is asked for.
     pub settings: Settings,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the operation.
     pub skip: Vec<String>,
     /// Whether progress within a step is printed.
     pub watch: bool,
-    /// At which limits it is stopped.
+    /// The limits at which the operation is stopped.
     pub limits: Limits,
-    /// The command that is run with events.
+    /// The command that is run on events.
     pub notify: Option<CommandLine>,
-    /// Whether its end is not written into the user's own history.
+    /// Whether the result is kept out of the user's own history.
     pub no_history: bool,
-    /// Whether it is not recorded in the user's own state folder.
+    /// Whether the operation is not recorded in the user's own state folder.
     pub no_record: bool,
-    /// For how long at most.
+    /// The time limit of the operation.
     pub timeout: Option<Duration>,
-    /// The form of the events.
+    /// The output format of the events.
     pub stream: Stream,
-    /// The form of the result.
+    /// The output format of the result.
     pub output: Output,
 }

@@ -1,17 +1,17 @@
-//! `scale`.
+//! The request of `scale`.
 
 use super::InstanceName;
 use super::removal::RemovalFlags;
 use crate::model::scale::ScaledField;
 
-/// `scale` with all it needs.
+/// The request of `scale`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scale {
-    /// Which instance.
+    /// The instance to scale; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// What is changed, and to which number; `None` for an undo.
+    /// The field to change and its new number; `None` for an undo.
     pub change: Option<(ScaledField, u64)>,
-    /// Whether a scale-up is evened out.
+    /// Whether clients are rebalanced after a scale-up.
     pub rebalance: bool,
     /// How pods are evacuated and removed.
     pub removal: RemovalFlags,

@@ -5,7 +5,7 @@ use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::UpgradeRequest;
 
-/// One of the subcommands.
+/// The subcommands of `upgrade`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Upgrade {
     /// `upgrade plan`.
@@ -25,24 +25,24 @@ pub enum Upgrade {
 /// `upgrade list`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpgradeList {
-    /// Of which clusters.
+    /// The clusters to list.
     pub filter: Filter,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
 /// `upgrade plan`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpgradePlanArguments {
-    /// Of which cluster; `None` for the only one of the namespace.
+    /// The cluster to upgrade; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// What is wanted.
+    /// The requested upgrade.
     pub ask: UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub force: bool,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the upgrade.
     pub skip: Vec<String>,
-    /// The form.
+    /// The output format.
     pub output: Output,
 }
 
@@ -61,57 +61,57 @@ pub enum ChangeForm {
 /// `upgrade generate`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpgradeGenerate {
-    /// For which cluster.
+    /// The cluster to upgrade; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// What is wanted.
+    /// The requested upgrade.
     pub ask: UpgradeRequest,
-    /// The form.
+    /// The form of the generated change.
     pub form: ChangeForm,
 }
 
 /// `upgrade apply`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpgradeApply {
-    /// Of which cluster.
+    /// The cluster to upgrade; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// What is wanted.
+    /// The requested upgrade.
     pub ask: UpgradeRequest,
     /// Whether fields of other tools may be taken over.
     pub force: bool,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the upgrade.
     pub skip: Vec<String>,
-    /// The limits that refuse it.
+    /// The limits above which the upgrade is refused.
     pub limits: Limits,
-    /// What comes next.
+    /// What the command does after the change.
     pub then: Then,
 }
 
 /// `upgrade watch`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpgradeWatch {
-    /// Of which cluster.
+    /// The cluster whose upgrade is followed; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// As whom a guarded one is gone on with.
+    /// The field manager under which a guarded upgrade is continued.
     pub field_manager: String,
-    /// How.
+    /// How the upgrade is followed.
     pub follow: Follow,
 }
 
 /// `upgrade undo`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpgradeUndo {
-    /// Of which cluster.
+    /// The cluster to roll back; `None` for the only one of the namespace.
     pub instance: Option<InstanceName>,
-    /// The image to go back to; `None` for that of the newest other set.
+    /// The image to return to; `None` for the image of the newest other set.
     pub to: Option<Image>,
     /// Whether fields of other tools may be taken over.
     pub force: bool,
-    /// How it is changed.
+    /// How the change is made.
     pub write: WriteOptions,
-    /// Checks that do not refuse it.
+    /// The checks that do not refuse the rollback.
     pub skip: Vec<String>,
-    /// What comes next.
+    /// What the command does after the change.
     pub then: Then,
 }

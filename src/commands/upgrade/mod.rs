@@ -3,7 +3,7 @@
 //! ```text
 //!   plan ──► apply ──► one server-side apply ──► follow ──────────────► verdict, and the edit for the user's manifest
 //!     ▲        ▲                                   ▲    │
-//!     └── prepare (checks, forecast, change)       └── guard (v1beta4: empties what is held, then lets the operator go on)
+//!     └── prepare (checks, forecast, change)       └── guard (v1beta4: empties what is held, then lets the operator continue)
 //! ```
 
 mod apply;
