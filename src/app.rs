@@ -598,4 +598,8 @@ impl Translate for Wire {
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
         crate::emqx::wire::facts(at, path, status, body)
     }
+
+    fn strategy(&self, request: &Value) -> Option<Strategy> {
+        crate::emqx::wire::strategy(request)
+    }
 }

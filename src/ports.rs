@@ -500,6 +500,8 @@ pub trait RecordingSink {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
     /// An answer of EMQX was received.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
+    /// EMQX accepted this request to start a rebalance; its answers do not report the thresholds and waits.
+    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value);
     /// The follow ended at this time: conclusions from missing answers can be repeated from the recording.
     fn ends(&self, at: Timestamp);
 }
@@ -510,6 +512,10 @@ pub trait Translate {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact>;
     /// An answer of EMQX.
     fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;
+    /// The strategy of a request to start a rebalance.
+    fn strategy(&self, _request: &Value) -> Option<Strategy> {
+        None
+    }
 }
 
 /// One line of a recording.

@@ -325,6 +325,12 @@ impl RecordingSink for Recordings {
         }
     }
 
+    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value) {
+        if let Some((recorder, _)) = &*self.file.borrow() {
+            recorder.started(at, coordinator, request);
+        }
+    }
+
     fn ends(&self, at: Timestamp) {
         if let Some((recorder, _)) = &*self.file.borrow() {
             recorder.ends(at);

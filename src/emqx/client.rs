@@ -632,7 +632,11 @@ impl Broker for Client {
             let what = format!("cannot start the rebalance on {coordinator}");
             let path = request::path(coordinator, "start");
             let body = request::rebalance(nodes, strategy);
-            self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))
+            self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))?;
+            if let Some(tap) = &self.shared.tap {
+                tap.started(self.shared.clock.now(), coordinator, &body);
+            }
+            Ok(())
         })
     }
 

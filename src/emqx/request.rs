@@ -52,6 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_strategy_of_a_request_is_read_again() {
+        let strategy = Strategy { abs_conn_threshold: 7, rel_sess_threshold: 1.25, ..Strategy::default() };
+        let body = rebalance(&["emqx@a".into()], &strategy);
+        assert_eq!(crate::emqx::wire::strategy(&body), Some(strategy));
+        assert_eq!(crate::emqx::wire::strategy(&json!({"conn_evict_rate": 5})), None);
+    }
+
+    #[test]
     fn names_are_encoded_and_only_fields_of_the_version_are_sent() {
         assert_eq!(path(&"emqx@a.b".into(), "stop"), "load_rebalance/emqx%40a.b/stop");
         let mut order =

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::error;
 use crate::model::report::{Licence, Listener};
 use crate::model::{
-    DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage, Update,
+    DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage,
+    Strategy, Update,
 };
 
 /// The path of the list of nodes.
@@ -267,7 +268,23 @@ fn rebalance(value: &Value) -> Option<RunningRebalance> {
             .then(|| mean(value, "disconnected_session_goal"))
             .flatten()
             .or_else(|| mean(value, "connection_goal").filter(|_| !session_phase(&state))),
+        requested: None,
         state,
+    })
+}
+
+/// The strategy of a request to start a rebalance, as [`super::request`] makes it; `None` where a field is missing.
+pub(crate) fn strategy(request: &Value) -> Option<Strategy> {
+    let relative = |key: &str| request.get(key).and_then(Value::as_f64).filter(|it| it.is_finite());
+    Some(Strategy {
+        conn_evict_rate: number(request, "conn_evict_rate")?,
+        sess_evict_rate: number(request, "sess_evict_rate")?,
+        wait_health_check_seconds: number(request, "wait_health_check")?,
+        wait_takeover_seconds: number(request, "wait_takeover")?,
+        abs_conn_threshold: number(request, "abs_conn_threshold")?,
+        rel_conn_threshold: relative("rel_conn_threshold")?,
+        abs_sess_threshold: number(request, "abs_sess_threshold")?,
+        rel_sess_threshold: relative("rel_sess_threshold")?,
     })
 }
 

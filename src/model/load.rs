@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::name::NodeName;
+use super::rebalance::Strategy;
 
 /// The stage of a rebalance or an evacuation. EMQX writes `wait_…` for a rebalance and `waiting_…` for an
 /// evacuation; they are the same stage.
@@ -87,6 +88,8 @@ pub struct RunningRebalance {
     pub donors_mean: Option<f64>,
     /// The recipients' mean at the last round (EMQX calls it "goal").
     pub recipients_mean: Option<f64>,
+    /// What EMQX was asked for at the start, where a recording has the request: EMQX does not report thresholds and waits.
+    pub requested: Option<Strategy>,
 }
 
 /// The counts of a donor when its rebalance began, as the donor reports them.

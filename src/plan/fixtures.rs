@@ -131,6 +131,7 @@ pub(crate) fn load(state: &str) -> Load {
             sess_evict_rate: Some(10),
             donors_mean: None,
             recipients_mean: None,
+            requested: None,
         }],
         ..Load::default()
     }

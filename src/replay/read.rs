@@ -1,6 +1,7 @@
 //! Reads a recording line by line, independently of its size.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::error::Problem;
-use crate::model::Fact;
+use crate::model::{Fact, NodeName, Strategy, Update};
 use crate::ports::{Clock, FactStream, Moment, Translate, driven};
 use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
@@ -24,6 +25,7 @@ struct Line {
     event: Option<String>,
     object: Option<Value>,
     get: Option<String>,
+    start: Option<NodeName>,
     status: Option<u16>,
     body: Option<Value>,
     at: Option<Timestamp>,
@@ -41,6 +43,8 @@ pub struct Recording {
     begin: Timestamp,
     line: usize,
     over: bool,
+    /// What EMQX was asked for, by coordinator, and whether EMQX listed it since then.
+    starts: BTreeMap<NodeName, (Strategy, bool)>,
 }
 
 /// The most lines that are searched for the time at which the recording began.
@@ -94,7 +98,7 @@ impl Recording {
             )
             .hint("a recording holds one JSON document a line, as kubectl emqx watch --record FILE writes it")
         })?;
-        Ok(Self { path, lines, translate, begin, line: 0, over: false })
+        Ok(Self { path, lines, translate, begin, line: 0, over: false, starts: BTreeMap::new() })
     }
 
     /// When it began.
@@ -118,7 +122,7 @@ impl Recording {
                     }
                     Err(problem) => {
                         let at = paced.now();
-                        (at, vec![Fact { at, update: crate::model::Update::Unreadable(problem.to_string()) }])
+                        (at, vec![Fact { at, update: Update::Unreadable(problem.to_string()) }])
                     }
                 };
                 paced.set(t);
@@ -136,7 +140,21 @@ impl Recording {
         Problem::new(format!("cannot read line {} of {}", self.line, self.path.display()), why)
     }
 
-    fn moment(&self, text: &str) -> Result<Moment, Problem> {
+    /// Adds what was requested to the rebalances that EMQX lists. A request counts until EMQX no longer lists it.
+    fn complete(&mut self, fact: &mut Fact) {
+        let Update::Load(load) = &mut fact.update else { return };
+        for entry in &mut load.rebalances {
+            if let Some((strategy, listed)) = self.starts.get_mut(&entry.coordinator) {
+                entry.requested = Some(strategy.clone());
+                *listed = true;
+            }
+        }
+        self.starts.retain(|coordinator, (_, listed)| {
+            !*listed || load.rebalances.iter().any(|entry| entry.coordinator == *coordinator)
+        });
+    }
+
+    fn moment(&mut self, text: &str) -> Result<Moment, Problem> {
         let line: Line = serde_json::from_str(text).map_err(|error| self.problem(unreadable(&error)))?;
         if !line.t.is_finite() || line.t < 0.0 {
             return Err(self.problem("t is no number of seconds"));
@@ -152,7 +170,18 @@ impl Recording {
             "emqx" => {
                 let path = line.get.ok_or_else(|| self.problem("it has no get"))?;
                 let body = line.body.unwrap_or(Value::Null);
-                self.translate.emqx(at, &path, line.status.unwrap_or(200), &body)
+                let mut facts = self.translate.emqx(at, &path, line.status.unwrap_or(200), &body);
+                for fact in &mut facts {
+                    self.complete(fact);
+                }
+                facts
+            }
+            "request" => {
+                let strategy = line.body.and_then(|body| self.translate.strategy(&body));
+                if let (Some(coordinator), Some(strategy)) = (line.start, strategy) {
+                    self.starts.insert(coordinator, (strategy, false));
+                }
+                Vec::new()
             }
             // The line of the clock; a later format may have more sources, and the known ones are still read.
             _ => Vec::new(),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
+use crate::model::NodeName;
 use crate::ports::RecordingSink;
 use user_files as files;
 
@@ -135,6 +136,12 @@ impl RecordingSink for Recorder {
         }
         state.answers.insert(path.to_owned(), answer);
         state.write(&json!({"t": t, "from": "emqx", "get": path, "status": status, "body": body}));
+    }
+
+    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value) {
+        let mut state = self.state.borrow_mut();
+        let t = state.t(at);
+        state.write(&json!({"t": t, "from": "request", "start": coordinator, "body": request}));
     }
 
     fn ends(&self, at: Timestamp) {

@@ -453,3 +453,24 @@ fn a_recording_of_a_bad_end_replays_to_the_same_verdict_and_figures() {
         }
     }
 }
+
+#[test]
+fn a_recording_of_a_rebalance_without_an_object_has_its_thresholds() {
+    let demo = Cluster::demo("documented-v3beta1", 40);
+    let record = demo.home.join("run.jsonl");
+    let coarse = "--backend emqx --conn-evict-rate 1500 --abs-conn-threshold 100 --wait-health-check 1 --wait-takeover 1";
+    let ran = demo
+        .run(&format!("rebalance apply --yes --watch -o jsonl --record {} {coarse}", record.display()))
+        .exits(7)
+        .verdict("overshot");
+    let again = alone(&format!("replay {} -o jsonl", record.display())).verdict("overshot");
+    let last = |ran: &Ran| ran.events().last().expect("a verdict").clone();
+    assert_eq!(last(&again)["movedConnections"], last(&ran)["movedConnections"], "{again}");
+    // A recording of an earlier version has no request, and EMQX reports no thresholds.
+    let text = std::fs::read_to_string(&record).expect("a recording");
+    let old: Vec<&str> = text.lines().filter(|line| !line.contains("\"from\":\"request\"")).collect();
+    assert_eq!(old.len() + 1, text.lines().count(), "{text}");
+    let earlier = demo.home.join("earlier.jsonl");
+    std::fs::write(&earlier, old.join("\n")).expect("a file");
+    alone(&format!("replay {} -o jsonl", earlier.display())).verdict("unknown");
+}

@@ -96,6 +96,7 @@ fn state(value: &Value) -> Option<RunningRebalance> {
         sess_evict_rate: number(value, &["session_eviction_rate"]),
         donors_mean: None,
         recipients_mean: None,
+        requested: None,
         state,
     })
 }

@@ -184,6 +184,7 @@ mod tests {
                 sess_evict_rate: Some(10),
                 donors_mean: None,
                 recipients_mean: None,
+                requested: None,
             };
             let load = Load { rebalances: vec![rebalance], ..Load::default() };
             let facts = [Update::Nodes(nodes.collect()), Update::Load(load)];

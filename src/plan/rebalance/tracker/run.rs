@@ -512,7 +512,8 @@ pub(super) fn begin(
         entry: None,
         strategy: object
             .map(|object| object.strategy.clone())
-            .or_else(|| record.map(|record| record.strategy)),
+            .or_else(|| record.map(|record| record.strategy))
+            .or_else(|| entry.and_then(|entry| entry.requested.clone())),
         began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
         begin_known: fresh || told.is_some(),
         start,
