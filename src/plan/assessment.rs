@@ -11,7 +11,7 @@ use super::rebalance::spread::{Spread, uneven};
 use super::removal;
 use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::tracker::OperationTracker;
-use super::upgrade::guard::unfinished;
+use super::upgrade::guard::{continues, unfinished};
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
 use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
@@ -176,7 +176,7 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
     } else if let Some(removal) = removal {
         Some(removal.next)
     } else if held {
-        Some(format!("kubectl emqx upgrade watch {}", id.name))
+        instance.map(continues)
     } else {
         next(&assessment, world, instance)
     };
@@ -212,7 +212,7 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
                 Some(format!("kubectl emqx rebalance watch {}", first.name))
             }
             Operation::Rebalance => Some(format!("kubectl emqx rebalance watch {name}")),
-            Operation::Upgrade => Some(format!("kubectl emqx upgrade watch {name}")),
+            Operation::Upgrade => instance.map(continues),
             Operation::None
             | Operation::Evacuation
             | Operation::Purge

@@ -226,6 +226,28 @@ fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the
     is_tidy(&demo);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_third_image_of_another_client_ends_it_as_superseded_and_the_way_out_continues_to_that_image() {
+    let demo = Cluster::demo("upgrade-v1beta4", 20);
+    let mut first = demo.start(&format!("upgrade emqx-ee {NEXT} --conn-evict-rate 20 --yes -o jsonl"));
+    first.until("disconnecting clients");
+    let mut third = object(&demo);
+    third["spec"]["template"]["spec"]["emqxContainer"]["image"]["version"] = json!("4.4.25");
+    third["metadata"]["resourceVersion"] = Value::Null;
+    let path = format!("{PATH}?fieldManager=kubectl-client-side-apply");
+    assert_eq!(demo.api("PUT", &path, &third.to_string()).0, 200);
+    let ran = first.end().exits(7).verdict("superseded");
+    let ran = ran.shows("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.25");
+    let way = "kubectl emqx upgrade apply emqx-ee --image emqx/emqx-ee:4.4.25 continues to that image";
+    let ran = ran.shows(way);
+    ran.never_says("--image emqx/emqx-ee:4.4.24");
+    let ran = demo.run("upgrade apply emqx-ee --image emqx/emqx-ee:4.4.25 --yes --watch -o jsonl");
+    // Some clients were on their way at its start, so that none can be counted as lost.
+    ran.exits(0).verdict("upgraded").shows("3,200 clients").never_says("disconnected at once");
+    is_tidy(&demo);
+}
+
 #[test]
 fn a_new_pod_that_restarts_while_the_operator_sleeps_is_put_into_the_service_by_the_guard() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);

@@ -17,6 +17,7 @@ use crate::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, edit, stat
 use crate::plan::upgrade::field_owners::{claim, owners};
 use crate::plan::upgrade::forecast::{UpgradePlan, forecast};
 use crate::plan::upgrade::preflight::{FieldOwner, UpgradeCheck, findings};
+use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::plan::upgrade::undo::{self, Undo};
 use crate::ports::{RefreshScope, Right};
@@ -73,6 +74,9 @@ pub(super) async fn prepare(
     let ask = UpgradeRequest { gates: right(1), ..wish.ask.clone() };
     let mut settled = UpgradeTarget::of(instance, &ask)?;
     settled.undo = wish.back == Some(&Undo::Keep);
+    if wish.back.is_none() {
+        settled.from = previous(&cluster.world, instance, &settled).or(settled.from);
+    }
     let now = context.clock.now();
     let world = &cluster.world;
     let snapshot = snapshot(world, &cluster.id, now);
@@ -129,6 +133,18 @@ pub(super) async fn prepare(
     let force = wish.force || !owners.is_empty();
     let people = owners.into_iter().filter(FieldOwner::is_person).collect();
     Ok(Prepared { settled, plan, change, state, claim, people, force, unread })
+}
+
+/// The image before an upgrade to the image that the object has already, while pods of another image run: what is continued did
+/// not begin with its own image.
+fn previous(world: &World, instance: &Instance, settled: &UpgradeTarget) -> Option<String> {
+    if instance.image.as_deref() != Some(settled.to.as_str()) {
+        return None;
+    }
+    let revisions = UpgradeRevisions::of(world, &instance.id).filter(|it| it.two() && !it.through())?;
+    let other = |image: &String| *image != settled.to;
+    let recorded = UpgradeRecord::read(instance).and_then(|record| record.from).filter(other);
+    recorded.or_else(|| revisions.old_images().into_iter().map(str::to_owned).find(other))
 }
 
 /// The record that is stored with the change, for the client that sees the end.

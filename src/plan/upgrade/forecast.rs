@@ -101,7 +101,9 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Opti
         plan.message = format!("{} runs {} already", id.name, settled.to);
         return Some(plan);
     }
-    // All pods that run now will be the old ones.
+    // All pods that run now will be the old ones, without the pods of this very image that another change has made already.
+    let continues = under_way && instance.image.as_deref() == Some(settled.to.as_str());
+    let new = if continues { Vec::new() } else { new };
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));

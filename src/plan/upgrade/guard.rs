@@ -169,8 +169,8 @@ pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
     let closed = deserted(instance);
     UpgradeTarget::resumed(instance).map(|_| ()).or(closed.then_some(()))?;
     Some(format!(
-        "not finished: the operator's delay is held by kubectl emqx; kubectl emqx upgrade watch {} finishes the upgrade",
-        id.name
+        "not finished: the operator's delay is held by kubectl emqx; {} finishes the upgrade",
+        continues(instance)
     ))
 }
 
@@ -197,7 +197,16 @@ fn abandon(world: &World, revisions: &UpgradeRevisions<'_>, timing: &DrainTiming
 /// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
 pub fn way_out(instance: &Instance, to: &str) -> String {
     let name = &instance.id.name;
-    if DrainTiming::of(instance).held() {
+    let held = DrainTiming::of(instance).held();
+    if let Some(image) = third_image(instance, to) {
+        let state = if held {
+            "the operator's delay is still held by kubectl emqx"
+        } else {
+            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back"
+        };
+        return format!("{state}: kubectl emqx upgrade apply {name} --image {image} continues to that image");
+    }
+    if held {
         format!(
             "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the rollback, and \
              kubectl emqx upgrade apply {name} --image {to} goes forward"
@@ -207,6 +216,22 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
             "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back; go \
              forward with kubectl emqx upgrade apply {name} --image {to}, and put {to} into the manifest that was applied"
         )
+    }
+}
+
+/// The image that another client set in the middle of an upgrade to `to`, where it is neither that one nor the one before.
+fn third_image<'i>(instance: &'i Instance, to: &str) -> Option<&'i str> {
+    let from = UpgradeRecord::read(instance).and_then(|record| record.from);
+    instance.image.as_deref().filter(|image| *image != to && from.as_deref() != Some(image))
+}
+
+/// The command that continues an unfinished guarded upgrade.
+pub(crate) fn continues(instance: &Instance) -> String {
+    let name = &instance.id.name;
+    let to = UpgradeRecord::read(instance).map(|record| record.to).filter(|_| deserted(instance));
+    match to.as_deref().and_then(|to| third_image(instance, to)) {
+        Some(image) => format!("kubectl emqx upgrade apply {name} --image {image}"),
+        None => format!("kubectl emqx upgrade watch {name}"),
     }
 }
 

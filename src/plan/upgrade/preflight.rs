@@ -1,11 +1,12 @@
 //! The checks before an upgrade: refusals and warnings, and what the user can do. Nothing is changed.
 
+use super::super::removal;
 use super::super::snapshot::Snapshot;
 use super::revisions::{RevisionSet, UpgradeRevisions};
-use super::target::{UpgradeRequest, UpgradeTarget, Way, raised_waits};
+use super::target::{UpgradeRequest, UpgradeTarget, Way, hold, raised_waits};
 use super::{field_owners, impact, messages, versions};
 use crate::model::operation_state::state_name;
-use crate::model::{ApiVersion, Instance, InstanceKind, World};
+use crate::model::{ApiVersion, Instance, InstanceKind, NodeName, World};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::preflight::{cluster, running_name};
@@ -229,7 +230,14 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     }
     let load = check.world.load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
-    if let Some(evacuation) = evacuations.first() {
+    // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
+    let revisions = UpgradeRevisions::of(check.world, &check.instance.id)
+        .filter(|revisions| check.settled.guarded && hold(check.instance).is_some() && revisions.two());
+    let taken_over = |node: &NodeName| {
+        let old = revisions.iter().flat_map(|revisions| &revisions.old);
+        old.into_iter().any(|member| member.node.as_ref() == Some(node))
+    };
+    if let Some(evacuation) = evacuations.iter().find(|entry| !taken_over(&entry.node)) {
         found.push(
             blocked(
                 "evacuation-running",
