@@ -101,7 +101,7 @@ impl EvictionAlarm {
 }
 
 /// An alarm with the command that stops the operation.
-fn advice(alarm: &Alarm, command: &str) -> String {
+pub(super) fn advice(alarm: &Alarm, command: &str) -> String {
     format!("{}; {command} stops it", alarm.sentence())
 }
 

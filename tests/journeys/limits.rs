@@ -114,16 +114,26 @@ fn without_limits_every_operation_recommends_to_stop_when_evicted_clients_stay_a
 
 #[cfg(unix)]
 #[test]
-fn an_upgrade_whose_clients_stay_away_recommends_the_undo() {
-    let text = "name: away\napi: v2beta1\nreconnectDelay: 100000\nspec:\n  updateStrategy:\n    initialDelaySeconds: 5\n    \
-        evacuationStrategy: {connEvictRate: 20, sessEvictRate: 200, waitTakeover: 3600}\nnodes:\n\
-        - {count: 4, connections: 800}\n";
-    let demo = Cluster::inside(Scenario::from_yaml(text).expect("a scenario"), 40.0);
-    let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.8.7 --yes --watch";
-    recommends(&demo, upgrade, "kubectl emqx upgrade undo emqx");
-    let status = demo.run("status").exits(0).shows("STOP IT: ");
-    assert!(status.err.contains("next: kubectl emqx upgrade undo emqx"), "{status}");
-    demo.run("upgrade list -o wide").exits(0).shows("STOP IT: ");
+fn an_upgrade_whose_clients_stay_away_recommends_the_undo_on_every_api_version_with_evacuations() {
+    let two = "updateStrategy:\n    initialDelaySeconds: 5\n    \
+        evacuationStrategy: {connEvictRate: 20, sessEvictRate: 200, waitTakeover: 3600}";
+    let four = "blueGreenUpdate:\n    initialDelaySeconds: 5\n    \
+        evacuationStrategy: {connEvictRate: 20, sessEvictRate: 200, waitTakeover: 3600}";
+    for (api, name, spec, image) in [
+        ("v2beta1", "emqx", two, "--image emqx/emqx-enterprise:5.8.7"),
+        ("v2", "emqx", two, "--image emqx/emqx-enterprise:5.10.2"),
+        ("v1beta4", "emqx-ee", four, "--version 4.4.24"),
+    ] {
+        let text = format!(
+            "name: away\napi: {api}\nreconnectDelay: 100000\nspec:\n  {spec}\nnodes:\n- {{count: 4, connections: 800}}\n"
+        );
+        let demo = Cluster::inside(Scenario::from_yaml(&text).expect("a scenario"), 40.0);
+        let undo = format!("kubectl emqx upgrade undo {name}");
+        recommends(&demo, &format!("upgrade apply {image} --yes --watch"), &undo);
+        let status = demo.run("status").exits(0).shows("STOP IT: ");
+        assert!(status.err.contains(&format!("next: {undo}")), "{api}\n{status}");
+        demo.run("upgrade list -o wide").exits(0).shows("STOP IT: ");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::super::eviction_alarm::EvictionWatch;
 use super::super::heartbeat::{self, Quiet};
+use super::super::rebalance::tracker::Alarm;
 use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::upgrade::durations::{DrainTiming, NodeContent};
@@ -80,6 +81,9 @@ pub struct EvacuationTracker {
     seen: Option<Timestamp>,
     /// The clients of the cluster since the first of the evacuations that run began.
     watched: Option<EvictionWatch>,
+    /// What one answer of EMQX proves without the clients at the start, and whether it was announced.
+    proved: Option<Alarm>,
+    announced: bool,
 }
 
 impl EvacuationTracker {
