@@ -143,6 +143,21 @@ impl RefreshScope {
     pub const REBALANCE: Self = Self { sets: false, events: false, states: false, lease: false, ..Self::ALL };
 }
 
+/// What is read of the surroundings of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SurroundingScope {
+    pub services: bool,
+    /// ResourceQuotas.
+    pub quotas: bool,
+    /// The CRD and its conversion webhook.
+    pub webhook: bool,
+}
+
+impl SurroundingScope {
+    /// Everything.
+    pub const ALL: Self = Self { services: true, quotas: true, webhook: true };
+}
+
 /// Whether a write is a server-side dry run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerDryRun {
@@ -220,6 +235,12 @@ impl Right {
             rights.push(right("patch", "", "nodes", "", None));
         }
         rights
+    }
+
+    /// The permission to take pods out of the Service before EMQX 4.4 evicts their clients: their readiness gates.
+    pub(crate) fn of_gates(id: &InstanceId) -> Self {
+        let namespace = id.namespace.clone();
+        Self { verb: "patch", group: "", resource: "pods/status", namespace, name: None }
     }
 
     /// The permissions for the recorded verdict of an operation without an object of its own: this program's
@@ -341,12 +362,11 @@ pub trait Kubernetes {
     /// Services and quotas of the namespace of an instance, and the conversion webhook of its CRD. Fails only when the API server
     /// does not respond.
     fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings>;
-    /// The Services and the quotas of the namespace of an instance, each if requested.
-    fn services<'a>(
+    /// The same, each if requested.
+    fn part_of_surroundings<'a>(
         &'a self,
         id: &'a InstanceId,
-        services: bool,
-        quotas: bool,
+        want: SurroundingScope,
     ) -> BoxedFuture<'a, Surroundings>;
     /// Cordons a Kubernetes node and adds this program's mark; a node that is cordoned already stays
     /// unchanged.

@@ -439,6 +439,9 @@ pub(crate) const BOOT_SECONDS: u64 = 30;
 /// Seconds between an old pod leaving the Service and the first client that is moved: load balancers notice.
 pub(crate) const SETTLE_SECONDS: u64 = 4;
 
+/// Seconds for pods to leave the Service after their gates were closed. The operator of v1beta4 writes gates every 20 s.
+pub(crate) const GATES_CLOSE_SECONDS: u64 = 60;
+
 /// The assumed seconds until new pods are ready, for a percentage that starts at the beginning. The time for
 /// pulling an image is unknown: no ETA is shown in the meantime.
 pub(crate) const NEW_PODS_SECONDS: u64 = 30;

@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::ports::{
     AppliedObject, BoxedFuture, Brokers, Clock, Created, Deletion, FactStream, Kubernetes, Right, Scope,
-    ServerDryRun, driven,
+    ServerDryRun, SurroundingScope, driven,
 };
 
 /// The name of an EMQX cluster that does not report one.
@@ -323,14 +323,13 @@ impl Kubernetes for Standalone {
         }
     }
 
-    fn services<'a>(
+    fn part_of_surroundings<'a>(
         &'a self,
         id: &'a InstanceId,
-        services: bool,
-        quotas: bool,
+        want: SurroundingScope,
     ) -> BoxedFuture<'a, Surroundings> {
         match self.used() {
-            Some(cluster) => cluster.services(id, services, quotas),
+            Some(cluster) => cluster.part_of_surroundings(id, want),
             None => Self::none("read Services"),
         }
     }

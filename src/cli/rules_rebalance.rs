@@ -19,9 +19,11 @@ use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strat
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
 /// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
-pub const APPLY_CHECKS: [&str; 19] = [
+pub const APPLY_CHECKS: [&str; 21] = [
     "deadline-missed",
     "spread-missed",
+    "drain-unfinished",
+    "scale-unfinished",
     "emqx-not-asked",
     "evacuation-running",
     "instance-not-ready",

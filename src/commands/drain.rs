@@ -13,8 +13,8 @@ use crate::error::{Exit, Problem};
 use crate::model::Verdict;
 use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
-use crate::plan::check::Purpose;
-use crate::plan::drain::{DrainPlan, DrainRequest, plan};
+use crate::plan::check::{Planned, Purpose};
+use crate::plan::drain::{DrainPlan, DrainRequest, plan, stored};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitForecast;
 use crate::plan::snapshot::snapshot;
@@ -52,7 +52,7 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
             Box::pin(removal::around(
                 context,
                 cluster,
-                Purpose::Drain,
+                (Purpose::Drain, Planned::default()),
                 &mut drain.removal,
                 &intent.removal.skip,
             ))
@@ -100,7 +100,12 @@ async fn placement(
     let pods: BTreeSet<String> =
         all.iter().flat_map(|it| it.world.pods_of(&it.id).map(|pod| pod.uid.clone())).collect();
     let placement = context.kubernetes.placement(&namespaces, &pods).await?;
-    let Some(unknown) = intent.machines.iter().find(|name| placement.machine(name).is_none()) else {
+    // A node of an unfinished drain that was deleted meanwhile: its drain is still to be continued or undone.
+    let recorded = |name: &String| {
+        all.iter().any(|it| stored(&it.world, &it.id).is_some_and(|state| state.machines.contains(name)))
+    };
+    let unknown = |name: &&String| placement.machine(name).is_none() && !recorded(name);
+    let Some(unknown) = intent.machines.iter().find(unknown) else {
         return Ok(placement);
     };
     let mut names: Vec<&str> = placement.machines.iter().map(|it| it.name.as_str()).take(8).collect();
@@ -163,6 +168,7 @@ async fn permitted(context: &CommandContext, intent: &Intent, planned: &mut [Dra
             let hint = "kubectl auth can-i --list; the permissions that a drain needs are in docs/drain.md";
             drain.removal.refuse("no-permission", missing, hint);
         }
+        removal::gates(context, &mut drain.removal, &intent.removal.skip).await;
     }
 }
 
@@ -217,6 +223,10 @@ async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [Cluster
     refused(context, intent, &planned)?;
     if intent.cordon {
         for machine in &intent.machines {
+            if placement.machine(machine).is_none() {
+                context.printer.talk(&format!("node/{machine} was deleted since the drain began"));
+                continue;
+            }
             let known = placement.machine(machine).is_some_and(|it| it.cordoned && !it.cordoned_by_us);
             match context.kubernetes.cordon(machine).await? {
                 Cordon::Changed => context.printer.talk(&format!("node/{machine} cordoned")),

@@ -32,6 +32,9 @@ use crate::timing::POLL;
 pub mod shown;
 mod stop;
 
+/// What a start depends on; the states show a drain or a scale that is not finished.
+const START: RefreshScope = RefreshScope { states: true, ..RefreshScope::REBALANCE };
+
 /// `evacuate` and its subcommands.
 pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
     match intent {
@@ -59,8 +62,12 @@ pub fn name(node: &NodeName) -> String {
 }
 
 /// The cluster that has all of these nodes, and their names in EMQX.
-async fn find(context: &CommandContext, targets: &[String]) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
+async fn find(
+    context: &CommandContext,
+    targets: &[String],
+    want: RefreshScope,
+) -> Result<(ClusterView, Vec<NodeName>), Problem> {
+    let all = cluster_view::several(context, &Filter::default(), want).await?;
     let mut unheard: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
@@ -112,7 +119,7 @@ async fn find(context: &CommandContext, targets: &[String]) -> Result<(ClusterVi
 
 /// `evacuate start`.
 async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
-    let (mut cluster, nodes) = find(context, &intent.targets).await?;
+    let (mut cluster, nodes) = find(context, &intent.targets, START).await?;
     let settings = settings(context, &cluster, &intent.settings)?;
     let mut planned = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     planned.judge(limits::before(context, &intent.limits, expected(&planned)));
@@ -134,7 +141,7 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
     confirmation::confirm(context, &intent.write, &question(&planned, &nodes)).await?;
 
     // Time passed while the user read: counts and other operations are read again.
-    cluster_view::relist(context, &mut cluster, RefreshScope::REBALANCE).await?;
+    cluster_view::relist(context, &mut cluster, START).await?;
     cluster_view::refresh(context, &mut cluster).await?;
     let mut fresh = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     fresh.judge(limits::before(context, &intent.limits, expected(&fresh)));
@@ -202,7 +209,7 @@ async fn around(context: &CommandContext, cluster: &ClusterView, plan: &mut Evac
     let planned = Planned {
         reconnects: plan.recipients.iter().map(|node| node.reconnects_per_second).max(),
         wait_health_check: Some(plan.settings.wait_health_check_seconds),
-        image: None,
+        ..Planned::default()
     };
     plan.judge(Box::pin(surroundings::findings(context, cluster, Purpose::Evacuate, planned, skip)).await);
 }
@@ -311,7 +318,7 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
         let all = cluster_view::several(context, &intent.filter, RefreshScope::REBALANCE).await?;
         all.into_iter().map(|it| (it, Vec::new())).collect()
     } else {
-        vec![find(context, &intent.targets).await?]
+        vec![find(context, &intent.targets, RefreshScope::REBALANCE).await?]
     };
     let mut items = Vec::new();
     for (cluster, nodes) in &found {
@@ -429,8 +436,11 @@ pub async fn meant(
     context: &CommandContext,
     targets: &[String],
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let (cluster, nodes) =
-        if targets.is_empty() { running(context).await? } else { find(context, targets).await? };
+    let (cluster, nodes) = if targets.is_empty() {
+        running(context).await?
+    } else {
+        find(context, targets, RefreshScope::REBALANCE).await?
+    };
     heard(&cluster, context)?;
     let evacuated = |node: &NodeName| {
         cluster

@@ -24,7 +24,13 @@ use emqx_rebalance::eviction::Landing;
 
 /// The resources for a plan: events show the operator's last activity where its counts are used, its Lease
 /// whether it is alive.
-pub(crate) const WANT: RefreshScope = RefreshScope { events: true, lease: true, ..RefreshScope::REBALANCE };
+pub(crate) const WANT: RefreshScope = RefreshScope {
+    events: true,
+    // A drain or a scale that is not finished.
+    states: true,
+    lease: true,
+    ..RefreshScope::REBALANCE
+};
 
 /// The plan for plain numbers: nothing is contacted.
 pub fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
@@ -197,7 +203,8 @@ pub async fn live(
         let planned = Planned {
             reconnects: Some(plan.moves.peak_reconnects_per_second),
             wait_health_check: Some(plan.strategy.wait_health_check_seconds),
-            image: None,
+            writes: backend == Backend::Rebalance,
+            ..Planned::default()
         };
         plan.judge(
             Box::pin(surroundings::findings(context, cluster, Purpose::Rebalance, planned, skip)).await,

@@ -8,13 +8,17 @@ use crate::error::Problem;
 use crate::model::NodeName;
 use crate::model::operation_state::state_name;
 use crate::plan::check::{Planned, Purpose};
-use crate::plan::finding::Decision;
+use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::removal::RemovalPlan;
 use crate::ports::{RefreshScope, Right};
 use crate::timing::LEASE_SECONDS;
 
+mod gates;
 mod progress;
 pub(super) mod run;
+pub(super) mod task;
+
+pub(super) use gates::{gates, open_gates};
 
 /// The resources that are read.
 pub(super) const WANT: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
@@ -58,7 +62,7 @@ pub(super) async fn release(context: &CommandContext, all: &[ClusterView]) {
 pub(super) async fn around(
     context: &CommandContext,
     cluster: &ClusterView,
-    purpose: Purpose,
+    (purpose, planned): (Purpose, Planned<'_>),
     plan: &mut RemovalPlan,
     skip: &[String],
 ) {
@@ -68,11 +72,16 @@ pub(super) async fn around(
     let planned = Planned {
         reconnects: Some(plan.reconnects_per_second),
         wait_health_check: Some(plan.settings.wait_health_check_seconds),
-        image: None,
+        ..planned
     };
     let found = surroundings::findings(context, cluster, purpose, planned, skip).await;
     let own: Vec<&'static str> = plan.findings.iter().map(|finding| finding.id).collect();
-    plan.findings.extend(found.into_iter().filter(|finding| !own.contains(&finding.id)));
+    let mut found: Vec<Finding> = found.into_iter().filter(|finding| !own.contains(&finding.id)).collect();
+    for finding in found.iter_mut().filter(|finding| plan.resumed && finding.id == "cores-disagree") {
+        // Cores notice one after another that a pod of this removal left the cluster or joined it again.
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
+    plan.findings.extend(found);
     plan.decide();
 }
 

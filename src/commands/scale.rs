@@ -19,7 +19,7 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
 use crate::model::{ApiVersion, Instance, NodeName, StrategyRequest, Verdict};
-use crate::plan::check::Purpose;
+use crate::plan::check::{AddedPods, Planned, Purpose};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::limits::LimitForecast;
@@ -55,9 +55,14 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
             let hint = "kubectl auth can-i --list; the permissions that a scale needs are in docs/scale.md";
             scale.removal.refuse("no-permission", missing, hint);
         }
+        removal::gates(context, &mut scale.removal, &intent.removal.skip).await;
         // The scale-down evacuates pods: the checks of an evacuation's surroundings apply.
         let skip = &intent.removal.skip;
-        Box::pin(removal::around(context, &cluster, Purpose::Evacuate, &mut scale.removal, skip)).await;
+        let number = to.saturating_sub(scale.from);
+        let added = Some(AddedPods { role: field.role(), number }).filter(|added| added.number > 0);
+        let planned = Planned { added, writes: true, ..Planned::default() };
+        let around = (Purpose::Evacuate, planned);
+        Box::pin(removal::around(context, &cluster, around, &mut scale.removal, skip)).await;
         context.printer.talk_scale(&scale);
     }
     if let Some(exit) = decided(context, intent, &scale)? {

@@ -7,11 +7,11 @@ use super::cluster_view::ClusterView;
 use crate::model::check::Purpose;
 use crate::model::report::EmqxReport;
 use crate::model::surroundings::Surroundings;
-use crate::model::{NodeName, PodName, Role};
+use crate::model::{InstanceId, NodeName, PodName, Role};
 use crate::plan::check::{Beside, Permission, Planned, Subject, before};
 use crate::plan::finding::{Finding, skip};
 use crate::plan::snapshot::snapshot;
-use crate::ports::Right;
+use crate::ports::{Right, SurroundingScope};
 
 /// Reads all of it; what cannot be read makes its checks unknown.
 pub(super) async fn everything(context: &CommandContext, cluster: &ClusterView) -> Beside {
@@ -53,23 +53,33 @@ pub(super) async fn findings(
     let id = &cluster.id;
     let namespaces = [id.namespace.clone()];
     let pods: BTreeSet<String> = cluster.world.pods_of(id).map(|pod| pod.uid.clone()).collect();
-    let wanted = wanted(id.namespace.as_str(), purpose);
+    let room = purpose == Purpose::Upgrade || planned.added.is_some();
+    let wanted = wanted(id, room, planned.writes);
     let kubernetes = &context.kubernetes;
     let readable = async {
         let answers = kubernetes.may(&wanted).await.unwrap_or_default();
-        // The answers are in the order of `wanted`.
-        let may = |place: usize| answers.get(place).copied().flatten() == Some(true);
+        let may = |resource: &str| {
+            let mut of =
+                wanted.iter().zip(&answers).filter(|(right, _)| right.resource == resource).peekable();
+            of.peek().is_some() && of.all(|(_, answer)| *answer == Some(true))
+        };
         let placement = async {
-            let all = wanted.len() > PLACEMENT && may(PLACEMENT) && may(PLACEMENT + 1);
+            let all = may("nodes") && may("pods");
             if all { kubernetes.placement(&namespaces, &pods).await.ok() } else { None }
         };
-        let autoscalers =
-            async { if may(1) && may(2) { kubernetes.autoscalers(&id.namespace).await.ok() } else { None } };
-        let services = async {
-            let quotas = wanted.len() > QUOTAS && may(QUOTAS);
-            kubernetes.services(id, may(0), quotas).await.unwrap_or_default()
+        let autoscalers = async {
+            let all = may("horizontalpodautoscalers") && may("scaledobjects");
+            if all { kubernetes.autoscalers(&id.namespace).await.ok() } else { None }
         };
-        futures::join!(placement, autoscalers, services)
+        let surroundings = async {
+            let want = SurroundingScope {
+                services: may("services"),
+                quotas: may("resourcequotas"),
+                webhook: may("customresourcedefinitions"),
+            };
+            kubernetes.part_of_surroundings(id, want).await.unwrap_or_default()
+        };
+        futures::join!(placement, autoscalers, surroundings)
     };
     let ((placement, autoscalers, surroundings), emqx) = futures::join!(readable, report(context, cluster));
     let beside = Beside { placement, autoscalers, surroundings, emqx, ..Beside::default() };
@@ -80,13 +90,9 @@ pub(super) async fn findings(
     found
 }
 
-/// The indexes of permissions in [`wanted`].
-const QUOTAS: usize = 3;
-const PLACEMENT: usize = 4;
-
-/// The resources that are read: Services and autoscalers, and before an upgrade those that a second set of
-/// pods needs.
-fn wanted(namespace: &str, purpose: Purpose) -> Vec<Right> {
+/// The resources that are read: Services and autoscalers; those that added pods need; and the CRD of an object that
+/// is written.
+fn wanted(id: &InstanceId, room: bool, writes: bool) -> Vec<Right> {
     let list = |group, resource, namespace: &str| Right {
         verb: "list",
         group,
@@ -94,15 +100,21 @@ fn wanted(namespace: &str, purpose: Purpose) -> Vec<Right> {
         namespace: namespace.to_owned(),
         name: None,
     };
+    let namespace = id.namespace.as_str();
     let mut all = vec![
         list("", "services", namespace),
         list("autoscaling", "horizontalpodautoscalers", namespace),
         list("keda.sh", "scaledobjects", namespace),
     ];
-    if purpose == Purpose::Upgrade {
+    if room {
         all.push(list("", "resourcequotas", namespace));
         all.push(list("", "nodes", ""));
         all.push(list("", "pods", ""));
+    }
+    if writes {
+        let name = Some(format!("{}.apps.emqx.io", id.kind.plural()));
+        let crd = list("apiextensions.k8s.io", "customresourcedefinitions", "");
+        all.push(Right { verb: "get", name, ..crd });
     }
     all
 }

@@ -25,7 +25,7 @@ use crate::model::surroundings::Surroundings;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::ports::{
     AppliedObject, BoxedFuture, Clock, Created, Deletion, FactStream, Kubernetes, RecordingSink, Right,
-    Scope, ServerDryRun,
+    Scope, ServerDryRun, SurroundingScope,
 };
 
 mod api;
@@ -295,16 +295,15 @@ impl Kubernetes for Cluster {
     }
 
     fn surroundings<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Surroundings> {
-        Box::pin(surroundings::surroundings(self, id))
+        Box::pin(surroundings::surroundings(self, id, SurroundingScope::ALL))
     }
 
-    fn services<'a>(
+    fn part_of_surroundings<'a>(
         &'a self,
         id: &'a InstanceId,
-        services: bool,
-        quotas: bool,
+        want: SurroundingScope,
     ) -> BoxedFuture<'a, Surroundings> {
-        Box::pin(surroundings::services(self, id, services, quotas))
+        Box::pin(surroundings::surroundings(self, id, want))
     }
 
     fn cordon<'a>(&'a self, machine: &'a str) -> BoxedFuture<'a, Cordon> {

@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::model::InstanceId;
 use crate::model::surroundings::{Conversion, Surroundings};
 use crate::model::url::encode;
+use crate::ports::SurroundingScope;
 
 /// Why a resource could not be read that only the checks need.
 fn why(trouble: &ApiError, right: &str) -> String {
@@ -17,22 +18,21 @@ fn why(trouble: &ApiError, right: &str) -> String {
     trouble.problem("", "").why
 }
 
-/// The Services and the quotas of the namespace, each if requested; what may not be read is named.
-pub(super) async fn services(
+/// Reads what is requested; what may not be read is named.
+pub(super) async fn surroundings(
     cluster: &Cluster,
     id: &InstanceId,
-    services: bool,
-    quotas: bool,
+    want: SurroundingScope,
 ) -> Result<Surroundings, Problem> {
     let mut found = Surroundings::default();
     let namespace = encode(&id.namespace);
-    if services {
+    if want.services {
         match list(cluster, &format!("/api/v1/namespaces/{namespace}/services")).await {
             Ok(listed) => found.services = Some(listed.iter().filter_map(wire::service).collect()),
             Err(trouble) => found.unread.push(format!("Services ({})", why(&trouble, "list on services"))),
         }
     }
-    if quotas {
+    if want.quotas {
         match list(cluster, &format!("/api/v1/namespaces/{namespace}/resourcequotas")).await {
             Ok(listed) => found.quotas = Some(listed.iter().flat_map(wire::quota).collect()),
             Err(trouble) => {
@@ -40,19 +40,24 @@ pub(super) async fn services(
             }
         }
     }
+    if want.webhook {
+        crd(cluster, id, &mut found).await;
+    }
     Ok(found)
 }
 
-/// Reads all of it; what may not be read is named.
-pub(super) async fn surroundings(cluster: &Cluster, id: &InstanceId) -> Result<Surroundings, Problem> {
-    let mut found = services(cluster, id, true, true).await?;
+/// The versions of the CRD, and its conversion webhook.
+async fn crd(cluster: &Cluster, id: &InstanceId, found: &mut Surroundings) {
     let crd =
         format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}.apps.emqx.io", id.kind.plural());
     match cluster.api.get(&crd).await {
         Ok(object) => {
             found.versions = wire::crd_versions(&object);
             found.conversion = Some(match wire::conversion(&object) {
-                Some((namespace, service)) => Some(webhook(cluster, &namespace, &service, &mut found).await),
+                Some((namespace, service)) => {
+                    let stored = wire::crd_stored(&object);
+                    Some(webhook(cluster, (&namespace, &service), stored, found).await)
+                }
                 None => None,
             });
         }
@@ -61,10 +66,14 @@ pub(super) async fn surroundings(cluster: &Cluster, id: &InstanceId) -> Result<S
             found.unread.push(format!("the CRD of {} ({})", id.kind, why(&trouble, right)));
         }
     }
-    Ok(found)
 }
 
-async fn webhook(cluster: &Cluster, namespace: &str, service: &str, found: &mut Surroundings) -> Conversion {
+async fn webhook(
+    cluster: &Cluster,
+    (namespace, service): (&str, &str),
+    stored: Option<String>,
+    found: &mut Surroundings,
+) -> Conversion {
     let path = format!(
         "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices?labelSelector={}",
         encode(namespace),
@@ -78,5 +87,5 @@ async fn webhook(cluster: &Cluster, namespace: &str, service: &str, found: &mut 
             None
         }
     };
-    Conversion { service: format!("{namespace}/{service}"), ready }
+    Conversion { service: format!("{namespace}/{service}"), ready, stored }
 }

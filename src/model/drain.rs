@@ -280,6 +280,9 @@ pub struct DrainedPod {
     /// Whether this program started the evacuation of its node.
     #[serde(default)]
     pub started: bool,
+    /// Whether we closed its readiness gate before its evacuation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 /// The state of a drain (`drain.json`), written before the first action.

@@ -11,13 +11,15 @@ pub(crate) const WAIT_SECONDS: u64 = 60;
 pub(crate) const RATE: u64 = 500;
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
-pub(crate) const SKIPPABLE: [&str; 6] = [
+pub(crate) const SKIPPABLE: [&str; 8] = [
+    "drain-unfinished",
     "durable-sessions",
     "evacuation-running",
     "few-recipients",
     "instance-not-ready",
     "operator-ends-evacuation",
     "recipients-not-serving",
+    "scale-unfinished",
 ];
 
 /// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.

@@ -43,6 +43,8 @@ pub struct Conversion {
     pub service: String,
     /// Ready addresses behind the Service; `None` where they may not be read.
     pub ready: Option<u64>,
+    /// The version in which objects are stored: reading and writing them in this one needs no conversion.
+    pub stored: Option<String>,
 }
 
 /// The surroundings of a cluster. `None` could not be read.

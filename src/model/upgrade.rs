@@ -5,14 +5,16 @@ use serde::Serialize;
 use super::image::Image;
 
 /// The checks that can be skipped by name. A check that finds what cannot work is not among them.
-pub(crate) const SKIPPABLE: [&str; 8] = [
+pub(crate) const SKIPPABLE: [&str; 10] = [
     "downgrade",
+    "drain-unfinished",
     "evacuation-running",
     "field-conflict",
     "instance-not-ready",
     "no-evacuation",
     "rebalance-running",
     "recipients-not-serving",
+    "scale-unfinished",
     "too-many-pods",
 ];
 

@@ -23,12 +23,14 @@ use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
-use crate::model::{FIELD_MANAGER, Instance, InstanceId, NodeName, Strategy, World};
+use crate::model::{FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World};
 
 pub mod around;
 pub mod catalog;
 pub mod emqx;
 
+#[cfg(test)]
+mod around_tests;
 #[cfg(test)]
 mod emqx_tests;
 #[cfg(test)]
@@ -129,6 +131,18 @@ pub struct Planned<'a> {
     pub wait_health_check: Option<u64>,
     /// The image that is to run.
     pub image: Option<&'a str>,
+    /// The pods that are added.
+    pub added: Option<AddedPods>,
+    /// Whether an object of the instance's CRD is written.
+    pub writes: bool,
+}
+
+/// Pods that a scale-up adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddedPods {
+    /// Of this role.
+    pub role: Role,
+    pub number: u64,
 }
 
 /// What is checked.
@@ -227,8 +241,11 @@ pub fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> V
     let mut found = around::findings(subject, purpose, planned);
     let matters = |finding: &Finding| {
         let entry = CATALOG.iter().find(|entry| entry.id == finding.id);
-        entry.is_some_and(|entry| entry.purposes.contains(&purpose))
-            && !(finding.id == "cordoned-nodes" && purpose == Purpose::Drain)
+        // A scale-up has the purpose of its evacuations.
+        let added = planned.added.is_some() && ["capacity", "quota"].contains(&finding.id);
+        added
+            || entry.is_some_and(|entry| entry.purposes.contains(&purpose))
+                && !(finding.id == "cordoned-nodes" && purpose == Purpose::Drain)
     };
     found.retain(|finding| {
         SURROUNDINGS.contains(&finding.id) && finding.severity != Severity::Info && matters(finding)
@@ -262,7 +279,8 @@ fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     };
     found.extend(refused);
     let wait_health_check = Some(strategy.wait_health_check_seconds);
-    (found, Planned { reconnects, wait_health_check, image: None })
+    let writes = backend == super::results::Backend::Rebalance;
+    (found, Planned { reconnects, wait_health_check, writes, ..Planned::default() })
 }
 
 /// The checks of `upgrade apply`, for the image that runs: the new one is not known.
@@ -270,6 +288,7 @@ fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, beside } = subject;
     let planned = Planned {
         reconnects: upgrade_reconnects(snapshot, instance.update.conn_evict_rate),
+        writes: true,
         ..Planned::default()
     };
     let Some(image) = instance.image.as_deref().and_then(|image| Image::parse(image).ok()) else {
@@ -325,7 +344,7 @@ fn of_evacuation(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     };
     let reconnects = planned.recipients.iter().map(|node| node.reconnects_per_second).max();
     let wait_health_check = Some(planned.settings.wait_health_check_seconds);
-    (planned.findings, Planned { reconnects, wait_health_check, image: None })
+    (planned.findings, Planned { reconnects, wait_health_check, ..Planned::default() })
 }
 
 /// The checks of a drain of each Kubernetes node with pods of this cluster, one at a time.

@@ -93,6 +93,11 @@ pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
     state.drain.as_ref().filter(|_| own)
 }
 
+/// The stored state of an unfinished drain that a drain of these Kubernetes nodes continues: it names all of that drain's.
+pub fn continued<'w>(world: &'w World, id: &InstanceId, machines: &[String]) -> Option<&'w DrainState> {
+    stored(world, id).filter(|state| state.machines.iter().all(|it| machines.contains(it)))
+}
+
 /// The pods of this instance that run on these Kubernetes nodes, replicants first, then cores from the highest number down.
 fn targets<'w>(
     world: &'w World,
@@ -125,8 +130,7 @@ pub fn plan(
     request: &DrainRequest,
 ) -> Result<Option<DrainPlan>, Problem> {
     let id = &snapshot.instance;
-    let state =
-        stored(world, id).filter(|state| state.machines.iter().any(|it| request.machines.contains(it)));
+    let state = continued(world, id, &request.machines);
     let mut pods: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
     let resumed = state.is_some();
     let here = targets(world, id, placement, &request.machines);
@@ -144,6 +148,7 @@ pub fn plan(
             machine,
             set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
             started: false,
+            closed: false,
         });
     }
     if pods.is_empty() {
@@ -211,8 +216,13 @@ fn forecast(
     for (place, group) in groups.iter().enumerate() {
         let nodes: Vec<NodeName> =
             group.iter().filter_map(|at| drain.removal.steps[*at].node.clone()).collect();
-        let planned =
-            evacuation::checks::plan(world, snapshot, &nodes, &drain.removal.settings, &request.skip)?;
+        let planned = evacuation::checks::plan_of_removal(
+            world,
+            snapshot,
+            &nodes,
+            &drain.removal.settings,
+            &request.skip,
+        )?;
         for at in group {
             let step = &mut drain.removal.steps[*at];
             let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());

@@ -14,11 +14,14 @@ use super::rebalance::messages::short;
 use super::snapshot::{NodeRow, Snapshot, snapshot};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Evacuation, InstanceId, Load, NodeName, PodName, Role, Seen, Stage, Verdict, World};
+use crate::model::{Evacuation, InstanceId, Load, NodeName, Pod, PodName, Role, Seen, Stage, Verdict, World};
 
+mod gates;
 mod unfinished;
 
+pub(super) use gates::out_of_service_first;
 pub use unfinished::{Unfinished, unfinished};
+pub(super) use unfinished::{unfinished_drain, unfinished_removal, unfinished_scale};
 
 /// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub enum RemovalAction {
         /// The pod's uid.
         uid: String,
     },
+    /// Take a pod out of the Service before its evacuation begins.
+    CloseGate { pod: PodName, uid: String },
     /// Ask EMQX to let a node serve again: its pod was replaced, and EMQX restored the evacuation from the
     /// volume.
     StopEvacuation { node: NodeName },
@@ -112,6 +117,9 @@ pub struct RemovalPlan {
     /// Whether this EMQX waits for load balancers.
     #[serde(skip)]
     pub waits_for_load_balancers: bool,
+    /// Whether pods leave the Service through their gates before the first evacuation begins.
+    #[serde(skip)]
+    pub gates: bool,
 }
 
 impl RemovalPlan {
@@ -134,6 +142,7 @@ impl RemovalPlan {
             pods,
             resumed: false,
             waits_for_load_balancers: waits,
+            gates: !waits,
         }
     }
 
@@ -177,6 +186,8 @@ pub struct RemovalRun<'a> {
     pub parallel: u64,
     /// The age in seconds up to which an answer of EMQX is evidence.
     pub fresh_seconds: u64,
+    /// Whether pods leave the Service through their gates before the first evacuation begins: this EMQX evicts at once.
+    pub gates: bool,
 }
 
 /// The state of one pod.
@@ -217,6 +228,8 @@ pub(super) struct RemovalView<'a> {
     /// The names of pods that are up: not being deleted, and their containers are started.
     up: BTreeSet<&'a str>,
     sizes: BTreeMap<String, u64>,
+    world: &'a World,
+    now: Timestamp,
 }
 
 impl<'a> RemovalView<'a> {
@@ -245,7 +258,14 @@ impl<'a> RemovalView<'a> {
             up,
             sizes: wanted,
             run,
+            world,
+            now,
         }
+    }
+
+    /// A pod that is still to be removed.
+    fn pod(&self, uid: &str) -> Option<&'a Pod> {
+        self.world.pods_of(self.run.id).find(|pod| pod.uid == uid)
     }
 
     pub(super) fn entry(&self, node: Option<&NodeName>) -> Option<&'a Evacuation> {

@@ -164,6 +164,7 @@ pub fn plan(
                 machine: String::new(),
                 set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
                 started: false,
+                closed: false,
             }));
         }
         // Recorded pods that are removed already stay in the result.
@@ -231,7 +232,8 @@ fn forecast(
     let number = nodes.len() as u64;
     scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
     scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
-    let planned = evacuation::checks::plan(world, snapshot, &nodes, &scale.removal.settings, &request.skip)?;
+    let planned =
+        evacuation::checks::plan_of_removal(world, snapshot, &nodes, &scale.removal.settings, &request.skip)?;
     for step in &mut scale.removal.steps {
         let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
         step.seconds = own.map(|own| own.seconds);

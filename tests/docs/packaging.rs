@@ -187,6 +187,7 @@ fn the_shipped_permissions_are_those_that_the_program_needs() {
             "list scaledobjects",
             "patch configmaps",
             "patch pods",
+            "patch pods/status",
             "update leases"
         ]
     );

@@ -115,8 +115,11 @@ fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_t
         let states: Vec<&str> = steps.filter_map(|it| it["state"].as_str()).collect();
         assert_eq!(states, ["done", "done"], "{api}\n{ran}");
         assert_eq!(clients(cluster), 2000, "{api}\n{ran}");
-        // EMQX 4.4 evicts at once: between two requests at the same moment seconds of this clock can pass.
-        let most = if api == "v1beta4" { 1500 } else { 1000 };
+        // EMQX 4.4 evicts at once, so that the pods leave the Service first. Its operator opens their gates every 20 s, which is
+        // half a second here: on a busy machine that can happen between the last check and the start.
+        let closed = ran.err.contains("leave the Service before EMQX disconnects their clients");
+        assert_eq!(closed, api == "v1beta4", "{api}\n{ran}");
+        let most = if api == "v1beta4" { 1100 } else { 1000 };
         assert!((1000..=most).contains(&cuts(cluster)), "{api}: {}\n{ran}", cuts(cluster));
     });
 }
@@ -240,9 +243,10 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     cluster.replace("/api/v1/nodes/sim-2", cordoned);
     let mut going = cluster.start(&format!("drain sim-2 sim-3 {SLOW}"));
     going.until("disconnecting clients");
-    // A second drain is refused and names the first one.
+    // A second drain is refused and names the first one; so is a drain of a part of its nodes.
+    cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("a drain of sim-2, sim-3 by ");
     let second = cluster
-        .run(&format!("drain sim-3 {QUICK}"))
+        .run(&format!("drain sim-2 sim-3 {QUICK}"))
         .fails(6)
         .says("another process of kubectl-emqx is at work on it");
     assert!(second.err.contains(&format!("(process {})", going.pid())), "{second}");
@@ -256,12 +260,50 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     let status = cluster.run("status").exits(0).shows("drain of sim-2, sim-3 by ");
     assert!(status.err.contains("next: kubectl emqx drain sim-2 sim-3"), "{status}");
     cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
+    cluster.run("drain sim-3 --undo --yes").fails(6).says("it is a drain of sim-2, sim-3");
     let ran = cluster.run("drain sim-2 sim-3 --undo --yes").exits(0).says("was cordoned by another client");
     assert_eq!(ran.out.trim(), "node/sim-3 uncordoned", "{ran}");
     assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null());
     assert_eq!(machine(&cluster, "sim-2")["spec"]["unschedulable"], true);
     cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
     assert_eq!(pods_on(&cluster, "sim-3").len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unfinished_drain_refuses_every_other_operation_and_names_the_commands_that_end_it() {
+    let cluster = cluster("");
+    let mut going = cluster.start(&format!("drain sim-3 {SLOW}"));
+    going.until("disconnecting clients");
+    going.signal("INT");
+    assert_eq!(going.end().code, Some(130));
+    let pod = pods_on(&cluster, "sim-0").remove(0);
+    let image = "--image emqx/emqx-enterprise:5.10.1";
+    let others = [
+        "rebalance apply --yes --conn-evict-rate 5".to_owned(),
+        format!("upgrade apply emqx {image} --yes"),
+        format!("evacuate start {pod} --yes"),
+        "scale emqx --cores 3 --yes".to_owned(),
+        format!("drain sim-0 {QUICK}"),
+    ];
+    for other in &others {
+        let ran = cluster.run(other).fails(6);
+        assert!(
+            ran.err.contains("a drain of sim-3 by ") && ran.err.contains("is not finished"),
+            "{other}\n{ran}"
+        );
+        assert!(ran.err.contains("kubectl emqx drain sim-3 --undo"), "{other}\n{ran}");
+    }
+    cluster.run("rebalance plan").exits(6).shows("a drain of sim-3 by ");
+    for purpose in ["rebalance", "upgrade", "evacuate"] {
+        let checks = cluster.run(&format!("check --for {purpose} -o json")).exits(6).json();
+        let all = checks["checks"].as_array().cloned().unwrap_or_default();
+        let own = all.iter().find(|it| it["id"] == "drain-unfinished").expect("the check");
+        assert_eq!(own["status"], "blocked", "{purpose}");
+    }
+    cluster.run(&format!("evacuate start {pod} --dry-run=client --skip-check drain-unfinished")).exits(0);
+    cluster.run("drain sim-3 --undo --yes").exits(0);
+    cluster.run(&format!("evacuate start {pod} --dry-run=client")).exits(0);
 }
 
 #[test]

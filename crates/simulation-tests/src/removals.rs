@@ -106,6 +106,8 @@ pub struct Ran {
     pub wrong: Vec<String>,
     /// The steps of the last process, as it printed them, and after how many seconds.
     pub steps: Vec<(f64, String)>,
+    /// What happened in the cluster.
+    pub truth: Truth,
 }
 
 /// Runs it; returns the findings.
@@ -186,7 +188,7 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
         .filter(|line| line.out && line.process == removal.kills.len() && !line.text.contains("\"progress\""))
         .map(|line| (line.at, line.text.clone()))
         .collect();
-    Ok(Ran { wrong, steps })
+    Ok(Ran { wrong, steps, truth })
 }
 
 /// A removal of one API version that is not killed: three nodes with clients, on operator lines before 3.x.

@@ -58,6 +58,26 @@ fn a_drain_that_is_killed_at_every_step_and_run_again_loses_no_client_on_any_api
     }
 }
 
+/// Several pods that EMQX 4.4 evacuates at once: what a client reconnects to, and how often it is disconnected.
+#[test]
+fn pods_that_emqx_4_4_evacuates_together_serve_no_client_when_the_first_evacuation_begins() {
+    for arguments in [vec!["drain", "sim-2", "sim-3"], vec!["scale", "emqx-ee", "--replicas=2"]] {
+        let nodes_after = if arguments[0] == "drain" { 4 } else { 2 };
+        let arguments: Vec<&str> = arguments.into_iter().chain(QUICK).collect();
+        let three = fixed("v1beta4", &arguments, nodes_after, "");
+        let scenario = three.scenario.replace("\"count\":3", "\"count\":4").replace("Nodes: 3", "Nodes: 4");
+        let ran = run(&Removal { scenario, clients: 400, ..three }).expect("the case can be run");
+        assert!(ran.wrong.is_empty(), "{arguments:?}\n{}", ran.wrong.join("\n"));
+        let begins = ran.truth.moments.iter().position(|moment| !moment.evacuations.is_empty());
+        let begins = begins.expect("an evacuation");
+        let (before, first) = (&ran.truth.moments[begins - 1], &ran.truth.moments[begins]);
+        assert_eq!(first.evacuations.len(), 2, "both begin together");
+        let serves = first.evacuations.iter().filter(|(node, _)| before.nodes[*node].serves).count();
+        assert_eq!(serves, 0, "{arguments:?}: pods are in the Service {:.2}s", before.at);
+        assert_eq!(ran.truth.moments.last().map(|last| last.cuts), Some(200), "{arguments:?}: once each");
+    }
+}
+
 #[test]
 fn a_scale_down_that_is_killed_at_every_step_and_run_again_loses_no_client_on_any_api_version() {
     for (api, scale) in [

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
-use super::super::removal::run::{Progress, RemovalSettings, Task};
+use super::super::removal::task::{Moment, Progress, RemovalSettings, Task};
 use super::{again, unfinished};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
@@ -69,6 +69,7 @@ impl Task for Draining<'_> {
             notify: self.intent.removal.notify.clone(),
             settings: self.drain.removal.settings.clone(),
             waits_for_load_balancers: self.drain.removal.waits_for_load_balancers,
+            gates: self.drain.removal.gates,
             connections: self.connections,
         }
     }
@@ -94,8 +95,7 @@ impl Task for Draining<'_> {
         &self,
         world: &World,
         pods: &[DrainedPod],
-        fresh_seconds: u64,
-        now: Timestamp,
+        moment: Moment,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
         let run = RemovalRun {
             task: Self::WHAT,
@@ -104,9 +104,10 @@ impl Task for Draining<'_> {
             sizes: &self.drain.sizes,
             together: self.drain.together,
             parallel: self.intent.parallel,
-            fresh_seconds,
+            fresh_seconds: moment.fresh_seconds,
+            gates: moment.gates,
         };
-        (next(world, run, now), standings(world, run, now))
+        (next(world, run, moment.now), standings(world, run, moment.now))
     }
 
     fn undo(&self) -> String {

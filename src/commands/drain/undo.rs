@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
-use super::super::removal::{WANT, beat, lease, release};
+use super::super::removal::{WANT, beat, lease, open_gates, release};
 use super::super::{CommandContext, Outcome, confirmation, history};
 use super::again;
 use crate::cli::intent::drain::Drain as Intent;
@@ -16,7 +16,7 @@ use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, DrainedPod, Placement};
 use crate::model::human::seconds_between;
 use crate::model::{NodeName, Operation, Verdict};
-use crate::plan::drain::{DrainPlan, stored};
+use crate::plan::drain::{DrainPlan, continued, stored};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
 use crate::ports;
@@ -29,6 +29,9 @@ pub(super) async fn run(
     mut all: Vec<ClusterView>,
     placement: &Placement,
 ) -> Outcome {
+    for cluster in &all {
+        partly(cluster, intent)?;
+    }
     all.retain(|cluster| state(cluster, intent).is_some());
     let cordoned: Vec<&String> = intent
         .machines
@@ -75,8 +78,19 @@ pub(super) async fn run(
 }
 
 fn state<'g>(cluster: &'g ClusterView, intent: &Intent) -> Option<&'g DrainState> {
-    stored(&cluster.world, &cluster.id)
-        .filter(|state| state.machines.iter().any(|machine| intent.machines.contains(machine)))
+    continued(&cluster.world, &cluster.id, &intent.machines)
+}
+
+/// A drain is undone as a whole: its evacuations share one state.
+fn partly(cluster: &ClusterView, intent: &Intent) -> Result<(), Problem> {
+    let other = stored(&cluster.world, &cluster.id).filter(|_| state(cluster, intent).is_none());
+    let overlaps = |state: &&DrainState| state.machines.iter().any(|it| intent.machines.contains(it));
+    let Some(state) = other.filter(overlaps) else { return Ok(()) };
+    Err(Problem::refused(
+        format!("will not undo a part of the drain of {}", cluster.id),
+        format!("it is a drain of {}", state.machines.join(", ")),
+    )
+    .hint(format!("kubectl emqx drain {} --undo", state.machines.join(" "))))
 }
 
 /// The evacuations that the drain started and that EMQX still lists.
@@ -125,6 +139,8 @@ async fn undo(
             sleep(beat(context)).await;
             cluster_view::refresh(context, cluster).await?;
         }
+        let pods = state(cluster, intent).map(|state| state.pods.clone()).unwrap_or_default();
+        open_gates(context, cluster, &pods).await;
         stopped.push(nodes);
     }
     let mut lines = Vec::new();

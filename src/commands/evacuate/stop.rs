@@ -30,7 +30,7 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
         }
         (cluster, nodes)
     } else {
-        find(context, &intent.targets).await?
+        find(context, &intent.targets, RefreshScope::REBALANCE).await?
     };
     heard(&cluster, context)?;
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) =

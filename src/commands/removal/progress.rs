@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use super::evacuation;
-use super::run::{Runner, Task};
+use super::run::Runner;
+use super::task::Task;
 use crate::cli::intent::Stream;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;

@@ -13,109 +13,25 @@ use super::super::fact_loop::{Cut, FactLoop};
 use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
 use super::super::{CommandContext, history, limits};
+use super::gates::{closing, open_gates};
+use super::task::{Moment, Progress, RemovalSettings, Task};
 use super::{WANT, taken};
-use crate::cli::intent::Stream;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
-use crate::model::limits::{CommandLine, Limits};
-use crate::model::{EventType, NodeName, Operation, Verdict, World};
-use crate::plan::evacuation::Settings;
+use crate::model::{EventType, NodeName, Verdict};
 use crate::plan::eviction_alarm::EvictionWatch;
 use crate::plan::history as past;
 use crate::plan::limits::LimitTracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep};
+use crate::plan::removal::{PodProgress, RemovalAction};
 use crate::plan::tracker::OperationTracker;
 use crate::ports::{EvacuationOrder, ServerDryRun};
 use crate::timing::{
     EVICTION_BACK_OFF_SECONDS, LEASE_SECONDS, POLL, PROOF_SECONDS, REMOVAL_STEP_PAUSE,
     REPLACEMENT_PROBLEM_SECONDS, REPLACEMENT_START_SECONDS, STEP_TIMEOUT,
 };
-
-/// How the operation is followed, and the settings for EMQX.
-#[derive(Clone, Debug)]
-pub(in crate::commands) struct RemovalSettings {
-    /// Whether progress within a step is printed.
-    pub(in crate::commands) watch: bool,
-    /// The form of the events.
-    pub(in crate::commands) stream: Stream,
-    /// The limits at which it is stopped.
-    pub(in crate::commands) limits: Limits,
-    /// The command that is run with events.
-    pub(in crate::commands) notify: Option<CommandLine>,
-    /// Rates for each evacuated node, and waits.
-    pub(in crate::commands) settings: Settings,
-    /// Whether this EMQX waits for load balancers.
-    pub(in crate::commands) waits_for_load_balancers: bool,
-    /// Live clients at the start, where an earlier run stored them.
-    pub(in crate::commands) connections: Option<u64>,
-}
-
-/// The state of a run that is stored.
-#[derive(Clone, Debug)]
-pub(in crate::commands) struct Progress {
-    /// The pods that are removed.
-    pub(in crate::commands) pods: Vec<DrainedPod>,
-    /// Live clients at the start.
-    pub(in crate::commands) connections: Option<u64>,
-}
-
-/// What differs between the commands that remove pods.
-pub(in crate::commands) trait Task {
-    /// `drain` or `scale`.
-    const WHAT: &'static str;
-    /// The operation of its events.
-    const OPERATION: Operation;
-    /// The verb for a finished pod: `moved` or `removed`.
-    const DONE: &'static str;
-
-    /// The name in its events.
-    fn name(&self) -> String;
-    /// The first message.
-    fn begins(&self) -> String;
-    /// How it is followed.
-    fn manner(&self) -> RemovalSettings;
-    /// The key and the text that are stored.
-    fn state(&self, progress: &Progress) -> (&'static str, String);
-    /// The text that stays stored after the end.
-    fn state_at_end(&self, progress: &Progress) -> String;
-    /// The next actions, and the state of each pod.
-    fn next(
-        &self,
-        world: &World,
-        pods: &[DrainedPod],
-        fresh_seconds: u64,
-        now: Timestamp,
-    ) -> (Vec<RemovalAction>, Vec<PodProgress>);
-    /// The command that restores what was not removed.
-    fn undo(&self) -> String;
-    /// The verdict if another client ended the operation.
-    fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
-    /// Prepares for these actions; `true` when that changes the stored state.
-    fn prepare(&mut self, world: &World, acts: &[RemovalAction]) -> bool;
-    /// Writes the deletion cost of a pod, or the number of pods; `Some` is the reason to wait.
-    async fn change(
-        &mut self,
-        context: &CommandContext,
-        cluster: &ClusterView,
-        pods: &[DrainedPod],
-        act: &RemovalAction,
-    ) -> Result<Option<String>, Problem>;
-    /// The message when a pod enters this state.
-    fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String>;
-    /// The name of the state in the result.
-    fn word(&self, stands: PodProgress) -> &'static str;
-    /// The end of the verdict's message when the goal is reached.
-    fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String);
-    /// The problem of a run that is left unfinished.
-    fn unfinished(&self, what: &str, why: &str) -> Problem;
-    /// Writes the verdict into the result.
-    fn report(&mut self, verdict: Verdict, message: &str);
-    /// The steps of the result.
-    fn steps(&mut self) -> &mut [RemovalStep];
-}
 
 /// Follows the task of one instance to its verdict. The Leases of the instances in `waiting` are held in the
 /// meantime.
@@ -156,10 +72,12 @@ pub(super) struct Runner<'a, T> {
     pub(super) standings: Vec<PodProgress>,
     /// When each pod's turn began, and when it ended.
     pub(super) turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
-    done: BTreeMap<String, Instant>,
+    pub(super) done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
     refused: BTreeMap<String, (Timestamp, u64)>,
     waits: Option<(String, Timestamp)>,
+    /// When gates were closed first.
+    pub(super) closing: Option<Timestamp>,
     said: Option<String>,
     pub(super) lost: Option<String>,
     pub(super) complete: Option<Timestamp>,
@@ -198,6 +116,7 @@ impl<'a, T: Task> Runner<'a, T> {
             failing: None,
             refused: BTreeMap::new(),
             waits: None,
+            closing: None,
             said: None,
             lost: None,
             complete: None,
@@ -237,7 +156,9 @@ impl<'a, T: Task> Runner<'a, T> {
             if let Some(why) = self.limit(cluster) {
                 let nodes = self.evacuated(cluster);
                 let stop = limits::evacuations(self.context, cluster, &nodes, &[], &why);
-                return Err(match facts.during_stop(stop).await {
+                let stopped = facts.during_stop(stop).await;
+                open_gates(self.context, cluster, &self.state.pods).await;
+                return Err(match stopped {
                     Err(cut) => self.cut(cut),
                     Ok(stopped) => self.stopped(cluster, &why, stopped),
                 });
@@ -272,7 +193,8 @@ impl<'a, T: Task> Runner<'a, T> {
             return Ok(Some(end));
         }
         let fresh_seconds = (PROOF_SECONDS as f64 * self.context.clock.speed().max(1.0)) as u64;
-        let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, fresh_seconds, now);
+        let moment = Moment { fresh_seconds, gates: self.gates(cluster, now), now };
+        let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, moment);
         self.stand(cluster, &standings, now);
         if acts.contains(&RemovalAction::Done) {
             return Ok(self.complete(cluster, now));
@@ -295,10 +217,16 @@ impl<'a, T: Task> Runner<'a, T> {
             new |= !pod.started || pod.node != node;
             (pod.started, pod.node) = (true, node);
         }
+        let closing = closing(&acts);
+        for pod in self.state.pods.iter_mut().filter(|pod| closing.iter().any(|(_, uid)| *uid == pod.uid)) {
+            new |= !pod.closed;
+            pod.closed = true;
+        }
         if new && let Err(problem) = self.store(cluster).await {
             self.failed(problem)?;
             return Ok(None);
         }
+        self.close(cluster, &closing, now).await?;
         let (starts, acts): (Vec<RemovalAction>, Vec<RemovalAction>) =
             acts.into_iter().partition(|act| matches!(act, RemovalAction::StartEvacuation { .. }));
         self.start(cluster, &starts).await?;
@@ -422,6 +350,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 }
             }
             RemovalAction::StartEvacuation { .. }
+            | RemovalAction::CloseGate { .. }
             | RemovalAction::Wait(_)
             | RemovalAction::Starting(_)
             | RemovalAction::Missing(_)
@@ -453,7 +382,7 @@ impl<'a, T: Task> Runner<'a, T> {
     }
 
     /// A failed action is repeated for a while, unless a permission is missing.
-    fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
+    pub(super) fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
         let since = *self.failing.get_or_insert_with(Instant::now);
         if problem.cause == Cause::Forbidden
             || problem.exit == Exit::Refused
@@ -486,7 +415,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
     }
 
-    fn notice(&mut self, cluster: &ClusterView, text: String) {
+    pub(super) fn notice(&mut self, cluster: &ClusterView, text: String) {
         if self.said.as_ref() != Some(&text) {
             self.tell(cluster, EventType::Notice, text.clone(), None);
             self.said = Some(text);

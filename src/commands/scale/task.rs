@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::CommandContext;
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::WANT;
-use super::super::removal::run::{Progress, RemovalSettings, Task};
+use super::super::removal::task::{Moment, Progress, RemovalSettings, Task};
 use super::unfinished;
 use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
@@ -71,7 +71,7 @@ impl<'a> Scaling<'a> {
         &'r self,
         pods: &'r [DrainedPod],
         sizes: &'r BTreeMap<String, u64>,
-        fresh: u64,
+        moment: Moment,
     ) -> RemovalRun<'r> {
         RemovalRun {
             task: Self::WHAT,
@@ -80,7 +80,8 @@ impl<'a> Scaling<'a> {
             sizes,
             together: true,
             parallel: pods.len() as u64,
-            fresh_seconds: fresh,
+            fresh_seconds: moment.fresh_seconds,
+            gates: moment.gates,
         }
     }
 
@@ -97,7 +98,12 @@ impl<'a> Scaling<'a> {
         facts.extend(context.kubernetes.read(&scope).await?);
         facts.extend(cluster.broker.read().await?);
         let world = World::of(facts);
-        let (acts, _) = Task::next(self, &world, pods, u64::MAX, context.clock.now());
+        let (acts, _) = Task::next(
+            self,
+            &world,
+            pods,
+            Moment { fresh_seconds: u64::MAX, gates: false, now: context.clock.now() },
+        );
         if acts != [RemovalAction::Change] {
             let why = acts.into_iter().find_map(|act| match act {
                 RemovalAction::Wait(why)
@@ -160,6 +166,7 @@ impl Task for Scaling<'_> {
             notify: self.intent.removal.notify.clone(),
             settings: self.scale.removal.settings.clone(),
             waits_for_load_balancers: self.scale.removal.waits_for_load_balancers,
+            gates: self.scale.removal.gates,
             connections: self.connections,
         }
     }
@@ -197,12 +204,11 @@ impl Task for Scaling<'_> {
         &self,
         world: &World,
         pods: &[DrainedPod],
-        fresh_seconds: u64,
-        now: Timestamp,
+        moment: Moment,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
         let sizes = BTreeMap::new();
-        let run = self.run(pods, &sizes, fresh_seconds);
-        (next(world, run, self.change(), now), standings(world, run, now))
+        let run = self.run(pods, &sizes, moment);
+        (next(world, run, self.change(), moment.now), standings(world, run, moment.now))
     }
 
     fn undo(&self) -> String {
@@ -211,7 +217,8 @@ impl Task for Scaling<'_> {
 
     fn superseded(&self, world: &World) -> Option<(Verdict, String)> {
         let sizes = BTreeMap::new();
-        let number = requested(world, &self.run(&[], &sizes, 0), &self.change())?;
+        let moment = Moment { fresh_seconds: 0, gates: false, now: self.began };
+        let number = requested(world, &self.run(&[], &sizes, moment), &self.change())?;
         (number != self.scale.from && number != self.scale.to).then(|| {
             let message = format!(
                 "another client changed the number to {} meanwhile",

@@ -122,6 +122,8 @@ pub(super) async fn prepare(
             reconnects: upgrade_reconnects(&snapshot, settled.update.conn_evict_rate),
             wait_health_check: settled.update.wait_health_check,
             image: Some(&settled.to),
+            writes: true,
+            ..Planned::default()
         };
         let found =
             Box::pin(surroundings::findings(context, cluster, Purpose::Upgrade, planned, wish.skip)).await;

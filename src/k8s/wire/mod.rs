@@ -26,7 +26,7 @@ mod surroundings;
 use field::text;
 
 pub(super) use placement::{autoscaler, bound_volume, budget, machine, placed, volume_affinity};
-pub(super) use surroundings::{conversion, crd_versions, quota, ready_addresses, service};
+pub(super) use surroundings::{conversion, crd_stored, crd_versions, quota, ready_addresses, service};
 
 /// The API group of the operator.
 pub const GROUP: &str = "apps.emqx.io";

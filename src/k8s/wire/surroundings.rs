@@ -81,6 +81,12 @@ pub(crate) fn crd_versions(object: &Value) -> Vec<String> {
         .collect()
 }
 
+/// The version in which the objects of a CRD are stored.
+pub(crate) fn crd_stored(object: &Value) -> Option<String> {
+    let mut versions = list(object, &["spec", "versions"]);
+    versions.find(|version| flag(version, &["storage"]) == Some(true)).and_then(|it| text(it, &["name"]))
+}
+
 /// The ready addresses of EndpointSlices.
 pub(crate) fn ready_addresses(slices: &[Value]) -> u64 {
     let endpoints = slices.iter().flat_map(|slice| list(slice, &["endpoints"]));
@@ -125,9 +131,10 @@ mod tests {
     fn the_webhook_of_a_crd_and_its_ready_addresses_are_read() {
         let crd = json!({"spec": {"conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"service":
             {"namespace": "emqx-operator-system", "name": "webhook"}}}},
-            "versions": [{"name": "v2beta1", "served": true}, {"name": "v1beta3", "served": false}]}});
+            "versions": [{"name": "v2beta1", "served": true, "storage": true}, {"name": "v1beta3", "served": false}]}});
         assert_eq!(conversion(&crd), Some(("emqx-operator-system".into(), "webhook".into())));
         assert_eq!(crd_versions(&crd), ["v2beta1"]);
+        assert_eq!(crd_stored(&crd).as_deref(), Some("v2beta1"));
         assert_eq!(conversion(&json!({"spec": {"conversion": {"strategy": "None"}}})), None);
         let slices = [json!({"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": false}},
             {"addresses": ["10.0.0.2"], "conditions": {}}]})];

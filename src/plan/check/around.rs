@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Planned, Purpose, Subject};
+use super::{AddedPods, Planned, Purpose, Subject};
 use crate::model::drain::{Amount, Placed, Placement};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::image::Image;
 use crate::model::surroundings::ServiceView;
-use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName};
+use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName, Role};
 use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::operator::OperatorProcess;
@@ -35,7 +35,7 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
     let mut found = Vec::new();
     found.extend(stuck(subject));
     found.extend(operator_silent(subject, purpose));
-    found.extend(webhook(subject, purpose));
+    found.extend(webhook(subject, planned));
     found.extend(operator_lines(subject));
     found.extend(services(subject));
     found.extend(autoscaled(subject));
@@ -45,6 +45,7 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
         found.extend(image(subject, planned));
         found.extend(second_set(subject));
     }
+    found.extend(planned.added.map(|added| added_pods(subject, added)).unwrap_or_default());
     found.extend(super::emqx::findings(subject, purpose, planned));
     found
 }
@@ -111,20 +112,23 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
 }
 
 /// Objects cannot be read in another version than the stored one, nor written, while the webhook is dead.
-fn webhook(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
+fn webhook(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     let webhook = subject.beside.surroundings.conversion.as_ref()?.as_ref()?;
     if webhook.ready? > 0 {
         let text = format!("the conversion webhook {} has ready addresses", webhook.service);
         return Some(info("conversion-webhook", text));
     }
     let (namespace, service) = webhook.service.split_once('/')?;
+    let api = subject.instance.api.to_string();
+    let stored = webhook.stored.as_deref().unwrap_or("the stored one");
     let message = format!(
         "the conversion webhook of {} (Service {}) has no ready address: the operator does not run, and objects cannot be \
-         converted",
+         converted from other versions than {stored}",
         subject.instance.id.kind, webhook.service
     );
-    // An evacuation writes no Kubernetes object, and a drain writes none of this kind.
-    let finding = if matches!(purpose, Purpose::Rebalance | Purpose::Upgrade) { blocked } else { warning };
+    // An evacuation writes no Kubernetes object, and a drain writes none of this kind; the stored version is written without a conversion.
+    let converts = planned.writes && webhook.stored.as_ref().is_some_and(|stored| *stored != api);
+    let finding = if converts { blocked } else { warning };
     Some(finding("conversion-webhook", message).hint(format!(
         "kubectl get pods -n {namespace}; kubectl get endpointslices -n {namespace} | grep {service}"
     )))
@@ -340,10 +344,40 @@ fn second_set(subject: Subject<'_>) -> Vec<Finding> {
         ApiVersion::V2beta1 | ApiVersion::V2 => false,
     };
     let Some(placement) = beside.placement.as_ref().filter(|_| !in_place) else { return Vec::new() };
-    let pods = placed(subject, placement);
+    let second: Vec<Placed> =
+        placed(subject, placement).into_iter().map(|pod| copy(pod, "second set")).collect();
+    more_pods(subject, placement, &second, "a second set")
+}
+
+/// The pods of a scale-up: as those of their role that are there.
+fn added_pods(subject: Subject<'_>, added: AddedPods) -> Vec<Finding> {
+    let Some(placement) = subject.beside.placement.as_ref() else { return Vec::new() };
+    let of_role = |pod: &&Placed| {
+        let own = subject.world.pods_of(&subject.instance.id).find(|own| own.uid == pod.uid);
+        own.is_some_and(|own| own.role.unwrap_or(Role::Core) == added.role)
+    };
+    let Some(one) = placed(subject, placement).into_iter().find(of_role) else { return Vec::new() };
+    let new: Vec<Placed> = (1..=added.number).map(|number| copy(one, &format!("new {number}"))).collect();
+    more_pods(subject, placement, &new, "the scale-up")
+}
+
+/// A pod like this one, which is not placed yet and whose volume can be anywhere.
+fn copy(pod: &Placed, which: &str) -> Placed {
+    Placed {
+        name: PodName::from(format!("{} ({which})", pod.name)),
+        uid: format!("{} {which}", pod.uid),
+        machine: None,
+        claims: Vec::new(),
+        ..pod.clone()
+    }
+}
+
+/// Whether the cluster and its quotas take more pods.
+fn more_pods(subject: Subject<'_>, placement: &Placement, pods: &[Placed], what: &str) -> Vec<Finding> {
+    let Subject { instance, beside, .. } = subject;
     let needed = pods.iter().fold(Amount::default(), |sum, pod| sum.plus(pod.requests));
     let mut found = Vec::new();
-    found.extend(capacity(placement, &pods));
+    found.extend(capacity(placement, pods, what));
     for limit in beside.surroundings.quotas.iter().flatten() {
         let more = match limit.resource.as_str() {
             "pods" => needed.pods,
@@ -357,7 +391,7 @@ fn second_set(subject: Subject<'_>) -> Vec<Finding> {
                 _ => "bytes",
             };
             let message = format!(
-                "ResourceQuota {} allows {} {unit} ({}), {} are used, and the second set needs {}",
+                "ResourceQuota {} allows {} {unit} ({}), {} are used, and {what} needs {}",
                 limit.name,
                 count(limit.hard),
                 limit.resource,
@@ -373,28 +407,21 @@ fn second_set(subject: Subject<'_>) -> Vec<Finding> {
     found
 }
 
-/// Whether the cluster has capacity for a second copy of every pod.
-fn capacity(placement: &Placement, pods: &[&Placed]) -> Option<Finding> {
+/// Whether the cluster has capacity for these pods.
+fn capacity(placement: &Placement, pods: &[Placed], what: &str) -> Option<Finding> {
     if !placement.all_pods || pods.is_empty() {
         return None;
     }
-    let second: Vec<Placed> = pods
-        .iter()
-        .map(|pod| Placed {
-            name: PodName::from(format!("{} (second set)", pod.name)),
-            uid: format!("{}-second", pod.uid),
-            machine: None,
-            claims: Vec::new(),
-            ..(*pod).clone()
-        })
-        .collect();
     let mut room = ClusterCapacity::new(placement, &[], false);
-    let failed: Vec<String> = second.iter().filter_map(|pod| room.place(pod).err()).collect();
-    let number = plural(second.len() as u64, "pod");
+    let failed: Vec<String> = pods.iter().filter_map(|pod| room.place(pod).err()).collect();
+    let number = plural(pods.len() as u64, "pod");
     Some(match failed.first() {
-        None => info("capacity", format!("a second set of {number} has room")),
+        None => info(
+            "capacity",
+            format!("{number} of {what} {} room", if pods.len() == 1 { "has" } else { "have" }),
+        ),
         Some(why) => {
-            warning("capacity", format!("no room for {} of {number} of a second set: {why}", failed.len()))
+            warning("capacity", format!("no room for {} of {number} of {what}: {why}", failed.len()))
                 .hint("kubectl get nodes; a cluster autoscaler may add one")
         }
     })

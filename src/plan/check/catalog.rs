@@ -232,11 +232,11 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no upgrade is under way",
         "an upgrade is under way",
         "`kubectl emqx upgrade watch` or `undo`";
-    "drain-unfinished" [] DRAIN []
+    "drain-unfinished" [] ALL []
         "no drain is unfinished",
         "a drain was not finished",
         "the same `kubectl emqx drain` again, or with `--undo`";
-    "scale-unfinished" [] DRAIN []
+    "scale-unfinished" [] ALL []
         "no scale is unfinished",
         "a scale was not finished",
         "the same `kubectl emqx scale` again, or with `--undo`";
@@ -254,7 +254,7 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "`kubectl get pods -A | grep emqx-operator`, and its logs";
     "conversion-webhook" [] ALL [Crd]
         "the CRD needs no webhook, or the webhook has ready addresses",
-        "the conversion webhook of the CRD has no ready address: objects cannot be read or changed",
+        "the conversion webhook of the CRD has no ready address: objects cannot be read or changed in another version than the stored one",
         "start the operator again";
     "operator-lines" [] ALL []
         "the CRDs are those of one operator line",
@@ -326,11 +326,11 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "`kubectl emqx evacuate stop` ends it; the clients have moved by then";
     "capacity" [] UPGRADE [AllPods]
         "no second set of pods is needed",
-        "the cluster has no room for the second set of pods of a blue-green upgrade",
+        "the cluster has no room for the second set of pods of a blue-green upgrade, or for the pods of a scale-up",
         "add Kubernetes nodes, or have a cluster autoscaler do it";
     "quota" [] UPGRADE [Quotas]
         "no ResourceQuota refuses the second set of pods",
-        "a ResourceQuota refuses the second set of pods of a blue-green upgrade",
+        "a ResourceQuota refuses the second set of pods of a blue-green upgrade, or the pods of a scale-up",
         "raise the quota first";
     "field-conflict" ["fields-taken-over"] UPGRADE [Object]
         "no other manager owns the image",

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use super::around::{blocked, info, named, warning};
 use super::{Planned, Purpose, Subject};
+use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::report::Reading;
-use crate::model::{NodeName, Pod, PodName};
+use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
 use crate::plan::finding::Finding;
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
@@ -213,9 +214,16 @@ fn orphans(subject: Subject<'_>) -> Option<Finding> {
     }
     let upgrades = instance.upgrading()
         || UpgradeRevisions::of(world, &instance.id).is_some_and(|revisions| revisions.two());
-    let waited_for = crate::plan::drain::stored(world, &instance.id).is_some()
-        || crate::plan::scale::unfinished(world, &instance.id).is_some();
-    let entry = load.evacuations.first().filter(|_| !upgrades && !waited_for)?;
+    let scale = crate::plan::scale::unfinished(world, &instance.id);
+    // Operator 3.x evacuates what a scale removes, and chooses it.
+    if scale.is_some() && instance.api == ApiVersion::V3beta1 {
+        return None;
+    }
+    let drained = crate::plan::drain::stored(world, &instance.id).map(|state| state.pods.as_slice());
+    let scaled = scale.map(|state| state.pods.as_slice());
+    let removed: Vec<&DrainedPod> = drained.into_iter().chain(scaled).flatten().collect();
+    let waited_for = |entry: &&Evacuation| removed.iter().any(|pod| pod.node.as_ref() == Some(&entry.node));
+    let entry = load.evacuations.iter().find(|entry| !upgrades && !waited_for(entry))?;
     let text = format!(
         "{} is evacuated ({}), and no upgrade, drain or scale waits for it: it refuses clients until it is stopped",
         short(&entry.node),

@@ -19,11 +19,11 @@ const SET: &str = "emqx-core";
 
 /// Everything that a world is made of, and what is read beside it.
 pub(super) struct Case {
-    instance: Instance,
+    pub(super) instance: Instance,
     pods: Vec<Pod>,
     pub(super) nodes: Vec<Node>,
-    load: Load,
-    more: Vec<crate::model::Fact>,
+    pub(super) load: Load,
+    pub(super) more: Vec<crate::model::Fact>,
     served: Served,
     pub(super) beside: Beside,
 }
@@ -123,7 +123,7 @@ impl Case {
         }
     }
 
-    fn placement(&mut self) -> &mut Placement {
+    pub(super) fn placement(&mut self) -> &mut Placement {
         self.beside.placement.as_mut().expect("a placement")
     }
 
@@ -131,7 +131,7 @@ impl Case {
         &mut self.beside.surroundings.services.as_mut().expect("Services")[0]
     }
 
-    fn store(&mut self, drain: Option<DrainState>, scale: Option<ScaleState>) {
+    pub(super) fn store(&mut self, drain: Option<DrainState>, scale: Option<ScaleState>) {
         let state = OperationState {
             instance: self.instance.id.clone(),
             owner: self.instance.uid.clone(),
@@ -145,7 +145,12 @@ impl Case {
         self.more.push(fixtures::fact(0, Update::Is(Object::State(Box::new(state)))));
     }
 
-    fn checks(&self, purpose: Option<Purpose>) -> Checks {
+    pub(super) fn checks(&self, purpose: Option<Purpose>) -> Checks {
+        self.judged(|subject| check(subject, purpose))
+    }
+
+    /// What this makes of the case.
+    pub(super) fn judged<R>(&self, judge: impl FnOnce(Subject<'_>) -> R) -> R {
         let mut facts = vec![
             fixtures::fact(0, Update::Served(self.served.clone())),
             fixtures::fact(0, Update::Is(Object::Instance(Box::new(self.instance.clone())))),
@@ -176,7 +181,7 @@ impl Case {
         let id = world.ids().remove(0);
         let snapshot = snapshot(&world, &id, fixtures::at(1));
         let instance = world.instance(&id).expect("an instance");
-        check(Subject { world: &world, instance, snapshot: &snapshot, beside: &self.beside }, purpose)
+        judge(Subject { world: &world, instance, snapshot: &snapshot, beside: &self.beside })
     }
 
     pub(super) fn status(&self, id: &str) -> CheckStatus {
@@ -186,7 +191,7 @@ impl Case {
     }
 }
 
-fn evacuation(number: usize) -> Evacuation {
+pub(super) fn evacuation(number: usize) -> Evacuation {
     Evacuation {
         node: fixtures::core(number),
         state: "prohibiting".into(),
@@ -201,7 +206,7 @@ fn evacuation(number: usize) -> Evacuation {
     }
 }
 
-fn drain_state() -> DrainState {
+pub(super) fn drain_state() -> DrainState {
     DrainState {
         version: 1,
         time: fixtures::at(0),
@@ -213,7 +218,7 @@ fn drain_state() -> DrainState {
     }
 }
 
-fn scale_state() -> ScaleState {
+pub(super) fn scale_state() -> ScaleState {
     ScaleState {
         version: 1,
         time: fixtures::at(0),
@@ -298,7 +303,11 @@ fn trips() -> Vec<Trip> {
             it.more.push(fixtures::fact(0, Update::Is(Object::Event(Box::new(event)))));
         }),
         ("conversion-webhook", V2beta1, Blocked, |it| {
-            let webhook = Conversion { service: "emqx-operator-system/webhook".into(), ready: Some(0) };
+            let webhook = Conversion {
+                service: "emqx-operator-system/webhook".into(),
+                ready: Some(0),
+                stored: Some("v2".into()),
+            };
             it.beside.surroundings.conversion = Some(Some(webhook));
         }),
         ("operator-lines", V3beta1, Warning, |it| {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::super::removal::{unfinished_drain, unfinished_scale};
 use super::super::snapshot::Snapshot;
 use super::room::ClusterCapacity;
-use super::{DrainPlan, DrainRequest, RemovalStep, stored};
+use super::{DrainPlan, DrainRequest, RemovalStep, continued, stored};
 use crate::model::drain::{Budget, Placed, Placement};
 use crate::model::human::{count, plural};
 use crate::model::{Role, World};
@@ -55,21 +56,15 @@ pub(super) fn findings(
 /// A drain of other nodes is unfinished: a new drain would lose the record of its evacuations.
 fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Option<Finding> {
     let state = stored(world, &drain.removal.instance)?;
-    if state.machines.iter().any(|machine| request.machines.contains(machine)) {
-        return None;
-    }
-    let machines = state.machines.join(" ");
-    let message = format!("a drain of {machines}, begun at {}, is not finished", state.time);
-    Some(blocked("drain-unfinished", message).hint(format!(
-        "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
-    )))
+    let other = continued(world, &drain.removal.instance, &request.machines).is_none();
+    other.then(|| unfinished_drain(state))
 }
 
 /// A scale is unfinished: it removes pods that a drain would move.
 fn scale_unfinished(drain: &DrainPlan, world: &World) -> Option<Finding> {
     let id = &drain.removal.instance;
     let state = super::super::scale::unfinished(world, id)?;
-    Some(super::super::scale::checks::is_unfinished(id, state))
+    Some(unfinished_scale(id, state))
 }
 
 fn volumes(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> Option<Finding> {

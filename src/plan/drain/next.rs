@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
-use super::super::removal::{RemovalView, absent, empty, fresh, restored, start};
+use super::super::removal::{RemovalView, absent, empty, fresh, out_of_service_first, restored, start};
 use super::super::upgrade::messages::doing;
 use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
@@ -79,17 +79,24 @@ pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAc
     if acts.is_empty() {
         acts.push(RemovalAction::Wait(waits.join(", ")));
     }
-    acts
+    out_of_service_first(&view, acts)
 }
 
 /// How each pod stands, in their order.
 pub(crate) fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
     let view = RemovalView::of(world, run, now);
-    let stand = |pod: &DrainedPod| {
-        if !view.present.contains(pod.uid.as_str()) {
-            return if view.lacks(&pod.set) == 0 { PodProgress::Done } else { PodProgress::Replacing };
+    // The replacement in a StatefulSet has the same name. In a ReplicaSet it is that of the pods that were evicted last, in their
+    // order, that is lacking.
+    let absent = |pod: &&DrainedPod| !view.present.contains(pod.uid.as_str());
+    let stand = |(place, pod): (usize, &DrainedPod)| {
+        if view.present.contains(pod.uid.as_str()) {
+            return view.stands(pod);
         }
-        view.stands(pod)
+        if view.row(pod).is_some_and(|row| view.serves(row)) {
+            return PodProgress::Done;
+        }
+        let later = run.pods[place + 1..].iter().filter(|it| it.set == pod.set).filter(absent).count();
+        if view.lacks(&pod.set) > later as u64 { PodProgress::Replacing } else { PodProgress::Done }
     };
-    run.pods.iter().map(stand).collect()
+    run.pods.iter().enumerate().map(stand).collect()
 }

@@ -283,6 +283,7 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
         machine: format!("worker-{number}"),
         set: SET.into(),
         started,
+        closed: false,
     };
     numbers.iter().map(one).collect()
 }
@@ -290,8 +291,16 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
 fn acts(world: &World, pods: &[DrainedPod], together: bool) -> (Vec<RemovalAction>, Vec<PodProgress>) {
     let id = fixtures::id(ApiVersion::V2beta1);
     let sizes = BTreeMap::from([(SET.to_owned(), 4)]);
-    let run =
-        RemovalRun { task: "drain", id: &id, pods, sizes: &sizes, together, parallel: 1, fresh_seconds: 10 };
+    let run = RemovalRun {
+        task: "drain",
+        id: &id,
+        pods,
+        sizes: &sizes,
+        together,
+        parallel: 1,
+        fresh_seconds: 10,
+        gates: false,
+    };
     (next(world, run, fixtures::at(1)), standings(world, run, fixtures::at(1)))
 }
 
@@ -330,6 +339,7 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
         together: false,
         parallel: 1,
         fresh_seconds: 10,
+        gates: false,
     };
     assert!(matches!(&next(&world, run, fixtures::at(60))[..], [RemovalAction::Wait(_)]));
 }
@@ -350,6 +360,11 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     let (next, stands) = acts(&world, &pods, true);
     assert!(matches!(&next[..], [RemovalAction::Starting(_)]), "{next:?}");
     assert_eq!(stands, [PodProgress::Replacing, PodProgress::Empty]);
+    // Its replacement serves, and the second one is being deleted: the first stays moved.
+    world.apply(fixtures::fact(1, Update::Load(Load::default())));
+    world.apply(fixtures::is_pod(Pod { uid: "replacement".into(), ..pod(1) }));
+    world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(0) }));
+    assert_eq!(acts(&world, &pods, true).1, [PodProgress::Done, PodProgress::Replacing]);
 }
 
 #[test]
@@ -406,6 +421,19 @@ fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
     assert_eq!(acts(&world, &stored_pods(&[0], false), false).0, [evict(0)]);
 }
 
+fn stored_of(state: &DrainState) -> OperationState {
+    OperationState {
+        instance: fixtures::id(ApiVersion::V2beta1),
+        owner: "instance".into(),
+        uid: "config".into(),
+        version: String::new(),
+        guard: None,
+        drain: Some(state.clone()),
+        scale: None,
+        history: Vec::new(),
+    }
+}
+
 #[test]
 fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_same_is_continued() {
     let mut world = world(&[9, 9, 9, 9], Load::default());
@@ -418,22 +446,19 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         by: None,
         reason: None,
     };
-    let stored = OperationState {
-        instance: fixtures::id(ApiVersion::V2beta1),
-        owner: "instance".into(),
-        uid: "config".into(),
-        version: String::new(),
-        guard: None,
-        drain: Some(state.clone()),
-        scale: None,
-        history: Vec::new(),
-    };
+    let stored = stored_of(&state);
     world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));
     assert_eq!(blocked(&other), Some("drain-unfinished"));
     let same = planned(&world, &placement(4), &request(&[1]));
     assert!(same.removal.resumed && same.removal.pods[0].started, "{same:?}");
-    assert_eq!(DrainState::parse(&state.text()), Some(state));
+    assert_eq!(DrainState::parse(&state.text()), Some(state.clone()));
+    // A part of its nodes would leave the others cordoned and their evacuations unknown.
+    let more = DrainState { machines: vec!["worker-1".into(), "worker-2".into()], ..state.clone() };
+    let of = OperationState { drain: Some(more), ..stored_of(&state) };
+    world.apply(fixtures::fact(1, Update::Is(Object::State(Box::new(of)))));
+    assert_eq!(blocked(&planned(&world, &placement(4), &request(&[1]))), Some("drain-unfinished"));
+    assert!(planned(&world, &placement(4), &request(&[2, 1])).removal.resumed);
 }
 
 /// Four replicants of one ReplicaSet, with these clients.
@@ -485,6 +510,7 @@ fn in_parallel(world: &World, parallel: u64) -> Vec<RemovalAction> {
         together: false,
         parallel,
         fresh_seconds: 10,
+        gates: false,
     };
     next(world, run, fixtures::at(1))
 }

@@ -1,6 +1,7 @@
 //! The checks before an evacuation: refusals and warnings.
 
 use super::super::rebalance::preflight::cluster::{no_rebalance_api, nowhere_to_go};
+use super::super::removal::unfinished_removal;
 use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
@@ -17,6 +18,28 @@ pub fn plan(
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
+) -> Result<EvacuationPlan, Problem> {
+    let unfinished = unfinished_removal(world, &snapshot.instance);
+    planned(world, snapshot, nodes, settings, (skip, unfinished))
+}
+
+/// The same for the evacuations of a drain or a scale, which has a check of its own for one that is not finished.
+pub(in crate::plan) fn plan_of_removal(
+    world: &World,
+    snapshot: &Snapshot,
+    nodes: &[NodeName],
+    settings: &Settings,
+    skip: &[String],
+) -> Result<EvacuationPlan, Problem> {
+    planned(world, snapshot, nodes, settings, (skip, None))
+}
+
+fn planned(
+    world: &World,
+    snapshot: &Snapshot,
+    nodes: &[NodeName],
+    settings: &Settings,
+    (skip, unfinished): (&[String], Option<Finding>),
 ) -> Result<EvacuationPlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
@@ -35,6 +58,7 @@ pub fn plan(
     let to = recipients(world, snapshot, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
     let mut found = findings(world, snapshot, instance, nodes, settings, &to);
+    found.extend(unfinished);
     finding::skip(&mut found, skip);
     plan.judge(found);
     Ok(plan)

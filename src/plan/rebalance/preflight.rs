@@ -11,6 +11,7 @@ use crate::plan::assessment;
 use crate::plan::endpoint;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
+use crate::plan::removal;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::{Snapshot, SourceState};
 use crate::plan::status::old_word;
@@ -143,6 +144,7 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
     found.extend(too_few_nodes(check).filter(|_| snapshot.wrong_emqx.is_none()));
     found.extend(chosen_down(check));
     found.extend(already_running(check));
+    found.extend(removal::unfinished_removal(world, &instance.id));
     found.extend(evacuation_running(check));
     found.extend(purge_running(check));
     found.extend(cluster::membership_findings(world, instance, snapshot));

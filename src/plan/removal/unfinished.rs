@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::eviction_alarm::EvictionWatch;
+use super::super::finding::{Finding, Severity};
 use super::super::rebalance::tracker::Alarm;
 use super::super::{drain, scale};
 use super::{PodProgress, RemovalRun, sizes};
-use crate::model::drain::DrainedPod;
+use crate::model::drain::{DrainState, DrainedPod};
 use crate::model::human::{plural, seconds_between};
+use crate::model::scale::ScaleState;
 use crate::model::{InstanceId, NodeName, Operation, World};
 use crate::timing::REMOVAL_ALARM_SECONDS;
 
@@ -101,13 +103,55 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
     })
 }
 
+/// What refuses every other operation on a cluster: a drain or a scale of it that has not ended. It continues with evacuations
+/// and removals of its own, whether its process runs or not.
+pub(in crate::plan) fn unfinished_removal(world: &World, id: &InstanceId) -> Option<Finding> {
+    let drain = drain::stored(world, id).map(unfinished_drain);
+    drain.or_else(|| scale::unfinished(world, id).map(|state| unfinished_scale(id, state)))
+}
+
+/// A drain was not finished.
+pub(in crate::plan) fn unfinished_drain(state: &DrainState) -> Finding {
+    let machines = state.machines.join(" ");
+    let message = format!(
+        "a drain of {}{}, begun at {}, is not finished",
+        state.machines.join(", "),
+        by(state.by.as_deref()),
+        when(state.time)
+    );
+    Finding::new("drain-unfinished", Severity::Blocked, message).hint(format!(
+        "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
+    ))
+}
+
+/// A scale was not finished.
+pub(in crate::plan) fn unfinished_scale(id: &InstanceId, state: &ScaleState) -> Finding {
+    let message = format!(
+        "a scale from {} to {}{}, begun at {}, is not finished",
+        state.from,
+        scale::amount(state.field, state.to),
+        by(state.by.as_deref()),
+        when(state.time)
+    );
+    Finding::new("scale-unfinished", Severity::Blocked, message).hint(format!(
+        "kubectl emqx scale {0} --{1} {2} finishes it, kubectl emqx scale {0} --undo takes it back",
+        id.name,
+        state.field.as_str(),
+        state.to
+    ))
+}
+
 fn run<'r>(
     task: &'static str,
     id: &'r InstanceId,
     pods: &'r [DrainedPod],
     sizes: &'r BTreeMap<String, u64>,
 ) -> RemovalRun<'r> {
-    RemovalRun { task, id, pods, sizes, together: true, parallel: 1, fresh_seconds: u64::MAX }
+    RemovalRun { task, id, pods, sizes, together: true, parallel: 1, fresh_seconds: u64::MAX, gates: false }
+}
+
+fn when(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 fn by(name: Option<&str>) -> String {

@@ -1,11 +1,12 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
+use super::super::removal::{unfinished_drain, unfinished_scale};
 use super::super::snapshot::Snapshot;
 use super::super::upgrade::field_owners::{conflicts, managed};
 use super::super::upgrade::revisions::UpgradeRevisions;
 use super::{Outside, ScalePlan, amount, listed, living, sets, unfinished, wanted};
-use crate::model::scale::{FIRST_COST, ScaleState, ScaledField};
-use crate::model::{Instance, InstanceId, NodeName, Pod, World};
+use crate::model::scale::{FIRST_COST, ScaledField};
+use crate::model::{Instance, NodeName, Pod, World};
 use crate::plan::finding::{Finding, Severity};
 
 /// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
@@ -78,29 +79,9 @@ fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> 
 fn other_unfinished(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let id = &scale.removal.instance;
     if let Some(state) = super::super::drain::stored(world, id) {
-        let machines = state.machines.join(" ");
-        let message = format!("a drain of {machines}, begun at {}, is not finished", state.time);
-        return Some(blocked("drain-unfinished", message).hint(format!(
-            "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
-        )));
+        return Some(unfinished_drain(state));
     }
-    unfinished(world, id).filter(|_| !scale.removal.resumed).map(|state| is_unfinished(id, state))
-}
-
-/// A scale was not finished.
-pub(in crate::plan) fn is_unfinished(id: &InstanceId, state: &ScaleState) -> Finding {
-    let message = format!(
-        "a scale from {} to {}, begun at {}, is not finished",
-        state.from,
-        amount(state.field, state.to),
-        state.time
-    );
-    blocked("scale-unfinished", message).hint(format!(
-        "kubectl emqx scale {0} --{1} {2} finishes it, kubectl emqx scale {0} --undo takes it back",
-        id.name,
-        state.field.as_str(),
-        state.to
-    ))
+    unfinished(world, id).filter(|_| !scale.removal.resumed).map(|state| unfinished_scale(id, state))
 }
 
 /// Another change of the number is in progress.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
-use super::super::removal::{RemovalView, absent, empty, fresh, restored, start};
+use super::super::removal::{RemovalView, absent, empty, fresh, out_of_service_first, restored, start};
 use super::super::upgrade::messages::doing;
 use super::{listed, living, sets};
 use crate::model::human::plural;
@@ -77,7 +77,7 @@ fn before(world: &World, view: &RemovalView<'_>, change: &Change<'_>) -> Vec<Rem
         }
     }
     if !acts.is_empty() {
-        return acts;
+        return out_of_service_first(view, acts);
     }
     if !waits.is_empty() {
         return vec![RemovalAction::Wait(waits.join(", "))];

@@ -236,6 +236,7 @@ fn unfinished_state(to: u64) -> ScaleState {
             machine: String::new(),
             set: REPLICANTS.into(),
             started: true,
+            closed: false,
         }],
         costs: BTreeMap::new(),
         connections: Some(900),
@@ -270,6 +271,7 @@ fn acts(world: &World, pods: &[DrainedPod], change: Change<'_>) -> Vec<RemovalAc
         together: true,
         parallel: 1,
         fresh_seconds: 10,
+        gates: false,
     };
     next(world, run, change, fixtures::at(1))
 }

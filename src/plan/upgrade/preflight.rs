@@ -66,6 +66,7 @@ pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     // An upgrade in progress explains better why the instance is not ready.
     found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
     found.extend(under_way);
+    found.extend(removal::unfinished_removal(check.world, &check.instance.id));
     found.extend(replicas(check));
     found.extend(running(check));
     found.extend(too_many(check));

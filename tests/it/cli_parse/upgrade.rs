@@ -184,7 +184,7 @@ fn what_is_wrong_with_an_upgrade_is_answered() {
           use -o jsonl, a JSON document per line
         $ upgrade apply --image a:1 --skip-check version-refused
         the check version-refused cannot be skipped: what it finds would fail all the same
-          these can: downgrade, evacuation-running, field-conflict, instance-not-ready, no-evacuation, rebalance-running, recipients-not-serving, too-many-pods, autoscaled, capacity, connection-rate, conversion-webhook, cordoned-nodes, cores-disagree, image, licence, object-stuck, operator-lines, operator-silent, probe-period, publish-not-ready, quota, session-affinity, traffic-policy
+          these can: downgrade, drain-unfinished, evacuation-running, field-conflict, instance-not-ready, no-evacuation, rebalance-running, recipients-not-serving, scale-unfinished, too-many-pods, autoscaled, capacity, connection-rate, conversion-webhook, cordoned-nodes, cores-disagree, image, licence, object-stuck, operator-lines, operator-silent, probe-period, publish-not-ready, quota, session-affinity, traffic-policy
         $ upgrade apply --image a:1 --skip-check downgrad
         there is no check `downgrad`: it could not be skipped
           did you mean downgrade?

@@ -241,6 +241,11 @@ fn states() -> Vec<Need> {
     each(&["list configmaps"], View, POORER, words::STATES)
 }
 
+/// A drain or a scale that is not finished.
+fn unfinished() -> Vec<Need> {
+    each(&["list configmaps"], View, POORER, words::UNFINISHED)
+}
+
 fn storing(without: Without, lacks: Words) -> Vec<Need> {
     each(&["create configmaps", "patch configmaps"], Upgrade, without, lacks)
 }
@@ -421,6 +426,7 @@ fn planning() -> Vec<Verb> {
                 pods(Blocked, words::NO_PLAN),
                 endpoints(&[]),
                 events(),
+                unfinished(),
                 lease(),
                 ask(Blocked, words::NO_PLAN),
                 each(&["create rebalances"], Act, Foretold(6), words::FORETOLD),
@@ -450,6 +456,7 @@ fn planning() -> Vec<Verb> {
                 pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
+                unfinished(),
                 lease(),
                 ask(Refused(6), words::UNASKED),
                 acting("create rebalances"),
@@ -474,6 +481,7 @@ fn planning() -> Vec<Verb> {
                 pods(Refused(6), words::UNASKED),
                 endpoints(&[]),
                 events(),
+                unfinished(),
                 lease(),
                 ask(Refused(6), words::UNASKED),
             ],
@@ -557,7 +565,7 @@ fn evacuations() -> Vec<Verb> {
             "evacuate start",
             When::Idle,
             &["evacuate", "start", "{}", "--dry-run=client", "-o", "json"],
-            [found(REFUSED)],
+            [found(REFUSED), unfinished()],
         ),
         verb("evacuate status", When::Evacuating, &["evacuate", "status", "-o", "json"], [found(REFUSED)]),
         verb(
@@ -688,6 +696,7 @@ fn removals() -> Vec<Verb> {
                 limits(&["list poddisruptionbudgets", "get persistentvolumeclaims"], Remove),
                 limits(&["get persistentvolumes"], Nodes),
                 each(&["create pods/eviction"], Remove, Refused(6), words::BEFORE),
+                each(&["patch pods/status"], Remove, Later, words::IN_SERVICE),
                 watching_removals(),
                 lease(),
                 stored(),
@@ -703,6 +712,7 @@ fn removals() -> Vec<Verb> {
                 each(&["patch emqxes"], Upgrade, Refused(6), words::BEFORE),
                 limits(&["list horizontalpodautoscalers", "list scaledobjects"], Remove),
                 each(&["patch pods"], Remove, Refused(6), words::BEFORE),
+                each(&["patch pods/status"], Remove, Later, words::IN_SERVICE),
                 watching_removals(),
                 lease(),
                 stored(),

@@ -72,3 +72,11 @@ pub const UNKNOWN_CHECKS: Words = [
 ];
 pub const UNLISTED: Words = ["refused: the pods are unknown", "被拒绝：Pod 未知"];
 pub const UNCHECKED: Words = ["reported by the plan: this limit is not checked", "计划会报告：不检查该限制"];
+
+pub const UNFINISHED: Words =
+    ["a drain or a scale that is not finished does not refuse it", "未完成的排空或扩缩容不会拒绝它"];
+
+pub const IN_SERVICE: Words = [
+    "EMQX 4.4: pods stay in the Service until their evacuations begin; the plan reports how many clients may be disconnected twice",
+    "EMQX 4.4：Pod 在疏散开始之前留在 Service 中；计划会报告有多少客户端可能被断开两次",
+];
