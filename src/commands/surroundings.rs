@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use tokio::time::sleep;
+
 use super::CommandContext;
 use super::cluster_view::ClusterView;
+use super::removal::beat;
 use crate::model::check::Purpose;
 use crate::model::report::EmqxReport;
 use crate::model::surroundings::Surroundings;
 use crate::model::{InstanceId, NodeName, PodName, Role};
+use crate::plan::check::emqx::{confirmed, cores_differ};
 use crate::plan::check::{Beside, Permission, Planned, Subject, before};
 use crate::plan::finding::{Finding, skip};
 use crate::plan::snapshot::snapshot;
@@ -131,7 +135,15 @@ async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
         .filter(|row| row.running && row.role == Role::Core)
         .filter_map(|row| Some((row.node.clone()?, row.pod.clone())))
         .collect();
-    cluster.broker.report(&cores).await.unwrap_or_default()
+    let first = cluster.broker.report(&cores).await.unwrap_or_default();
+    if !cores_differ(&first) {
+        return first;
+    }
+    sleep(beat(context)).await;
+    match cluster.broker.report(&cores).await {
+        Ok(second) => confirmed(&first, second),
+        Err(_) => first,
+    }
 }
 
 /// The permissions of each operation, and whether they are granted.

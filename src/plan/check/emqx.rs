@@ -7,7 +7,7 @@ use super::around::{blocked, info, named, warning};
 use super::{Planned, Purpose, Subject};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::report::Reading;
+use crate::model::report::{EmqxReport, Reading};
 use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
 use crate::plan::finding::Finding;
 use crate::plan::rebalance::messages::short;
@@ -160,12 +160,41 @@ fn connection_rate(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding
     )))
 }
 
+/// The nodes that the cores see together.
+fn seen_by_any(report: &EmqxReport) -> BTreeSet<NodeName> {
+    report.views.iter().filter_map(|view| view.running.as_ref().ok()).flatten().cloned().collect()
+}
+
+/// Whether a core does not see a node that another core sees. Cores are asked at different moments: a second report decides
+/// whether that is more than a node that joined or left in between.
+pub fn cores_differ(report: &EmqxReport) -> bool {
+    let all = seen_by_any(report);
+    report.views.iter().filter_map(|view| view.running.as_ref().ok()).any(|seen| *seen != all)
+}
+
+/// The second of two reports, with what each core sees in either of them, of the nodes that are seen in both.
+pub fn confirmed(first: &EmqxReport, second: EmqxReport) -> EmqxReport {
+    let lasting: BTreeSet<NodeName> =
+        seen_by_any(first).intersection(&seen_by_any(&second)).cloned().collect();
+    let mut views = second.views;
+    for view in &mut views {
+        let before = first.views.iter().find(|it| it.core == view.core);
+        let before = before.and_then(|it| it.running.as_ref().ok());
+        if let Ok(running) = &mut view.running {
+            running.extend(before.into_iter().flatten().cloned());
+            running.retain(|node| lasting.contains(node));
+        }
+    }
+    EmqxReport { views, ..second }
+}
+
 /// Cores that do not see a node that another core sees.
 fn cores_disagree(subject: Subject<'_>) -> Option<Finding> {
     let Subject { world, instance, beside, .. } = subject;
     let views: Vec<(&NodeName, &BTreeSet<NodeName>)> =
         beside.emqx.views.iter().filter_map(|view| Some((&view.core, view.running.as_ref().ok()?))).collect();
-    let listed = world.nodes.iter().flat_map(|seen| &seen.value);
+    // A node that left since the list was read is seen by no core: only a single core is compared with the list.
+    let listed = world.nodes.iter().filter(|_| views.len() < 2).flat_map(|seen| &seen.value);
     let mut all: BTreeSet<&NodeName> = listed.filter(|node| node.running).map(|node| &node.name).collect();
     all.extend(views.iter().flat_map(|(_, seen)| seen.iter()));
     let lacking =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::CheckStatus::{self, Blocked, Warning};
+use super::emqx::{confirmed, cores_differ};
 use super::tests::Case;
 use crate::model::ApiVersion::{V2, V2beta1};
 use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
@@ -97,4 +98,27 @@ fn reconnects_are_shared_by_the_listeners_as_their_clients_are() {
     assert_eq!(status(few), CheckStatus::Ok);
     let all = vec![listener("tcp:default", None, 0), listener("ssl:default", Some(100.0), 2000)];
     assert_eq!(status(all), Warning);
+}
+
+#[test]
+fn a_node_that_joins_or_leaves_between_two_answers_splits_no_cluster() {
+    let core = |number: usize| fixtures::core(number);
+    let of = |views: [&[usize]; 2]| EmqxReport {
+        views: views
+            .iter()
+            .enumerate()
+            .map(|(number, seen)| CoreView {
+                core: core(number),
+                running: Ok(seen.iter().copied().map(core).collect()),
+            })
+            .collect(),
+        ..EmqxReport::default()
+    };
+    let lasts =
+        |first: [&[usize]; 2], second: [&[usize]; 2]| cores_differ(&confirmed(&of(first), of(second)));
+    assert!(cores_differ(&of([&[0, 1], &[0, 1, 2]])));
+    assert!(!lasts([&[0, 1], &[0, 1, 2]], [&[0, 1, 2], &[0, 1, 2]]), "node 2 joined");
+    assert!(!lasts([&[0, 1, 2], &[0, 1]], [&[0, 1], &[0, 1]]), "node 2 left");
+    assert!(!lasts([&[0, 1], &[0, 1, 2]], [&[0, 1, 2, 3], &[0, 1, 2]]), "node 3 joins now");
+    assert!(lasts([&[0, 1], &[0, 1, 2]], [&[0, 1], &[0, 1, 2]]), "core 0 does not see node 2 in either");
 }
