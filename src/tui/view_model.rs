@@ -89,13 +89,13 @@ pub struct ViewModel {
 /// The widths of texts over all shown rows: columns must not move while the user scrolls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Widths {
-    /// Of names.
+    /// The width of the names.
     pub name: usize,
-    /// Of states.
+    /// The width of the states.
     pub state: usize,
-    /// Of notes.
+    /// The width of the notes.
     pub note: usize,
-    /// Of the column about the Service.
+    /// The width of the column about the Service.
     pub service: usize,
     /// Whether a pod itself is not ready.
     pub unhealthy: bool,
