@@ -125,6 +125,18 @@ fn pods_of_two_nodes_leave_the_service_first_so_that_no_client_is_disconnected_t
 }
 
 #[test]
+fn where_gates_may_not_be_closed_the_plan_reports_how_many_clients_may_be_disconnected_twice() {
+    let cluster = Cluster::inside(scenario("v1beta4", ""), 40.0);
+    for command in ["drain sim-0 sim-1", "scale --replicas 2"] {
+        let plan = format!("{command} --dry-run=client --conn-evict-rate 100");
+        cluster.run(&plan).exits(0).never_says("disconnected twice");
+        let ran = cluster.run(&format!("{plan} --context no-gates")).exits(0);
+        assert!(ran.err.contains("you may not patch pods/status"), "{command}\n{ran}");
+        assert!(ran.err.contains("up to 50 clients"), "{command}\n{ran}");
+    }
+}
+
+#[test]
 fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_tried_again() {
     on_each_version("", |api, cluster, skip| {
         budget(cluster, &json!({"minAvailable": 4, "selector": selector(api)}));

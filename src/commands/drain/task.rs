@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
-use super::super::removal::task::{Moment, Progress, RemovalSettings, Task};
+use super::super::removal::task::{Progress, RemovalSettings, StepInput, Task};
 use super::{again, unfinished};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
@@ -95,7 +95,7 @@ impl Task for Draining<'_> {
         &self,
         world: &World,
         pods: &[DrainedPod],
-        moment: Moment,
+        input: StepInput,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
         let run = RemovalRun {
             task: Self::WHAT,
@@ -104,10 +104,10 @@ impl Task for Draining<'_> {
             sizes: &self.drain.sizes,
             together: self.drain.together,
             parallel: self.intent.parallel,
-            fresh_seconds: moment.fresh_seconds,
-            gates: moment.gates,
+            fresh_seconds: input.fresh_seconds,
+            gates: input.gates,
         };
-        (next(world, run, moment.now), standings(world, run, moment.now))
+        (next(world, run, input.now), standings(world, run, input.now))
     }
 
     fn undo(&self) -> String {

@@ -14,7 +14,7 @@ use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
 use super::super::{CommandContext, history, limits};
 use super::gates::{closing, open_gates};
-use super::task::{Moment, Progress, RemovalSettings, Task};
+use super::task::{Progress, RemovalSettings, StepInput, Task};
 use super::{WANT, taken};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction};
@@ -193,8 +193,8 @@ impl<'a, T: Task> Runner<'a, T> {
             return Ok(Some(end));
         }
         let fresh_seconds = (PROOF_SECONDS as f64 * self.context.clock.speed().max(1.0)) as u64;
-        let moment = Moment { fresh_seconds, gates: self.gates(cluster, now), now };
-        let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, moment);
+        let input = StepInput { fresh_seconds, gates: self.gates(cluster, now), now };
+        let (acts, standings) = self.task.next(&cluster.world, &self.state.pods, input);
         self.stand(cluster, &standings, now);
         if acts.contains(&RemovalAction::Done) {
             return Ok(self.complete(cluster, now));

@@ -44,7 +44,7 @@ pub(in crate::commands) struct Progress {
 
 /// When and how the next step is decided.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::commands) struct Moment {
+pub(in crate::commands) struct StepInput {
     /// Seconds that an answer of EMQX's may be old and still prove something.
     pub(in crate::commands) fresh_seconds: u64,
     /// Whether pods leave the Service through their gates before the first evacuation begins.
@@ -77,7 +77,7 @@ pub(in crate::commands) trait Task {
         &self,
         world: &World,
         pods: &[DrainedPod],
-        moment: Moment,
+        input: StepInput,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>);
     /// The command that restores what was not removed.
     fn undo(&self) -> String;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::super::CommandContext;
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::WANT;
-use super::super::removal::task::{Moment, Progress, RemovalSettings, Task};
+use super::super::removal::task::{Progress, RemovalSettings, StepInput, Task};
 use super::unfinished;
 use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
@@ -71,7 +71,7 @@ impl<'a> Scaling<'a> {
         &'r self,
         pods: &'r [DrainedPod],
         sizes: &'r BTreeMap<String, u64>,
-        moment: Moment,
+        input: StepInput,
     ) -> RemovalRun<'r> {
         RemovalRun {
             task: Self::WHAT,
@@ -80,8 +80,8 @@ impl<'a> Scaling<'a> {
             sizes,
             together: true,
             parallel: pods.len() as u64,
-            fresh_seconds: moment.fresh_seconds,
-            gates: moment.gates,
+            fresh_seconds: input.fresh_seconds,
+            gates: input.gates,
         }
     }
 
@@ -102,7 +102,7 @@ impl<'a> Scaling<'a> {
             self,
             &world,
             pods,
-            Moment { fresh_seconds: u64::MAX, gates: false, now: context.clock.now() },
+            StepInput { fresh_seconds: u64::MAX, gates: false, now: context.clock.now() },
         );
         if acts != [RemovalAction::Change] {
             let why = acts.into_iter().find_map(|act| match act {
@@ -204,11 +204,11 @@ impl Task for Scaling<'_> {
         &self,
         world: &World,
         pods: &[DrainedPod],
-        moment: Moment,
+        input: StepInput,
     ) -> (Vec<RemovalAction>, Vec<PodProgress>) {
         let sizes = BTreeMap::new();
-        let run = self.run(pods, &sizes, moment);
-        (next(world, run, self.change(), moment.now), standings(world, run, moment.now))
+        let run = self.run(pods, &sizes, input);
+        (next(world, run, self.change(), input.now), standings(world, run, input.now))
     }
 
     fn undo(&self) -> String {
@@ -217,8 +217,8 @@ impl Task for Scaling<'_> {
 
     fn superseded(&self, world: &World) -> Option<(Verdict, String)> {
         let sizes = BTreeMap::new();
-        let moment = Moment { fresh_seconds: 0, gates: false, now: self.began };
-        let number = requested(world, &self.run(&[], &sizes, moment), &self.change())?;
+        let input = StepInput { fresh_seconds: 0, gates: false, now: self.began };
+        let number = requested(world, &self.run(&[], &sizes, input), &self.change())?;
         (number != self.scale.from && number != self.scale.to).then(|| {
             let message = format!(
                 "another client changed the number to {} meanwhile",
