@@ -134,7 +134,8 @@ fn of_entry(entry: &HistoryEntry) -> PastOperation {
 fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> PastOperation {
     let object = rebalance.object.as_ref();
     let recorded = object.and_then(|object| object.recorded.as_ref());
-    let over = |object: &Rebalance| object.completed.or(object.failed);
+    // Of a rebalance that EMQX began, `Failed` is the operator's view: EMQX continues after it.
+    let over = |object: &Rebalance| object.completed.or(object.failed.filter(|_| !object.processed));
     let ended = recorded.map(|it| it.ended).or(run.and_then(|run| run.ended)).or(object.and_then(over));
     let began = run.map(|run| run.began);
     let started = recorded.and_then(|it| it.started).or(object.and_then(|it| it.started)).or(began);

@@ -322,16 +322,19 @@ pub struct Past {
     pub verdict: Verdict,
     /// The reason for the verdict, as a sentence.
     pub message: String,
-    /// When.
-    pub ended: Timestamp,
+    /// When it ended; where that was not observed, when it began.
+    pub at: Timestamp,
+    /// Whether the time of its end is known.
+    pub end_known: bool,
 }
 
 fn past(operations: &[PastOperation], now: Timestamp) -> Option<Past> {
     let when = |it: &PastOperation| it.ended.or(it.started);
     let last = operations.iter().filter(|it| !it.open).max_by_key(|it| when(it))?;
-    let ended = when(last).filter(|ended| seconds_between(*ended, now) <= PAST_REBALANCE_SECONDS)?;
+    let at = when(last).filter(|at| seconds_between(*at, now) <= PAST_REBALANCE_SECONDS)?;
     let (name, message) = (last.name.clone(), last.message.clone());
-    Some(Past { operation: last.operation, name, verdict: last.verdict, message, ended })
+    let end_known = last.ended.is_some();
+    Some(Past { operation: last.operation, name, verdict: last.verdict, message, at, end_known })
 }
 
 /// Why the numbers of a status are not current; `None` while EMQX reports them.

@@ -101,8 +101,9 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
             let past = past.filter(|past| !status.uneven || past.operation == Operation::Rebalance);
             if let Some(past) = past.filter(|_| sound && board.run.is_none()) {
                 let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
-                let ago = duration(seconds_between(past.ended, board.now));
-                let text = format!("{ago} ago, {}: {}", past.name, past.message);
+                let ago = duration(seconds_between(past.at, board.now));
+                let began = if past.end_known { "" } else { "began " };
+                let text = format!("{began}{ago} ago, {}: {}", past.name, past.message);
                 return (word, Tone::of(past.verdict), text, Tone::Plain);
             }
             if let Some(run) = board.run.as_ref() {

@@ -4,6 +4,7 @@ use kubectl_emqx::model::{Fact, Link, Source, Update};
 use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
 use kubectl_emqx::tui::Msg;
 use kubectl_emqx::tui::curves::{Quantity, curves};
+use serde_json::json;
 
 use crate::screens::make::{
     Bench, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played, pod, recorded,
@@ -128,4 +129,25 @@ fn where_nothing_suggests_an_upgrade_there_is_none() {
     let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
     bench.tick(1);
     assert!(UpgradeRevisions::under_way(&bench.state.world, &id()).is_none());
+}
+
+#[test]
+fn the_time_of_a_failed_object_is_not_the_end_of_its_rebalance() {
+    let mut object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
+        "metadata": {"name": "evening", "namespace": "mq", "uid": "r1", "resourceVersion": "7",
+            "creationTimestamp": "2026-11-23T09:50:00Z"},
+        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}}});
+    let condition = |kind: &str, time: &str| json!({"type": kind, "status": "True", "lastTransitionTime": time, "lastUpdateTime": time});
+    object["status"] = json!({"phase": "Failed", "startedTime": "2026-11-23T09:50:01Z", "conditions": [
+        condition("Failed", "2026-11-23T09:50:30Z"), condition("Processing", "2026-11-23T09:50:01Z")]});
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    facts.extend(kubernetes(0, "LISTED", &object));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3);
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("began 10m ago, evening: not followed"), "{screen}");
+    bench.keys("h");
+    let history = bench.screen(120, 40);
+    let line = history.lines().find(|line| line.contains(" evening")).unwrap_or_default();
+    assert!(line.contains(" ? ") && !line.contains("09:50:30"), "{history}");
 }
