@@ -151,7 +151,7 @@ impl EmqxEndpoint {
 }
 
 fn no_pod() -> Lost {
-    Lost::Useless("it has no pod that could be asked".to_owned())
+    Lost::Useless("no pod of it is known that could be asked".to_owned())
 }
 
 async fn secure(

@@ -153,12 +153,18 @@ impl ApiError {
         }
     }
 
+    /// Whether a policy of the cluster refused, for which an object that the operator accepts is not valid.
+    pub(super) fn is_policy(&self) -> bool {
+        matches!(self, Self::Refused { message, .. }
+            if denied(message) && (admission_policy(message).is_some() || webhook_name(message) != OPERATOR_WEBHOOK))
+    }
+
     /// The problem of an attempt to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
         let problem = Problem::new(what, self.why()).cause(match self {
             Self::Lost(_) => Cause::Away,
             Self::Refused { code: 403, message, .. }
-                if !denied(message) && !message.contains("exceeded quota") =>
+                if !denied(message) && !message.contains("exceeded quota") && !ends(message) =>
             {
                 Cause::Forbidden
             }
@@ -177,6 +183,9 @@ impl ApiError {
             ),
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
                 problem.hint("kubectl auth whoami; log in again, or choose another --context or --user")
+            }
+            Self::Refused { code: 403, message, .. } if ends(message) => {
+                problem.hint("the namespace is being deleted: kubectl get namespaces")
             }
             Self::Refused { code: 403, message, .. } if message.contains("exceeded quota") => {
                 problem.hint("the namespace's quota is used up: kubectl describe quota -n NAMESPACE")
@@ -248,9 +257,24 @@ fn owned_sentence(owners: &[(String, String)]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// Whether a webhook refused, which is 403 like a missing permission.
+/// Whether a webhook or a policy refused, which is 403 like a missing permission, or 422 like an invalid object.
 fn denied(message: &str) -> bool {
-    message.starts_with("admission webhook ") && message.contains(" denied the request")
+    (message.starts_with("admission webhook ") && message.contains(" denied the request"))
+        || admission_policy(message).is_some()
+}
+
+/// The policy of the API server itself that refused, and what it reports:
+/// `… is forbidden: ValidatingAdmissionPolicy 'NAME' with binding 'NAME' denied request: …`.
+fn admission_policy(message: &str) -> Option<(&str, &str)> {
+    let (_, rest) = message.split_once("ValidatingAdmissionPolicy '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    let (_, said) = rest.split_once(" denied request")?;
+    Some((name, said.trim_start_matches([':', ' '])))
+}
+
+/// Whether the namespace is being deleted, in which nothing can be created.
+fn ends(message: &str) -> bool {
+    message.contains("because it is being terminated")
 }
 
 /// The message of an apply with an unknown field or a value of a wrong type, which is 500.
@@ -261,6 +285,10 @@ fn typed_sentence(message: &str) -> Option<String> {
 
 /// The message of a webhook without the server's prefix; or the message that it does not respond.
 fn webhook_sentence(message: &str) -> Option<String> {
+    if let Some((name, said)) = admission_policy(message) {
+        let said = if said.is_empty() { "it gives no reason" } else { said };
+        return Some(format!("the ValidatingAdmissionPolicy {name} refuses it: {}", bounded(said)));
+    }
     if denied(message) {
         let (_, said) = message.split_once(" denied the request")?;
         let said = said.trim_start_matches([':', ' ', '\n']);
@@ -278,6 +306,9 @@ fn webhook_sentence(message: &str) -> Option<String> {
     })
 }
 
+/// The name of the operator's webhooks, in messages.
+const OPERATOR_WEBHOOK: &str = "the operator's webhook";
+
 /// The owner of the webhook, by its name: a policy engine, or the operator.
 fn webhook_name(message: &str) -> String {
     let name = message.split('"').nth(1).unwrap_or_default();
@@ -292,7 +323,7 @@ fn webhook_name(message: &str) -> String {
         }
     }
     if name.ends_with("emqx.io") || name.contains(".apps.emqx.io") {
-        "the operator's webhook".to_owned()
+        OPERATOR_WEBHOOK.to_owned()
     } else {
         format!("the webhook {name}")
     }
@@ -440,6 +471,30 @@ mod tests {
             policy
                 .why()
                 .starts_with("Kyverno's policy (webhook validate.kyverno.svc-fail) refuses it: resource r")
+        );
+
+        assert!(policy.is_policy() && !refused(403, no).is_policy());
+        for code in [403, 422] {
+            let frozen = refused(
+                code,
+                "rebalances.apps.emqx.io \"x\" is forbidden: ValidatingAdmissionPolicy 'no-weekend' with binding 'all' denied \
+                 request: changes are frozen",
+            );
+            let problem =
+                frozen.problem("cannot create Rebalance mq/x", "verb create on rebalances.apps.emqx.io");
+            let why = "the ValidatingAdmissionPolicy no-weekend refuses it: changes are frozen";
+            assert_eq!((problem.why.as_str(), problem.cause, problem.hint), (why, Cause::Other, None));
+            assert!(frozen.is_policy());
+        }
+        let ending = refused(
+            403,
+            "rebalances.apps.emqx.io \"x\" is forbidden: unable to create new content in namespace mq because it is being \
+             terminated",
+        );
+        let problem =
+            ending.problem("cannot create Rebalance mq/x", "verb create on rebalances.apps.emqx.io");
+        assert!(
+            problem.cause == Cause::Other && problem.hint.is_some_and(|hint| hint.contains("being deleted"))
         );
 
         let away = "Internal error occurred: failed calling webhook \"v.io\": failed to call webhook: Post \

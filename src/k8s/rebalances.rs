@@ -99,7 +99,7 @@ pub(super) async fn create_rebalance(
                 Problem::new(&what, why)
                     .hint("kubectl get namespaces; kubectl api-resources --api-group=apps.emqx.io")
             }
-            ApiError::Refused { code: 400 | 422, .. } => {
+            ApiError::Refused { code: 400 | 422, .. } if !trouble.is_policy() => {
                 Problem::new(&what, trouble.why()).hint("kubectl emqx rebalance generate writes a valid one")
             }
             ApiError::Lost(_) if dry_run == ServerDryRun::No => trouble

@@ -145,9 +145,11 @@ pub(super) fn slice(object: &Value) -> Result<Slice, String> {
                 ips: texts(endpoint, &["addresses"]).iter().filter_map(|ip| ip.parse().ok()).collect(),
                 // Slices of headless Services report every pod as ready; an absent `ready` means true by the
                 // API's own description.
+                // The Service does not lead new clients to a pod that is terminating.
                 serving: flag(endpoint, &["conditions", "serving"])
                     .or_else(|| flag(endpoint, &["conditions", "ready"]))
-                    .unwrap_or(true),
+                    .unwrap_or(true)
+                    && flag(endpoint, &["conditions", "terminating"]) != Some(true),
             })
             .collect(),
         namespace: head.namespace,
@@ -207,10 +209,11 @@ mod tests {
         let full = json!({"metadata": {"name": "s"}, "endpoints": [
             {"addresses": ["10.0.0.1"], "conditions": {"ready": true, "serving": false}, "targetRef": {"kind": "Pod", "name": "a"}},
             {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
-            {"addresses": ["10.0.0.3"], "conditions": {}}]});
+            {"addresses": ["10.0.0.3"], "conditions": {}},
+            {"addresses": ["10.0.0.4"], "conditions": {"ready": false, "serving": true, "terminating": true}}]});
         let slice = slice(&full).expect("it can be read");
         let serving: Vec<_> = slice.endpoints.iter().map(|endpoint| endpoint.serving).collect();
-        assert_eq!(serving, [false, false, true]);
+        assert_eq!(serving, [false, false, true, false]);
         assert_eq!(slice.endpoints[0].pod, Some(PodName::from("a")));
     }
 }
