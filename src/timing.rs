@@ -363,6 +363,9 @@ pub(crate) const ASSUMED_DELAY_SECONDS: u64 = 10;
 /// Seconds after an end in which clients of the last rounds reconnect, before a count is judged.
 pub(crate) const RECONNECT_SECONDS: u64 = 3;
 
+/// An object that reports Processing, while EMQX answers and does not list it: it ended before it was seen.
+pub(crate) const PROCESSING_UNLISTED_SECONDS: u64 = 40;
+
 /// Counts that EMQX reported up to this many seconds before an end are those of the end: nothing moves in the last phase.
 pub(crate) const END_COUNTS_SECONDS: u64 = 5;
 
@@ -410,6 +413,9 @@ pub(crate) const LISTED_SECONDS: u64 = 11;
 /// Seconds for which an entry must be missing from EMQX's answers before its evacuation counts as stopped, where no cause
 /// is seen.
 pub(crate) const EVACUATION_MISSING_SECONDS: u64 = 10;
+
+/// Seconds for which EMQX answers without an evacuation that it has accepted, after which that is its end.
+pub(crate) const EVACUATION_UNLISTED_SECONDS: u64 = 30;
 
 /// Seconds without any progress in a round of one second after which an evacuation is reported as stalled.
 pub(crate) const EVACUATION_STALLED_SECONDS: u64 = 60;

@@ -11,6 +11,7 @@ use crate::model::{Fact, InstanceKind, Link, NodeName, Object, Phase, Rebalance,
 use crate::plan::assessment::assess;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::ownership;
+use crate::plan::snapshot::{SourceState, snapshot};
 use crate::plan::status::status;
 use crate::plan::tracker::OperationTracker;
 use crate::plan::tracker::Tracker as _;
@@ -187,7 +188,10 @@ pub fn nothing(
         return Ok(format!("nothing runs in {id}"));
     }
     let status = status(&cluster.world, id, context.clock.now());
-    if status.quiet {
+    // Donors are in the Service for the first 20 to 24 s: that decides only where EMQX may not be asked at all.
+    let refused =
+        snapshot(&cluster.world, id, context.clock.now()).source(Source::Emqx) != SourceState::Unreachable;
+    if status.quiet && refused {
         return Ok(format!("nothing runs in {id}, judged by its Service: EMQX was not queried"));
     }
     Err(Problem::new(format!("cannot determine whether anything runs in {id}"), status.message)

@@ -56,15 +56,20 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
     vec![Fact { at, update }]
 }
 
-/// The nodes. A list with an entry that names no node is refused as a whole: an omitted node would look like
-/// one that does not run.
+/// The nodes. A list with an entry that names no node, or has no state, is refused as a whole: an omitted node would look
+/// like one that does not run.
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
 pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
     let rows = payload(body).as_array().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     let nodes: Option<Vec<Node>> = rows.iter().map(node).collect();
-    nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())
+    let nodes = nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())?;
+    let stateless = |row: &&Value| text(row, "node_status").is_none() && row.get("error").is_none();
+    match rows.iter().find(stateless) {
+        Some(_) => Err("EMQX's list of nodes has an entry without `node_status`".to_owned()),
+        None => Ok(nodes),
+    }
 }
 
 /// The running operations. Only an answer of the right shape counts: both lists exist, and each entry names
@@ -83,7 +88,7 @@ pub fn load(body: &Value) -> Result<Load, String> {
         evacuations: entries(object.get("evacuations"), "evacuations", evacuation)?,
         // EMQX before 5.2 has no purges.
         purges: match object.get("purges") {
-            None | Some(Value::Null) => Vec::new(),
+            None => Vec::new(),
             purges => entries(purges, "purges", |purge| text(purge, "node").map(NodeName::from))?,
         },
     })
@@ -435,6 +440,7 @@ mod tests {
             (json!({"rebalances": [7], "evacuations": []}), "without `node`"),
             (json!({"rebalances": [], "evacuations": [{}]}), "without `node`"),
             (json!({"rebalances": [], "evacuations": [], "purges": 3}), "`purges` is not a list"),
+            (json!({"rebalances": [], "evacuations": [], "purges": null}), "`purges` is null"),
             (json!([]), "not EMQX's API"),
             (json!(null), "not EMQX's API"),
         ] {
@@ -448,12 +454,18 @@ mod tests {
         }
         for body in [
             json!({"rebalances": [], "evacuations": []}),
-            json!({"rebalances": [], "evacuations": [], "purges": null}),
             json!({"code": 0, "data": {"rebalances": [], "evacuations": []}}),
         ] {
             assert_eq!(load(&body), Ok(Load::default()), "{body}");
         }
-        for body in [json!([{"role": "core"}]), json!([{"node": "emqx@a"}, 5]), json!({"x": 1})] {
+        let running = json!({"node": "emqx@a", "node_status": "running"});
+        assert!(nodes(&json!([running])).is_ok());
+        for body in [
+            json!([{"role": "core"}]),
+            json!([running, 5]),
+            json!([running, {"node": "emqx@b", "connections": 7}]),
+            json!({"x": 1}),
+        ] {
             assert!(nodes(&body).is_err(), "{body}");
         }
     }

@@ -60,6 +60,13 @@ impl NodeName {
         self.host().trim_start_matches('[').trim_end_matches(']').parse().ok()
     }
 
+    /// The namespace in the host name of a pod: `<pod>.<service>.<namespace>.svc…`; `None` for other hosts.
+    pub fn namespace(&self) -> Option<&str> {
+        let mut labels = self.host().split('.').skip(2);
+        let namespace = labels.next()?;
+        (labels.next() == Some("svc")).then_some(namespace)
+    }
+
     /// The first label of the host: a core pod's exact name (so that `-1` is never taken for `-10`).
     pub fn first_label(&self) -> &str {
         self.host().split('.').next().unwrap_or_default()
@@ -238,6 +245,12 @@ mod tests {
         let node = NodeName::from("emqx@emqx-core-1.emqx-headless.mq.svc.cluster.local");
         assert_eq!(node.first_label(), "emqx-core-1");
         assert_eq!(node.ip(), None);
+        assert_eq!(node.namespace(), Some("mq"));
+        for other in
+            ["emqx@10.0.0.7", "emqx@emqx-0.emqx.example.org", "emqx@emqx-0", "emqx@emqx-0.emqx-headless.mq"]
+        {
+            assert_eq!(NodeName::from(other).namespace(), None, "{other}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::tracker::OperationTracker;
 use super::upgrade::guard::{continues, unfinished};
 use crate::model::human::{average, count, duration, plural, seconds_between};
-use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Source, Verdict, World};
+use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Role, Source, Verdict, World};
 use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
 use emqx_rebalance::rules::mean;
 
@@ -117,6 +117,8 @@ fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
     match why {
+        // It answers, and refuses one of its calls.
+        Some(why) if snapshot.source(Source::Emqx) == SourceState::Forbidden => why,
         Some(why) => format!("EMQX has not answered for {since}: {why}"),
         None => format!("EMQX has not answered for {since}"),
     }
@@ -243,7 +245,7 @@ pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Times
 }
 
 /// Whether EMQX lists its nodes, or did a moment ago.
-fn lists_nodes(world: &World, now: Timestamp) -> bool {
+pub(crate) fn lists_nodes(world: &World, now: Timestamp) -> bool {
     let up = world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up);
     let lately = |at: Timestamp| seconds_between(at, now) <= FAILED_REQUEST_SECONDS;
     world.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
@@ -355,11 +357,33 @@ pub fn membership(
         summary.discrepancies.push(format!("{} is terminating{}", row.label(), lasting(row.since, now)));
     }
     summary.discrepancies.extend(too_few(world, snapshot, expected));
+    summary.discrepancies.extend(instance.and_then(|instance| too_many(instance, snapshot)));
     for row in snapshot.nodes.iter().filter(|row| row.left_over) {
         let node = row.node.as_ref().map(ToString::to_string).unwrap_or_default();
         summary.left_over.push(node);
     }
     summary
+}
+
+/// Pods beyond those that are wanted, where no second set runs beside the first: the operator removes them with their clients
+/// ([OP-27]), as soon as it looks.
+fn too_many(instance: &Instance, snapshot: &Snapshot) -> Option<String> {
+    let of = |role: Role, wanted: Option<u64>, what: &str| {
+        let counts = |row: &&NodeRow| {
+            row.role == role && row.pod.is_some() && row.membership != Some(Membership::Terminating)
+        };
+        let rows: Vec<&NodeRow> = snapshot.nodes.iter().filter(counts).collect();
+        let (there, wanted) = (rows.len() as u64, wanted?);
+        let one_set = rows.windows(2).all(|two| two[0].set == two[1].set);
+        (one_set && there > wanted)
+            .then(|| format!("{} run, and {} wanted", plural(there, what), wanted_count(wanted)))
+    };
+    of(Role::Core, instance.cores, "core").or_else(|| of(Role::Replicant, instance.replicants, "replicant"))
+}
+
+/// `1 is`, `3 are`.
+fn wanted_count(wanted: u64) -> String {
+    format!("{} {}", count(wanted), if wanted == 1 { "is" } else { "are" })
 }
 
 /// Requested nodes that have neither a pod nor a node in EMQX's list.

@@ -393,7 +393,9 @@ impl<'a> Pods<'a> {
         if let Some(ip) = node.name.ip() {
             return self.addresses.get(&ip).copied();
         }
-        self.names.get(node.name.first_label()).copied().or_else(|| {
+        // Equal manifests make pods of the same name in two namespaces.
+        let here = |pod: &&&Pod| node.name.namespace().is_none_or(|named| named == pod.namespace);
+        self.names.get(node.name.first_label()).filter(here).copied().or_else(|| {
             let uid = told.and_then(|told| told.pod_uid.as_deref())?;
             self.uids.get(uid).copied()
         })

@@ -38,6 +38,15 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
     for node in &idle {
         context.printer.talk(&format!("{node} is not being evacuated"));
     }
+    if here.is_empty()
+        && let Some(down) = idle.iter().find(|node| !runs(&cluster, node))
+    {
+        return Err(Problem::new(
+            format!("cannot determine whether {down} is being evacuated"),
+            "it does not run, and EMQX restores its evacuation from disk when it starts again",
+        )
+        .hint(format!("try again when it runs: kubectl emqx evacuate stop {down}")));
+    }
     if here.is_empty() {
         context.printer.talk("there is nothing to stop");
         return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
@@ -65,6 +74,12 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
             .hint("kubectl emqx evacuate list shows what still runs")
             .exit(Exit::Interrupted)),
     }
+}
+
+/// Whether EMQX lists the node as running.
+fn runs(cluster: &ClusterView, node: &NodeName) -> bool {
+    let nodes = cluster.world.nodes.as_ref();
+    nodes.is_none_or(|seen| seen.value.iter().any(|it| it.name == *node && it.running))
 }
 
 fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {

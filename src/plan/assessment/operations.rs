@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::super::membership::{Membership, lasting};
+use super::super::operator::OperatorProcess;
 use super::super::snapshot::NodeRow;
 use super::super::tracker::OperationTracker;
 use super::super::upgrade::messages as upgrade_words;
@@ -123,6 +124,13 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
             );
         }
         is.eta_seconds = None;
+    }
+    // An operator that is gone removes no pod: how long it takes is not known.
+    if let Some(gone) = current.snapshot.operator_process.filter(|it| it.process == OperatorProcess::Gone) {
+        is.eta_seconds = None;
+        if run.verdict.is_none() {
+            is.message = format!("{}; {}", is.message, gone.cause());
+        }
     }
     if let Some(alarm) = run.alarm() {
         is.message = format!("{}; {}", alarm.sentence(), is.message);

@@ -141,6 +141,50 @@ fn the_answer_of_another_emqx_is_not_used() {
 }
 
 #[test]
+fn nodes_of_another_namespace_are_those_of_another_emqx_although_their_pods_have_the_same_names() {
+    let there = |node: &Node| Node {
+        name: NodeName::from(node.name.as_str().replace(".mq.svc", ".staging.svc")),
+        ..node.clone()
+    };
+    let ours = fixtures::nodes(&[3333, 3333, 3334, 0]);
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    let theirs: Vec<Node> = ours.iter().map(there).collect();
+    assert_ne!(theirs[0].name, ours[0].name);
+    world.apply(fixtures::fact(1, Update::Nodes(theirs.clone())));
+    let found = of(&world);
+    assert_eq!((found.verdict, found.next), (Verdict::Unknown, None));
+    assert!(found.message.starts_with("the EMQX that answered is not that of"), "{}", found.message);
+    let one = [&ours[..3], &theirs[3..]].concat();
+    world.apply(fixtures::fact(1, Update::Nodes(one)));
+    let found = of(&world);
+    assert_eq!(found.verdict, Verdict::Unknown);
+    assert!(found.message.contains("staging.svc"), "{}", found.message);
+}
+
+#[test]
+fn more_pods_than_wanted_are_no_even_cluster_and_refuse_a_plan() {
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    let mut instance = fixtures::instance(API);
+    instance.cores = Some(3);
+    world.apply(is(instance));
+    let found = of(&world);
+    assert_eq!((found.verdict, found.next), (Verdict::Unknown, None));
+    assert!(found.message.starts_with("4 cores run, and 3 are wanted"), "{}", found.message);
+}
+
+#[test]
+fn an_emqx_that_does_not_list_its_nodes_refuses_a_plan() {
+    let mut world = world(&[3333, 3333, 3334, 0]);
+    let snapshot = |world: &World, at: i64| snapshot(world, &fixtures::id(API), fixtures::at(at));
+    assert_eq!(preflight::cluster::not_asked(&world, &snapshot(&world, 5)), None);
+    let link = Link::Unreachable("cannot ask EMQX: EMQX reports: x".into());
+    world.apply(fixtures::fact(100, Update::Link(Source::Emqx, "nodes", link)));
+    world.apply(fixtures::fact(100, Update::Load(Load::default())));
+    let found = preflight::cluster::not_asked(&world, &snapshot(&world, 101)).expect("a finding");
+    assert!(found.message.starts_with("EMQX does not list its nodes"), "{}", found.message);
+}
+
+#[test]
 fn an_instance_that_is_not_ready_is_reported_first_and_no_plan_is_suggested_that_would_be_refused() {
     let mut world = world(&[3333, 3333, 3334, 0]);
     let mut instance = fixtures::instance(API);

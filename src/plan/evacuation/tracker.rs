@@ -22,7 +22,9 @@ use crate::model::{
     World,
 };
 use crate::plan::rebalance::messages::{utc, verdict};
-use crate::timing::{EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS};
+use crate::timing::{
+    EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, EVACUATION_UNLISTED_SECONDS, RESTORED_SECONDS,
+};
 
 mod alarm;
 mod report;
@@ -90,7 +92,7 @@ impl EvacuationTracker {
     /// Remembers the timing that this program requested, before EMQX lists the evacuation.
     pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
         let name = format!("evacuation/{node}");
-        self.requested.push(Requested { name, node, timing, quiet: Quiet::new(now) });
+        self.requested.push(Requested { name, node, timing, since: now, quiet: Quiet::new(now) });
     }
 
     /// Remembers that this program stopped an evacuation: its end needs no second answer.
@@ -187,11 +189,46 @@ impl EvacuationTracker {
                 run.absorb(entry, world, open.is_none(), now, events);
             }
         }
+        // A drain requests one whose entry may be listed already.
+        self.requested.retain(|request| !entries.iter().any(|entry| entry.node == request.node));
+        self.never_listed(world, at, now, events);
         // An evacuation whose node an upgrade took over later belongs to the upgrade.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
             let reason = "it continues as a part of the upgrade".to_owned();
             run.settle((Verdict::Running, reason), now, events);
+        }
+    }
+
+    /// Those that EMQX accepted and does not list, although it answers: their node went down before, or nothing is known.
+    fn never_listed(&mut self, world: &World, at: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
+        let late = |request: &Requested| {
+            let down = node(world, &request.node).is_none_or(|node| !node.running) && world.nodes.is_some();
+            let limit = if down { EVACUATION_MISSING_SECONDS } else { EVACUATION_UNLISTED_SECONDS };
+            (world.load.is_some() && seconds_between(request.since, at) >= limit).then_some(down)
+        };
+        let mut index = 0;
+        while index < self.requested.len() {
+            let Some(down) = late(&self.requested[index]) else {
+                index += 1;
+                continue;
+            };
+            let request = self.requested.remove(index);
+            let entry = request.entry();
+            let mut run = EvacuationRun::begin(&entry, Some(request.timing), false, world, now);
+            run.listed = false;
+            let end = if down {
+                let why = format!("{} stopped running before EMQX listed its evacuation", run.label);
+                (Verdict::NodesLost, why)
+            } else {
+                let why = format!(
+                    "EMQX accepted the evacuation of {}, and has not listed it for {EVACUATION_UNLISTED_SECONDS} s",
+                    run.label
+                );
+                (Verdict::Unknown, why)
+            };
+            run.settle(end, now, events);
+            self.runs.push(run);
         }
     }
 
@@ -216,6 +253,9 @@ impl EvacuationTracker {
         events
     }
 }
+
+/// What became of a node that runs again.
+const RESTARTED: &str = "restarted";
 
 fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
     world.nodes.as_ref()?.value.iter().find(|node| node.name == *name)
@@ -345,7 +385,7 @@ impl EvacuationRun {
         };
         let down = here.is_some_and(|node| node.stopped);
         if down || restarted {
-            let end = self.gone(if restarted { "restarted" } else { "stopped running" });
+            let end = self.gone(if restarted { RESTARTED } else { "stopped running" });
             self.settle(end, now, events);
             // An entry that EMQX restores from disk is another evacuation.
             self.listed = false;
@@ -361,7 +401,16 @@ impl EvacuationRun {
     fn gone(&self, how: &str) -> (Verdict, String) {
         let label = &self.label;
         let holds = self.holds.unwrap_or_default();
-        if self.entry.stage == Stage::Prohibiting || self.holds.is_some_and(NodeContent::nothing) {
+        let empty = self.holds.is_some_and(NodeContent::nothing);
+        if empty && self.entry.stage != Stage::Prohibiting {
+            let when = if how == RESTARTED { "" } else { " when it runs again" };
+            let message = format!(
+                "{label} was empty, and {how} in {}: it accepts clients{when}, unless EMQX restores the evacuation from disk",
+                self.entry.state
+            );
+            return (Verdict::Failed, message);
+        }
+        if self.entry.stage == Stage::Prohibiting {
             return (Verdict::Evacuated, format!("{label} was empty, and {how}"));
         }
         if holds.connections > 0 || self.holds.is_none() {

@@ -26,8 +26,8 @@ use crate::model::{
 use crate::plan::heartbeat;
 use crate::plan::retention::forget;
 use crate::timing::{
-    CONFIRM_SECONDS, CREATED_UNLISTED_SECONDS, NEW_ENTRY_SECONDS, OPERATOR_STATUS_SECONDS, PENDING_SECONDS,
-    STOP_SECONDS,
+    CONFIRM_SECONDS, CREATED_UNLISTED_SECONDS, END_GAP_SECONDS, NEW_ENTRY_SECONDS, OPERATOR_STATUS_SECONDS,
+    PENDING_SECONDS, STOP_SECONDS,
 };
 
 pub(in crate::plan) mod alarm;
@@ -434,6 +434,12 @@ impl RebalanceTracker {
                 }
                 enter(run, entry, now, events);
             } else if let Some(ended) = run.ended {
+                if seconds_between(run.missed, now) > END_GAP_SECONDS {
+                    // One odd answer proves nothing, and nothing was heard since: it ended at some time before this answer.
+                    run.unheard = Some((run.seen, now));
+                    (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
+                }
+                run.missed = now;
                 // Another rebalance on the same coordinator verifies that this one is over.
                 let replaced = fresh.iter().any(|entry| entry.coordinator == old.coordinator);
                 run.confirmed =
@@ -442,6 +448,7 @@ impl RebalanceTracker {
                 resume(run, now, events);
                 run.unheard = unheard(run, now);
                 run.ended = Some(run.backwards.take().unwrap_or(now));
+                run.missed = now;
                 (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
                 let replaced = fresh
                     .iter()

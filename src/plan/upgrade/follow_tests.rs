@@ -133,7 +133,6 @@ impl Scene {
                 seconds: 15,
             })))
         }));
-        facts.push(is(Object::Instance(Box::new(instance))));
         let mut nodes = Vec::new();
         for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sets) {
             let set = format!("emqx-core-{revision}");
@@ -188,6 +187,9 @@ impl Scene {
             sessions: None,
         };
         if self.deaf {
+            // The copies of an operator that could ask EMQX.
+            instance.nodes = nodes;
+            instance.evacuations = self.evacuations.iter().map(entry).collect();
             let link = Link::Forbidden("no key".into());
             facts.push(fixtures::fact(now, Update::Link(Source::Emqx, "nodes", link)));
         } else if let Some(since) = self.unanswered_since {
@@ -201,6 +203,7 @@ impl Scene {
             let evacuations = self.evacuations.iter().map(entry).collect();
             facts.push(fixtures::fact(now, Update::Load(Load { evacuations, ..Load::default() })));
         }
+        facts.push(is(Object::Instance(Box::new(instance))));
         World::of(facts)
     }
 }
@@ -361,6 +364,60 @@ fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
     assert_eq!(last(&events).0, Verdict::Running);
     assert!(stalls(quiet, 320).contains("new pods are not ready"));
+}
+
+/// One old pod is gone, and a new one finds no node to run on.
+fn out_of_room() -> Scene {
+    Scene::up(2).with(|scene| {
+        scene.sets[0].2.truncate(2);
+        scene.pods.insert(name("b", 1), |pod| {
+            (pod.ready, pod.containers_ready, pod.phase) = (false, false, "Pending".into());
+            pod.conditions = vec![Condition {
+                kind: "PodScheduled".into(),
+                status: "False".into(),
+                message: "0/3 nodes are available: insufficient memory".into(),
+                ..Condition::default()
+            }];
+        });
+    })
+}
+
+#[test]
+fn a_new_pod_that_stops_the_operator_between_two_old_ones_is_the_cause_and_not_the_operator() {
+    let before = Scene::up(2).empties(2, "prohibiting");
+    let emptied = out_of_room().empties(1, "prohibiting");
+    for stuck in [out_of_room(), emptied] {
+        let scenes =
+            [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(2)), (10, before.clone()), (12, stuck)];
+        let (verdict, reason) = last(&told(&scenes, 150));
+        assert_eq!(verdict, Verdict::Stalled, "{reason}");
+        assert!(reason.contains("insufficient memory"), "{reason}");
+    }
+}
+
+#[test]
+fn who_comes_while_emqx_cannot_be_asked_judges_nothing_by_the_copy_of_the_operator() {
+    let late = Scene::up(3).empties(2, "waiting_health_check").with(|scene| scene.deaf = true);
+    let events = told(&[(50, late)], 400);
+    let (verdict, reason) = last(&events);
+    assert_eq!(verdict, Verdict::Stalled, "{reason}");
+    assert!(reason.contains("what is left on the old pods is unknown"), "{reason}");
+    for event in &events {
+        assert!(
+            !event.message.contains("on old") && !event.message.contains("stays in"),
+            "{}",
+            event.message
+        );
+        assert_eq!(event.moved_connections, None, "{}", event.message);
+    }
+}
+
+#[test]
+fn who_comes_after_the_first_old_pods_were_removed_does_not_count_those_that_are_gone() {
+    let late = Scene::up(3).empties(1, "evicting_conns").with(|scene| scene.sets[0].2.truncate(2));
+    let events = told(&[(50, late)], 90);
+    assert!(events.iter().any(|event| event.message.contains("2 old pods left")), "{events:?}");
+    assert!(events.iter().all(|event| !event.message.contains("of 2")), "{events:?}");
 }
 
 #[test]

@@ -35,8 +35,7 @@ pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
 
 /// The progress, in the phrases of one line.
 pub fn facts(run: &UpgradeRun) -> Vec<String> {
-    let (gone, total) = run.places();
-    let mut facts = vec![format!("{gone} of {} gone", plural(total as u64, "old pod"))];
+    let mut facts = vec![run.pods_gone()];
     if run.blind.is_some() {
         facts.push("clients unknown".to_owned());
     } else if let Some(now) = run.counts.all_connections() {
@@ -104,11 +103,12 @@ pub(crate) fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Opt
             let waiting = run.evacuating(revisions).len() - busy.len();
             let place = (place + waiting).min(total);
             let who = if busy.len() == 1 {
-                format!("old pod {place} of {total}, {}", member.pod.name)
+                format!("{}, {}", run.place(place), member.pod.name)
             } else if busy.len() == total {
                 format!("all {total} old pods together")
             } else {
-                format!("{} of {total} together", plural(busy.len() as u64, "old pod"))
+                let of = if run.is_late() { String::new() } else { format!(" of {total}") };
+                format!("{}{of} together", plural(busy.len() as u64, "old pod"))
             };
             Some(match slowest {
                 Stage::Prohibiting => format!("{who}: empty, waiting to be removed{}", seconds(run)),
@@ -122,7 +122,7 @@ pub(crate) fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Opt
                 .filter(|member| member.pod.deleting.is_some())
                 .map(|member| member.pod.name.as_str())
                 .collect();
-            Some(format!("removing old pod {place} of {total}, {}{}", going.join(" "), seconds(run)))
+            Some(format!("removing {}, {}{}", run.place(place), going.join(" "), seconds(run)))
         }
         UpgradeStep::Settling => Some("only new pods remain; waiting for EMQX to report the same".to_owned()),
         UpgradeStep::Waiting => None,
@@ -203,13 +203,10 @@ pub fn turned(run: &UpgradeRun, back: bool) -> String {
 
 /// Another client changed the image before the upgrade was over.
 pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
-    let (gone, total) = run.places();
     let to = run.to.as_deref().unwrap_or("the new template");
     let image = revisions.instance.image.as_deref().unwrap_or("another image");
-    let mut text = format!(
-        "the image was changed from {to} to {image} by another client after {gone} of {} had been removed",
-        plural(total as u64, "old pod")
-    );
+    let mut text =
+        format!("the image was changed from {to} to {image} by another client, with {}", run.pods_gone());
     if run.api == ApiVersion::V1beta4 && run.held {
         text.push_str("; ");
         text.push_str(&super::guard::way_out(revisions.instance, to));
@@ -223,8 +220,7 @@ pub fn third(sets: usize) -> String {
 
 /// The message when counts changed.
 pub fn progress(run: &UpgradeRun) -> String {
-    let (gone, total) = run.places();
-    let mut text = format!("{} %: {gone} of {} gone", run.percent, plural(total as u64, "old pod"));
+    let mut text = format!("{} %: {}", run.percent, run.pods_gone());
     let on_old: Option<u64> = run
         .known
         .values()

@@ -13,11 +13,15 @@ use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
 use super::verdict::load_heard;
+use crate::model::human::plural;
 use crate::model::{
     ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
     Verdict, World,
 };
 use crate::plan::rebalance::progress::Counts;
+
+/// Its beginning was not seen, and fewer old pods than wanted ones were there at first.
+pub(super) const LATE: &str = "late";
 
 /// The present step of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -255,6 +259,27 @@ impl UpgradeRun {
             per_second: flight(world)?,
             began: (!self.told.contains("fresh")).then_some(self.began),
         })
+    }
+
+    /// Whether old pods may have been gone before it was first seen.
+    pub(super) fn is_late(&self) -> bool {
+        self.told.contains(LATE)
+    }
+
+    /// How many old pods are gone, in words; how many are left, where some may have been gone before the run was first seen.
+    pub(super) fn pods_gone(&self) -> String {
+        let (gone, total) = self.places();
+        if self.is_late() {
+            format!("{} left", plural(total.saturating_sub(gone) as u64, "old pod"))
+        } else {
+            format!("{gone} of {} gone", plural(total as u64, "old pod"))
+        }
+    }
+
+    /// `old pod 2 of 3`, or `old pod` where the number of old pods at the start is not known.
+    pub(super) fn place(&self, place: usize) -> String {
+        let (_, total) = self.places();
+        if self.is_late() { "old pod".to_owned() } else { format!("old pod {place} of {total}") }
     }
 
     /// The number of old pods that were removed, and of all old pods.

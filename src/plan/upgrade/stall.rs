@@ -72,7 +72,8 @@ fn expected(
             None
         }
         UpgradeStep::Moved | UpgradeStep::Waiting => {
-            if let Some(cause) = foreign(revisions, world) {
+            // The operator touches no old pod before all new ones are ready.
+            if let Some(cause) = not_ready(revisions, world) {
                 return Some((SHORTEST_STALL_SECONDS, cause));
             }
             let step = match revisions.instance.api {
@@ -144,7 +145,7 @@ fn emptying(
             ),
         ),
         Stage::Prohibiting => {
-            if let Some(cause) = foreign(revisions, world) {
+            if let Some(cause) = pod_problem(revisions).or_else(|| foreign(revisions, world)) {
                 return Some((SHORTEST_STALL_SECONDS, cause));
             }
             let limit = (timing.wait_takeover + POD_GRACE_SECONDS).max(SHORTEST_STALL_SECONDS);

@@ -23,7 +23,9 @@ use super::super::eviction_alarm::EvictionAlarm;
 use super::announcements::tell;
 use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
-use super::run::{FurthestProgress, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations};
+use super::run::{
+    FurthestProgress, LATE, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations,
+};
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
@@ -231,6 +233,10 @@ fn begin(
     if fresh {
         told.insert("fresh");
     }
+    let wanted = instance.cores.unwrap_or(0) + instance.replicants.unwrap_or(0);
+    if !fresh && (revisions.old.len() as u64) < wanted {
+        told.insert(LATE);
+    }
     // The counts that the client recorded when it started the upgrade.
     let recorded = record.as_ref().map_or(UpgradeBaseline::default(), |record| UpgradeBaseline {
         connections: record.connections,
@@ -275,7 +281,7 @@ fn begin(
         removed: None,
         contradicted: None,
         changed: None,
-        blind: None,
+        blind: verdict::blind(world, now).then(|| verdict::unheard(world)),
         trouble: None,
         work: None,
         alarm: EvictionAlarm::default(),

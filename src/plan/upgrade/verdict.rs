@@ -25,10 +25,15 @@ pub(super) fn load_heard(world: &World) -> bool {
     heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
 }
 
-/// Whether EMQX cannot be asked and its last answer is too old to judge by.
+/// Whether EMQX cannot be asked and its last answer is too old to judge by. Where it has never answered, the operator's copy
+/// is as old as the operator's own last answer: it may be unable to ask EMQX, too.
 pub(super) fn blind(world: &World, now: Timestamp) -> bool {
     let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
-    world.nodes.as_ref().is_some_and(old) && !heard(world)
+    let asked = world.hearings.get(&(Source::Emqx, "nodes")).map(|hearing| &hearing.link);
+    match &world.nodes {
+        Some(nodes) => old(nodes) && !heard(world),
+        None => matches!(asked, Some(Link::Unreachable(_) | Link::Forbidden(_))),
+    }
 }
 
 /// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
@@ -44,7 +49,7 @@ pub(super) fn unheard(world: &World) -> String {
     let why = hearing.and_then(|hearing| hearing.link.why()).unwrap_or("EMQX does not answer");
     match &world.nodes {
         Some(nodes) => format!("no answer of EMQX since {} UTC ({why})", nodes.at.strftime("%H:%M:%S")),
-        None => why.to_owned(),
+        None => format!("EMQX could not be asked: {why}"),
     }
 }
 
@@ -141,8 +146,7 @@ pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verd
 
 /// Why an upgrade is not over.
 pub(super) fn goes_on(run: &UpgradeRun) -> String {
-    let (gone, total) = run.places();
     let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };
     let although = if run.contradicted.is_some() { ", although the operator reports ready" } else { "" };
-    format!("{gone} of {} gone{held}{although}", plural(total as u64, "old pod"))
+    format!("{}{held}{although}", run.pods_gone())
 }

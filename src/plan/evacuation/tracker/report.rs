@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::EvacuationRun;
 use crate::model::human::seconds_between;
-use crate::model::{Event, EventType, NodeName, Operation, World};
+use crate::model::{Evacuation, Event, EventType, NodeName, Operation, Stage, World};
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{silent, utc};
 use crate::plan::upgrade::durations::DrainTiming;
@@ -51,8 +51,30 @@ pub(super) struct Requested {
     pub(super) name: String,
     pub(super) node: NodeName,
     pub(super) timing: DrainTiming,
+    pub(super) since: Timestamp,
     pub(super) quiet: Quiet,
 }
+
+impl Requested {
+    /// What EMQX would list of it, of which nothing is known.
+    pub(super) fn entry(&self) -> Evacuation {
+        Evacuation {
+            node: self.node.clone(),
+            stage: Stage::Unknown(NOT_LISTED.to_owned()),
+            state: NOT_LISTED.to_owned(),
+            recipients: Vec::new(),
+            conn_evict_rate: None,
+            sess_evict_rate: None,
+            initial_connections: None,
+            connections: None,
+            initial_sessions: None,
+            sessions: None,
+        }
+    }
+}
+
+/// The state of one that EMQX never listed.
+const NOT_LISTED: &str = "not listed";
 
 impl Followed for Requested {
     fn name(&self) -> &str {

@@ -5,7 +5,7 @@ use super::RebalanceCheck;
 use super::parse_version;
 use crate::model::human::plural;
 use crate::model::{Instance, Link, NodeName, Source, World};
-use crate::plan::assessment::{current_load, left_over, membership};
+use crate::plan::assessment::{current_load, left_over, lists_nodes, membership};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::membership::Membership;
 use crate::plan::results::Backend;
@@ -178,7 +178,8 @@ pub(crate) fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Fin
 
 /// What EMQX runs could not be asked.
 pub(crate) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
-    if current_load(world, snapshot, snapshot.now).is_some()
+    let load = current_load(world, snapshot, snapshot.now);
+    if (load.is_some() && lists_nodes(world, snapshot.now))
         || snapshot.wrong_emqx.is_some()
         || lacks_api(world, snapshot).is_some()
     {
@@ -190,7 +191,10 @@ pub(crate) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
         Finding::new(
             "emqx-not-asked",
             Severity::Blocked,
-            format!("what EMQX runs is not known{why}"),
+            match load {
+                Some(_) => format!("EMQX does not list its nodes{why}"),
+                None => format!("what EMQX runs is not known{why}"),
+            },
         )
         .hint("let EMQX be asked (--emqx-url and --api-key-file, or get secrets and get,create pods/portforward), or --skip-check emqx-not-asked"),
     )

@@ -11,8 +11,8 @@ use crate::plan::rebalance::verdict::{self, Ending, LaterEvents};
 use crate::plan::rebalance::waiting;
 use crate::timing::{
     CONFIRM_SECONDS, DIRECT_START_SECONDS, END_COUNTS_SECONDS, END_GAP_SECONDS, LONGEST_OUTAGE_SECONDS,
-    POLL_SLACK_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS, STALL_SECONDS, STOP_MARK_SECONDS, STOP_SECONDS,
-    UNANSWERED_END_SECONDS,
+    POLL_SLACK_SECONDS, PROCESSING_UNLISTED_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS, STALL_SECONDS,
+    STOP_MARK_SECONDS, STOP_SECONDS, UNANSWERED_END_SECONDS,
 };
 
 /// Who stopped it, where a source shows that.
@@ -100,7 +100,32 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) 
         );
         return (Verdict::Unknown, reason);
     }
-    verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } })
+    let (verdict, reason) =
+        verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } });
+    if proved(run, verdict, ended, now) {
+        return (verdict, reason);
+    }
+    let counted = run.counted.unwrap_or(run.seen);
+    (Verdict::Unknown, format!("{}, and what came then is not known", standstill(run, counted)))
+}
+
+/// How it stood when EMQX last reported counts.
+fn standstill(run: &RebalanceRun, counted: Timestamp) -> String {
+    let state = run.entry.as_ref().map_or("", |entry| entry.state.as_str());
+    format!("it was last seen in {state}; EMQX has reported no counts since {}", utc(counted))
+}
+
+/// Whether the counts that are known prove this verdict: what they show before the end, or long ago, may not be so any more.
+fn proved(run: &RebalanceRun, verdict: Verdict, ended: Timestamp, now: Timestamp) -> bool {
+    let counted = run.counted;
+    match verdict {
+        Verdict::CoordinatorLost | Verdict::Uneven | Verdict::Overshot => {
+            counted.is_some_and(|counted| counted >= ended)
+        }
+        Verdict::ClientsMissing => counted
+            .is_some_and(|counted| counted >= ended && seconds_between(counted, now) <= END_GAP_SECONDS),
+        _ => true,
+    }
 }
 
 /// The outage of EMQX in which it ended, from its last answer until now; `None` if EMQX answered in time.
@@ -183,6 +208,12 @@ pub(super) fn word(
             return None;
         }
         let verdict = conclude(run, now);
+        if verdict.0 == Verdict::Unknown
+            && since < RETURN_SECONDS
+            && run.counted.is_none_or(|counted| counted < ended)
+        {
+            return None;
+        }
         // The last evicted clients are still reconnecting: a bad verdict waits for them. A stop calls EMQX
         // first and deletes the object afterwards: while the operator still reports it as running, the
         // deletion may follow.
@@ -219,7 +250,17 @@ pub(super) fn word(
     }
     let over = run.object_gone || matches!(object.phase, Phase::Completed | Phase::Failed);
     if !over {
-        return None;
+        // The operator writes Processing when EMQX has accepted the start, and EMQX lists it from then on.
+        let begun = object.phase == Phase::Processing && object.processed;
+        let unlisted =
+            heard.is_some_and(|heard| seconds_between(run.moved, heard) >= PROCESSING_UNLISTED_SECONDS);
+        return (begun && unlisted).then(|| {
+            let reason = format!(
+                "the operator reports Processing, and EMQX has not listed it for {PROCESSING_UNLISTED_SECONDS} s: it ended \
+                 before it was seen"
+            );
+            (Verdict::Unknown, reason)
+        });
     }
     // The follower that saw the end has recorded it: EMQX need not be asked.
     if let Some(recorded) = &object.recorded {

@@ -44,7 +44,12 @@ impl Followed for RebalanceRun {
             };
         }
         if self.entry.is_some() {
-            return messages::progress(self);
+            let progress = messages::progress(self);
+            // While EMQX lists it and not its nodes, the counts are older than what is reported of it.
+            return match self.counted.filter(|counted| seconds_between(*counted, now) > SILENT_SECONDS / 2) {
+                Some(counted) => format!("as of {}: {progress}", utc(counted)),
+                None => progress,
+            };
         }
         if let Some(seconds) = self.waits() {
             return waiting::explained(seconds, world, now);

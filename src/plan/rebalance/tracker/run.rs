@@ -67,6 +67,8 @@ pub struct RebalanceRun {
     pub confirmed: bool,
     /// The outage of EMQX in which it ended: from and until when.
     pub(super) unheard: Option<(Timestamp, Timestamp)>,
+    /// EMQX's last answer that did not list it.
+    pub(super) missed: Timestamp,
     /// Counts at its end, with the clients that came back since.
     pub(super) at_end: Counts,
     /// When EMQX reported the first of them.
@@ -531,6 +533,7 @@ pub(super) fn begin(
         backwards: None,
         confirmed: false,
         unheard: None,
+        missed: now,
         at_end: Counts::default(),
         end_counted: None,
         overtaken: false,
