@@ -158,7 +158,8 @@ impl Drop for Going {
 pub(crate) fn program(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).env_clear().current_dir(home);
-    for name in ["PATH", "SystemRoot"] {
+    // `PUT_BACK` switches on a fault in a build that has faults: see crates/simulation-tests/README.md.
+    for name in ["PATH", "SystemRoot", "PUT_BACK"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }

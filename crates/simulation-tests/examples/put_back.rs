@@ -116,14 +116,18 @@ fn tests(faults: &[PutBack], chosen: impl Fn(&&PutBack) -> bool) -> Result<bool,
         cargo.env("CARGO_TARGET_DIR", &target).env_remove("PUT_BACK");
         cargo
     };
-    if !cargo(&["--no-run", "--lib", "--test", "it"]).status().map_err(failed("cargo"))?.success() {
+    if !cargo(&["--no-run", "--lib", "--test", "it", "--test", "journeys"])
+        .status()
+        .map_err(failed("cargo"))?
+        .success()
+    {
         return Err("the changed product cannot be built".to_owned());
     }
     let mut missed = false;
     say("| file | test | fails with it |\n| --- | --- | --- |");
     for fault in faults.iter().filter(chosen) {
         let Some((kind, test)) = &fault.test else { continue };
-        let words = if kind == "lib" { vec!["--lib", test] } else { vec!["--test", "it", test] };
+        let words = if kind == "lib" { vec!["--lib", test] } else { vec!["--test", kind.as_str(), test] };
         let ran = |name: Option<&str>| -> Result<(bool, bool), String> {
             let mut cargo = cargo(&words);
             cargo.envs(name.map(|name| ("PUT_BACK", name)));

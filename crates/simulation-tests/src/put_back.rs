@@ -31,7 +31,7 @@ pub struct PutBack {
     pub by_seeds: bool,
     /// The flags of the seeds that can meet it: none for wide ones, `--upgrades`.
     pub flags: Vec<String>,
-    /// The test that fails with it: its target (`lib`, `it`) and its name.
+    /// The test that fails with it: its target (`lib`, `it`, `journeys`) and its name.
     pub test: Option<(String, String)>,
     /// Words of which a case has one, as operations and faults are written in its file, where only such a case can meet the
     /// fault; none for every case.
@@ -69,8 +69,10 @@ impl PutBack {
         }
         let meets = field("meets:").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
         let test = field("test:").ok().map(|text| match text.split_once(' ') {
-            Some((target @ ("lib" | "it"), test)) => Ok((target.to_owned(), test.trim().to_owned())),
-            _ => Err(format!("{name}: `test:` needs lib or it, and the name of a test")),
+            Some((target @ ("lib" | "it" | "journeys"), test)) => {
+                Ok((target.to_owned(), test.trim().to_owned()))
+            }
+            _ => Err(format!("{name}: `test:` needs lib, it or journeys, and the name of a test")),
         });
         let (test, by_seeds) = (test.transpose()?, seeds != "none");
         if test.is_none() && !by_seeds {

@@ -120,7 +120,10 @@ fn waits(record: &Record, from: f64, to: f64) -> f64 {
     }
     let evicts = |moment: &Moment| moment.runs.iter().all(|run| run.state.starts_with("evicting"));
     let runs = record.truth.within(from - 1.0, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
-    if runs { 4.0 } else { 25.0 }
+    // Time counts within a wait, up to its length.
+    let strategy = &record.case.strategy;
+    let longest = strategy.wait_health_check.max(strategy.wait_takeover) as f64;
+    if runs { 4.0 } else { (longest + 5.0).max(25.0) }
 }
 
 /// The percentage counts work: where nothing has moved for longer than any wait, it does not rise.

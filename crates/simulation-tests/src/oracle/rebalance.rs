@@ -301,6 +301,7 @@ fn gave_up(record: &Record, history: &History, number: usize, at: f64, exit: u8,
                 | Fault::EmqxSlow(..)
                 | Fault::NodeFrozen { .. }
                 | Fault::NodeSilent(_)
+                | Fault::Asleep(_)
         ) && *when <= history.start.max(process.started) + 3.0
             && *when + fault.outage().unwrap_or(LIMIT) + 5.0 >= process.started
     });
@@ -334,7 +335,9 @@ pub(super) fn silent(record: &Record, from: f64, to: Option<f64>, process: usize
         let asleep = record.faults.iter().any(|(when, fault)| {
             matches!(fault, Fault::Asleep(_)) && *when <= at && when + fault.outage().unwrap_or(0.0) >= last
         });
-        if at - last > SILENCE && !asleep {
+        // Nothing is followed before the plan is shown, which needs several answers of the API server.
+        let slow = last <= from && record.faults.iter().any(|(_, fault)| matches!(fault, Fault::ApiSlow(..)));
+        if at - last > SILENCE && !asleep && !slow {
             let words: Vec<&str> = record.processes[process].arguments.iter().map(String::as_str).collect();
             let what = match words.first() {
                 Some(&"upgrade") => "the follower of an upgrade",

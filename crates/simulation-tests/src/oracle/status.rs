@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::printed::verdicts;
 use super::rebalance::acceptable;
 use super::times::is_hidden;
 use super::{Finding, find};
@@ -166,6 +167,11 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
                 may.extend(acceptable(record, history, ended));
             }
             may.extend(acceptable(record, history, end + 1.0));
+            // A follower has recorded what it printed, which was judged then.
+            let printed_then = verdicts(record).into_iter().map(|it| it.at);
+            for at in printed_then.filter(|at| *at >= end && *at <= end + SETTLED) {
+                may.extend(acceptable(record, history, at));
+            }
             // The verdict of an operation that was not followed to its end may be unknown.
             may.insert("unknown");
             if !may.contains(verdict) {

@@ -1,8 +1,9 @@
 //! The times at which facts could be known: spans in which a source was unavailable, and moments in which
 //! nothing moved.
 
+use crate::case::Fault;
 use crate::run::{LIMIT, Record};
-use crate::truth::Truth;
+use crate::truth::{Moment, Truth};
 
 /// An end has to be reported within this many seconds after it can be known.
 pub(super) const IN_TIME: f64 = 45.0;
@@ -19,12 +20,23 @@ fn hidden(record: &Record) -> Vec<(f64, f64)> {
         .faults
         .iter()
         .filter(|(_, fault)| fault.hides_emqx())
-        .map(|(at, fault)| (*at, at + fault.outage().unwrap_or(LIMIT) + 3.0))
+        .map(|(at, fault)| (*at, at + fault.outage().unwrap_or(LIMIT) + after(fault)))
         .collect()
 }
 
+/// Seconds after a fault until the next request is answered: one that got no answer is given up after 10 s.
+fn after(fault: &Fault) -> f64 {
+    match fault {
+        Fault::EmqxSilent(_) | Fault::EmqxAnswersNobody(_) => 11.0,
+        _ => 3.0,
+    }
+}
+
 pub(super) fn is_hidden(record: &Record, from: f64, to: f64) -> bool {
+    // Only cores answer.
+    let no_core = |moment: &Moment| !moment.nodes.iter().any(|node| node.core && node.alive);
     hidden(record).iter().any(|(begin, end)| *begin <= to && *end >= from)
+        || record.truth.within(from.max(0.0), to).any(no_core)
 }
 
 /// The latest time at which an end at this time could be known.
