@@ -1,6 +1,6 @@
 //! The released program beside kubectl, each doing the nearest thing on the same real API server, in turn; and what it costs
 //! to follow. `scripts/bench` builds the program and runs this; it prints Markdown tables and asserts nothing. The parts `alone`,
-//! `reads`, `link`, `latency`, `requests` and `following` can be named: `cargo bench --bench beside_kubectl -- link`.
+//! `reads`, `link`, `latency`, `requests`, `changing` and `following` can be named: `cargo bench --bench beside_kubectl -- link`.
 //!
 //! ```text
 //! kubectl-emqx ──► /usr/bin/time ──┐
@@ -60,6 +60,9 @@ async fn main() {
     drop(few);
     if runs("requests") {
         reads::requests(&plane, &program).await;
+    }
+    if runs("changing") {
+        stream::changing(&plane, &program).await;
     }
     if runs("following") {
         stream::following(&program).await;

@@ -23,9 +23,9 @@ use test_support::control_plane::ControlPlane;
 const DELAYS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(100)];
 
 /// A link in front of an address. It ends when the value is dropped.
-struct Link {
+pub struct Link {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    pub connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -36,7 +36,7 @@ impl Drop for Link {
 }
 
 impl Link {
-    async fn to(target: SocketAddr, round_trip: Duration) -> Self {
+    pub async fn to(target: SocketAddr, round_trip: Duration) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
@@ -94,7 +94,7 @@ async fn pump(
 }
 
 /// Writes a copy of the kubeconfig with the link's address.
-fn through(plane: &ControlPlane, kubeconfig: &Path, link: &Link, name: &str) -> PathBuf {
+pub fn through(plane: &ControlPlane, kubeconfig: &Path, link: &Link, name: &str) -> PathBuf {
     let text = std::fs::read_to_string(kubeconfig).expect("a kubeconfig");
     let text = text.replace(&plane.url(), &format!("https://{}", link.address));
     let path = plane.dir().join(format!("link-{name}"));

@@ -1,4 +1,4 @@
-//! One run of a program, measured from outside: wall time by the benchmark's clock, peak memory by
+//! Runs of a program, measured from outside: wall time by the benchmark's clock, peak memory by
 //! `/usr/bin/time`.
 
 use std::path::{Path, PathBuf};
@@ -25,27 +25,39 @@ pub struct Run {
     pub kib: u64,
 }
 
-/// Wraps the command in `/usr/bin/time`, which writes the peak memory into a file.
-fn timed(command: &Command, report: &Path) -> Command {
-    let mut timed = Command::new("/usr/bin/time");
-    timed.args(["--format", "%M", "--output"]).arg(report).arg("--").arg(command.get_program());
-    timed.args(command.get_args());
+/// The same command without input and output: `before` is a program that starts it, with its arguments.
+fn quiet(command: &Command, before: Option<Command>) -> Command {
+    let mut quiet = match before {
+        Some(mut before) => {
+            before.arg(command.get_program());
+            before
+        }
+        None => Command::new(command.get_program()),
+    };
+    quiet.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => timed.env(name, value),
-            None => timed.env_remove(name),
+            Some(value) => quiet.env(name, value),
+            None => quiet.env_remove(name),
         };
     }
-    timed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    timed
+    quiet.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet
 }
 
+/// Two runs: one alone for the wall time, and one under `/usr/bin/time`, which writes the peak memory into a file. That program
+/// takes a millisecond or more to start, which is no time of the command.
 fn once(command: &Command) -> Run {
     let report = std::env::temp_dir().join(format!("kubectl-emqx-bench-{}", std::process::id()));
-    let mut timed = timed(command, &report);
+    let mut alone = quiet(command, None);
     let began = Instant::now();
-    let status = timed.status().expect("/usr/bin/time is there (Debian: apt-get install time)");
+    let status = alone.status().expect("it starts");
     let wall = began.elapsed();
+    assert!(status.success(), "{command:?}");
+    let mut time = Command::new("/usr/bin/time");
+    time.args(["--format", "%M", "--output"]).arg(&report).arg("--");
+    let status = quiet(command, Some(time)).status();
+    let status = status.expect("/usr/bin/time is there (Debian: apt-get install time)");
     let text = std::fs::read_to_string(&report).expect("a report");
     let _ = std::fs::remove_file(&report);
     assert!(status.success(), "{command:?}: {text}");
@@ -93,7 +105,8 @@ const FEW_RUNS: usize = 7;
 /// The same with fewer runs. Also returns the number of runs.
 pub fn few_times(command: &Command) -> (Run, usize) {
     let runs: Vec<Run> = (0..=FEW_RUNS).map(|_| once(command)).collect();
-    (medians(&runs[1..]), runs.len())
+    // Each is started twice.
+    (medians(&runs[1..]), runs.len() * 2)
 }
 
 pub fn milliseconds(wall: Duration) -> String {

@@ -20,7 +20,7 @@ nodes:
 ";
 
 /// The same cluster with 998 replicants.
-const MANY: &str = "
+pub const MANY: &str = "
 name: many
 about: two cores, 998 replicants
 namespace: many

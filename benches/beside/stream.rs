@@ -4,15 +4,19 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use kube::api::{PostParams, WatchEvent, WatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use crate::cluster::RealCluster;
-use crate::measure;
+use crate::link::{Link, through};
+use crate::{measure, reads};
 use test_support::control_plane::ControlPlane;
 
 /// The number of changes.
@@ -147,6 +151,55 @@ pub async fn following(program: &Path) {
         );
         drop((followed, served));
         let _ = std::fs::remove_file(&log);
+    }
+    println!();
+}
+
+/// Processor time, memory and connections of a minute in which one of a thousand pods changes each second.
+pub async fn changing(plane: &ControlPlane, program: &Path) {
+    let scenario = reads::MANY.replace("namespace: many", "namespace: changing");
+    let cluster = RealCluster::start(plane, &scenario).await;
+    let server = plane.url().trim_start_matches("https://").parse().expect("an address");
+    let link = Link::to(server, Duration::ZERO).await;
+    let kubeconfig = through(plane, &plane.admin_kubeconfig(), &link, "changing");
+    let pods: Api<Pod> = Api::namespaced(plane.admin_client().await, cluster.namespace());
+    let names: Vec<String> = pods
+        .list(&ListParams::default())
+        .await
+        .expect("pods")
+        .into_iter()
+        .filter_map(|pod| pod.metadata.name)
+        .collect();
+    println!(
+        "| a minute of `watch --plain`, one pod changes each second | connections to the API server | changes | \
+         processor | memory |\n| --- | --- | --- | --- | --- |"
+    );
+    for paused in [true, false] {
+        let opened = link.connections.load(Ordering::Relaxed);
+        let mut command = plane.command_as(program, &kubeconfig);
+        command.args(["-n", cluster.namespace(), "watch", "--plain"]);
+        let followed = Lines::of(command);
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let before = processor(followed.child.id());
+        let began = Instant::now();
+        let mut changes = 0;
+        while began.elapsed() < MINUTE {
+            if !paused {
+                let change = json!({"metadata": {"annotations": {"changed": changes.to_string()}}});
+                let name = &names[changes % names.len()];
+                pods.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await.expect("a change");
+                changes += 1;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let used = processor(followed.child.id()).saturating_sub(before);
+        println!(
+            "| {} nodes | {} | {changes} | {:.2} % of a core | {} |",
+            names.len(),
+            link.connections.load(Ordering::Relaxed) - opened,
+            used.as_secs_f64() / began.elapsed().as_secs_f64() * 100.0,
+            measure::megabytes(status_kib(followed.child.id(), "VmRSS:")),
+        );
     }
     println!();
 }
