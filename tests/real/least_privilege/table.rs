@@ -52,8 +52,8 @@ pub enum Without {
     Silent,
     /// It is used only when the operation is carried out: a dry run gives the whole answer, without a notice.
     Later,
-    /// It is used only where an object is not deleted in time: a dry run, and most operations, are complete
-    /// without it.
+    /// It is used only in some cases, as for EMQX 4.4 or an object that is not deleted in time: a dry run, and
+    /// most operations, are complete without it.
     Rarely,
     /// No message; the flag: whether fewer names are offered.
     Unoffered(bool),
@@ -696,7 +696,7 @@ fn removals() -> Vec<Verb> {
                 limits(&["list poddisruptionbudgets", "get persistentvolumeclaims"], Remove),
                 limits(&["get persistentvolumes"], Nodes),
                 each(&["create pods/eviction"], Remove, Refused(6), words::BEFORE),
-                each(&["patch pods/status"], Remove, Later, words::IN_SERVICE),
+                each(&["patch pods/status"], Remove, Rarely, words::IN_SERVICE),
                 watching_removals(),
                 lease(),
                 stored(),
@@ -712,7 +712,7 @@ fn removals() -> Vec<Verb> {
                 each(&["patch emqxes"], Upgrade, Refused(6), words::BEFORE),
                 limits(&["list horizontalpodautoscalers", "list scaledobjects"], Remove),
                 each(&["patch pods"], Remove, Refused(6), words::BEFORE),
-                each(&["patch pods/status"], Remove, Later, words::IN_SERVICE),
+                each(&["patch pods/status"], Remove, Rarely, words::IN_SERVICE),
                 watching_removals(),
                 lease(),
                 stored(),
