@@ -58,7 +58,7 @@ fn an_evacuation_is_an_orphan_unless_an_upgrade_or_a_removal_of_its_pod_waits_fo
         it.load.evacuations.extend([evacuation(1), evacuation(2)]);
         it.store(Some(drain(1)), None);
     });
-    assert_eq!(both, Warning, "the second one is nobody's");
+    assert_eq!(both, Warning, "no operation waits for the second one");
     let upgraded = status("orphans", |it| {
         it.load.evacuations.push(evacuation(1));
         it.instance.conditions[0].kind = "CoreNodesProgressing".into();

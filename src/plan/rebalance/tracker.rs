@@ -435,7 +435,7 @@ impl RebalanceTracker {
                 enter(run, entry, now, events);
             } else if let Some(ended) = run.ended {
                 if seconds_between(run.missed, now) > END_GAP_SECONDS {
-                    // One odd answer proves nothing, and nothing was heard since: it ended at some time before this answer.
+                    // One answer without it shows no end, and EMQX did not answer since: it ended at some time before this answer.
                     run.unheard = Some((run.seen, now));
                     (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
                 }

@@ -56,7 +56,7 @@ impl EvacuationTracker {
     }
 }
 
-/// What EMQX's answer proves about evacuations whose start nobody recorded: sessions without a client that were not there at the
+/// What EMQX's answer proves about evacuations without a recorded start: sessions without a client that were not there at the
 /// start are of clients that were disconnected and connected to no other node, which would have taken their sessions over.
 /// Clients without a persistent session leave nothing behind, so that this is the least number.
 fn left_behind(runs: &[EvacuationRun], world: &World, now: Timestamp) -> Option<Alarm> {
