@@ -24,13 +24,16 @@ pub(super) fn connector(trust: Trust, ca: Option<&Path>) -> Result<TlsConnector,
         .with_safe_default_protocol_versions()
         .map_err(|error| Problem::new(what, error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(tls::verifier(trust, roots(ca)?))
+        .with_custom_certificate_verifier(tls::verifier(trust, roots(trust, ca)?))
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn roots(ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Problem> {
+fn roots(trust: Trust, ca: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let Some(path) = ca else {
+        if trust == Trust::Anything {
+            return Ok(Vec::new());
+        }
         return Ok(rustls_native_certs::load_native_certs().certs);
     };
     let what = format!("cannot use the CA of --emqx-ca {}", path.display());

@@ -318,7 +318,7 @@ impl Connect {
         if let Some((certificate, key)) = given {
             identity = Some((certificate.into_bytes(), key.into_bytes()));
         }
-        let config = tls_config(ca.as_deref(), cluster.insecure, identity)?;
+        let config = tls_config(ca.as_deref(), trust_of(settings), identity)?;
         let mut stack = Config::new(settings.server.clone());
         namespace.clone_into(&mut stack.default_namespace);
         stack.headers = headers;
@@ -432,10 +432,30 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem>
     Ok(headers)
 }
 
+/// Whose certificates are accepted where the kubeconfig has no certificate authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepted {
+    Any,
+    Roots,
+    /// No connection uses TLS, so that the system's certificates are not read.
+    None,
+}
+
+fn trust_of(settings: &Settings) -> Accepted {
+    let proxied = settings.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
+    if settings.cluster.insecure {
+        Accepted::Any
+    } else if proxied || settings.server.scheme_str() == Some("https") {
+        Accepted::Roots
+    } else {
+        Accepted::None
+    }
+}
+
 /// The TLS configuration for the API server.
 fn tls_config(
     ca: Option<&[u8]>,
-    insecure: bool,
+    accepted: Accepted,
     identity: Option<(Vec<u8>, Vec<u8>)>,
 ) -> Result<ClientConfig, Problem> {
     let wrong = |why: String| {
@@ -443,7 +463,7 @@ fn tls_config(
             .hint("kubectl auth whoami; check the kubeconfig and the flags for certificates")
     };
     let roots = match ca {
-        _ if insecure => Vec::new(),
+        _ if accepted == Accepted::Any => Vec::new(),
         Some(pem) => {
             let found = CertificateDer::pem_slice_iter(pem)
                 .collect::<Result<Vec<_>, _>>()
@@ -453,9 +473,10 @@ fn tls_config(
             }
             found
         }
+        None if accepted == Accepted::None => Vec::new(),
         None => rustls_native_certs::load_native_certs().certs,
     };
-    let trust = if insecure { Trust::Anything } else { Trust::Full };
+    let trust = if accepted == Accepted::Any { Trust::Anything } else { Trust::Full };
     let builder = ClientConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(error.to_string()))?
@@ -594,6 +615,20 @@ mod tests {
         let result = connect.settings();
         std::fs::remove_file(&path).expect("it is removed");
         result
+    }
+
+    #[test]
+    fn certificates_of_the_system_are_read_only_for_connections_with_tls() {
+        let accepted = |change: fn(&mut Connect), proxy: &str| {
+            let text = TWO.replace("8080'", &format!("8080', proxy-url: '{proxy}'"));
+            trust_of(&outcome(&text, change).expect("it is valid"))
+        };
+        let two = |it: &mut Connect| it.context = Some("two".to_owned());
+        assert_eq!(accepted(|_| {}, ""), Accepted::Roots);
+        assert_eq!(accepted(|it| it.insecure_skip_tls_verify = true, ""), Accepted::Any);
+        assert_eq!(accepted(two, ""), Accepted::None);
+        assert_eq!(accepted(two, "socks5://proxy:1080"), Accepted::None);
+        assert_eq!(accepted(two, "https://proxy:3128"), Accepted::Roots);
     }
 
     #[test]

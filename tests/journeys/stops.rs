@@ -108,6 +108,10 @@ fn prune_takes_what_is_over_and_never_what_runs() {
     demo.run("rebalance prune").fails(6);
     let strategy =
         "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
+    // The operator reports EMQX Ready some seconds after the end of the first.
+    until("EMQX is Ready", || {
+        demo.run(&format!("rebalance apply {strategy} --dry-run client")).code == Some(0)
+    });
     let second = demo.running(strategy);
     until("the trap", || demo.rebalance(&second)["status"]["phase"] == "Failed");
     let ran = demo.run("rebalance prune --dry-run client -o name").exits(0);
