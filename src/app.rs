@@ -20,7 +20,7 @@ use crate::error::{Exit, Problem};
 use crate::k8s::{Cluster, Connect, Relay};
 use crate::model::form::Output;
 use crate::model::image::Image;
-use crate::model::{Fact, Strategy};
+use crate::model::{Fact, InstanceId, Strategy};
 use crate::output::Printer;
 use crate::plan::rebalance::calibration::{Calibration, Measurement};
 use crate::ports::history::StateFolder;
@@ -595,8 +595,8 @@ impl Translate for Wire {
         crate::k8s::wire::facts(at, event, object)
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
-        crate::emqx::wire::facts(at, path, status, body)
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+        crate::emqx::wire::facts(at, instance, path, status, body)
     }
 
     fn strategy(&self, request: &Value) -> Option<Strategy> {

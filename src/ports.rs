@@ -518,10 +518,10 @@ pub trait Credentials {
 pub trait RecordingSink {
     /// An object was received: `event` is LISTED, ADDED, MODIFIED or DELETED.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
-    /// An answer of EMQX was received.
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value);
+    /// An answer of the EMQX of this instance was received.
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value);
     /// EMQX accepted this request to start a rebalance; its answers do not report the thresholds and waits.
-    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value);
+    fn started(&self, at: Timestamp, instance: &InstanceId, coordinator: &NodeName, request: &Value);
     /// The follow ended at this time: conclusions from missing answers can be repeated from the recording.
     fn ends(&self, at: Timestamp);
 }
@@ -530,8 +530,8 @@ pub trait RecordingSink {
 pub trait Translate {
     /// An object of Kubernetes, with the event that delivered it.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact>;
-    /// An answer of EMQX.
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact>;
+    /// An answer of the EMQX of this instance.
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact>;
     /// The strategy of a request to start a rebalance.
     fn strategy(&self, _request: &Value) -> Option<Strategy> {
         None

@@ -11,7 +11,7 @@ use crate::cli::Global;
 use crate::cli::intent::HistoryQuery;
 use crate::commands::{self, Outcome};
 use crate::k8s::Cluster;
-use crate::model::NodeName;
+use crate::model::{InstanceId, NodeName};
 use crate::output::Printer;
 use crate::state_folder::OwnRecording;
 
@@ -24,14 +24,14 @@ impl RecordingSink for Both {
         self.1.kubernetes(at, event, object);
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
-        self.0.emqx(at, path, status, body);
-        self.1.emqx(at, path, status, body);
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) {
+        self.0.emqx(at, instance, path, status, body);
+        self.1.emqx(at, instance, path, status, body);
     }
 
-    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value) {
-        self.0.started(at, coordinator, request);
-        self.1.started(at, coordinator, request);
+    fn started(&self, at: Timestamp, instance: &InstanceId, coordinator: &NodeName, request: &Value) {
+        self.0.started(at, instance, coordinator, request);
+        self.1.started(at, instance, coordinator, request);
     }
 
     fn ends(&self, at: Timestamp) {

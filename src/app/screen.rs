@@ -319,15 +319,15 @@ impl RecordingSink for Recordings {
         }
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) {
         if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.emqx(at, path, status, body);
+            recorder.emqx(at, instance, path, status, body);
         }
     }
 
-    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value) {
+    fn started(&self, at: Timestamp, instance: &InstanceId, coordinator: &NodeName, request: &Value) {
         if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.started(at, coordinator, request);
+            recorder.started(at, instance, coordinator, request);
         }
     }
 

@@ -180,7 +180,8 @@ async fn again(
     if let Some(written) = &wanted.written
         && live.backend == Backend::Rebalance
     {
-        let (_, found) = manifest::mended(written, &cluster.id, name, cluster.world.served.operator)?;
+        let (_, found) =
+            manifest::mended(written, &cluster.id, name, cluster.world.kubernetes.served.operator)?;
         live.plan.judge(found);
     }
     if let Some(saved) = &wanted.counts {
@@ -245,7 +246,7 @@ fn label(live: &CheckedPlan, name: &str) -> String {
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
 fn heard(context: &CommandContext, cluster: &ClusterView, backend: Backend) -> Result<(), Problem> {
     let emqx = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
-    let deaf = cluster.world.load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
+    let deaf = cluster.answers().load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
     if backend == Backend::Rebalance || !deaf {
         return Ok(());
     }
@@ -281,12 +282,12 @@ async fn create(
     name: &str,
     mut operations: OperationTracker,
 ) -> Outcome {
-    let operator = cluster.world.served.operator;
+    let operator = cluster.world.kubernetes.served.operator;
     let object = match &wanted.written {
         Some(written) => manifest::mended(written, &cluster.id, name, operator)?.0,
         None => manifest::manifest(&cluster.id, name, &live.plan.strategy, operator)?,
     };
-    let mut object = manifest::served_as(object, &cluster.world.served);
+    let mut object = manifest::served_as(object, &cluster.world.kubernetes.served);
     let record = PlanRecord::of(&live.plan, context.clock.now());
     manifest::annotate(&mut object, PLAN_ANNOTATION, &record.text());
     if let Some(reason) = &intent.write.reason {
@@ -374,7 +375,7 @@ pub fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let snapshot = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
     let (backend, _) = endpoint::backend(
         endpoint::BackendRequest::Auto,
-        &cluster.world.served,
+        &cluster.world.kubernetes.served,
         instance,
         snapshot.operator_process,
     )

@@ -9,7 +9,9 @@ use futures::{FutureExt, StreamExt};
 use super::CommandContext;
 use crate::cli::intent::{Filter, InstanceName};
 use crate::error::{Cause, Problem};
-use crate::model::{Fact, Instance, InstanceId, InstanceKind, Link, NodeName, Target, Update, World};
+use crate::model::{
+    BrokerState, Fact, Instance, InstanceId, InstanceKind, Link, NodeName, Target, Update, World,
+};
 use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
@@ -35,8 +37,8 @@ pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> 
 pub struct ClusterView {
     /// The cluster.
     pub id: InstanceId,
-    /// All facts.
-    pub world: World,
+    /// All facts; the clusters of one command share it until one of them is read again.
+    pub world: Rc<World>,
     /// EMQX's API.
     pub broker: Rc<dyn Broker>,
     /// The pods through which EMQX is queried.
@@ -55,6 +57,16 @@ impl ClusterView {
         self.broker = context.brokers.broker(target.clone());
         self.target = target;
         true
+    }
+
+    /// Applies facts, and prints each notice once.
+    pub(crate) fn take(&mut self, context: &CommandContext, facts: impl IntoIterator<Item = Fact>) {
+        take(context, Rc::make_mut(&mut self.world), facts);
+    }
+
+    /// What its EMQX has answered.
+    pub(crate) fn answers(&self) -> &BrokerState {
+        self.world.broker(&self.id)
     }
 
     /// The custom resource.
@@ -189,7 +201,7 @@ fn none(context: &CommandContext, world: &World) -> Problem {
         return problem;
     }
     let what = format!("there is no EMQX cluster in namespace {}", context.namespace);
-    if world.served.operator == crate::model::OperatorLine::None {
+    if world.kubernetes.served.operator == crate::model::OperatorLine::None {
         return Problem::new(what, "the API group apps.emqx.io is not served: no EMQX Operator is installed")
             .hint("kubectl get crd | grep emqx; or is it another --context?");
     }
@@ -199,7 +211,7 @@ fn none(context: &CommandContext, world: &World) -> Problem {
 /// Why instances cannot be listed, if one may exist.
 fn blind(world: &World, what: &str) -> Option<Problem> {
     let of_instances = |resource: &str| InstanceKind::ALL.iter().any(|kind| kind.plural() == resource);
-    let mut hearings = world.hearings.iter().filter(|((_, resource), _)| of_instances(resource));
+    let mut hearings = world.kubernetes.hearings.iter().filter(|((_, resource), _)| of_instances(resource));
     hearings.find_map(|(_, hearing)| {
         let problem = Problem::new(format!("cannot find {what}"), hearing.link.why()?);
         Some(if matches!(hearing.link, Link::Forbidden(_)) {
@@ -229,7 +241,7 @@ pub async fn one_with(
     let (world, id) = chosen(context, name, want).await?;
     let target = endpoint::target(&world, instance(&world, &id)?);
     let broker = context.brokers.broker(target.clone());
-    let mut cluster = ClusterView { id, world, broker: broker.clone(), target };
+    let mut cluster = ClusterView { id, world: Rc::new(world), broker: broker.clone(), target };
     let mut answer = broker.read();
     let facts = if let Ok(facts) = tokio::time::timeout(EMQX_SOON, answer.as_mut()).await {
         facts
@@ -237,7 +249,7 @@ pub async fn one_with(
         meanwhile(&cluster);
         answer.await
     };
-    take(context, &mut cluster.world, facts?);
+    cluster.take(context, facts?);
     Ok(cluster)
 }
 
@@ -261,8 +273,8 @@ pub async fn all(
     filter: &Filter,
     want: RefreshScope,
     needed: Option<&str>,
-) -> Result<(World, Vec<ClusterView>), Problem> {
-    let (shared, notices) = listed(context, &wide_scope(context, filter, want)).await?;
+) -> Result<(Rc<World>, Vec<ClusterView>), Problem> {
+    let (mut shared, notices) = listed(context, &wide_scope(context, filter, want)).await?;
     let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
     let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
     let missing = missing.map(|why| Problem::new("", why));
@@ -271,24 +283,26 @@ pub async fn all(
         return Err(problem);
     }
     if missing.is_some() {
-        return Ok((shared, Vec::new()));
+        return Ok((Rc::new(shared), Vec::new()));
     }
-    let mut found = Vec::new();
+    let mut asked = Vec::new();
     for id in shared.ids() {
         let target = endpoint::target(&shared, instance(&shared, &id)?);
-        let broker = context.brokers.broker(target.clone());
-        found.push(ClusterView { id, world: shared.clone(), broker, target });
+        asked.push((id, context.brokers.broker(target.clone()), target));
     }
-    let answers = join_all(found.iter().map(|it| it.broker.read())).await;
-    for (cluster, facts) in found.iter_mut().zip(answers) {
-        take(context, &mut cluster.world, facts?);
+    let answers = join_all(asked.iter().map(|(_, broker, _)| broker.read())).await;
+    for facts in answers {
+        take(context, &mut shared, facts?);
     }
-    Ok((shared, found))
+    let world = Rc::new(shared);
+    let view = |(id, broker, target)| ClusterView { id, world: Rc::clone(&world), broker, target };
+    let found = asked.into_iter().map(view).collect();
+    Ok((world, found))
 }
 
 /// Why a resource of Kubernetes could not be listed; `None` when it was.
 pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
-    let hearings = world.hearings.iter();
+    let hearings = world.kubernetes.hearings.iter();
     let mut of = hearings.filter(|((_, name), _)| *name == resource).map(|(_, hearing)| &hearing.link);
     of.find(|link| matches!(link, Link::Forbidden(_) | Link::Unreachable(_)))
 }
@@ -296,7 +310,7 @@ pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link>
 /// Queries EMQX again.
 pub async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
     let facts = cluster.broker.read().await?;
-    take(context, &mut cluster.world, facts);
+    cluster.take(context, facts);
     Ok(())
 }
 
@@ -313,7 +327,7 @@ pub(crate) async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterVi
             tokio::time::sleep(LISTING_RETRY.div_f64(context.clock.speed().max(1.0))).await;
             refresh_objects(context, it).await?;
             let facts = it.broker.read_again().await?;
-            take(context, &mut it.world, facts);
+            it.take(context, facts);
             if !doubtful(it) {
                 break;
             }
@@ -351,7 +365,7 @@ pub(crate) async fn relist(
     want: RefreshScope,
 ) -> Result<(), Problem> {
     let facts = context.kubernetes.read(&exact(context, &cluster.id, want)).await?;
-    take(context, &mut cluster.world, facts);
+    cluster.take(context, facts);
     Ok(())
 }
 
@@ -364,7 +378,7 @@ pub fn exact(context: &CommandContext, id: &InstanceId, want: RefreshScope) -> S
 /// Resolves an EMQX node by its name, its pod, or the first part of its host.
 pub fn node(cluster: &ClusterView, context: &CommandContext, target: &str) -> Option<NodeName> {
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
-    let nodes = cluster.world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let nodes = cluster.answers().listed();
     let listed = || nodes.iter().map(|node| &node.name);
     if let Some(node) = listed().find(|node| node.as_str() == target) {
         return Some(node.clone());

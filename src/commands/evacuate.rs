@@ -12,7 +12,9 @@ use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show}
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
-use crate::model::{ApiVersion, Event, EventType, HistoryEntry, InstanceId, NodeName, Operation, Verdict};
+use crate::model::{
+    ApiVersion, Event, EventType, HistoryEntry, InstanceId, Link, NodeName, Operation, Verdict,
+};
 use crate::plan::check::{Planned, Purpose};
 use crate::plan::evacuation::checks;
 use crate::plan::evacuation::tracker::EvacuationRun;
@@ -72,8 +74,8 @@ async fn find(
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
     for cluster in all {
-        let heard = cluster.world.hearings.get(&(crate::model::Source::Emqx, "nodes"));
-        unheard = unheard.or_else(|| heard.and_then(|it| it.link.why()).map(str::to_owned));
+        let link = cluster.answers().link("nodes");
+        unheard = unheard.or_else(|| link.and_then(Link::why).map(str::to_owned));
         let mut nodes: Vec<NodeName> = Vec::new();
         let mut missing = None;
         for target in targets {
@@ -328,7 +330,7 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
         let runs = &operations.upgrades.evacuations.runs;
         let listed = |node: &NodeName| item(cluster, context, node, runs);
         if nodes.is_empty() {
-            let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
+            let entries = cluster.answers().evacuations().iter();
             items.extend(entries.map(|entry| listed(&entry.node)));
         } else {
             items.extend(nodes.iter().map(listed));
@@ -370,7 +372,7 @@ fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
 
 /// Only EMQX's own answer shows that no evacuation runs.
 fn heard(cluster: &ClusterView, context: &CommandContext) -> Result<(), Problem> {
-    if cluster.world.load.is_some() {
+    if cluster.answers().load.is_some() {
         return Ok(());
     }
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
@@ -391,9 +393,10 @@ fn item(
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let pod = snapshot.node(node).and_then(|row| row.pod.clone());
     let instance = cluster.id.clone();
-    let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
+    let entries = cluster.answers().evacuations().iter();
     let entry = entries.into_iter().find(|entry| entry.node == *node);
-    let counts = cluster.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    let counts =
+        cluster.answers().nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
     let run = runs.iter().rfind(|run| run.entry.node == *node);
     match (entry, run) {
         (Some(entry), run) => EvacuationItem {
@@ -442,13 +445,7 @@ pub async fn meant(
         find(context, targets, RefreshScope::REBALANCE).await?
     };
     heard(&cluster, context)?;
-    let evacuated = |node: &NodeName| {
-        cluster
-            .world
-            .load
-            .as_ref()
-            .is_some_and(|load| load.value.evacuations.iter().any(|it| it.node == *node))
-    };
+    let evacuated = |node: &NodeName| cluster.answers().evacuations().iter().any(|it| it.node == *node);
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) = nodes.into_iter().partition(evacuated);
     for node in &idle {
         context.printer.talk(&format!("{node} is not being evacuated"));
@@ -474,7 +471,7 @@ async fn watch(context: &CommandContext, intent: &EvacuateWatch) -> Outcome {
 async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
     let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
     let nodes = |it: &ClusterView| -> Vec<NodeName> {
-        let entries = it.world.load.iter().flat_map(|load| &load.value.evacuations);
+        let entries = it.answers().evacuations().iter();
         entries.map(|entry| entry.node.clone()).collect()
     };
     let busy = all.iter().filter(|it| !nodes(it).is_empty()).count();
@@ -486,7 +483,7 @@ async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>
         .hint("name the nodes: kubectl emqx evacuate list shows them"));
     }
     let place = all.iter().position(|it| !nodes(it).is_empty());
-    let unheard = all.iter().position(|it| it.world.load.is_none());
+    let unheard = all.iter().position(|it| it.answers().load.is_none());
     let chosen = place.or(unheard).unwrap_or(0);
     match all.into_iter().nth(chosen) {
         Some(cluster) => {
@@ -509,7 +506,7 @@ fn limited(
 ) -> Option<String> {
     let runs = open.iter().filter_map(|node| operations.evacuation(&name(node)));
     let known = OperationFacts { start: None, eta_seconds: runs.filter_map(|run| run.seconds).max() };
-    let outcomes = tracker.observe(&cluster.world, known, context.clock.now());
+    let outcomes = tracker.observe(cluster.answers(), known, context.clock.now());
     if !outcomes.is_empty() {
         output.pause();
     }
@@ -531,7 +528,7 @@ fn limited(
 
 /// All live clients, where every node reports them.
 fn clients(cluster: &ClusterView) -> Option<u64> {
-    cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).known_connections())
+    cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).known_connections())
 }
 
 fn report(context: &CommandContext, kind: EventType, name: String, message: String) -> Event {

@@ -2,6 +2,7 @@
 //! wait.
 
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -122,7 +123,8 @@ impl FactLoop {
         facts.extend(first);
         cluster_view::burst(&mut facts, &mut self.objects);
         cluster_view::burst(&mut facts, &mut self.emqx);
-        let notices = facts.into_iter().filter_map(|fact| cluster.world.apply(fact).notice).collect();
+        let world = Rc::make_mut(&mut cluster.world);
+        let notices = facts.into_iter().filter_map(|fact| world.apply(fact).notice).collect();
         if cluster.move_along(context) {
             self.emqx = cluster.broker.follow(self.every).fuse();
         }

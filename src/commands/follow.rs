@@ -319,7 +319,7 @@ impl FollowRequest {
             start: rebalance.and_then(|run| run.start.as_ref()).and_then(Counts::known_connections),
             eta_seconds: left.or(upgrade.and_then(|run| run.seconds)),
         };
-        let outcomes = self.limits.as_mut()?.observe(&self.cluster.world, known, now);
+        let outcomes = self.limits.as_mut()?.observe(self.cluster.answers(), known, now);
         if !outcomes.is_empty() {
             self.output.pause();
         }

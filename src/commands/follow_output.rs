@@ -214,7 +214,7 @@ impl FollowOutput {
 
     /// The change of clients per second, between the last two answers of EMQX.
     fn changes(&mut self, cluster: &ClusterView, now: Timestamp) {
-        let Some(nodes) = &cluster.world.nodes else { return };
+        let Some(nodes) = &cluster.answers().nodes else { return };
         let counts = Counts::of(&nodes.value);
         if let Some((at, before)) = &self.before {
             if nodes.at <= *at {
@@ -366,7 +366,7 @@ fn goal(plan: &RebalancePlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, Load, Object, Update, World};
+    use crate::model::{ApiVersion, BrokerUpdate, Load, Object, Update, World};
     use crate::plan::fixtures;
     use crate::plan::rebalance::tracker::RebalanceTracker;
 
@@ -395,10 +395,10 @@ mod tests {
     fn clients_of_one_round_are_reconnecting_and_not_missing_in_every_output() {
         let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
         let mut world = World::of([fixtures::fact(0, instance)]);
-        let mut follower = RebalanceTracker::new(None);
+        let mut follower = RebalanceTracker::new(fixtures::id(ApiVersion::V2));
         let mut told = |at: i64, connections: &[u64], load: Load| {
-            world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(connections))));
-            world.apply(fixtures::fact(at, Update::Load(load)));
+            world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(connections))));
+            world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
             follower.observe(&world, fixtures::at(at));
             facts(follower.running().expect("a rebalance"))
         };

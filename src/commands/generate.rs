@@ -83,16 +83,16 @@ pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
         )
         .hint(format!("kubectl emqx rebalance apply {} --backend emqx drives EMQX itself", id.name))),
     };
-    let (world, id, strategy) = match &intent.strategy {
+    let (api, id, strategy) = match &intent.strategy {
         StrategyRequest::Given(strategy) => {
             let want = RefreshScope { instances: true, ..RefreshScope::default() };
             let (world, id) = cluster_view::chosen(context, intent.instance.as_ref(), want).await?;
-            served(&id, &world.served)?;
-            (world, id, strategy.clone())
+            served(&id, &world.kubernetes.served)?;
+            (world.kubernetes.served, id, strategy.clone())
         }
         StrategyRequest::Required(required, given) => {
             let cluster = cluster_view::one(context, intent.instance.as_ref(), WANT).await?;
-            served(&cluster.id, &cluster.world.served)?;
+            served(&cluster.id, &cluster.world.kubernetes.served)?;
             let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
             let nodes = preflight::participants(&snapshot).map_err(|problem| {
                 Problem::new("cannot work out rates and thresholds", problem.why)
@@ -110,12 +110,12 @@ pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
                     .contains(&finding.id)
             });
             missed.for_each(|finding| context.printer.notice(&finding.message));
-            (cluster.world, cluster.id, strategy)
+            (cluster.world.kubernetes.served.clone(), cluster.id, strategy)
         }
     };
-    let line = intent.line.unwrap_or(world.served.operator);
+    let line = intent.line.unwrap_or(api.operator);
     let made = made(intent, &strategy, &id, line, context.clock.now())?;
-    let manifest = if intent.line.is_none() { manifest::served_as(made, &world.served) } else { made };
+    let manifest = if intent.line.is_none() { manifest::served_as(made, &api) } else { made };
     report_kept(&context.printer, &strategy, line);
     if intent.show_command {
         context.printer.talk(&requirement::command("generate", &id.name, &strategy));

@@ -104,7 +104,7 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
         };
         let Some(all) = with_entry(in_config_map(&world, id), entry) else { return Ok(()) };
         let text = to_store(&all);
-        let version = world.states.get(id).map(|seen| seen.value.version.as_str());
+        let version = world.kubernetes.states.get(id).map(|seen| seen.value.version.as_str());
         let written = match version {
             // A ConfigMap of this name exists that is not this program's yet.
             None if left == 0 => {

@@ -164,11 +164,12 @@ pub async fn upgrade(
 /// A guarded upgrade: evacuations of old pods are stopped, and the Service sends clients to these pods again.
 async fn paused(context: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
     let mut cluster = cluster_view::one(context, Some(name), RefreshScope::ALL).await?;
-    let entries = cluster.world.load.iter().flat_map(|load| &load.value.evacuations);
+    let entries = cluster.answers().evacuations().iter();
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
     let mut kept = Vec::new();
     let gated: Vec<_> = cluster
         .world
+        .kubernetes
         .pods
         .values()
         .map(|seen| &seen.value)

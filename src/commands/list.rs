@@ -55,7 +55,9 @@ fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<
     let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
     let uid = |entry: &HistoryEntry| {
         let key = (entry.instance.namespace.clone(), entry.name.clone());
-        clusters.iter().find_map(|cluster| Some(cluster.world.rebalances.get(&key)?.value.uid.clone()))
+        clusters
+            .iter()
+            .find_map(|cluster| Some(cluster.world.kubernetes.rebalances.get(&key)?.value.uid.clone()))
     };
     for past in super::history::past(context, clusters, seen) {
         let entry = &past.entry;
@@ -111,7 +113,7 @@ pub fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
 
 /// Objects whose instance does not exist: it was deleted, the kind is unknown, or the name is wrong.
 pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, RebalanceItem)> {
-    let objects = world.rebalances.values().map(|seen| &seen.value);
+    let objects = world.kubernetes.rebalances.values().map(|seen| &seen.value);
     objects
         .filter(|object| world.instance_of(object).is_none())
         .map(|object| {

@@ -108,7 +108,7 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
     };
     let world = cluster_view::world(context, &scope).await?;
     // An object may be listed although its instance may not.
-    let of = world.rebalances.values().map(|seen| instance_of(&seen.value));
+    let of = world.kubernetes.rebalances.values().map(|seen| instance_of(&seen.value));
     let ids: BTreeSet<InstanceId> = of.collect();
     let mut found: Vec<RebalanceStatus> =
         ids.iter().flat_map(|id| judged(context, &world, id).rebalances).collect();
@@ -132,11 +132,11 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
 /// The requested images of instances, and the images that their pods and sets run or ran. An image may occur
 /// twice: the caller offers it once, at its first place.
 fn images(world: &World) -> impl Iterator<Item = Candidate> {
-    let wanted = world.instances.values().filter_map(|seen| {
+    let wanted = world.kubernetes.instances.values().filter_map(|seen| {
         Some(Candidate::new(seen.value.image.clone()?, format!("of {}", seen.value.id.name)))
     });
-    let run = world.pods.values().map(|seen| &seen.value.image);
-    let ran = world.sets.values().map(|seen| &seen.value.image);
+    let run = world.kubernetes.pods.values().map(|seen| &seen.value.image);
+    let ran = world.kubernetes.sets.values().map(|seen| &seen.value.image);
     let others: BTreeSet<&String> = run.chain(ran).flatten().collect();
     wanted.chain(others.into_iter().map(|image| Candidate::new(image, "")))
 }

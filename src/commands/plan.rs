@@ -174,9 +174,10 @@ pub async fn live(
     let instance = cluster.instance()?;
     let process = snapshot(&cluster.world, &cluster.id, context.clock.now()).operator_process;
     let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
-        endpoint::backend(asked(choice), &cluster.world.served, instance, process)?
+        endpoint::backend(asked(choice), &cluster.world.kubernetes.served, instance, process)?
     } else {
-        let (backend, _) = endpoint::backend(BackendRequest::Emqx, &cluster.world.served, instance, process)?;
+        let (backend, _) =
+            endpoint::backend(BackendRequest::Emqx, &cluster.world.kubernetes.served, instance, process)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
     let nodes = participants(context, cluster, nodes)?;
@@ -192,7 +193,7 @@ pub async fn live(
     let counted = preflight::participants(&snapshot).unwrap_or_default();
     let strategy = strategy(request, &counted, back);
     let (strategy, dropped) = match backend {
-        Backend::Rebalance => manifest::kept(&strategy, cluster.world.served.operator),
+        Backend::Rebalance => manifest::kept(&strategy, cluster.world.kubernetes.served.operator),
         Backend::Emqx => (strategy, None),
     };
     let wish = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
@@ -222,7 +223,7 @@ fn participants(
     let mut nodes: Vec<NodeName> = Vec::new();
     for target in targets {
         let node = cluster_view::node(cluster, context, target).ok_or_else(|| {
-            let why = if cluster.world.nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
+            let why = if cluster.answers().nodes.is_none() { "EMQX was not asked for its nodes" } else { "" };
             Problem::new(format!("--nodes: {} has no EMQX node or EMQX pod {target}", cluster.id), why)
                 .hint(format!("kubectl emqx nodes {} lists the nodes and their pods", cluster.id.name))
         })?;
@@ -269,7 +270,7 @@ pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Cali
 /// The object that would be written, compared with the latest object of this instance.
 fn diff(cluster: &ClusterView, live: &CheckedPlan, now: Timestamp) -> Result<Difference, Problem> {
     let id = &cluster.id;
-    let served = &cluster.world.served;
+    let served = &cluster.world.kubernetes.served;
     let written = match live.backend {
         Backend::Rebalance => {
             let made =

@@ -34,8 +34,10 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     for one in &cluster {
         for item in list::of(one, now) {
             let key = (one.id.namespace.clone(), item.name.clone());
-            let Some(object) = one.world.rebalances.get(&key).map(|seen| &seen.value) else { continue };
-            judged.push((object, keeps(object, &item, one.world.load.is_some())));
+            let Some(object) = one.world.kubernetes.rebalances.get(&key).map(|seen| &seen.value) else {
+                continue;
+            };
+            judged.push((object, keeps(object, &item, one.answers().load.is_some())));
         }
     }
     for (object, item) in list::strays(&listed, now) {

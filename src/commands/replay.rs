@@ -9,21 +9,15 @@ use crate::error::{Exit, Problem};
 use crate::model::{Event, World};
 use crate::output::Printer;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
-use crate::plan::tracker::OperationTracker;
+use crate::plan::tracker::RecordedOperations;
 use crate::ports::Moment;
 
 /// Replays the operations of a recording.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ReplayOutput {
     world: World,
-    operations: OperationTracker,
+    operations: RecordedOperations,
     playback: PlaybackState,
-}
-
-impl Default for ReplayOutput {
-    fn default() -> Self {
-        Self { world: World::new(), operations: OperationTracker::all(), playback: PlaybackState::default() }
-    }
 }
 
 impl ReplayOutput {
@@ -39,7 +33,7 @@ impl ReplayOutput {
     }
 
     /// The world and the trackers at this moment.
-    pub fn known(&self) -> (&World, &OperationTracker) {
+    pub fn known(&self) -> (&World, &RecordedOperations) {
         (&self.world, &self.operations)
     }
 }

@@ -56,7 +56,7 @@ pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<Repo
     let entry = newest(all, name).ok_or_else(|| none(name))?;
     let object = clusters.iter().find_map(|cluster| {
         let key = (entry.instance.namespace.clone(), entry.name.clone());
-        let object = &cluster.world.rebalances.get(&key)?.value;
+        let object = &cluster.world.kubernetes.rebalances.get(&key)?.value;
         (Some(&object.uid) == entry.uid.as_ref()).then_some(object)
     });
     let plan = object.and_then(|object| PlanRecord::read(object.plan.as_deref()?));

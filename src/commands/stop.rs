@@ -114,7 +114,7 @@ async fn recorded(
         entry: None,
     };
     // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
-    let heard = stopping.cluster.world.load.is_some();
+    let heard = stopping.cluster.answers().load.is_some();
     if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
         && !stopping.object().is_some_and(ownership::left_by_a_stop)
@@ -146,7 +146,7 @@ fn unchanged(intent: &Stop) -> Exit {
 impl Stopping<'_> {
     fn object(&self) -> Option<&Rebalance> {
         let key = (self.cluster.id.namespace.clone(), self.name.clone());
-        self.cluster.world.rebalances.get(&key).map(|seen| &seen.value)
+        self.cluster.world.kubernetes.rebalances.get(&key).map(|seen| &seen.value)
     }
 
     fn entry(&self) -> Option<RunningRebalance> {
@@ -175,7 +175,7 @@ impl Stopping<'_> {
     }
 
     fn hears_emqx(&self) -> bool {
-        self.cluster.world.load.is_some()
+        self.cluster.answers().load.is_some()
             && SourceState::Ok
                 == snapshot(&self.cluster.world, &self.cluster.id, self.context.clock.now())
                     .source(Source::Emqx)
@@ -191,9 +191,8 @@ impl Stopping<'_> {
     /// Whether EMQX does not answer because a permission or a key is missing: the operator may reach EMQX all
     /// the same.
     fn may_not_ask(&self) -> bool {
-        let of_emqx =
-            |source: Source, link: &Link| source == Source::Emqx && matches!(link, Link::Forbidden(_));
-        self.cluster.world.hearings.iter().any(|((source, _), hearing)| of_emqx(*source, &hearing.link))
+        let mut hearings = self.cluster.answers().hearings.values();
+        hearings.any(|hearing| matches!(hearing.link, Link::Forbidden(_)))
     }
 
     async fn look(&mut self) -> Result<(), Problem> {
@@ -350,7 +349,7 @@ impl Stopping<'_> {
         sleep(LATE_START).await;
         cluster_view::refresh(self.context, &mut self.cluster).await?;
         if self.hears_emqx() {
-            let load = self.cluster.world.load.as_ref();
+            let load = self.cluster.answers().load.as_ref();
             let entries = load.map(|load| load.value.rebalances.clone()).unwrap_or_default();
             // The operator read the object just before it was deleted, and started it.
             if let Some(entry) = entries.into_iter().find(|entry| !before.contains(&entry.coordinator)) {
@@ -372,7 +371,7 @@ impl Stopping<'_> {
 
     /// The coordinators of the rebalance.
     fn coordinators(&self) -> Vec<NodeName> {
-        let load = self.cluster.world.load.as_ref();
+        let load = self.cluster.answers().load.as_ref();
         let entries = load.map(|load| load.value.rebalances.as_slice()).unwrap_or_default();
         entries.iter().map(|entry| entry.coordinator.clone()).collect()
     }
@@ -428,7 +427,7 @@ impl Stopping<'_> {
 
     async fn through_emqx(&mut self, entry: RunningRebalance) -> Outcome {
         let label = self.label();
-        let mut follower = RebalanceTracker::new(Some(self.cluster.id.clone()));
+        let mut follower = RebalanceTracker::new(self.cluster.id.clone());
         follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
         let told = self.tell(&entry.coordinator).await;
@@ -712,7 +711,8 @@ impl Stopping<'_> {
         if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
             return (verdict, reason);
         }
-        let now = self.cluster.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
+        let now =
+            self.cluster.answers().nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
         let strategy = self.object().map(|object| &object.strategy);
         verdict::stopped(entry, strategy, &now, ours.then_some("you"))
     }
@@ -782,7 +782,7 @@ impl Stopping<'_> {
 
     async fn without_emqx(&mut self, object: Rebalance, why: String) -> Outcome {
         let label = self.label();
-        let mut follower = RebalanceTracker::new(Some(self.cluster.id.clone()));
+        let mut follower = RebalanceTracker::new(self.cluster.id.clone());
         follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
         self.delete().await?;

@@ -125,7 +125,7 @@ fn wanted(id: &InstanceId, room: bool, writes: bool) -> Vec<Right> {
 
 /// What EMQX reports about itself; nothing where EMQX did not answer before.
 async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
-    if cluster.world.nodes.is_none() {
+    if cluster.answers().nodes.is_none() {
         return EmqxReport::default();
     }
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
@@ -149,7 +149,7 @@ async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
 /// The permissions of each operation, and whether they are granted.
 async fn permissions(context: &CommandContext, cluster: &ClusterView) -> Vec<Permission> {
     let id = &cluster.id;
-    let object = cluster.world.served.version_of("rebalances").is_some();
+    let object = cluster.world.kubernetes.served.version_of("rebalances").is_some();
     let mut asked: Vec<(Purpose, Right)> = Vec::new();
     if object {
         let rebalance = |verb| (Purpose::Rebalance, Right::of_rebalance(verb, &id.namespace));

@@ -28,8 +28,8 @@ pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome 
         .collect();
     let version = VersionReport {
         plugin: env!("CARGO_PKG_VERSION").to_owned(),
-        kubernetes: world.served.kubernetes.clone(),
-        operator: world.served.operator,
+        kubernetes: world.kubernetes.served.kubernetes.clone(),
+        operator: world.kubernetes.served.operator,
         clusters,
     };
     context.printer.version(&version, intent.output);

@@ -102,11 +102,11 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
         }
         other => other?,
     };
-    let heard = cluster.world.hearings.get(&(Source::Kubernetes, "rebalances"));
+    let heard = cluster.world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances"));
     if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
         // A user who may read only this object does not get it from a list.
         let update = Update::Is(Object::Rebalance(Box::new(object.clone())));
-        cluster_view::take(context, &mut cluster.world, [Fact { at: context.clock.now(), update }]);
+        cluster.take(context, [Fact { at: context.clock.now(), update }]);
     }
     Ok(WatchTarget { cluster, name: Some(object.name.clone()) })
 }
@@ -114,16 +114,15 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
 async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTarget, Problem> {
     let all = cluster_view::several(context, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE)
         .await?;
-    let unheard = all.iter().find_map(|it| it.world.hearings.get(&(Source::Emqx, "nodes"))?.link.why());
+    let unheard = all.iter().find_map(|it| it.answers().link("nodes")?.why());
     let unheard = unheard.map(str::to_owned);
     for cluster in all {
         let runs = cluster
-            .world
+            .answers()
             .load
             .as_ref()
             .is_some_and(|load| load.value.rebalances.iter().any(|entry| &entry.coordinator == node));
-        let knows =
-            cluster.world.nodes.as_ref().is_some_and(|nodes| nodes.value.iter().any(|it| &it.name == node));
+        let knows = cluster.answers().listed().iter().any(|it| &it.name == node);
         if runs {
             let all = ownership::running(&cluster.world, &cluster.id);
             let name = all.into_iter().find(|(_, entry)| &entry.coordinator == node).map(|(name, _)| name);
@@ -146,7 +145,7 @@ pub fn over(
     name: &str,
 ) -> Option<(crate::model::Verdict, String)> {
     let key = (cluster.id.namespace.clone(), name.to_owned());
-    let object = &cluster.world.rebalances.get(&key)?.value;
+    let object = &cluster.world.kubernetes.rebalances.get(&key)?.value;
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
         return None;
     }
@@ -163,7 +162,7 @@ pub fn over(
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
 pub fn driven(cluster: &ClusterView, name: &str, backend: BackendChoice) -> bool {
     let key = (cluster.id.namespace.clone(), name.to_owned());
-    let object = cluster.world.rebalances.contains_key(&key);
+    let object = cluster.world.kubernetes.rebalances.contains_key(&key);
     match backend {
         BackendChoice::Auto => true,
         BackendChoice::Rebalance => object,
@@ -184,7 +183,7 @@ pub fn nothing(
     if backend == BackendChoice::Rebalance {
         return Ok(format!("no Rebalance object of {id} runs"));
     }
-    if cluster.world.load.is_some() {
+    if cluster.answers().load.is_some() {
         return Ok(format!("nothing runs in {id}"));
     }
     let status = status(&cluster.world, id, context.clock.now());

@@ -54,7 +54,7 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
                 return Err(left(&cluster, &operations, "interrupted").exit(Exit::Interrupted));
             }
             Err(Cut::TimedOut) => {
-                return match going(&cluster, &operations) {
+                return match going(&operations) {
                     Some(_) => Err(left(&cluster, &operations, "time ran out").exit(Exit::TimedOut)),
                     None => Ok(Exit::Reached),
                 };
@@ -96,7 +96,8 @@ fn alone(mut found: Vec<ClusterView>) -> Result<ClusterView, Problem> {
 
 fn busy(cluster: &ClusterView, operations: &OperationTracker) -> bool {
     let world = &cluster.world;
-    let moves = world
+    let moves = cluster
+        .answers()
         .load
         .as_ref()
         .is_some_and(|load| !load.value.rebalances.is_empty() || !load.value.evacuations.is_empty());
@@ -105,18 +106,18 @@ fn busy(cluster: &ClusterView, operations: &OperationTracker) -> bool {
         .iter()
         .any(|seen| matches!(seen.value.phase, Phase::Pending | Phase::Processing));
     let upgrading = cluster.instance().is_ok_and(crate::model::Instance::upgrading);
-    moves || object || upgrading || going(cluster, operations).is_some()
+    moves || object || upgrading || going(operations).is_some()
 }
 
 /// The name of the running operation.
-fn going<'o>(cluster: &ClusterView, operations: &'o OperationTracker) -> Option<&'o str> {
+fn going(operations: &OperationTracker) -> Option<&str> {
     let rebalance = operations.rebalances.running().map(|run| run.name.as_str());
-    rebalance.or_else(|| Some(operations.upgrades.running(&cluster.id)?.name.as_str()))
+    rebalance.or_else(|| Some(operations.upgrades.running()?.name.as_str()))
 }
 
 /// What is still running when the command ends.
 fn left(cluster: &ClusterView, operations: &OperationTracker, what: &str) -> Problem {
-    match going(cluster, operations) {
+    match going(operations) {
         Some(name) => super::follow::left(cluster, name, what),
         None => Problem::new(what, "no followed operation is running"),
     }

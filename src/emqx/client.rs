@@ -22,7 +22,7 @@ use super::request;
 use super::wire::{self, NODES, STATUS};
 use crate::error::Problem;
 use crate::model::report::EmqxReport;
-use crate::model::{EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Source, Strategy, Target, Update};
+use crate::model::{BrokerUpdate, EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Strategy, Target, Update};
 use crate::ports::{
     ApiKey, BoxedFuture, Broker, Clock, Credentials, EvacuationOrder, FactStream, RecordingSink, back_off,
     driven, jitter,
@@ -226,12 +226,17 @@ impl Shared {
         Ok(v4)
     }
 
+    /// A fact about this EMQX, with the present time.
+    pub(super) fn fact(&self, answer: BrokerUpdate) -> Fact {
+        Fact::answer(self.clock.now(), &self.target.instance, answer)
+    }
+
     /// One GET, passed to the recorder.
     async fn get(&self, path: &str) -> Result<HttpResponse, Failed> {
         let path = self.rooted(path).await?;
         let answer = self.ask(&Method::GET, &path, None).await?;
         if let Some(tap) = &self.tap {
-            tap.emqx(self.clock.now(), &path, answer.status, &answer.body);
+            tap.emqx(self.clock.now(), &self.target.instance, &path, answer.status, &answer.body);
         }
         Ok(answer)
     }
@@ -244,8 +249,11 @@ impl Shared {
         for path in [NODES, STATUS] {
             match self.get(path).await {
                 Ok(answer) => {
-                    let read = wire::facts(self.clock.now(), path, answer.status, &answer.body);
-                    let nodes = read.iter().any(|fact| matches!(fact.update, Update::Nodes(_)));
+                    let (now, id) = (self.clock.now(), &self.target.instance);
+                    let read = wire::facts(now, id, path, answer.status, &answer.body);
+                    let is_list =
+                        |fact: &Fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Nodes(_)));
+                    let nodes = read.iter().any(is_list);
                     // A build without the rebalance API answers 404 on every pod.
                     let erred = if path == NODES { !nodes } else { answer.status >= 500 };
                     self.erred.set(self.erred.get() || erred);
@@ -267,7 +275,7 @@ impl Shared {
         let link = Link::Unreachable(format!(
             "EMQX lists its nodes but does not report what it moves ({why}): a long session round may be running"
         ));
-        Fact { at: self.clock.now(), update: Update::Link(Source::Emqx, "load_rebalance", link) }
+        self.fact(BrokerUpdate::Link("load_rebalance", link))
     }
 
     /// One round from the first pod that responds. The next pod is queried when one fails or responds with an error, and
@@ -362,7 +370,7 @@ impl Shared {
             }
             Err(lost) => lost,
         };
-        let timed_out = matches!(&lost.update, Update::Link(_, _, Link::Unreachable(why))
+        let timed_out = matches!(&lost.update, Update::Broker(_, BrokerUpdate::Link(_, Link::Unreachable(why)))
             if why.ends_with(&no_answer(self.time_limit)));
         let alive = if timed_out { self.answers_for_itself().await } else { None };
         let Some((pod, name)) = alive else {
@@ -383,7 +391,8 @@ impl Shared {
              disconnected",
             since.strftime("%H:%M UTC")
         );
-        Err(Fact { at: lost.at, update: Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) })
+        let link = BrokerUpdate::Link("nodes", Link::Unreachable(why));
+        Err(Fact::answer(lost.at, &self.target.instance, link))
     }
 
     /// The number and the name of a transport through which EMQX answers a call that concerns one node alone
@@ -468,7 +477,7 @@ impl Shared {
             }
             Failed::Keyless(problem) => Link::Forbidden(problem.to_string()),
         };
-        Fact { at: self.clock.now(), update: Update::Link(Source::Emqx, "nodes", link) }
+        self.fact(BrokerUpdate::Link("nodes", link))
     }
 
     pub(super) fn problem(what: String, failed: Failed) -> Problem {
@@ -546,9 +555,9 @@ impl Shared {
                         listed = now;
                     }
                     // A refused key is read again on each attempt, so the attempts are limited.
-                    let refused = round
-                        .iter()
-                        .any(|fact| matches!(fact.update, Update::Link(Source::Emqx, _, Link::Forbidden(_))));
+                    let refused = round.iter().any(|fact| {
+                        matches!(fact.update, Update::Broker(_, BrokerUpdate::Link(_, Link::Forbidden(_))))
+                    });
                     failures = if refused { failures + 1 } else { 0 };
                     for fact in round {
                         if facts.send(fact).await.is_err() {
@@ -574,7 +583,7 @@ impl Shared {
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
 fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     round.iter().find_map(|fact| match &fact.update {
-        Update::Load(load) => {
+        Update::Broker(_, BrokerUpdate::Load(load)) => {
             let entries = load.rebalances.iter();
             Some(entries.map(|entry| (entry.coordinator.clone(), entry.stage.order())).collect())
         }
@@ -634,7 +643,7 @@ impl Broker for Client {
             let body = request::rebalance(nodes, strategy);
             self.shared.post(&what, &path, &body).await?.map_err(|failure| failure.problem(what))?;
             if let Some(tap) = &self.shared.tap {
-                tap.started(self.shared.clock.now(), coordinator, &body);
+                tap.started(self.shared.clock.now(), &self.shared.target.instance, coordinator, &body);
             }
             Ok(())
         })

@@ -9,7 +9,7 @@ use hyper::Method;
 use super::client::Shared;
 use super::endpoint::{EmqxEndpoint, Transport};
 use super::wire::{self, OWN_STATUS};
-use crate::model::{Fact, NodeName, RunningRebalance, Stage, Update};
+use crate::model::{BrokerUpdate, Fact, NodeName, RunningRebalance, Stage, Update};
 use crate::timing::NODE_NAME_TIMEOUT;
 
 /// The most donors that are asked about one rebalance: all of them lose equally many clients in a round, so
@@ -24,7 +24,8 @@ impl Shared {
     /// with its start.
     pub(super) async fn add_starts(&self, round: &mut Vec<Fact>) {
         let starts = self.starts(round).await;
-        let list = round.iter().position(|fact| matches!(fact.update, Update::Load(_)));
+        let list =
+            round.iter().position(|fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Load(_))));
         let place = list.unwrap_or(round.len());
         round.splice(place..place, starts);
     }
@@ -32,7 +33,7 @@ impl Shared {
     /// The starts of rebalances of this round that are past their first wait.
     async fn starts(&self, round: &[Fact]) -> Vec<Fact> {
         let lists = round.iter().find_map(|fact| match &fact.update {
-            Update::Load(load) => Some(load.rebalances.as_slice()),
+            Update::Broker(_, BrokerUpdate::Load(load)) => Some(load.rebalances.as_slice()),
             _ => None,
         });
         let Some(listed) = lists else { return Vec::new() };
@@ -102,10 +103,10 @@ impl Shared {
         else {
             return Vec::new();
         };
-        let now = self.clock.now();
+        let (now, id) = (self.clock.now(), &self.target.instance);
         if let Some(tap) = &self.tap {
-            tap.emqx(now, &path, answer.status, &answer.body);
+            tap.emqx(now, id, &path, answer.status, &answer.body);
         }
-        wire::facts(now, &path, answer.status, &answer.body)
+        wire::facts(now, id, &path, answer.status, &answer.body)
     }
 }

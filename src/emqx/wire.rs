@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::error;
 use crate::model::report::{Licence, Listener};
 use crate::model::{
-    DonorStart, Evacuation, Fact, Link, Load, Node, NodeName, Role, RunningRebalance, Source, Stage,
-    Strategy, Update,
+    BrokerUpdate, DonorStart, Evacuation, Fact, InstanceId, Link, Load, Node, NodeName, Role,
+    RunningRebalance, Stage, Strategy,
 };
 
 /// The path of the list of nodes.
@@ -21,22 +21,21 @@ pub const STATUS: &str = "load_rebalance/global_status";
 pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
 
 /// Reads the body of an answer; the error names the shape that is wrong.
-type Reader = fn(&Value) -> Result<Update, String>;
+type Reader = fn(&Value) -> Result<BrokerUpdate, String>;
 
-/// The facts of a whole answer, by the end of its path: nodes, or running operations. A failure becomes a
-/// fact, too.
-pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+/// The content of a whole answer, by the end of its path: nodes, or running operations. A failure has a content, too.
+pub fn answers(path: &str, status: u16, body: &Value) -> Vec<BrokerUpdate> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path.ends_with(OWN_STATUS) {
         // The answer does not name its node; the request's query does. Without an answer only the percent is unknown.
         let node = query.strip_prefix("node=").filter(|_| status == 200);
         let start = node.and_then(|node| donor_start(node.into(), payload(body)));
-        return start.map(|start| Fact { at, update: Update::Began(start) }).into_iter().collect();
+        return start.map(BrokerUpdate::Began).into_iter().collect();
     }
-    let (resource, update): (&'static str, Reader) = if path.ends_with(STATUS) {
-        ("load_rebalance", |body| load(body).map(Update::Load))
+    let (resource, read): (&'static str, Reader) = if path.ends_with(STATUS) {
+        ("load_rebalance", |body| load(body).map(BrokerUpdate::Load))
     } else if path.ends_with("/nodes") || path == NODES {
-        ("nodes", |body| nodes(body).map(Update::Nodes))
+        ("nodes", |body| nodes(body).map(BrokerUpdate::Nodes))
     } else {
         return Vec::new();
     };
@@ -44,16 +43,19 @@ pub fn facts(at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> 
         // The form in which recordings store a request without an answer.
         let why = body.as_str().filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
         let link = Link::Unreachable(format!("EMQX does not answer{}", why.unwrap_or_default()));
-        return vec![Fact { at, update: Update::Link(Source::Emqx, resource, link) }];
+        return vec![BrokerUpdate::Link(resource, link)];
     }
-    let update = match error::failure(status, body) {
-        None => update(body).unwrap_or_else(|wrong| {
-            let why = format!("cannot ask EMQX: {wrong}");
-            Update::Link(Source::Emqx, resource, Link::Unreachable(why))
+    vec![match error::failure(status, body) {
+        None => read(body).unwrap_or_else(|wrong| {
+            BrokerUpdate::Link(resource, Link::Unreachable(format!("cannot ask EMQX: {wrong}")))
         }),
-        Some(failure) => Update::Link(Source::Emqx, resource, failure.link(resource)),
-    };
-    vec![Fact { at, update }]
+        Some(failure) => BrokerUpdate::Link(resource, failure.link(resource)),
+    }]
+}
+
+/// The facts about the EMQX of this instance in a whole answer.
+pub fn facts(at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+    answers(path, status, body).into_iter().map(|answer| Fact::answer(at, instance, answer)).collect()
 }
 
 /// The nodes. A list with an entry that names no node, or has no state, is refused as a whole: an omitted node would look
@@ -446,9 +448,9 @@ mod tests {
         ] {
             let why = load(&body).expect_err("a wrong shape");
             assert!(why.contains(wrong), "{body}: {why}");
-            let facts = facts(Timestamp::UNIX_EPOCH, STATUS, 200, &body);
+            let answers = answers(STATUS, 200, &body);
             assert!(
-                matches!(facts[0].update, Update::Link(_, "load_rebalance", Link::Unreachable(_))),
+                matches!(answers[..], [BrokerUpdate::Link("load_rebalance", Link::Unreachable(_))]),
                 "{body}"
             );
         }
@@ -472,9 +474,9 @@ mod tests {
 
     #[test]
     fn a_request_that_was_recorded_without_an_answer_is_no_answer() {
-        let facts = facts(Timestamp::UNIX_EPOCH, "/api/v5/nodes", 0, &json!("connection refused"));
-        let Update::Link(Source::Emqx, "nodes", Link::Unreachable(why)) = &facts[0].update else {
-            panic!("{facts:?}");
+        let answers = answers("/api/v5/nodes", 0, &json!("connection refused"));
+        let [BrokerUpdate::Link("nodes", Link::Unreachable(why))] = &answers[..] else {
+            panic!("{answers:?}");
         };
         assert_eq!(why, "EMQX does not answer: connection refused");
     }
@@ -483,7 +485,7 @@ mod tests {
     fn a_donor_reports_what_it_held_when_its_rebalance_began() {
         let body = json!({"status": "enabled", "process": "rebalance", "coordinator_node": "emqx@a", "state": "evicting_conns",
             "stats": {"initial_connected": 3333, "initial_sessions": 3400, "current_connected": 3000, "current_sessions": 3067}});
-        let of = |path: &str, body: &Value| facts(Timestamp::UNIX_EPOCH, path, 200, body);
+        let of = |path: &str, body: &Value| answers(path, 200, body);
         let path = "/api/v5/load_rebalance/status?node=emqx@b";
         let start = DonorStart {
             donor: "emqx@b".into(),
@@ -491,7 +493,7 @@ mod tests {
             connections: 3333,
             sessions: Some(3400),
         };
-        assert_eq!(of(path, &body), [Fact { at: Timestamp::UNIX_EPOCH, update: Update::Began(start) }]);
+        assert_eq!(of(path, &body), [BrokerUpdate::Began(start)]);
         // A recipient, an evacuated node, and an answer of an unknown node report no start of a rebalance.
         assert_eq!(of(path, &json!({"status": "disabled"})), []);
         let mut evacuation = body.clone();
@@ -501,21 +503,20 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_a_fact() {
-        let at = Timestamp::UNIX_EPOCH;
-        let update = |path: &str, status, body: Value| facts(at, path, status, &body).remove(0).update;
+    fn a_failure_is_an_answer() {
+        let update = |path: &str, status, body: Value| answers(path, status, &body).remove(0);
         assert!(matches!(
             update("/api/v5/nodes", 401, json!({"code": "BAD_API_KEY_OR_SECRET", "message": "x"})),
-            Update::Link(Source::Emqx, "nodes", Link::Forbidden(_))
+            BrokerUpdate::Link("nodes", Link::Forbidden(_))
         ));
         assert!(matches!(
             update("/api/v5/load_rebalance/global_status", 404, json!({"code": "NOT_FOUND"})),
-            Update::Link(Source::Emqx, "load_rebalance", Link::Absent(_))
+            BrokerUpdate::Link("load_rebalance", Link::Absent(_))
         ));
         assert!(matches!(
             update("/api/v5/nodes", 200, json!({"x": 1})),
-            Update::Link(_, _, Link::Unreachable(_))
+            BrokerUpdate::Link(_, Link::Unreachable(_))
         ));
-        assert_eq!(facts(at, "/api/v5/metrics", 200, &json!({})), []);
+        assert_eq!(answers("/api/v5/metrics", 200, &json!({})), []);
     }
 }

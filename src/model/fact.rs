@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::cluster::{Instance, Node};
 use super::lease::OperatorLease;
 use super::load::{DonorStart, Load};
-use super::name::OperatorLine;
+use super::name::{InstanceId, OperatorLine};
 use super::operation_state::OperationState;
 use super::pod::{Pod, PodEvent, Set, Slice};
 use super::rebalance::Rebalance;
@@ -141,17 +141,26 @@ pub enum Update {
     Gone(Object),
     /// A list was completed: of this kind only the objects with these uids exist.
     Only(ObjectKind, Vec<String>),
+    /// The EMQX of an instance answered, or did not.
+    Broker(InstanceId, BrokerUpdate),
+    /// A source in Kubernetes answers, or not; the text names the resource (`pods`, `endpointslices`).
+    Link(Source, &'static str, Link),
+    /// Something could not be read and is omitted, or is not updated as soon as it changes; the text names
+    /// it.
+    Unreadable(String),
+}
+
+/// The content of one answer of an EMQX.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BrokerUpdate {
     /// EMQX's list of nodes.
     Nodes(Vec<Node>),
     /// The operations that EMQX runs.
     Load(Load),
     /// The counts of a donor when its rebalance began.
     Began(DonorStart),
-    /// A source answers, or not; the text names the resource (`pods`, `endpointslices`).
-    Link(Source, &'static str, Link),
-    /// Something could not be read and is omitted, or is not updated as soon as it changes; the text names
-    /// it.
-    Unreadable(String),
+    /// EMQX answers a request for this list (`nodes`, `load_rebalance`), or not.
+    Link(&'static str, Link),
 }
 
 /// One observation from outside, with its time by the server's clock.
@@ -161,4 +170,11 @@ pub struct Fact {
     pub at: Timestamp,
     /// The content.
     pub update: Update,
+}
+
+impl Fact {
+    /// An answer of the EMQX of this instance.
+    pub fn answer(at: Timestamp, instance: &InstanceId, update: BrokerUpdate) -> Self {
+        Self { at, update: Update::Broker(instance.clone(), update) }
+    }
 }

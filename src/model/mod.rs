@@ -32,7 +32,7 @@ pub mod world;
 pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
-pub use fact::{Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
+pub use fact::{BrokerUpdate, Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 pub use history::{HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
@@ -46,4 +46,4 @@ pub use refusal::Refusal;
 pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};
 pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
-pub use world::{Changes, EmqxAnswers, SourceHealth, World};
+pub use world::{BrokerState, Changes, KubernetesState, SourceHealth, World};

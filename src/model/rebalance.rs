@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::load::RunningRebalance;
-use super::name::InstanceKind;
+use super::name::{InstanceId, InstanceKind};
 use super::verdict::Verdict;
 
 /// The settings of a rebalance. Rates are clients (sessions) per second and donor, waits are seconds.
@@ -214,6 +214,17 @@ pub struct Rebalance {
     pub stopped_by: Option<StopMark>,
     /// The verdict of the client that followed it to its end.
     pub recorded: Option<RecordedVerdict>,
+}
+
+impl Rebalance {
+    /// The instance that it rebalances.
+    pub fn instance_id(&self) -> InstanceId {
+        InstanceId {
+            kind: self.instance_kind,
+            namespace: self.namespace.clone(),
+            name: self.instance_name.clone(),
+        }
+    }
 }
 /// The way in which a rebalance is, or would be, driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -13,7 +13,9 @@ use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::tracker::OperationTracker;
 use super::upgrade::guard::{continues, unfinished};
 use crate::model::human::{average, count, duration, plural, seconds_between};
-use crate::model::{ApiVersion, Instance, InstanceId, Link, Load, Operation, Role, Source, Verdict, World};
+use crate::model::{
+    ApiVersion, BrokerState, Instance, InstanceId, Link, Load, Operation, Role, Source, Verdict, World,
+};
 use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
 use emqx_rebalance::rules::mean;
 
@@ -95,7 +97,12 @@ struct Current<'a> {
     now: Timestamp,
 }
 
-impl Current<'_> {
+impl<'a> Current<'a> {
+    /// What the EMQX of the instance has answered.
+    fn broker(&self) -> &'a BrokerState {
+        self.world.broker(&self.snapshot.instance)
+    }
+
     /// Why it is unknown what EMQX runs; `None` where it is known.
     fn unknown(&self) -> Option<String> {
         if self.load.is_some() {
@@ -104,7 +111,7 @@ impl Current<'_> {
         if let Some(wrong) = &self.snapshot.wrong_emqx {
             return Some(wrong.clone());
         }
-        Some(match self.world.load {
+        Some(match self.broker().load {
             Some(_) => silence(self.world, self.snapshot, self.now),
             None => not_asked(self.snapshot),
         })
@@ -113,7 +120,7 @@ impl Current<'_> {
 
 /// For how long EMQX has not answered, as text.
 fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
-    let heard = world.load.as_ref().map(|load| load.at);
+    let heard = world.broker(&snapshot.instance).load.as_ref().map(|load| load.at);
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
     match why {
@@ -169,7 +176,7 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
         message,
         uneven,
         quiet,
-        advice: advice(id, operations, removal.as_ref()),
+        advice: advice(operations, removal.as_ref()),
         removal: removal.as_ref().map(|it| it.operation),
         next: None,
     };
@@ -186,18 +193,14 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
 }
 
 /// Which operation should be stopped, and with which command.
-fn advice(
-    id: &InstanceId,
-    operations: &OperationTracker,
-    removal: Option<&removal::Unfinished>,
-) -> Option<StopAdvice> {
+fn advice(operations: &OperationTracker, removal: Option<&removal::Unfinished>) -> Option<StopAdvice> {
     let evacuations = &operations.upgrades.evacuations;
-    let (alarm, command) =
-        match (removal, operations.upgrades.running(id).filter(|run| run.alarm().is_some())) {
-            (Some(removal), _) => (removal.alarm.as_ref().or(evacuations.alarm())?, removal.undo.clone()),
-            (None, Some(upgrade)) => (upgrade.alarm()?, upgrade.stop_command()),
-            (None, None) => (evacuations.alarm()?, evacuations.stop_command()?),
-        };
+    let (alarm, command) = match (removal, operations.upgrades.running().filter(|run| run.alarm().is_some()))
+    {
+        (Some(removal), _) => (removal.alarm.as_ref().or(evacuations.alarm())?, removal.undo.clone()),
+        (None, Some(upgrade)) => (upgrade.alarm()?, upgrade.stop_command()),
+        (None, None) => (evacuations.alarm()?, evacuations.stop_command()?),
+    };
     Some(StopAdvice { alarm: alarm.clone(), command })
 }
 
@@ -231,11 +234,12 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
 pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -> Option<&'w Load> {
-    let load = world.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
+    let broker = world.broker(&snapshot.instance);
+    let load = broker.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);
     let fresh = age <= FAILED_REQUEST_SECONDS;
     let heard = |resource: &'static str| {
-        world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| match hearing.link {
+        broker.link(resource).is_none_or(|link| match link {
             Link::Up => age <= OLD_ANSWER_SECONDS,
             Link::Unreachable(_) => fresh,
             Link::Forbidden(_) | Link::Absent(_) => false,
@@ -245,10 +249,10 @@ pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Times
 }
 
 /// Whether EMQX lists its nodes, or did a moment ago.
-pub(crate) fn lists_nodes(world: &World, now: Timestamp) -> bool {
-    let up = world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up);
+pub(crate) fn lists_nodes(broker: &BrokerState, now: Timestamp) -> bool {
+    let up = broker.link("nodes").is_none_or(|link| *link == Link::Up);
     let lately = |at: Timestamp| seconds_between(at, now) <= FAILED_REQUEST_SECONDS;
-    world.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
+    broker.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
 }
 
 /// The condition that describes an instance best: the one by which it is ready, else the one with the reason why not.
@@ -321,7 +325,8 @@ pub fn membership(
     let members = rows(Membership::Member);
     let mut summary = MembershipSummary {
         expected,
-        member: (world.nodes.is_some() && snapshot.wrong_emqx.is_none()).then_some(members.len() as u64),
+        member: (world.broker(&snapshot.instance).nodes.is_some() && snapshot.wrong_emqx.is_none())
+            .then_some(members.len() as u64),
         discrepancies: snapshot.wrong_emqx.iter().cloned().collect(),
         left_over: Vec::new(),
     };
@@ -394,7 +399,8 @@ fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<
     };
     let there = snapshot.nodes.iter().filter(counts).count() as u64;
     // Where neither pods nor EMQX could be listed, missing nodes cannot be counted.
-    let listed = world.nodes.is_some() || snapshot.nodes.iter().any(|row| row.pod.is_some());
+    let listed = world.broker(&snapshot.instance).nodes.is_some()
+        || snapshot.nodes.iter().any(|row| row.pod.is_some());
     let known = listed && snapshot.wrong_emqx.is_none();
     (known && there < wanted).then(|| {
         let lacking = wanted - there;
@@ -455,7 +461,7 @@ fn idle(
         return (Verdict::Unknown, parts.join("; "));
     }
     if let Some(why) = preflight::cluster::lacks_api(world, snapshot).filter(|_| !answered)
-        && world.nodes.is_some()
+        && world.broker(&snapshot.instance).nodes.is_some()
         && discrepancies.is_empty()
         && matches!(snapshot.source(Source::Emqx), SourceState::Ok | SourceState::Absent)
     {
@@ -466,7 +472,8 @@ fn idle(
     }
     if !answered {
         // The reason why EMQX is unknown precedes what the pods show: both are printed.
-        let absent = snapshot.source(Source::Emqx) == SourceState::Absent || world.load.is_none();
+        let absent = snapshot.source(Source::Emqx) == SourceState::Absent
+            || world.broker(&snapshot.instance).load.is_none();
         parts.push(if absent { not_asked(snapshot) } else { silence(world, snapshot, snapshot.now) });
         if quiet {
             parts.push("all nodes serve clients".to_owned());
@@ -477,7 +484,7 @@ fn idle(
         parts.push("nothing runs in EMQX".to_owned());
         return (Verdict::Unknown, parts.join("; "));
     }
-    if !lists_nodes(world, snapshot.now) {
+    if !lists_nodes(world.broker(&snapshot.instance), snapshot.now) {
         parts.push("nothing runs in EMQX, but it does not list its nodes".to_owned());
         parts.extend(snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone()));
         return (Verdict::Unknown, parts.join("; "));

@@ -23,7 +23,7 @@ use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
-use crate::model::{FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World};
+use crate::model::{BrokerState, FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World};
 
 pub mod around;
 pub mod catalog;
@@ -156,6 +156,13 @@ pub struct Subject<'a> {
     pub beside: &'a Beside,
 }
 
+impl<'a> Subject<'a> {
+    /// What the EMQX of the instance has answered.
+    pub(crate) fn broker(&self) -> &'a BrokerState {
+        self.world.broker(&self.instance.id)
+    }
+}
+
 /// Every check for one operation, or for all.
 pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
     let purposes: Vec<Purpose> = purpose.map_or_else(|| Purpose::ALL.to_vec(), |one| vec![one]);
@@ -256,14 +263,18 @@ pub fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> V
 /// The checks of `rebalance apply`, with EMQX's default strategy.
 fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, .. } = subject;
-    let (backend, refused) =
-        match endpoint::backend(BackendRequest::Auto, &world.served, instance, snapshot.operator_process) {
-            Ok((backend, _)) => (backend, None),
-            Err(problem) => {
-                let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
-                (super::results::Backend::Emqx, Some(finding))
-            }
-        };
+    let (backend, refused) = match endpoint::backend(
+        BackendRequest::Auto,
+        &world.kubernetes.served,
+        instance,
+        snapshot.operator_process,
+    ) {
+        Ok((backend, _)) => (backend, None),
+        Err(problem) => {
+            let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
+            (super::results::Backend::Emqx, Some(finding))
+        }
+    };
     let strategy = Strategy::default();
     let wish = RebalanceRequest {
         strategy: &strategy,

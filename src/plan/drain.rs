@@ -88,7 +88,7 @@ impl DrainPlan {
 
 /// The stored state of an unfinished drain of this very instance.
 pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
-    let state = &world.states.get(id)?.value;
+    let state = &world.kubernetes.states.get(id)?.value;
     let own = world.instance(id)?.uid == state.owner;
     state.drain.as_ref().filter(|_| own)
 }
@@ -171,7 +171,7 @@ fn forecast(
     placement: &Placement,
     request: &DrainRequest,
 ) -> Result<(), Problem> {
-    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuations = world.broker(&snapshot.instance).evacuations();
     let waits = |step: &&RemovalStep| {
         let evacuated = evacuations.iter().any(|it| Some(&it.node) == step.node.as_ref());
         step.state == "planned" && step.connections.is_some() && !evacuated

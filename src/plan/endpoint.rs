@@ -38,7 +38,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
         _ => instance.api_port,
     };
-    let hidden = match world.hearings.get(&(Source::Pods, "pods")).map(|hearing| &hearing.link) {
+    let hidden = match world.kubernetes.hearings.get(&(Source::Pods, "pods")).map(|hearing| &hearing.link) {
         Some(Link::Forbidden(why)) => Some(why.clone()),
         _ => None,
     };
@@ -147,7 +147,7 @@ fn object_served(served: &Served, instance: &Instance) -> Result<String, String>
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::model::{Node, Object, Owner, Set, Update};
+    use crate::model::{BrokerUpdate, Node, Object, Owner, Set, Update};
 
     fn served(operator: OperatorLine, rebalance: bool) -> Served {
         let kinds = if rebalance { vec![("rebalances".into(), "v2beta1".into())] } else { Vec::new() };
@@ -229,7 +229,7 @@ mod tests {
                 ..Node::default()
             };
             let nodes = if running { vec![node("a"), node("b")] } else { vec![node("a")] };
-            world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+            world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
             world
         };
         let before = target(&world(false), &emqx);

@@ -214,7 +214,7 @@ pub fn forecast(
 /// Service (to replicants, where there are any), sessions move to the nodes of `migrate_to`, else to all
 /// nodes that run. Donors and evacuated nodes receive neither.
 pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
-    let load = world.load.as_ref().map(|seen| &seen.value);
+    let load = world.broker(&snapshot.instance).load.as_ref().map(|seen| &seen.value);
     let busy = |node: &NodeName| {
         nodes.contains(node)
             || load.is_some_and(|load| {
@@ -229,7 +229,7 @@ pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settin
         .filter_map(|row| counted(world, snapshot, row.node.as_ref()?))
         .filter(|it| !busy(&it.node))
         .collect();
-    let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let all = world.broker(&snapshot.instance).listed();
     let sessions = all
         .iter()
         .filter(|node| node.running && !busy(&node.name))
@@ -241,7 +241,7 @@ pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settin
 
 /// A running node with its counts; `None` when it does not run or EMQX does not report its live clients.
 pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<NodeCounts> {
-    let found = world.nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
+    let found = world.broker(&snapshot.instance).nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
     let connections = found.connections.filter(|_| found.running)?;
     Some(NodeCounts {
         node: node.clone(),

@@ -9,7 +9,7 @@ use super::limits::flight;
 use super::rebalance::tracker::Alarm;
 use super::rebalance::tracker::alarm::{ARRIVED_SHARE, MISSING_SHARE, hold, in_flight, remember};
 use crate::model::human::{count, seconds_between};
-use crate::model::{NodeName, World};
+use crate::model::{BrokerState, NodeName};
 use crate::timing::{ALARM_SECONDS, ASSUMED_DELAY_SECONDS};
 
 /// The share of the clients at the start that must have been evicted before arrivals are compared: below it, clients that
@@ -115,8 +115,8 @@ pub struct StopAdvice {
 }
 
 /// The clients of each node that EMQX lists; `None` where a node that runs does not report them.
-fn clients(world: &World) -> Option<(Timestamp, BTreeMap<NodeName, u64>)> {
-    let nodes = world.nodes.as_ref()?;
+fn clients(broker: &BrokerState) -> Option<(Timestamp, BTreeMap<NodeName, u64>)> {
+    let nodes = broker.nodes.as_ref()?;
     let counts = nodes.value.iter().map(|node| {
         let clients = if node.running { node.connections? } else { 0 };
         Some((node.name.clone(), clients))
@@ -137,8 +137,13 @@ pub struct EvictionWatch {
 impl EvictionWatch {
     /// Takes in EMQX's answer. `emptied` are the nodes that are emptied now or were before; `start` is the number of all
     /// clients at the start and its time, where another process recorded it.
-    pub fn observe(&mut self, world: &World, emptied: &BTreeSet<NodeName>, start: Option<(u64, Timestamp)>) {
-        let (Some((at, now)), Some(per_second)) = (clients(world), flight(world)) else {
+    pub fn observe(
+        &mut self,
+        broker: &BrokerState,
+        emptied: &BTreeSet<NodeName>,
+        start: Option<(u64, Timestamp)>,
+    ) {
+        let (Some((at, now)), Some(per_second)) = (clients(broker), flight(broker)) else {
             self.alarm.observe(None);
             return;
         };

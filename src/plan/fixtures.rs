@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    ApiVersion, Condition, Fact, Instance, InstanceId, InstanceKind, Load, Node, NodeName, Object, Phase,
-    Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy, Update,
-    UpdateSpec,
+    ApiVersion, BrokerUpdate, Condition, Fact, Instance, InstanceId, InstanceKind, Load, Node, NodeName,
+    Object, Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy,
+    Update, UpdateSpec,
 };
 
 /// A moment, this many seconds after ten o'clock.
@@ -19,6 +19,16 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 /// A fact at a moment.
 pub(crate) fn fact(seconds: i64, update: Update) -> Fact {
     Fact { at: at(seconds), update }
+}
+
+/// An answer of the EMQX of these makers' instance (v2) at a moment.
+pub(crate) fn answer(seconds: i64, update: BrokerUpdate) -> Fact {
+    answer_of(ApiVersion::V2, seconds, update)
+}
+
+/// As [`answer`], for the instance of another API version.
+pub(crate) fn answer_of(api: ApiVersion, seconds: i64, update: BrokerUpdate) -> Fact {
+    Fact::answer(at(seconds), &id(api), update)
 }
 
 /// The id of the instance of all these makers.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::rebalance::messages;
 use crate::model::human::seconds_between;
-use crate::model::{Event, EventType, Link, Source, World};
+use crate::model::{BrokerState, Event, EventType, Link, World};
 use crate::timing::{LONGEST_QUIET_SECONDS, SILENT_SECONDS};
 
 /// When something was last reported of an operation, and since when EMQX does not answer about it.
@@ -35,22 +35,27 @@ pub(super) trait Followed {
     fn quiet(&mut self) -> &mut Quiet;
 
     /// EMQX's last answer about it; `None` where the operation does not depend on EMQX's answers.
-    fn answered(&self, world: &World) -> Option<Timestamp>;
+    fn answered(&self, broker: &BrokerState) -> Option<Timestamp>;
 
     /// EMQX answers again, first at this moment: nothing was observed during the outage.
     fn answers_again(&mut self, at: Timestamp);
 
     /// Its state in one sentence, for a report without news.
-    fn standing(&self, world: &World, now: Timestamp) -> String;
+    fn standing(&self, world: &World, broker: &BrokerState, now: Timestamp) -> String;
 
     fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event;
 }
 
 /// Reports that EMQX stopped answering, or answers again. Called before the answer is judged.
-pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
-    let why = unreachable(world);
+pub(super) fn outages<R: Followed>(
+    runs: &mut [R],
+    broker: &BrokerState,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let why = unreachable(broker);
     for run in runs.iter_mut().filter(|run| run.is_open()) {
-        let Some(answered) = run.answered(world) else { continue };
+        let Some(answered) = run.answered(broker) else { continue };
         let silent = seconds_between(answered, now) >= SILENT_SECONDS;
         let message = match run.quiet().silent_since {
             None if silent => {
@@ -69,7 +74,13 @@ pub(super) fn outages<R: Followed>(runs: &mut [R], world: &World, now: Timestamp
 }
 
 /// Reports the state of each operation without an event for 30 s.
-pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn standing<R: Followed>(
+    runs: &mut [R],
+    world: &World,
+    broker: &BrokerState,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     for run in runs.iter_mut().filter(|run| run.is_open()) {
         let last = events.iter().rfind(|event| event.name == run.name()).map(|event| event.time);
         if let Some(last) = last {
@@ -77,8 +88,8 @@ pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestam
         } else if seconds_between(run.quiet().reported, now) >= LONGEST_QUIET_SECONDS {
             run.quiet().reported = now;
             let message = match run.quiet().silent_since {
-                Some(since) => messages::silent(since, unreachable(world)),
-                None => run.standing(world, now),
+                Some(since) => messages::silent(since, unreachable(broker)),
+                None => run.standing(world, broker, now),
             };
             events.push(run.event(now, EventType::Progress, message));
         }
@@ -86,7 +97,6 @@ pub(super) fn standing<R: Followed>(runs: &mut [R], world: &World, now: Timestam
 }
 
 /// Why EMQX cannot be asked, if it cannot.
-pub(super) fn unreachable(world: &World) -> Option<&str> {
-    let link = |resource| world.hearings.get(&(Source::Emqx, resource)).map(|hearing| &hearing.link);
-    [link("nodes"), link("load_rebalance")].into_iter().flatten().find_map(Link::why)
+pub(super) fn unreachable(broker: &BrokerState) -> Option<&str> {
+    [broker.link("nodes"), broker.link("load_rebalance")].into_iter().flatten().find_map(Link::why)
 }

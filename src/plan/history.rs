@@ -310,7 +310,7 @@ pub(crate) fn of_cluster(
 /// The entries in the ConfigMap of this very instance.
 pub(crate) fn in_config_map<'w>(world: &'w World, id: &InstanceId) -> &'w [HistoryEntry] {
     let owner = world.instance(id).map(|instance| instance.uid.as_str());
-    let state = world.states.get(id).map(|seen| &seen.value);
+    let state = world.kubernetes.states.get(id).map(|seen| &seen.value);
     let state = state.filter(|state| owner.is_none_or(|owner| owner == state.owner));
     state.map(|state| state.history.as_slice()).unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::rebalance::messages::{short, utc};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::limits::Limits;
-use crate::model::{Load, NodeName, Stage, World};
+use crate::model::{BrokerState, Load, NodeName, Stage};
 use crate::timing::{NO_CLIENTS_SECONDS, RATE_SECONDS, SUSTAINED_SECONDS};
 
 mod before;
@@ -120,12 +120,18 @@ impl LimitTracker {
     }
 
     /// Takes in the world as it is now.
-    pub fn observe(&mut self, world: &World, known: OperationFacts, now: Timestamp) -> Vec<LimitOutcome> {
+    pub fn observe(
+        &mut self,
+        broker: &BrokerState,
+        known: OperationFacts,
+        now: Timestamp,
+    ) -> Vec<LimitOutcome> {
         let mut outcomes = Vec::new();
         if self.stopped || !self.limits.any() {
             return outcomes;
         }
-        let stop = self.late(known, now, &mut outcomes).or_else(|| self.counted(world, known, &mut outcomes));
+        let stop =
+            self.late(known, now, &mut outcomes).or_else(|| self.counted(broker, known, &mut outcomes));
         if let Some(why) = stop {
             self.stopped = true;
             outcomes.push(LimitOutcome::Stop(why));
@@ -158,7 +164,7 @@ impl LimitTracker {
     /// Checks the limits that depend on counts, once for each answer of EMQX.
     fn counted(
         &mut self,
-        world: &World,
+        broker: &BrokerState,
         known: OperationFacts,
         outcomes: &mut Vec<LimitOutcome>,
     ) -> Option<String> {
@@ -167,12 +173,12 @@ impl LimitTracker {
         {
             return None;
         }
-        let nodes = world.nodes.as_ref()?;
+        let nodes = broker.nodes.as_ref()?;
         if self.answered.is_some_and(|answered| nodes.at <= answered) {
             return None;
         }
         self.answered = Some(nodes.at);
-        let counts = match self.counts(world, nodes.at) {
+        let counts = match self.counts(broker, nodes.at) {
             Ok(counts) => counts,
             Err(silent) => {
                 // An unknown count is neither a loss nor a recovery.
@@ -191,11 +197,11 @@ impl LimitTracker {
         let all: u64 = counts.values().sum();
         let start = known.start.or(self.start).unwrap_or(all);
         self.start = Some(start);
-        let flight = flight(world);
+        let flight = flight(broker);
         if self.first.is_empty() {
             self.first.clone_from(&counts);
         }
-        let beside = self.beside(world, &counts);
+        let beside = self.beside(broker, &counts);
         self.answers.push_back((nodes.at, counts));
         let at = nodes.at;
         let too_old = |(time, _): &(Timestamp, _)| seconds_between(*time, at) > RATE_SECONDS * 2;
@@ -208,8 +214,8 @@ impl LimitTracker {
     }
 
     /// The clients of each node, or the node that does not report them.
-    fn counts(&mut self, world: &World, at: Timestamp) -> Result<BTreeMap<NodeName, u64>, NodeName> {
-        let nodes = world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
+    fn counts(&mut self, broker: &BrokerState, at: Timestamp) -> Result<BTreeMap<NodeName, u64>, NodeName> {
+        let nodes = broker.listed();
         let mut counts = BTreeMap::new();
         for node in nodes {
             let clients = if node.stopped { Some(0) } else { node.connections };
@@ -283,9 +289,9 @@ impl LimitTracker {
 
     /// The clients of the nodes that take no part in the rebalances that run, in the first answer and now, and by how much
     /// each of these nodes differs. During an evacuation every other node takes part.
-    fn beside(&self, world: &World, counts: &BTreeMap<NodeName, u64>) -> Beside {
+    fn beside(&self, broker: &BrokerState, counts: &BTreeMap<NodeName, u64>) -> Beside {
         let mut beside = Beside::default();
-        let Some(load) = world.load.as_ref().map(|load| &load.value) else { return beside };
+        let Some(load) = broker.load.as_ref().map(|load| &load.value) else { return beside };
         if load.rebalances.is_empty() || !load.evacuations.is_empty() {
             return beside;
         }
@@ -368,8 +374,8 @@ fn have_been(clients: u64) -> String {
 
 /// Clients that EMQX evicts in one second, of all operations: this many may be between two nodes at any moment. `None` where
 /// EMQX does not report a rate, or its answer is missing.
-pub fn flight(world: &World) -> Option<u64> {
-    evicted_per_second(&world.load.as_ref()?.value)
+pub fn flight(broker: &BrokerState) -> Option<u64> {
+    evicted_per_second(&broker.load.as_ref()?.value)
 }
 
 fn evicted_per_second(load: &Load) -> Option<u64> {

@@ -8,12 +8,13 @@ use super::rebalance::messages::short;
 use super::rebalance::tracker::RebalanceRun;
 use super::snapshot::NodeRow;
 use crate::model::human::{count, duration, plural, seconds_between};
-use crate::model::{Evacuation, Instance, NodeName, Stage, World};
+use crate::model::{BrokerState, Evacuation, Instance, NodeName, Stage};
 
 /// What is known beside the row of the node.
 #[derive(Clone, Copy)]
 pub struct NodeContext<'a> {
-    pub world: &'a World,
+    /// What the cluster's EMQX has answered.
+    pub broker: &'a BrokerState,
     /// The cluster's custom resource.
     pub instance: Option<&'a Instance>,
     /// The running rebalance.
@@ -26,8 +27,8 @@ pub struct NodeContext<'a> {
 }
 
 /// The evacuations that EMQX reports, else those in the operator's copy.
-pub fn evacuations<'a>(world: &'a World, instance: Option<&'a Instance>) -> &'a [Evacuation] {
-    match (&world.load, instance) {
+pub fn evacuations<'a>(broker: &'a BrokerState, instance: Option<&'a Instance>) -> &'a [Evacuation] {
+    match (&broker.load, instance) {
         (Some(load), _) => &load.value.evacuations,
         (None, Some(instance)) => &instance.evacuations,
         (None, None) => &[],
@@ -58,7 +59,7 @@ pub(crate) fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)
 
 /// What comes next for this node.
 pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
-    let evacuations = evacuations(around.world, around.instance);
+    let evacuations = evacuations(around.broker, around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
     let Some(node) = &row.node else {
         return vec![absent(row, around.now)];

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::tracker::Tracker;
-use crate::model::{Event, Fact, Link, Source, World};
+use crate::model::{Event, Fact, World};
 use crate::timing::RECORDED_ANSWER_SECONDS;
 
 /// The first answers of EMQX and of the API server are recorded within this many seconds.
@@ -74,21 +74,7 @@ impl PlaybackState {
         }
         for second in 1..gap {
             let at = last + SignedDuration::from_secs(second);
-            let up = |resource: &'static str| {
-                world.hearings.get(&(Source::Emqx, resource)).is_none_or(|hearing| hearing.link == Link::Up)
-            };
-            let (nodes, load) = (up("nodes"), up("load_rebalance"));
-            if let Some(nodes) = world.nodes.as_mut().filter(|_| nodes) {
-                nodes.at = at;
-            }
-            if let Some(load) = world.load.as_mut().filter(|_| load) {
-                load.at = at;
-            }
-            for ((source, _), hearing) in &mut world.hearings {
-                if *source == Source::Emqx && hearing.link == Link::Up {
-                    hearing.heard = Some(at);
-                }
-            }
+            world.brokers.values_mut().for_each(|broker| broker.repeat(at));
             events.extend(follower.observe(world, at));
             self.last = Some(at);
         }

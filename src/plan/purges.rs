@@ -6,21 +6,28 @@ use jiff::Timestamp;
 
 use super::snapshot::label;
 use crate::model::human::seconds_between;
-use crate::model::{Event, EventType, NodeName, Operation, World};
+use crate::model::{Event, EventType, InstanceId, NodeName, Operation, World};
 use crate::timing::PURGE_MISSING_SECONDS;
 
 /// Reports the begin and the end of purges.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PurgeTracker {
+    id: InstanceId,
     /// Each node that purges, with the time since which EMQX's answers have not listed it.
     runs: BTreeMap<NodeName, Option<Timestamp>>,
     seen: Option<Timestamp>,
 }
 
 impl PurgeTracker {
+    /// Follows the purges of one cluster.
+    pub fn new(id: InstanceId) -> Self {
+        Self { id, runs: BTreeMap::new(), seen: None }
+    }
+
     /// Takes EMQX's last answer in; gives what has changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
-        let Some(load) = world.load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))
+        let Some(load) =
+            world.broker(&self.id).load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))
         else {
             return Vec::new();
         };
@@ -28,8 +35,10 @@ impl PurgeTracker {
         let mut events = Vec::new();
         for node in &load.value.purges {
             if self.runs.insert(node.clone(), None).is_none() {
-                let message =
-                    format!("{}: all nodes refuse clients until the purge ends", sentence(world, node));
+                let message = format!(
+                    "{}: all nodes refuse clients until the purge ends",
+                    sentence(world, &self.id, node)
+                );
                 events.push(event(node, now, EventType::Created, Some("purging"), message));
             }
         }
@@ -40,7 +49,7 @@ impl PurgeTracker {
             let since = *missing.get_or_insert(load.at);
             let over = seconds_between(since, load.at) >= PURGE_MISSING_SECONDS;
             if over {
-                let message = format!("the purge of {} is over", label(world, node));
+                let message = format!("the purge of {} is over", label(world, &self.id, node));
                 events.push(event(node, now, EventType::Notice, None, message));
             }
             !over
@@ -49,8 +58,8 @@ impl PurgeTracker {
     }
 }
 
-fn sentence(world: &World, node: &NodeName) -> String {
-    format!("{} purges its sessions", label(world, node))
+fn sentence(world: &World, id: &InstanceId, node: &NodeName) -> String {
+    format!("{} purges its sessions", label(world, id, node))
 }
 
 fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, message: String) -> Event {
@@ -61,15 +70,15 @@ fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Load, Update};
+    use crate::model::{ApiVersion, BrokerUpdate, Load};
     use crate::plan::fixtures;
 
     #[test]
     fn a_purge_is_reported_once_and_over_only_when_it_is_missing_for_ten_seconds() {
         let mut world = World::new();
-        let mut purges = PurgeTracker::default();
+        let mut purges = PurgeTracker::new(fixtures::id(ApiVersion::V2));
         let mut look = |at: i64, nodes: Vec<NodeName>| -> Vec<String> {
-            world.apply(fixtures::fact(at, Update::Load(Load { purges: nodes, ..Load::default() })));
+            world.apply(fixtures::answer(at, BrokerUpdate::Load(Load { purges: nodes, ..Load::default() })));
             purges.observe(&world, fixtures::at(at)).into_iter().map(|event| event.message).collect()
         };
         let first = look(1, vec![fixtures::core(2)]);

@@ -253,7 +253,7 @@ impl<'a> RemovalView<'a> {
         }
         Self {
             snapshot: snapshot(world, run.id, now),
-            load: world.load.as_ref().map(|load| &load.value),
+            load: world.broker(run.id).load.as_ref().map(|load| &load.value),
             present,
             up,
             sizes: wanted,

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::rebalance::record::PlanRecord;
 use super::rebalance::tracker::RebalanceRun;
-use super::tracker::OperationTracker;
+use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;
-use crate::model::{Event, EventType, InstanceId, Link, NodeName, Operation, Source, Verdict, World};
+use crate::model::{BrokerState, Event, EventType, InstanceId, Link, NodeName, Operation, Verdict, World};
 use crate::timing::RATE_GAP_SECONDS;
 
 mod curves;
@@ -90,7 +90,7 @@ impl ReportBuilder {
     pub fn observe(
         &mut self,
         world: &World,
-        operations: &OperationTracker,
+        operations: &RecordedOperations,
         (events, notices): (&[Event], &[String]),
         now: Timestamp,
     ) {
@@ -101,11 +101,13 @@ impl ReportBuilder {
                 self.notices.push(notice.clone());
             }
         }
-        self.instances.extend(world.instances.keys().cloned());
+        self.instances.extend(world.kubernetes.instances.keys().cloned());
         self.cluster_events(world);
         let rates = self.count(world, before, now);
-        for seen in runs(operations) {
-            self.draft(world, operations, &seen, now);
+        for tracker in operations.trackers() {
+            for seen in runs(tracker) {
+                self.draft(world, tracker, &seen, now);
+            }
         }
         for event in events {
             self.event(event);
@@ -127,7 +129,7 @@ impl ReportBuilder {
 
     /// Takes in events of Kubernetes that were seen since the recording began; the cluster deletes them after an hour.
     fn cluster_events(&mut self, world: &World) {
-        for (key, seen) in &world.events {
+        for (key, seen) in &world.kubernetes.events {
             let event = &seen.value;
             let Some(time) = event.last.filter(|last| self.first.is_none_or(|first| *last >= first)) else {
                 continue;
@@ -163,10 +165,14 @@ impl ReportBuilder {
     /// Takes in the counts of an answer; returns the clients that connect to each node per second. `line` is the time of the line
     /// before.
     fn count(&mut self, world: &World, line: Timestamp, now: Timestamp) -> BTreeMap<NodeName, u64> {
-        let up = world.hearings.get(&(Source::Emqx, "nodes")).is_some_and(|it| it.link == Link::Up);
-        let Some(nodes) = world.nodes.as_ref() else { return BTreeMap::new() };
-        self.versions.extend(nodes.value.iter().filter_map(|node| node.version.clone()));
-        let running = nodes.value.iter().filter(|node| !node.stopped);
+        let asked: Vec<&BrokerState> = world.brokers.values().filter(|it| it.nodes.is_some()).collect();
+        if asked.is_empty() {
+            return BTreeMap::new();
+        }
+        let up = asked.iter().all(|broker| broker.link("nodes") == Some(&Link::Up));
+        let nodes = || asked.iter().flat_map(|broker| broker.listed());
+        self.versions.extend(nodes().filter_map(|node| node.version.clone()));
+        let running = nodes().filter(|node| !node.stopped);
         let counts: NodeCounts =
             running.map(|node| (node.name.clone(), (node.connections, node.sessions))).collect();
         let answered = std::mem::replace(&mut self.answered, up);
@@ -344,9 +350,9 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
 
 /// The pod of each node whose name contains an address, or a host name made of an address.
 fn pods(world: &World) -> Vec<(NodeName, String)> {
-    let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value);
+    let nodes = world.brokers.values().flat_map(BrokerState::listed);
     let pod = |node: &NodeName| {
-        let mut pods = world.pods.values().map(|seen| &seen.value);
+        let mut pods = world.kubernetes.pods.values().map(|seen| &seen.value);
         let ip = node.ip();
         pods.find(|pod| match ip {
             Some(ip) => pod.ips.contains(&ip),

@@ -65,7 +65,7 @@ pub struct ScalePlan {
 
 /// The stored state of this very instance, also of a scale that has ended.
 pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
-    let state = &world.states.get(id)?.value;
+    let state = &world.kubernetes.states.get(id)?.value;
     let own = world.instance(id)?.uid == state.owner;
     state.scale.as_ref().filter(|_| own)
 }
@@ -203,7 +203,7 @@ fn forecast(
     snapshot: &Snapshot,
     request: &ScaleRequest,
 ) -> Result<usize, Problem> {
-    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuations = world.broker(&snapshot.instance).evacuations();
     let gone = |row: &&&super::snapshot::NodeRow| {
         scale.removal.steps.iter().any(|step| step.node.is_some() && step.node == row.node)
     };

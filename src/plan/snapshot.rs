@@ -12,7 +12,7 @@ use super::operator::{Evidence, evidence};
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
-    Role, RunningRebalance, Source, World,
+    Role, RunningRebalance, Source, SourceHealth, World,
 };
 use crate::timing::STALE_SOURCE_SECONDS;
 
@@ -194,7 +194,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     let serving = Serving::of(world, id);
     let reported: &[Node] = instance.map(|instance| instance.nodes.as_slice()).unwrap_or_default();
     let told: BTreeMap<&NodeName, &Node> = reported.iter().map(|node| (&node.name, node)).rev().collect();
-    let from_emqx = world.nodes.as_ref().map(|seen| seen.value.as_slice());
+    let from_emqx = world.broker(id).nodes.as_ref().map(|seen| seen.value.as_slice());
     let wrong_emqx = from_emqx.and_then(|nodes| another(id, nodes, &pods, &told));
     let (nodes, source): (&[Node], Source) = match from_emqx {
         Some(nodes) if wrong_emqx.is_none() => (nodes, Source::Emqx),
@@ -202,7 +202,11 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     };
     let known = KnownSources {
         pods: !pods.names.is_empty()
-            || world.hearings.get(&(Source::Pods, "pods")).is_some_and(|hearing| hearing.link == Link::Up),
+            || world
+                .kubernetes
+                .hearings
+                .get(&(Source::Pods, "pods"))
+                .is_some_and(|hearing| hearing.link == Link::Up),
         emqx: source == Source::Emqx,
     };
     let parts = if wrong_emqx.is_none() { Parts::of(world, id, instance) } else { Parts::none() };
@@ -258,7 +262,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         instance: id.clone(),
         now,
         api: instance.filter(|instance| !instance.standalone).map(|instance| instance.api),
-        operator: world.served.operator,
+        operator: world.kubernetes.served.operator,
         operator_silent: silent,
         operator_process: evidence(world, silent, now),
         edition: edition.or_else(|| enterprise_by_kind(instance)),
@@ -266,7 +270,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         nodes: rows,
         wrong_emqx,
         totals,
-        sources: Source::ALL.into_iter().map(|source| (source, source_age(world, source, now))).collect(),
+        sources: Source::ALL.into_iter().map(|source| (source, source_age(world, id, source, now))).collect(),
     }
 }
 
@@ -402,14 +406,12 @@ impl<'a> Pods<'a> {
     }
 }
 
-/// A node as the rows of a status name it: by its pod, else by its address or its first label.
-pub fn label(world: &World, node: &NodeName) -> String {
-    let pod = world.instances.iter().find_map(|(id, seen)| {
-        let told = seen.value.nodes.iter().find(|it| it.name == *node);
-        let known = Node { name: node.clone(), ..Node::default() };
-        let pod = Pods::of(world, id).find(&known, told).map(|pod| pod.name.clone());
-        pod.or_else(|| told?.pod.clone())
-    });
+/// A node of an instance as the rows of its status name it: by its pod, else by its address or its first label.
+pub fn label(world: &World, id: &InstanceId, node: &NodeName) -> String {
+    let told = world.instance(id).and_then(|instance| instance.nodes.iter().find(|it| it.name == *node));
+    let known = Node { name: node.clone(), ..Node::default() };
+    let pod = Pods::of(world, id).find(&known, told).map(|pod| pod.name.clone());
+    let pod = pod.or_else(|| told?.pod.clone());
     pod.map_or_else(|| super::rebalance::messages::short(node).to_owned(), |pod| pod.as_str().to_owned())
 }
 
@@ -432,7 +434,7 @@ impl Serving {
                         .strip_prefix(id.name.as_str())
                         .is_some_and(|rest| matches!(rest, "" | "-headless" | "-listeners" | "-dashboard")))
         };
-        let slices: Vec<_> = world.slices.values().map(|seen| &seen.value).filter(own).collect();
+        let slices: Vec<_> = world.kubernetes.slices.values().map(|seen| &seen.value).filter(own).collect();
         let headless = |slice: &&&crate::model::Slice| slice.service.ends_with("-headless");
         let dashboard = |slice: &&&crate::model::Slice| slice.service.ends_with("-dashboard");
         let clients: Vec<_> = slices.iter().filter(|slice| !headless(slice) && !dashboard(slice)).collect();
@@ -464,10 +466,11 @@ impl<'a> Parts<'a> {
     }
 
     fn of(world: &'a World, id: &InstanceId, instance: Option<&'a Instance>) -> Self {
-        if let Some(load) = &world.load {
+        if let Some(load) = &world.broker(id).load {
             return Self::listed(&load.value.rebalances, &load.value.evacuations);
         }
         let copied = world
+            .kubernetes
             .rebalances
             .values()
             .map(|seen| &seen.value)
@@ -510,7 +513,7 @@ impl<'a> Parts<'a> {
 fn operator_silent(world: &World, id: &InstanceId, now: Timestamp) -> Option<u64> {
     let mut last: Option<Timestamp> = None;
     let mut saw = |at: Option<Timestamp>| last = last.max(at);
-    if let Some(instance) = world.instances.get(id) {
+    if let Some(instance) = world.kubernetes.instances.get(id) {
         instance.value.conditions.iter().for_each(|condition| saw(condition.since));
     }
     for seen in world.rebalances_of(id) {
@@ -521,13 +524,17 @@ fn operator_silent(world: &World, id: &InstanceId, now: Timestamp) -> Option<u64
         event.namespace == id.namespace
             && matches!(event.about_kind.as_str(), "EMQX" | "EmqxEnterprise" | "Rebalance")
     };
-    world.events.values().map(|seen| &seen.value).filter(ours).for_each(|event| saw(event.last));
+    world.kubernetes.events.values().map(|seen| &seen.value).filter(ours).for_each(|event| saw(event.last));
     last.map(|last| seconds_between(last, now))
 }
 
-fn source_age(world: &World, source: Source, now: Timestamp) -> SourceAge {
-    let hearings: Vec<_> =
-        world.hearings.iter().filter(|((of, _), _)| *of == source).map(|(_, hearing)| hearing).collect();
+fn source_age(world: &World, id: &InstanceId, source: Source, now: Timestamp) -> SourceAge {
+    let hearings: Vec<&SourceHealth> = if source == Source::Emqx {
+        world.broker(id).hearings.values().collect()
+    } else {
+        let all = world.kubernetes.hearings.iter();
+        all.filter(|((of, _), _)| *of == source).map(|(_, hearing)| hearing).collect()
+    };
     let heard = hearings.iter().filter_map(|hearing| hearing.heard).max();
     let age_seconds = heard.map(|heard| seconds_between(heard, now));
     let worst = hearings.iter().find(|hearing| hearing.link != Link::Up);

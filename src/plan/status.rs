@@ -100,17 +100,17 @@ pub(crate) fn old_word(silent: u64) -> String {
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::model::{ApiVersion, Link, Load, Object, Phase, Update, Verdict};
+    use crate::model::{ApiVersion, BrokerUpdate, Link, Load, Object, Phase, Update, Verdict};
 
     fn world(connections: &[u64], load: Option<Load>) -> World {
         let mut world = World::of([fixtures::fact(
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
-        world.instances.values_mut().for_each(|seen| seen.value.cores = None);
-        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))));
+        world.kubernetes.instances.values_mut().for_each(|seen| seen.value.cores = None);
+        world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(connections))));
         if let Some(load) = load {
-            world.apply(fixtures::fact(0, Update::Load(load)));
+            world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
         }
         world
     }
@@ -175,8 +175,16 @@ mod tests {
             instance.conditions[0].since = Some(fixtures::at(0));
             let mut world = World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))]);
             if emqx {
-                world.apply(fixtures::fact(499, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
-                world.apply(fixtures::fact(499, Update::Load(fixtures::load("evicting_conns"))));
+                world.apply(fixtures::answer_of(
+                    version,
+                    499,
+                    BrokerUpdate::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140])),
+                ));
+                world.apply(fixtures::answer_of(
+                    version,
+                    499,
+                    BrokerUpdate::Load(fixtures::load("evicting_conns")),
+                ));
             } else {
                 world.apply(fixtures::rebalance("golden", Phase::Processing, |it| it.processed = true));
             }
@@ -199,7 +207,7 @@ mod tests {
         let mut world = World::of([
             fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))),
             fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)),
-            fixtures::fact(0, Update::Link(Source::Emqx, "nodes", error)),
+            fixtures::answer(0, BrokerUpdate::Link("nodes", error)),
         ]);
         for number in 0..4 {
             world.apply(fixtures::is_pod(fixtures::pod(&format!("emqx-core-{number}"), |_| ())));
@@ -218,9 +226,9 @@ mod tests {
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
-        world.apply(fixtures::fact(
+        world.apply(fixtures::answer(
             0,
-            Update::Link(Source::Emqx, "secrets", Link::Forbidden("cannot get the key".into())),
+            BrokerUpdate::Link("secrets", Link::Forbidden("cannot get the key".into())),
         ));
         let status = of(&world);
         assert_eq!(status.verdict, Verdict::Unknown);

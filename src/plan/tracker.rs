@@ -1,5 +1,7 @@
 //! The tracker of every kind of operation: the common trait, and one place to find an operation by its name.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::evacuation::tracker::EvacuationRun;
@@ -37,21 +39,12 @@ pub struct OperationTracker {
 }
 
 impl OperationTracker {
-    /// A tracker of the operations of all instances.
-    pub fn all() -> Self {
-        Self {
-            rebalances: RebalanceTracker::new(None),
-            upgrades: UpgradeTracker::new(None),
-            purges: PurgeTracker::default(),
-        }
-    }
-
     /// A tracker of the operations of one instance.
     pub fn of(id: &InstanceId) -> Self {
         Self {
-            rebalances: RebalanceTracker::new(Some(id.clone())),
-            upgrades: UpgradeTracker::new(Some(id.clone())),
-            purges: PurgeTracker::default(),
+            rebalances: RebalanceTracker::new(id.clone()),
+            upgrades: UpgradeTracker::new(id.clone()),
+            purges: PurgeTracker::new(id.clone()),
         }
     }
 
@@ -104,5 +97,34 @@ impl Tracker for OperationTracker {
         let mut events = self.rebalances.finish(world, now);
         events.extend(self.upgrades.finish(world, now));
         events
+    }
+}
+
+/// Follows the operations of every cluster of a recording; a cluster is followed from the first fact that names it.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedOperations(BTreeMap<InstanceId, OperationTracker>);
+
+impl RecordedOperations {
+    /// The tracker of this cluster.
+    pub fn of(&self, id: &InstanceId) -> Option<&OperationTracker> {
+        self.0.get(id)
+    }
+
+    /// The tracker of each cluster.
+    pub fn trackers(&self) -> impl Iterator<Item = &OperationTracker> {
+        self.0.values()
+    }
+}
+
+impl Tracker for RecordedOperations {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        for id in world.named() {
+            self.0.entry(id).or_insert_with_key(OperationTracker::of);
+        }
+        self.0.values_mut().flat_map(|tracker| tracker.observe(world, now)).collect()
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        self.0.values_mut().flat_map(|tracker| tracker.finish(world, now)).collect()
     }
 }

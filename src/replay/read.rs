@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 
 use crate::error::Problem;
-use crate::model::{Fact, NodeName, Strategy, Update};
+use crate::model::{BrokerUpdate, Fact, InstanceId, InstanceKind, NodeName, Object, Strategy, Update};
 use crate::ports::{Clock, FactStream, Moment, Translate, driven};
 use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
@@ -29,6 +29,8 @@ struct Line {
     status: Option<u16>,
     body: Option<Value>,
     at: Option<Timestamp>,
+    /// Whose EMQX answered; recordings of earlier versions have one cluster, and do not name it.
+    instance: Option<InstanceId>,
 }
 
 /// The text of a recording.
@@ -41,10 +43,12 @@ pub struct Recording {
     lines: Lines,
     translate: Rc<dyn Translate>,
     begin: Timestamp,
+    /// The cluster of the answers that name none.
+    instance: InstanceId,
     line: usize,
     over: bool,
-    /// What EMQX was asked for, by coordinator, and whether EMQX listed it since then.
-    starts: BTreeMap<NodeName, (Strategy, bool)>,
+    /// What EMQX was asked for, by cluster and coordinator, and whether EMQX listed it since then.
+    starts: BTreeMap<(InstanceId, NodeName), (Strategy, bool)>,
 }
 
 /// The most lines that are searched for the time at which the recording began.
@@ -86,7 +90,7 @@ impl Recording {
         // A pipe can be read only once: the searched lines are kept.
         let again = files::is_regular(&path);
         let mut kept = if again { None } else { Some(Vec::new()) };
-        let begin = begin(&mut lines, &mut kept).map_err(fail)?;
+        let (begin, instance) = beginning(&mut lines, &mut kept, translate.as_ref()).map_err(fail)?;
         let lines = match kept {
             None => open().map_err(fail)?,
             Some(kept) => BufReader::new(Box::new(std::io::Cursor::new(kept).chain(lines)) as Box<dyn Read>),
@@ -98,7 +102,8 @@ impl Recording {
             )
             .hint("a recording holds one JSON document a line, as kubectl emqx watch --record FILE writes it")
         })?;
-        Ok(Self { path, lines, translate, begin, line: 0, over: false, starts: BTreeMap::new() })
+        let instance = instance.unwrap_or_else(unnamed);
+        Ok(Self { path, lines, translate, begin, instance, line: 0, over: false, starts: BTreeMap::new() })
     }
 
     /// When it began.
@@ -142,15 +147,18 @@ impl Recording {
 
     /// Adds what was requested to the rebalances that EMQX lists. A request counts until EMQX no longer lists it.
     fn complete(&mut self, fact: &mut Fact) {
-        let Update::Load(load) = &mut fact.update else { return };
+        let Update::Broker(instance, BrokerUpdate::Load(load)) = &mut fact.update else { return };
         for entry in &mut load.rebalances {
-            if let Some((strategy, listed)) = self.starts.get_mut(&entry.coordinator) {
+            let key = (instance.clone(), entry.coordinator.clone());
+            if let Some((strategy, listed)) = self.starts.get_mut(&key) {
                 entry.requested = Some(strategy.clone());
                 *listed = true;
             }
         }
-        self.starts.retain(|coordinator, (_, listed)| {
-            !*listed || load.rebalances.iter().any(|entry| entry.coordinator == *coordinator)
+        self.starts.retain(|(of, coordinator), (_, listed)| {
+            *of != *instance
+                || !*listed
+                || load.rebalances.iter().any(|entry| entry.coordinator == *coordinator)
         });
     }
 
@@ -170,7 +178,9 @@ impl Recording {
             "emqx" => {
                 let path = line.get.ok_or_else(|| self.problem("it has no get"))?;
                 let body = line.body.unwrap_or(Value::Null);
-                let mut facts = self.translate.emqx(at, &path, line.status.unwrap_or(200), &body);
+                let instance = line.instance.unwrap_or_else(|| self.instance.clone());
+                let status = line.status.unwrap_or(200);
+                let mut facts = self.translate.emqx(at, &instance, &path, status, &body);
                 for fact in &mut facts {
                     self.complete(fact);
                 }
@@ -179,7 +189,8 @@ impl Recording {
             "request" => {
                 let strategy = line.body.and_then(|body| self.translate.strategy(&body));
                 if let (Some(coordinator), Some(strategy)) = (line.start, strategy) {
-                    self.starts.insert(coordinator, (strategy, false));
+                    let instance = line.instance.unwrap_or_else(|| self.instance.clone());
+                    self.starts.insert((instance, coordinator), (strategy, false));
                 }
                 Vec::new()
             }
@@ -236,9 +247,20 @@ fn after(time: Timestamp, seconds: f64) -> Timestamp {
     SignedDuration::try_from_secs_f64(seconds).ok().and_then(|it| time.checked_add(it).ok()).unwrap_or(time)
 }
 
-/// When the recording began. The bytes that are read are added to `kept`, at most [`LONGEST_LINE`].
-fn begin(lines: &mut Lines, kept: &mut Option<Vec<u8>>) -> std::io::Result<Option<Timestamp>> {
-    let mut latest = None;
+/// The cluster of a recording that has no object of one.
+fn unnamed() -> InstanceId {
+    InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() }
+}
+
+/// When the recording began, and the cluster of the answers that name none: that of the first object of a cluster, else
+/// of the first Rebalance. The bytes that are read are added to `kept`, at most [`LONGEST_LINE`].
+fn beginning(
+    lines: &mut Lines,
+    kept: &mut Option<Vec<u8>>,
+    translate: &dyn Translate,
+) -> std::io::Result<(Option<Timestamp>, Option<InstanceId>)> {
+    let (mut begin, mut latest) = (None, None);
+    let (mut instance, mut rebalanced) = (None, None);
     let mut bytes = Vec::new();
     for _ in 0..LOOKED_THROUGH {
         bytes.clear();
@@ -251,18 +273,31 @@ fn begin(lines: &mut Lines, kept: &mut Option<Vec<u8>>) -> std::io::Result<Optio
         }
         // A line that cannot be read is reported later, with its number.
         let Ok(line) = serde_json::from_slice::<Line>(&bytes) else { continue };
-        if line.from == "clock"
-            && let Some(at) = line.at
-        {
-            return Ok(Some(after(at, -line.t)));
+        if line.from == "clock" {
+            begin = begin.or_else(|| line.at.map(|at| after(at, -line.t)));
         }
-        let mut newest = None;
         if let Some(object) = &line.object {
-            newest_within(object, &mut newest);
+            if begin.is_none() {
+                let mut newest = None;
+                newest_within(object, &mut newest);
+                latest = latest.max(newest.map(|newest| after(newest, -line.t)));
+            }
+            for fact in translate.kubernetes(Timestamp::UNIX_EPOCH, "LISTED", object) {
+                match fact.update {
+                    Update::Is(Object::Instance(object)) => instance = instance.or(Some(object.id)),
+                    Update::Is(Object::Rebalance(object)) => {
+                        rebalanced = rebalanced.or_else(|| Some(object.instance_id()));
+                    }
+                    _ => {}
+                }
+            }
         }
-        latest = latest.max(newest.map(|newest| after(newest, -line.t)));
+        instance = instance.or(line.instance);
+        if begin.is_some() && instance.is_some() {
+            break;
+        }
     }
-    Ok(latest)
+    Ok((begin.or(latest), instance.or(rebalanced)))
 }
 
 /// The newest time of the past within an object.

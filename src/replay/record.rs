@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::scrub::scrubbed;
 use crate::error::Problem;
-use crate::model::NodeName;
+use crate::model::{InstanceId, NodeName};
 use crate::ports::RecordingSink;
 use user_files as files;
 
@@ -23,8 +23,8 @@ pub struct Recorder {
 struct State {
     out: BufWriter<Box<dyn Write>>,
     begin: Option<Timestamp>,
-    /// The last answer to each path: equal ones are not written again.
-    answers: BTreeMap<String, (u16, Value)>,
+    /// The last answer of each EMQX to each path: equal ones are not written again.
+    answers: BTreeMap<(InstanceId, String), (u16, Value)>,
     /// The version of each object: a repeated list adds nothing new.
     versions: BTreeMap<String, String>,
     /// The second of the last line.
@@ -124,24 +124,29 @@ impl RecordingSink for Recorder {
         state.write(&json!({"t": t, "from": "kubernetes", "event": event, "object": object}));
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) {
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) {
         let mut state = self.state.borrow_mut();
         let answer = (status, body.clone());
         let t = state.t(at);
-        if state.answers.get(path) == Some(&answer) {
+        let key = (instance.clone(), path.to_owned());
+        if state.answers.get(&key) == Some(&answer) {
             if t - state.last >= AGAIN {
                 state.write(&json!({"t": t, "from": "clock"}));
             }
             return;
         }
-        state.answers.insert(path.to_owned(), answer);
-        state.write(&json!({"t": t, "from": "emqx", "get": path, "status": status, "body": body}));
+        state.answers.insert(key, answer);
+        state.write(&json!({
+            "t": t, "from": "emqx", "instance": instance, "get": path, "status": status, "body": body
+        }));
     }
 
-    fn started(&self, at: Timestamp, coordinator: &NodeName, request: &Value) {
+    fn started(&self, at: Timestamp, instance: &InstanceId, coordinator: &NodeName, request: &Value) {
         let mut state = self.state.borrow_mut();
         let t = state.t(at);
-        state.write(&json!({"t": t, "from": "request", "start": coordinator, "body": request}));
+        state.write(&json!({
+            "t": t, "from": "request", "instance": instance, "start": coordinator, "body": request
+        }));
     }
 
     fn ends(&self, at: Timestamp) {

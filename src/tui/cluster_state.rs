@@ -1,4 +1,4 @@
-//! One listed cluster: its trackers, its history, and EMQX's answers about it.
+//! One listed cluster: its trackers and its history.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,13 @@ use super::history::History;
 use super::log::NoticeLog;
 use super::marks::Marks;
 use super::view_model::ViewModel;
-use crate::model::{EmqxAnswers, InstanceId, NodeName};
+use crate::model::{InstanceId, NodeName};
 use crate::plan::rebalance::tracker::RunKey;
 use crate::plan::tracker::OperationTracker;
 
 /// One listed cluster.
 #[derive(Debug)]
 pub struct ClusterState {
-    /// EMQX's answers about it, while the world has those of another cluster.
-    pub(super) answers: EmqxAnswers,
     /// The trackers of its operations.
     pub operations: OperationTracker,
     /// The counts of its nodes over time.
@@ -42,7 +40,6 @@ pub struct ClusterState {
 impl ClusterState {
     pub(super) fn new(id: &InstanceId) -> Self {
         Self {
-            answers: EmqxAnswers::default(),
             operations: OperationTracker::of(id),
             history: History::default(),
             log: NoticeLog::default(),

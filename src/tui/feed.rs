@@ -17,9 +17,6 @@ use crate::error::Problem;
 use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
-/// A fact, and its cluster.
-pub(super) type ClusterFact = (Option<InstanceId>, Fact);
-
 /// The most facts that are applied before the next frame: a flood cannot delay a key.
 const BURST: usize = 4096;
 
@@ -53,32 +50,24 @@ impl Feed {
     }
 
     /// Reads the lists, once.
-    pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<ClusterFact>, Problem>> + 'static {
+    pub(super) fn lists(&self) -> impl Future<Output = Result<Vec<Fact>, Problem>> + 'static {
         let (kubernetes, clock) = (self.live.kubernetes.clone(), self.live.clock.clone());
         let scope = self.live.scope.clone();
         async move {
             let served = kubernetes.served().await?;
             let facts = kubernetes.read(&scope).await?;
             let first = Fact { at: clock.now(), update: Update::Served(served) };
-            Ok(std::iter::once(first).chain(facts).map(|fact| (None, fact)).collect())
+            Ok(std::iter::once(first).chain(facts).collect())
         }
     }
 
     /// Asks EMQX of every listed cluster, once.
-    pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<ClusterFact>> + 'static {
-        let brokers: Vec<(InstanceId, Rc<dyn Broker>)> = state
-            .wanted()
-            .into_iter()
-            .map(|(id, target, _)| {
-                let broker = self.live.brokers.broker(target);
-                (id, broker)
-            })
-            .collect();
+    pub(super) fn answers(&self, state: &State) -> impl Future<Output = Vec<Fact>> + 'static {
+        let wanted = state.wanted().into_iter();
+        let brokers: Vec<Rc<dyn Broker>> =
+            wanted.map(|(_, target, _)| self.live.brokers.broker(target)).collect();
         async move {
-            let asked = brokers.iter().map(|(id, broker)| async move {
-                let facts = broker.read().await.unwrap_or_default();
-                facts.into_iter().map(|fact| (Some(id.clone()), fact)).collect::<Vec<_>>()
-            });
+            let asked = brokers.iter().map(|broker| async { broker.read().await.unwrap_or_default() });
             join_all(asked).await.into_iter().flatten().collect()
         }
     }
@@ -135,7 +124,7 @@ impl Feed {
     }
 
     /// The next fact, and all others that are available.
-    pub(super) async fn next(&mut self) -> Vec<ClusterFact> {
+    pub(super) async fn next(&mut self) -> Vec<Fact> {
         let mut facts = vec![poll_fn(|context| self.poll(context)).await];
         while facts.len() < BURST {
             let Some(fact) = poll_fn(|context| self.poll(context)).now_or_never() else { break };
@@ -144,15 +133,15 @@ impl Feed {
         facts
     }
 
-    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<ClusterFact> {
+    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Fact> {
         if let Some(objects) = &mut self.objects
             && let Poll::Ready(Some(fact)) = objects.poll_next_unpin(context)
         {
-            return Poll::Ready((None, fact));
+            return Poll::Ready(fact);
         }
-        for (id, emqx) in &mut self.emqx {
+        for emqx in self.emqx.values_mut() {
             if let Poll::Ready(Some(fact)) = emqx.facts.poll_next_unpin(context) {
-                return Poll::Ready((Some(id.clone()), fact));
+                return Poll::Ready(fact);
             }
         }
         Poll::Pending

@@ -378,7 +378,7 @@ impl PlanForm {
         let id = &snapshot.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
         let (backend, why) =
-            endpoint::backend(self.backend, &world.served, instance, snapshot.operator_process)?;
+            endpoint::backend(self.backend, &world.kubernetes.served, instance, snapshot.operator_process)?;
         if !self.all
             && let Ok(nodes) = preflight::participants(snapshot)
         {

@@ -19,8 +19,8 @@ pub enum Msg {
     Mouse(MouseEvent),
     /// The terminal has another size.
     Resize,
-    /// New facts; those of EMQX with their cluster.
-    Facts(Timestamp, Vec<(Option<InstanceId>, Fact)>),
+    /// New facts.
+    Facts(Timestamp, Vec<Fact>),
     /// The first lists are complete: later facts are changes.
     Ready(Timestamp),
     /// Time passed.

@@ -78,7 +78,7 @@ pub(super) fn upgrade(state: &mut State) {
         .rev()
         .find_map(|pod| {
             let key = (namespace.clone(), pod.as_str().to_owned());
-            state.world.pods.get(&key)?.value.image.clone()
+            state.world.kubernetes.pods.get(&key)?.value.image.clone()
         })
         .unwrap_or_default();
     state.upgrade = Some(UpgradeForm { image, editing: true, ..UpgradeForm::default() });

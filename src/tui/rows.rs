@@ -107,7 +107,8 @@ pub(super) fn label(row: &Row) -> &str {
 
 /// The pods of a namespace, by name.
 pub(super) fn pods_in<'w>(world: &'w World, namespace: &str) -> BTreeMap<&'w str, &'w Pod> {
-    let pods = world.pods.values().map(|seen| &seen.value).filter(|pod| pod.namespace == namespace);
+    let pods =
+        world.kubernetes.pods.values().map(|seen| &seen.value).filter(|pod| pod.namespace == namespace);
     pods.map(|pod| (pod.name.as_str(), pod)).collect()
 }
 
@@ -119,9 +120,9 @@ pub(super) fn rows(
 ) -> Vec<Row> {
     let Sources { world, .. } = sources;
     let nodes: BTreeMap<&NodeName, &crate::model::Node> = world
-        .nodes
+        .broker(&status.instance)
+        .listed()
         .iter()
-        .flat_map(|seen| &seen.value)
         .chain(instance.into_iter().flat_map(|instance| &instance.nodes).rev())
         .map(|node| (&node.name, node))
         .rev()

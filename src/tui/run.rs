@@ -18,14 +18,14 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{ClusterActions, FactSource, ViewContext};
-use super::feed::{ClusterFact as Learned, Feed};
+use super::feed::Feed;
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
 use super::state::State;
 use super::terminal::{Screen, lost};
 use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
-use crate::model::Verdict;
+use crate::model::{Fact, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::rebalance::messages;
@@ -45,8 +45,8 @@ enum Left {
 
 /// A result that arrives later.
 enum Late {
-    Lists(Result<Vec<Learned>, Problem>),
-    Answers(Vec<Learned>),
+    Lists(Result<Vec<Fact>, Problem>),
+    Answers(Vec<Fact>),
     Done(Done),
 }
 
@@ -472,7 +472,7 @@ async fn key(screen: &mut Screen) -> Option<std::io::Result<TerminalEvent>> {
     }
 }
 
-async fn learn(source: &mut Source) -> Vec<Learned> {
+async fn learn(source: &mut Source) -> Vec<Fact> {
     match source {
         Source::Live(feed) => feed.next().await,
         Source::Recording(_) => std::future::pending().await,

@@ -16,13 +16,12 @@ use super::rows::Row;
 use super::setup::{Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::sort::{Order, SortBy};
 use super::view_model::{Sources, ViewModel};
-use crate::model::{InstanceId, Operation, Phase, Source, Target, World};
+use crate::model::{InstanceId, Link, Operation, Phase, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::playback::PlaybackState;
 use crate::plan::snapshot::snapshot;
-use crate::plan::tracker::OperationTracker;
 
 pub type Page = KeyScope;
 
@@ -36,12 +35,10 @@ pub struct State {
     /// The setup.
     pub setup: ViewSetup,
     pub now: Timestamp,
-    /// All facts, with EMQX's answers about one cluster.
+    /// All facts.
     pub world: World,
     /// The listed clusters.
     pub clusters: BTreeMap<InstanceId, ClusterState>,
-    /// The cluster whose EMQX answers are in the world.
-    inside: Option<InstanceId>,
     /// The cluster that is open.
     pub open: Option<InstanceId>,
     pub page: Page,
@@ -102,8 +99,6 @@ pub struct State {
     pub playback_state: PlaybackState,
     /// The begin, the end and the marks of the recording.
     pub route: Option<Route>,
-    /// The tracker of a recording in which no cluster was seen so far.
-    pub spare: OperationTracker,
     /// Batches of facts so far: what follows from facts alone is worked out again when this changes.
     pub(crate) learned: u64,
     /// Whether the board is older than the world.
@@ -121,7 +116,6 @@ impl State {
             now: setup.now,
             world: World::new(),
             clusters: BTreeMap::new(),
-            inside: None,
             open: None,
             page,
             overlay: None,
@@ -153,7 +147,6 @@ impl State {
             ready: false,
             playback_state: PlaybackState::default(),
             route: None,
-            spare: OperationTracker::all(),
             learned: 0,
             stale: true,
             dirty: true,
@@ -165,9 +158,7 @@ impl State {
     pub(crate) fn rewind(&mut self) {
         self.world = World::new();
         self.clusters.clear();
-        self.inside = None;
         self.playback_state = PlaybackState::default();
-        self.spare = OperationTracker::all();
         self.ready = false;
         self.stale = true;
         if let Some(playback) = &mut self.setup.playback {
@@ -195,36 +186,8 @@ impl State {
         self.frozen.unwrap_or(self.now)
     }
 
-    /// Puts EMQX's answers of this cluster into the world.
-    pub fn enter(&mut self, id: &InstanceId) {
-        if self.inside.as_ref() == Some(id) {
-            return;
-        }
-        let left = self.world.take_emqx_answers();
-        // A recording may have EMQX's first answers before its cluster: they belong to the next cluster.
-        let early = match self.inside.take().and_then(|inside| self.clusters.get_mut(&inside)) {
-            Some(cluster) => {
-                cluster.answers = left;
-                None
-            }
-            None => Some(left),
-        };
-        let cluster = self.clusters.entry(id.clone()).or_insert_with(|| ClusterState::new(id));
-        let own = std::mem::take(&mut cluster.answers);
-        let word = early.filter(|_| own.nodes.is_none() && own.load.is_none()).unwrap_or(own);
-        self.world.put_emqx_answers(word);
-        self.inside = Some(id.clone());
-    }
-
-    /// A cluster, and the world with EMQX's answers about it.
-    pub fn at(&mut self, id: &InstanceId) -> (&mut World, Option<&mut ClusterState>) {
-        self.enter(id);
-        (&mut self.world, self.clusters.get_mut(id))
-    }
-
     /// Opens a cluster.
     pub fn open(&mut self, id: &InstanceId) {
-        self.enter(id);
         self.open = Some(id.clone());
         self.page = Page::Table;
         self.selected = None;
@@ -240,8 +203,7 @@ impl State {
     /// Whether an operation runs in a cluster, or may start soon: then EMQX is queried every second.
     pub fn busy(&self, id: &InstanceId) -> bool {
         let Some(cluster) = self.clusters.get(id) else { return false };
-        let load = if self.inside.as_ref() == Some(id) { &self.world.load } else { &cluster.answers.load };
-        let moves = load.as_ref().is_some_and(|load| {
+        let moves = self.world.broker(id).load.as_ref().is_some_and(|load| {
             !load.value.rebalances.is_empty()
                 || !load.value.evacuations.is_empty()
                 || !load.value.purges.is_empty()
@@ -291,13 +253,8 @@ impl State {
 
     /// Whether EMQX of this cluster has responded and has not become unreachable since.
     pub fn hears(&self, id: &InstanceId) -> bool {
-        let hearings = match (self.inside.as_ref() == Some(id), self.clusters.get(id)) {
-            (true, _) => &self.world.hearings,
-            (false, Some(cluster)) => &cluster.answers.hearings,
-            (false, None) => return false,
-        };
-        let mut emqx = hearings.iter().filter(|((source, _), _)| *source == Source::Emqx).peekable();
-        emqx.peek().is_some() && emqx.all(|(_, hearing)| hearing.link == crate::model::Link::Up)
+        let hearings = &self.world.broker(id).hearings;
+        !hearings.is_empty() && hearings.values().all(|hearing| hearing.link == Link::Up)
     }
 
     /// Whether the precondition of a key holds.
@@ -325,7 +282,7 @@ impl State {
     /// The name of the running rebalance or upgrade of the open cluster.
     pub fn going(&self) -> Option<String> {
         let upgrades = &self.here()?.operations.upgrades;
-        let upgrade = || Some(upgrades.running(self.open.as_ref()?)?.name.clone());
+        let upgrade = || Some(upgrades.running()?.name.clone());
         let evacuation = || {
             let running = |run: &&EvacuationRun| run.verdict.is_none();
             Some(upgrades.evacuations.runs.iter().rfind(running)?.name.clone())
@@ -366,7 +323,6 @@ impl State {
         };
         let (theme, now, zone) = (self.theme(), self.now, self.setup.zone.clone());
         for id in ids {
-            self.enter(&id);
             let Some(cluster) = self.clusters.get_mut(&id) else { continue };
             let sources = Sources {
                 world: &self.world,
@@ -396,7 +352,6 @@ impl State {
             return;
         }
         let Some(id) = self.open.clone() else { return };
-        self.enter(&id);
         let snapshot = snapshot(&self.world, &id, self.now);
         let forecast = if self.form.typing.is_empty() {
             self.form.plan(&self.world, &snapshot, self.allowed)

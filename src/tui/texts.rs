@@ -118,7 +118,7 @@ pub(super) fn own_place(state: &State, board: &ViewModel) -> String {
 /// The pod of a row, and the page for an unknown pod.
 fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
     let key = (board.status.instance.namespace.clone(), row.pod.as_ref()?.as_str().to_owned());
-    state.world.pods.get(&key).map(|seen| &seen.value)
+    state.world.kubernetes.pods.get(&key).map(|seen| &seen.value)
 }
 
 /// What is known of the pod of a row.
@@ -202,6 +202,7 @@ fn event_lines(state: &State, board: &ViewModel, pod: &str) -> Vec<Line> {
     let namespace = &board.status.instance.namespace;
     let mut events: Vec<&ClusterEvent> = state
         .world
+        .kubernetes
         .events
         .values()
         .map(|seen| &seen.value)

@@ -1,5 +1,7 @@
 //! The effect of a message on the state: no IO, no clock, no async. Actions outside are returned as effects.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::input::press;
@@ -7,7 +9,9 @@ use super::mouse::mouse;
 use super::msg::{Effect, Msg};
 use super::results::finish;
 use super::state::{ClusterState, State};
-use crate::model::{Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World};
+use crate::model::{
+    BrokerUpdate, Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World,
+};
 use crate::output::theme::Tone;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::tracker::{OperationTracker, Tracker};
@@ -89,15 +93,9 @@ pub(super) fn changed(state: &mut State) {
 fn tick(state: &mut State, now: Timestamp) {
     state.now = state.now.max(now);
     if state.setup.playback.is_some() {
-        let events = {
-            let State { world, clusters, playback_state, spare, open, now, .. } = state;
-            let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-                Some(cluster) => &mut cluster.operations,
-                None => spare,
-            };
-            playback_state.pass(world, follower, *now)
-        };
-        tell(state, &events);
+        let State { world, clusters, playback_state, now, .. } = state;
+        playback_state.pass(world, &mut RecordedClusters { clusters, now: *now }, *now);
+        sample_all(state);
     } else if state.ready {
         observe(state);
     }
@@ -105,22 +103,23 @@ fn tick(state: &mut State, now: Timestamp) {
 }
 
 /// Applies facts of a live cluster.
-fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact)>) {
+fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     state.now = state.now.max(now);
     state.learned += 1;
     let (mut visible, mut events) = (false, false);
-    for (who, fact) in facts {
-        if let Some(id) = &who {
-            // EMQX may answer once more for a cluster that was just removed.
-            if !state.clusters.contains_key(id) {
-                continue;
-            }
-            state.enter(id);
+    for fact in facts {
+        let who = match &fact.update {
+            Update::Broker(id, _) => Some(id.clone()),
+            _ => None,
+        };
+        // EMQX may answer once more for a cluster that was just removed.
+        if who.as_ref().is_some_and(|id| !state.clusters.contains_key(id)) {
+            continue;
         }
         events |= matches!(&fact.update, Update::Is(Object::Event(_)));
         let at = fact.at;
         let line = heard(&state.world, &fact);
-        let links = matches!(&fact.update, Update::Link(..));
+        let links = matches!(&fact.update, Update::Link(..) | Update::Broker(_, BrokerUpdate::Link(..)));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
         // `Link` reports each change of a source's health; other notices are reported once.
@@ -153,13 +152,22 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<(Option<InstanceId>, Fact
 
 /// The message when a source becomes unreachable, or responds again.
 fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
-    let (source, resource, link) = match &fact.update {
-        Update::Link(source, resource, link) => (*source, *resource, link),
-        Update::Nodes(_) => (Source::Emqx, "nodes", &Link::Up),
-        Update::Load(_) => (Source::Emqx, "load_rebalance", &Link::Up),
+    let (source, resource, link, before) = match &fact.update {
+        Update::Link(source, resource, link) => {
+            let before = world.kubernetes.hearings.get(&(*source, *resource));
+            (*source, *resource, link, before.map(|hearing| &hearing.link))
+        }
+        Update::Broker(id, update) => {
+            let (resource, link) = match update {
+                BrokerUpdate::Link(resource, link) => (*resource, link),
+                BrokerUpdate::Nodes(_) => ("nodes", &Link::Up),
+                BrokerUpdate::Load(_) => ("load_rebalance", &Link::Up),
+                BrokerUpdate::Began(_) => return None,
+            };
+            (Source::Emqx, resource, link, world.broker(id).link(resource))
+        }
         _ => return None,
     };
-    let before = world.hearings.get(&(source, resource)).map(|hearing| &hearing.link);
     match (before, link) {
         (Some(before), link) if before == link => None,
         (Some(Link::Unreachable(_) | Link::Forbidden(_)), Link::Up) => {
@@ -174,20 +182,17 @@ fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
 
 /// Adds new clusters, and handles deleted ones and those that were created again.
 fn meet(state: &mut State) {
-    let known: Vec<(InstanceId, String)> =
-        state.world.instances.iter().map(|(id, seen)| (id.clone(), seen.value.uid.clone())).collect();
+    let known: Vec<(InstanceId, String)> = state
+        .world
+        .kubernetes
+        .instances
+        .iter()
+        .map(|(id, seen)| (id.clone(), seen.value.uid.clone()))
+        .collect();
     let now = state.now;
     for (id, uid) in &known {
-        if !state.clusters.contains_key(id) {
-            let inside = state.open.clone();
-            state.enter(id);
-            if let Some(inside) = inside {
-                state.enter(&inside);
-            }
-        }
-        if let Some(cluster) = state.clusters.get_mut(id)
-            && cluster.uid.as_ref() != Some(uid)
-        {
+        let cluster = state.clusters.entry(id.clone()).or_insert_with_key(ClusterState::new);
+        if cluster.uid.as_ref() != Some(uid) {
             if cluster.uid.is_some() {
                 cluster.log.push(now, Tone::Warning, format!("{id} was deleted and made again"));
             }
@@ -195,8 +200,12 @@ fn meet(state: &mut State) {
             state.stale = true;
         }
     }
-    let gone: Vec<InstanceId> =
-        state.clusters.keys().filter(|id| !state.world.instances.contains_key(*id)).cloned().collect();
+    let gone: Vec<InstanceId> = state
+        .clusters
+        .keys()
+        .filter(|id| !state.world.kubernetes.instances.contains_key(*id))
+        .cloned()
+        .collect();
     for id in gone {
         let Some(cluster) = state.clusters.get_mut(&id) else { continue };
         if cluster.uid.take().is_some() {
@@ -212,20 +221,46 @@ fn meet(state: &mut State) {
 
 /// Updates every tracker; `true` if one reported something.
 fn observe(state: &mut State) -> bool {
-    let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
-    let now = state.now;
+    let State { world, clusters, now, .. } = state;
     let mut any = false;
-    for id in &ids {
-        let (world, Some(cluster)) = state.at(id) else { continue };
-        let events = cluster.operations.observe(world, now);
-        any |= log(cluster, &events, now);
-        sample(world, cluster);
-    }
-    // EMQX's answers of the open cluster stay in the world, where the view reads them.
-    if let Some(open) = state.open.clone() {
-        state.enter(&open);
+    for (id, cluster) in clusters {
+        let events = cluster.operations.observe(world, *now);
+        any |= log(cluster, &events, *now);
+        sample(world, id, cluster);
     }
     any
+}
+
+/// The clusters of a recording as one tracker: a cluster is listed from its first object on.
+struct RecordedClusters<'a> {
+    clusters: &'a mut BTreeMap<InstanceId, ClusterState>,
+    /// The time of the line, at which events are listed.
+    now: Timestamp,
+}
+
+impl RecordedClusters<'_> {
+    fn log(&mut self, mut events: impl FnMut(&mut OperationTracker) -> Vec<Event>) -> Vec<Event> {
+        let mut all = Vec::new();
+        for cluster in self.clusters.values_mut() {
+            let events = events(&mut cluster.operations);
+            log(cluster, &events, self.now);
+            all.extend(events);
+        }
+        all
+    }
+}
+
+impl Tracker for RecordedClusters<'_> {
+    fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        for id in world.kubernetes.instances.keys() {
+            self.clusters.entry(id.clone()).or_insert_with_key(ClusterState::new);
+        }
+        self.log(|operations| operations.observe(world, now))
+    }
+
+    fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+        self.log(|operations| operations.finish(world, now))
+    }
 }
 
 fn log(cluster: &mut ClusterState, events: &[Event], now: Timestamp) -> bool {
@@ -245,8 +280,15 @@ fn log(cluster: &mut ClusterState, events: &[Event], now: Timestamp) -> bool {
     !events.is_empty()
 }
 
-fn sample(world: &World, cluster: &mut ClusterState) {
-    let Some(nodes) = &world.nodes else { return };
+fn sample_all(state: &mut State) {
+    let State { world, clusters, .. } = state;
+    for (id, cluster) in clusters {
+        sample(world, id, cluster);
+    }
+}
+
+fn sample(world: &World, id: &InstanceId, cluster: &mut ClusterState) {
+    let Some(nodes) = &world.broker(id).nodes else { return };
     if cluster.sampled == Some(nodes.at) {
         return;
     }
@@ -267,6 +309,7 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
     let ours = |about: &str| about == id.name || about.starts_with(&dashed);
     let mut fresh: Vec<_> = state
         .world
+        .kubernetes
         .events
         .values()
         .map(|seen| &seen.value)
@@ -289,29 +332,18 @@ fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
 fn listen(state: &mut State, told: RecordedFacts) {
     state.now = state.now.max(told.at);
     let is_event = told.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
-    let (events, notices) = {
-        let State { world, clusters, playback_state, spare, open, .. } = state;
-        let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-            Some(cluster) => &mut cluster.operations,
-            None => spare,
-        };
-        playback_state.take(world, follower, told)
-    };
-    if state.clusters.is_empty()
-        && let Some(id) = state.world.instances.keys().next().cloned()
-    {
-        let at_first = state.open.is_none();
-        state.enter(&id);
-        if let Some(cluster) = state.clusters.get_mut(&id) {
-            cluster.operations = std::mem::replace(&mut state.spare, OperationTracker::all());
-        }
-        if at_first {
-            state.open(&id);
-        }
-    }
+    let first = state.clusters.is_empty();
+    let State { world, clusters, playback_state, now, .. } = state;
+    let (_, notices) = playback_state.take(world, &mut RecordedClusters { clusters, now: *now }, told);
     state.ready = true;
     meet(state);
-    tell(state, &events);
+    if first
+        && state.open.is_none()
+        && let Some(id) = state.clusters.keys().next().cloned()
+    {
+        state.open(&id);
+    }
+    sample_all(state);
     let now = state.now;
     if let Some(id) = state.open.clone() {
         if let Some(cluster) = state.clusters.get_mut(&id) {
@@ -326,15 +358,6 @@ fn listen(state: &mut State, told: RecordedFacts) {
     changed(state);
 }
 
-/// Adds the events of a recording.
-fn tell(state: &mut State, events: &[Event]) {
-    let State { world, clusters, open, now, .. } = state;
-    if let Some(cluster) = open.as_ref().and_then(|id| clusters.get_mut(id)) {
-        log(cluster, events, *now);
-        sample(world, cluster);
-    }
-}
-
 fn over(state: &mut State) {
     let already = state.setup.playback.is_some_and(|playback| playback.over);
     if let Some(playback) = &mut state.setup.playback {
@@ -343,15 +366,9 @@ fn over(state: &mut State) {
     if already {
         return;
     }
-    let events = {
-        let State { world, clusters, playback_state, spare, open, .. } = state;
-        let follower = match open.as_ref().and_then(|id| clusters.get_mut(id)) {
-            Some(cluster) => &mut cluster.operations,
-            None => spare,
-        };
-        playback_state.finish(world, follower)
-    };
-    tell(state, &events);
+    let State { world, clusters, playback_state, now, .. } = state;
+    playback_state.finish(world, &mut RecordedClusters { clusters, now: *now });
+    sample_all(state);
     state.say(Tone::Faint, "the recording is over");
     changed(state);
 }

@@ -151,8 +151,8 @@ impl ViewModel {
             follower.runs.iter().filter(|run| recent(ended(run))).max_by_key(ended)
         };
         let run = follower.running().or_else(last).cloned();
-        let last = || operations.upgrades.last(id).filter(|run| recent(run.ended));
-        let upgrade = operations.upgrades.running(id).or_else(last).cloned();
+        let last = || operations.upgrades.last().filter(|run| recent(run.ended));
+        let upgrade = operations.upgrades.running().or_else(last).cloned();
         let active = run.as_ref().filter(|run| run.verdict.is_none());
         let goals = active.and_then(goals);
         let replicants = status.nodes.iter().any(|row| row.role == Role::Replicant && row.running);
@@ -162,7 +162,7 @@ impl ViewModel {
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
         let revisions = UpgradeRevisions::under_way(world, id).filter(|revisions| !revisions.old.is_empty());
         let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || revisions.is_some();
-        let evacuations = evacuations(world, instance).to_vec();
+        let evacuations = evacuations(world.broker(id), instance).to_vec();
         let pods = pods_in(world, &id.namespace);
         let mut rows = rows(&sources, &status, instance, &pods);
         group(&mut rows, revisions.as_ref());

@@ -16,7 +16,7 @@ use kubectl_emqx::app::Wire;
 use kubectl_emqx::k8s::{Cluster, Connect, KubeconfigEntry};
 use kubectl_emqx::model::form::{Look, Output, Stream};
 use kubectl_emqx::model::jsonpath::Template;
-use kubectl_emqx::model::{OperatorLine, World};
+use kubectl_emqx::model::{InstanceId, InstanceKind, OperatorLine, World};
 use kubectl_emqx::output::{Printer, Terminal};
 use kubectl_emqx::ports::Translate as _;
 use kubectl_emqx::replay::Recording;
@@ -199,6 +199,13 @@ fn now() -> Timestamp {
     "2026-11-23T10:00:00Z".parse().expect("a time")
 }
 
+/// The cluster of a recording.
+fn id(world: &World) -> InstanceId {
+    let unknown =
+        InstanceId { kind: InstanceKind::Emqx, namespace: "mq".to_owned(), name: "emqx".to_owned() };
+    world.ids().into_iter().next().unwrap_or(unknown)
+}
+
 /// The facts of one line of a recording, as the clients convert it.
 fn facts(line: &Value, world: &mut World) {
     let facts = match line["from"].as_str() {
@@ -207,7 +214,7 @@ fn facts(line: &Value, world: &mut World) {
         }
         Some("emqx") => {
             let status = line["status"].as_u64().and_then(|it| u16::try_from(it).ok()).unwrap_or(200);
-            Wire.emqx(now(), line["get"].as_str().unwrap_or_default(), status, &line["body"])
+            Wire.emqx(now(), &id(world), line["get"].as_str().unwrap_or_default(), status, &line["body"])
         }
         _ => Vec::new(),
     };

@@ -16,10 +16,12 @@ use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::playback::{PlaybackState, RecordedFacts};
 use kubectl_emqx::plan::rebalance::forecast::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, RebalanceRequest};
+use kubectl_emqx::plan::rebalance::tracker::RebalanceRun;
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::snapshot::snapshot;
 use kubectl_emqx::plan::status::{status, status_with};
 use kubectl_emqx::plan::tracker::OperationTracker;
+use kubectl_emqx::plan::tracker::RecordedOperations;
 use kubectl_emqx::ports::Moment;
 use kubectl_emqx::tui::{Msg, Playback, State, ViewSetup, update, view};
 use ratatui::buffer::Buffer;
@@ -29,7 +31,7 @@ use serde_json::Value;
 /// All outputs on one recording.
 pub(crate) struct Outputs {
     world: World,
-    operations: OperationTracker,
+    operations: RecordedOperations,
     playback: PlaybackState,
     view: State,
     shown: Option<String>,
@@ -62,7 +64,7 @@ impl Outputs {
         };
         Self {
             world: World::new(),
-            operations: OperationTracker::all(),
+            operations: RecordedOperations::default(),
             playback: PlaybackState::default(),
             view: State::new(setup),
             shown: None,
@@ -98,10 +100,19 @@ impl Outputs {
         }
     }
 
+    fn operations(&self, id: &InstanceId) -> OperationTracker {
+        self.operations.of(id).cloned().unwrap_or_else(|| OperationTracker::of(id))
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &RebalanceRun> {
+        self.operations.trackers().flat_map(|tracker| &tracker.rebalances.runs)
+    }
+
     fn compare(&mut self, id: &InstanceId, events: &[Event], now: Timestamp) -> Vec<String> {
         let mut found = Vec::new();
-        let of = status_with(&self.world, id, &self.operations, now);
-        let listed = items(&assess(&self.world, id, &self.operations, now));
+        let operations = self.operations(id);
+        let of = status_with(&self.world, id, &operations, now);
+        let listed = items(&assess(&self.world, id, &operations, now));
         agree(&of, &listed, &mut found);
         self.plan(&of, id, now, &mut found);
         self.events(&of, events, &mut found);
@@ -214,8 +225,8 @@ impl Outputs {
 
     /// Whether another operation of this name has begun since one ended.
     fn again(&self, name: &str) -> bool {
-        let mut runs = self.operations.rebalances.runs.iter().filter(|run| run.name == name);
-        runs.clone().count() > 1 && runs.next_back().is_some_and(|run| run.verdict.is_none())
+        let runs: Vec<&RebalanceRun> = self.runs().filter(|run| run.name == name).collect();
+        runs.len() > 1 && runs.last().is_some_and(|run| run.verdict.is_none())
     }
 
     /// A command that sees only this moment, compared with one that has followed.
@@ -225,7 +236,7 @@ impl Outputs {
         }
         // Only a history shows an end that is being verified, or that was verified while the object reports
         // Processing, a rebalance that made no progress for a while, and what an end was.
-        let history = self.operations.rebalances.runs.iter().any(|run| {
+        let history = self.runs().any(|run| {
             let processing = |object: &Rebalance| object.phase == Phase::Processing;
             run.ended.is_some() && (run.verdict.is_none() || run.object.as_ref().is_some_and(processing))
         }) || matches!(of.verdict, Verdict::Stalled | Verdict::StillRunning)

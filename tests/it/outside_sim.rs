@@ -10,8 +10,8 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source, StopMark,
-    Strategy, TOUCHED_ANNOTATION, Target, Update, World,
+    ApiPort, Fact, InstanceKind, Link, Load, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
+    StopMark, Strategy, TOUCHED_ANNOTATION, Target, Update, World,
 };
 use kubectl_emqx::plan::operator::OperatorProcess;
 use kubectl_emqx::plan::status::status;
@@ -72,17 +72,19 @@ async fn the_documented_cluster_is_read_from_both_sides() {
         assert_eq!(served.operator, line, "{scenario}: {:?}", served.kinds);
         let facts = cluster.read(&scope(&cluster, name)).await.expect("it is read");
         let mut world = World::of(facts);
-        for hearing in world.hearings.values() {
+        for hearing in world.kubernetes.hearings.values() {
             assert_eq!(hearing.link, Link::Up, "{scenario}");
         }
         let target = target(&world, name);
         assert_eq!(target.v4, v4);
         assert!(world.pods_of(&target.instance).count() >= 4, "{scenario}");
-        assert!(!world.slices.is_empty(), "{scenario}");
+        assert!(!world.kubernetes.slices.is_empty(), "{scenario}");
         for fact in broker(&cluster, target).read().await.expect("never fails") {
             world.apply(fact);
         }
-        let nodes = world.nodes.clone().unwrap_or_else(|| panic!("{scenario}: {:?}", world.hearings)).value;
+        let emqx = world.broker(&world.ids()[0]);
+        assert!(emqx.load.is_some(), "{scenario}: {:?}", emqx.hearings);
+        let nodes = emqx.listed();
         let mut live: Vec<u64> = nodes.iter().filter_map(|node| node.connections).collect();
         live.sort_unstable();
         assert_eq!(
@@ -90,7 +92,6 @@ async fn the_documented_cluster_is_read_from_both_sides() {
             [3334, 3333, 3333, 0],
             "{scenario}"
         );
-        assert!(world.load.is_some(), "{scenario}");
         running.shutdown().await;
     }
 }
@@ -148,8 +149,12 @@ async fn the_start_of_a_rebalance_that_is_joined_is_asked_of_a_donor() {
     for fact in broker.read().await.expect("never fails") {
         world.apply(fact);
     }
-    let starts: Vec<_> =
-        world.begun.values().map(|start| (start.coordinator.as_str(), start.connections)).collect();
+    let starts: Vec<_> = world
+        .broker(&world.ids()[0])
+        .begun
+        .values()
+        .map(|start| (start.coordinator.as_str(), start.connections))
+        .collect();
     assert_eq!(starts, [(coordinator.as_str(), 3333)]);
     let id = world.ids().remove(0);
     let status = status(&world, &id, cluster.clock().now());
@@ -178,13 +183,14 @@ async fn the_start_is_asked_of_a_replicant_where_replicants_are_the_donors() {
     for fact in broker(&cluster, target(&world, "emqx")).read().await.expect("never fails") {
         world.apply(fact);
     }
-    let load = world.load.as_ref().expect("EMQX answered");
+    let load = world.broker(&world.ids()[0]).load.as_ref().expect("EMQX answered");
     let donors = &load.value.rebalances.first().expect("it runs").donors;
     let cores: Vec<_> = target(&world, "emqx").pods;
     assert!(donors.iter().all(|node| cores.iter().all(|pod| pod.as_str() != node.first_label())));
-    let starts: Vec<u64> = world.begun.values().map(|start| start.connections).collect();
+    let starts: Vec<u64> =
+        world.broker(&world.ids()[0]).begun.values().map(|start| start.connections).collect();
     assert!(matches!(starts.as_slice(), [3333 | 3334]), "{starts:?}");
-    assert!(world.begun.keys().all(|node| donors.contains(node)));
+    assert!(world.broker(&world.ids()[0]).begun.keys().all(|node| donors.contains(node)));
     running.shutdown().await;
 }
 
@@ -287,8 +293,7 @@ async fn emqx_is_called_directly_and_its_refusals_are_plain() {
     let again = broker.start(&nodes[0], &nodes, &strategy).await.expect_err("one runs");
     assert_eq!(again.exit, kubectl_emqx::error::Exit::Refused);
     assert_eq!(broker.available(&pod).await, Ok(false));
-    let world = World::of(broker.read().await.expect("never fails"));
-    assert_eq!(world.load.expect("asked").value.rebalances.len(), 1);
+    assert_eq!(load(broker.read().await.expect("never fails")).rebalances.len(), 1);
     assert_eq!(broker.stop(&nodes[0]).await, Ok(true));
     let unknown = broker.start(&"emqx@nowhere".into(), &nodes, &strategy).await.expect_err("no such node");
     assert!(unknown.why.contains("does not run"), "{unknown}");
@@ -334,7 +339,7 @@ async fn an_instance_is_changed_and_a_node_is_emptied_on_request() {
         assert_eq!(broker.stop_evacuation(&nodes[0]).await, Ok(false));
         assert_eq!(broker.evacuate(&nodes[0], &order).await, Ok(true));
         assert_eq!(broker.evacuate(&nodes[0], &order).await, Ok(false), "it runs");
-        let load = World::of(broker.read().await.expect("never fails")).load.expect("asked").value;
+        let load = load(broker.read().await.expect("never fails"));
         assert_eq!((load.evacuations.len(), &load.evacuations[0].node), (1, &nodes[0]));
         assert_eq!(load.evacuations[0].conn_evict_rate, Some(10));
         let zero = EvacuationOrder { conn_evict_rate: 0, ..order.clone() };
@@ -363,10 +368,17 @@ async fn a_state_is_written_only_over_the_version_that_was_read() {
     assert!(store("[]", None).await);
     // Another client that has not seen it creates nothing a second time.
     assert!(!store("[1]", None).await);
-    let version = read().await.states[&id].value.version.clone();
+    let version = read().await.kubernetes.states[&id].value.version.clone();
     assert!(store("[2]", Some(&version)).await);
     assert!(!store("[3]", Some(&version)).await, "it was changed meanwhile");
     running.shutdown().await;
+}
+
+/// The operations in an answer of EMQX.
+fn load(facts: Vec<Fact>) -> Load {
+    let world = World::of(facts);
+    let (_, broker) = world.brokers.into_iter().next().expect("EMQX answered");
+    broker.load.expect("it lists its operations").value
 }
 
 async fn until(
@@ -383,7 +395,7 @@ async fn until(
         }
         tokio::select! {
             fact = stream.next() => { world.apply(fact.expect("it goes on")); }
-            () = &mut limit => panic!("never: {what}; {:?}", world.hearings),
+            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.hearings),
         }
     }
 }
@@ -395,21 +407,23 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     let mut stream = cluster.follow(&scope);
     let mut world = World::new();
     until(&mut stream, &mut world, "the first lists", |world| {
-        world.pods.len() >= 4 && world.instances.len() == 1 && world.hearings.len() >= 7
+        world.kubernetes.pods.len() >= 4
+            && world.kubernetes.instances.len() == 1
+            && world.kubernetes.hearings.len() >= 7
     })
     .await;
     cluster.create_rebalance(&manifest("r1"), ServerDryRun::No).await.expect("it is created");
-    until(&mut stream, &mut world, "the object", |world| !world.rebalances.is_empty()).await;
+    until(&mut stream, &mut world, "the object", |world| !world.kubernetes.rebalances.is_empty()).await;
 
     running.faults().close_connections();
     cluster.create_rebalance(&manifest("r2"), ServerDryRun::No).await.expect("it is created");
-    until(&mut stream, &mut world, "the watch goes on", |world| world.rebalances.len() == 2).await;
+    until(&mut stream, &mut world, "the watch goes on", |world| world.kubernetes.rebalances.len() == 2).await;
 
     running.faults().restart_api_server();
     assert!(running.faults().delete_object("rebalances/r2") || running.faults().delete_object("r2"));
-    until(&mut stream, &mut world, "the deletion", |world| world.rebalances.len() == 1).await;
-    assert!(world.departed.iter().any(|seen| seen.value.name == "r2"));
-    let hearing = world.hearings.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
+    until(&mut stream, &mut world, "the deletion", |world| world.kubernetes.rebalances.len() == 1).await;
+    assert!(world.kubernetes.departed.iter().any(|seen| seen.value.name == "r2"));
+    let hearing = world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
     assert_eq!(hearing.link, Link::Up);
     drop(stream);
     running.shutdown().await;
@@ -418,6 +432,7 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     let mut world = World::new();
     until(&mut stream, &mut world, "the end of the server", |world| {
         world
+            .kubernetes
             .hearings
             .values()
             .any(|hearing| matches!(&hearing.link, Link::Unreachable(why) if why.contains("refused")))
@@ -447,8 +462,8 @@ async fn polling_emqx_continues_through_another_pod() {
     let broker = broker(&cluster, target);
     let mut stream = broker.follow(Duration::from_secs(1));
     let mut world = World::new();
-    until(&mut stream, &mut world, "nodes", |world| world.load.is_some()).await;
-    let heard = |world: &World| world.nodes.as_ref().map(|seen| seen.at);
+    until(&mut stream, &mut world, "nodes", |world| world.brokers.values().any(|it| it.load.is_some())).await;
+    let heard = |world: &World| world.brokers.values().find_map(|it| Some(it.nodes.as_ref()?.at));
     let before = heard(&world);
     running.faults().drop_port_forwards();
     until(&mut stream, &mut world, "nodes again", |world| heard(world) > before).await;
@@ -485,6 +500,6 @@ async fn an_absent_instance_is_no_problem_of_reading() {
     let facts = cluster.read(&scope(&cluster, "nobody")).await.expect("it is read");
     assert!(!facts.iter().any(|fact| matches!(fact.update, Update::Unreadable(_))));
     let world = World::of(facts);
-    assert!(world.instances.is_empty() && world.pods.is_empty());
+    assert!(world.kubernetes.instances.is_empty() && world.kubernetes.pods.is_empty());
     running.shutdown().await;
 }

@@ -11,12 +11,12 @@ mod sections;
 mod svg;
 
 use jiff::SignedDuration;
-use kubectl_emqx::model::{Fact, Link, Source, Update};
+use kubectl_emqx::model::{BrokerUpdate, Fact, Link, Source, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
-    Bench, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes,
-    nothing, played, played_as, pod, recorded, setup, slice,
+    Bench, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node,
+    nodes, nothing, played, played_as, pod, recorded, setup, slice,
 };
 use ratatui::style::Color;
 
@@ -136,12 +136,8 @@ fn old_and_lost_sources_say_so() {
     let mut bench = idle();
     bench.tick(75);
     insta::assert_snapshot!("stale", bench.screen(80, 24));
-    let lost = Update::Link(
-        Source::Emqx,
-        "nodes",
-        Link::Unreachable("pod emqx-core-0 does not answer: reset".into()),
-    );
-    bench.learn(76, vec![Fact { at: at(76), update: lost }]);
+    let lost = Link::Unreachable("pod emqx-core-0 does not answer: reset".into());
+    bench.learn(76, vec![answer(76, BrokerUpdate::Link("nodes", lost))]);
     assert!(
         bench.screen(80, 24).contains("NOT SURE  EMQX has not answered"),
         "an old answer is no answer now"
@@ -167,11 +163,8 @@ fn without_permissions_it_shows_less_and_names_what_is_missing() {
         "endpointslices",
         "you may not list endpointslices.discovery.k8s.io in namespace mq",
     ));
-    facts.push(deny(
-        Source::Emqx,
-        "nodes",
-        "cannot read Secret mq/emqx-node-cookie: you may not get secrets",
-    ));
+    let keyless = "cannot read Secret mq/emqx-node-cookie: you may not get secrets";
+    facts.push(answer(0, BrokerUpdate::Link("nodes", Link::Forbidden(keyless.to_owned()))));
     let mut bench = Bench::of(setup(), facts);
     bench.tick(3);
     insta::assert_snapshot!("forbidden", bench.screen(80, 24));

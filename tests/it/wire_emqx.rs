@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use kubectl_emqx::emqx::{EmqxBrokers, KeyFile};
 use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::{
-    ApiPort, EmqxUrl, Fact, InstanceId, InstanceKind, Link, NodeName, PodName, Source, Strategy, Target,
-    Update, World,
+    ApiPort, BrokerState, BrokerUpdate, EmqxUrl, Fact, InstanceId, InstanceKind, Link, NodeName, PodName,
+    Strategy, Target, Update, World,
 };
 use kubectl_emqx::ports::{
     ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, EvacuationOrder, Tunnel,
@@ -147,13 +147,18 @@ impl Clock for Local {
     }
 }
 
+fn id() -> InstanceId {
+    InstanceId { kind: InstanceKind::Emqx, namespace: "mq".to_owned(), name: "emqx".to_owned() }
+}
+
+/// What the facts of one round report of EMQX.
+fn emqx(facts: Vec<Fact>) -> BrokerState {
+    World::of(facts).broker(&id()).clone()
+}
+
 fn target(pods: &[&str], v4: bool) -> Target {
     Target {
-        instance: InstanceId {
-            kind: InstanceKind::Emqx,
-            namespace: "mq".to_owned(),
-            name: "emqx".to_owned(),
-        },
+        instance: id(),
         pods: pods.iter().map(|pod| PodName::from(*pod)).collect(),
         addressed: BTreeMap::new(),
         hidden: None,
@@ -184,9 +189,10 @@ async fn read(port: u16) -> Vec<Fact> {
 
 fn said(facts: &[Fact]) -> String {
     let texts = facts.iter().filter_map(|fact| match &fact.update {
-        Update::Link(Source::Emqx, _, Link::Unreachable(why) | Link::Forbidden(why) | Link::Absent(why)) => {
-            Some(why.clone())
-        }
+        Update::Broker(
+            _,
+            BrokerUpdate::Link(_, Link::Unreachable(why) | Link::Forbidden(why) | Link::Absent(why)),
+        ) => Some(why.clone()),
         _ => None,
     });
     texts.collect::<Vec<_>>().join("; ")
@@ -203,9 +209,9 @@ async fn two_requests_go_over_one_connection_with_the_key() {
     .await;
     let (broker, _) = broker(&[("a", port)]);
     for _ in 0..3 {
-        let world = World::of(broker.read().await.expect("never fails"));
-        assert_eq!(world.nodes.expect("asked").value[0].connections, Some(3));
-        assert!(world.load.is_some());
+        let emqx = emqx(broker.read().await.expect("never fails"));
+        assert_eq!(emqx.listed()[0].connections, Some(3));
+        assert!(emqx.load.is_some());
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     let heads = seen.lock().expect("no panic");
@@ -227,7 +233,7 @@ async fn chunked_answers_are_read() {
         Reply::Send(text.into_bytes())
     })
     .await;
-    assert!(World::of(read(port).await).load.is_some());
+    assert!(emqx(read(port).await).load.is_some());
 }
 
 #[tokio::test]
@@ -282,7 +288,7 @@ async fn a_server_that_never_answers_is_given_up() {
 async fn another_pod_takes_over_when_one_is_deleted() {
     let (port, _) = serve(good).await;
     let (broker, tunnel) = broker(&[("gone", 0), ("alive", port)]);
-    assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
+    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
     assert_eq!(*tunnel.opened.borrow(), ["gone", "alive"]);
 }
 
@@ -296,7 +302,7 @@ async fn an_idle_connection_that_was_closed_is_replaced_silently() {
     let (broker, _) = broker(&[("a", port)]);
     for _ in 0..3 {
         let facts = broker.read().await.expect("never fails");
-        assert!(World::of(facts.clone()).load.is_some(), "{}", said(&facts));
+        assert!(emqx(facts.clone()).load.is_some(), "{}", said(&facts));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 6);
 }
@@ -329,17 +335,19 @@ async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
     let brokers = EmqxBrokers::at(addresses, Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
     let place = |of: fn(&Update) -> bool| facts.iter().position(|fact| of(&fact.update));
-    let (began, listed) =
-        (place(|it| matches!(it, Update::Began(_))), place(|it| matches!(it, Update::Load(_))));
+    let (began, listed) = (
+        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Began(_)))),
+        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Load(_)))),
+    );
     assert!(began.is_some() && began < listed, "it comes before the list: {facts:?}");
-    let world = World::of(facts);
-    let starts: Vec<_> = world.begun.values().map(|it| (it.donor.as_str(), it.connections)).collect();
+    let begun = emqx(facts).begun;
+    let starts: Vec<_> = begun.values().map(|it| (it.donor.as_str(), it.connections)).collect();
     assert_eq!(starts, [("emqx@b", 700)]);
     // No address belongs to the donor: the running rebalance is still reported.
     let brokers =
         EmqxBrokers::at(vec![address_of("emqx@a").await], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-    let world = World::of(brokers.broker(target(&[], false)).read().await.expect("never fails"));
-    assert!(world.begun.is_empty() && world.load.is_some());
+    let emqx = emqx(brokers.broker(target(&[], false)).read().await.expect("never fails"));
+    assert!(emqx.begun.is_empty() && emqx.load.is_some());
 }
 
 #[tokio::test]
@@ -354,16 +362,18 @@ async fn a_follower_reports_a_lost_connection_and_recovers() {
     let next = async |stream: &mut kubectl_emqx::ports::FactStream| {
         tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("soon").expect("it goes on")
     };
-    assert!(matches!(next(&mut stream).await.update, Update::Nodes(_)));
+    assert!(matches!(next(&mut stream).await.update, Update::Broker(_, BrokerUpdate::Nodes(_))));
     down.store(true, Ordering::SeqCst);
     loop {
-        if let Update::Link(Source::Emqx, "nodes", Link::Unreachable(_)) = next(&mut stream).await.update {
+        if let Update::Broker(_, BrokerUpdate::Link("nodes", Link::Unreachable(_))) =
+            next(&mut stream).await.update
+        {
             break;
         }
     }
     down.store(false, Ordering::SeqCst);
     loop {
-        if let Update::Nodes(_) = next(&mut stream).await.update {
+        if let Update::Broker(_, BrokerUpdate::Nodes(_)) = next(&mut stream).await.update {
             break;
         }
     }
@@ -391,7 +401,8 @@ async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_conn
     let mut listed = Vec::new();
     while listed.len() < 6 {
         let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
-        if let Update::Load(load) = next.expect("soon").expect("it continues").update {
+        if let Update::Broker(_, BrokerUpdate::Load(load)) = next.expect("soon").expect("it continues").update
+        {
             listed.push(load.rebalances.len());
         }
     }
@@ -530,7 +541,7 @@ async fn at_a_url_the_version_is_found_by_asking() {
         let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
         // The target's assumption is wrong on purpose.
         let broker = brokers.broker(target(&[], !v4));
-        assert!(World::of(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
+        assert!(emqx(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
     }
     let brokers =
         EmqxBrokers::at(vec![at("http://127.0.0.1:9")], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
@@ -557,7 +568,7 @@ async fn without_a_key_emqx_is_forbidden_not_lost() {
         EmqxBrokers::through(tunnel.clone(), Rc::new(Key(Err(problem))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&["a"], false)).read().await.expect("never fails");
     assert!(
-        matches!(&facts[0].update, Update::Link(Source::Emqx, "nodes", Link::Forbidden(why)) if why.contains("Secret"))
+        matches!(&facts[0].update, Update::Broker(_, BrokerUpdate::Link("nodes", Link::Forbidden(why))) if why.contains("Secret"))
     );
     assert!(tunnel.opened.borrow().is_empty());
 }
@@ -585,9 +596,9 @@ async fn beside_a_silent_pod_the_next_one_is_asked() {
     let (silent, _) = serve(|_| Reply::Silence).await;
     let (port, connections) = serve(good).await;
     let (broker, pods) = self::broker(&[("a", silent), ("b", port)]);
-    assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
+    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
     // The next request goes directly to the address that answered.
-    assert!(World::of(broker.read().await.expect("never fails")).load.is_some());
+    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
     assert_eq!(*pods.opened.borrow(), ["a", "b", "b"]);
     assert_eq!(connections.load(Ordering::SeqCst), 2);
 }
@@ -615,7 +626,7 @@ async fn a_fourth_pod_is_asked_when_three_do_not_answer() {
     for pods in [silent_ones, gone_ones] {
         let (broker, opened) = self::broker(&pods);
         let facts = broker.read().await.expect("never fails");
-        assert!(World::of(facts.clone()).load.is_some(), "{}", said(&facts));
+        assert!(emqx(facts.clone()).load.is_some(), "{}", said(&facts));
         assert_eq!(opened.opened.borrow().last().map(String::as_str), Some("d"));
     }
 }
@@ -628,8 +639,12 @@ async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
     let begun = std::time::Instant::now();
     let facts = broker.read().await.expect("facts");
     assert!(begun.elapsed() >= Duration::from_millis(400), "twice the usual time: {:?}", begun.elapsed());
-    assert!(matches!(&facts[0].update, Update::Nodes(nodes) if nodes.len() == 1), "{facts:?}");
-    let Update::Link(Source::Emqx, "load_rebalance", Link::Unreachable(why)) = &facts[1].update else {
+    assert!(
+        matches!(&facts[0].update, Update::Broker(_, BrokerUpdate::Nodes(nodes)) if nodes.len() == 1),
+        "{facts:?}"
+    );
+    let Update::Broker(_, BrokerUpdate::Link("load_rebalance", Link::Unreachable(why))) = &facts[1].update
+    else {
         panic!("{facts:?}")
     };
     assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");
@@ -650,7 +665,7 @@ async fn a_pod_that_answers_errors_does_not_keep_the_other_pods_from_being_asked
         for _ in 0..2 {
             let facts = broker.read().await.expect("never fails");
             assert_eq!(said(&facts), "");
-            assert!(World::of(facts).load.is_some());
+            assert!(emqx(facts).load.is_some());
         }
         // The next request goes directly to the pod that answered.
         assert_eq!(*pods.opened.borrow(), ["old", "new", "new"]);

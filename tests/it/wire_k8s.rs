@@ -154,8 +154,8 @@ async fn each_forbidden_resource_is_named_with_verb_and_the_rest_is_shown() {
         })
         .await;
         let world = World::of(cluster.read(&everything()).await.expect("the rest is read"));
-        assert_eq!(world.instances.len(), 1);
-        let hearing = &world.hearings[&(source, resource)];
+        assert_eq!(world.kubernetes.instances.len(), 1);
+        let hearing = &world.kubernetes.hearings[&(source, resource)];
         let expected = format!(
             "cannot list {resource} in namespace mq: User \"eve\" cannot list (needs verb list on {full})"
         );
@@ -182,7 +182,7 @@ async fn without_instances_there_is_nothing_to_show() {
             .await;
     assert_eq!(cluster.served().await.expect("it can be asked").operator, OperatorLine::None);
     let world = World::of(cluster.read(&everything()).await.expect("it can be read"));
-    assert!(world.instances.is_empty());
+    assert!(world.kubernetes.instances.is_empty());
 }
 
 #[tokio::test]
@@ -196,10 +196,13 @@ async fn forbidden_discovery_means_trying() {
     })
     .await;
     let world = World::of(cluster.read(&everything()).await.expect("it is read"));
-    assert_eq!(world.instances.len(), 1);
-    assert_eq!(world.served.operator, OperatorLine::Unknown);
-    assert_eq!(world.hearings[&(Source::Kubernetes, "emqxes")].link, Link::Up);
-    assert!(matches!(world.hearings[&(Source::Kubernetes, "emqxenterprises")].link, Link::Absent(_)));
+    assert_eq!(world.kubernetes.instances.len(), 1);
+    assert_eq!(world.kubernetes.served.operator, OperatorLine::Unknown);
+    assert_eq!(world.kubernetes.hearings[&(Source::Kubernetes, "emqxes")].link, Link::Up);
+    assert!(matches!(
+        world.kubernetes.hearings[&(Source::Kubernetes, "emqxenterprises")].link,
+        Link::Absent(_)
+    ));
 }
 
 #[tokio::test]
@@ -220,7 +223,7 @@ async fn pages_are_joined_and_one_unreadable_object_costs_a_notice() {
     let facts = cluster.read(&everything()).await.expect("it is read");
     let unreadable = facts.iter().filter(|fact| matches!(fact.update, Update::Unreadable(_))).count();
     let world = World::of(facts);
-    assert_eq!((world.pods.len(), unreadable), (2, 1));
+    assert_eq!((world.kubernetes.pods.len(), unreadable), (2, 1));
 }
 
 #[tokio::test]
@@ -247,7 +250,7 @@ async fn a_thousand_pods_need_no_more_requests_than_three() {
         })
         .await;
         let world = World::of(cluster.read(&everything()).await.expect("it is read"));
-        assert_eq!(world.pods.len(), pods);
+        assert_eq!(world.kubernetes.pods.len(), pods);
         asked.load(std::sync::atomic::Ordering::Relaxed)
     };
     assert_eq!(requests(1003).await, requests(3).await);
@@ -324,7 +327,7 @@ async fn a_list_whose_pages_expired_begins_again_in_one_piece() {
     })
     .await;
     let world = World::of(cluster.read(&everything()).await.expect("it is read"));
-    let names: Vec<&str> = world.pods.keys().map(|(_, name)| name.as_str()).collect();
+    let names: Vec<&str> = world.kubernetes.pods.keys().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names, ["p1", "p2"], "what went between the pages is gone");
 }
 
@@ -373,8 +376,8 @@ async fn an_expired_watch_lists_again_and_reports_deletions() {
     }
     let only = |name: &str| (ObjectKind::Rebalance, vec![name.to_owned()]);
     assert_eq!(onlys, [only("r1"), only("r2")]);
-    assert_eq!(world.rebalances.len(), 1);
-    assert_eq!(world.departed.len(), 1);
+    assert_eq!(world.kubernetes.rebalances.len(), 1);
+    assert_eq!(world.kubernetes.departed.len(), 1);
     assert_eq!(lists.load(Ordering::SeqCst), 2);
 }
 
@@ -383,7 +386,9 @@ async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
     let cluster = serve(|_, path| path.contains("/pods").then(|| refusal("403", "Forbidden", "no"))).await;
     let mut stream = cluster.follow(&everything());
     let mut world = World::new();
-    while world.instances.is_empty() || !world.hearings.contains_key(&(Source::Pods, "pods")) {
+    while world.kubernetes.instances.is_empty()
+        || !world.kubernetes.hearings.contains_key(&(Source::Pods, "pods"))
+    {
         world.apply(
             tokio::time::timeout(Duration::from_secs(5), stream.next())
                 .await
@@ -391,7 +396,7 @@ async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
                 .expect("it goes on"),
         );
     }
-    assert!(matches!(world.hearings[&(Source::Pods, "pods")].link, Link::Forbidden(_)));
+    assert!(matches!(world.kubernetes.hearings[&(Source::Pods, "pods")].link, Link::Forbidden(_)));
 }
 
 #[tokio::test]

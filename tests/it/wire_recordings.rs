@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 use kubectl_emqx::model::{
-    ApiVersion, Fact, InstanceId, InstanceKind, Node, Object, Phase, PodName, Stage, Update, World,
+    ApiVersion, BrokerUpdate, Fact, InstanceId, InstanceKind, Node, Object, Phase, PodName, Stage, Update,
+    World,
 };
 use kubectl_emqx::ports::Moment;
 use kubectl_emqx::ports::{Clock, RecordingSink, Translate};
@@ -22,8 +23,8 @@ impl Translate for Wire {
         k8s::wire::facts(at, event, object)
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
-        emqx::wire::facts(at, path, status, body)
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+        emqx::wire::facts(at, instance, path, status, body)
     }
 }
 
@@ -86,7 +87,10 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                         );
                         assert!(!rebalance.instance_name.is_empty());
                     }
-                    Update::Load(load) => {
+                    Update::Broker(_, BrokerUpdate::Link(resource, link)) => {
+                        panic!("{name}: {resource} {link:?}")
+                    }
+                    Update::Broker(_, BrokerUpdate::Load(load)) => {
                         for stage in load
                             .rebalances
                             .iter()
@@ -96,7 +100,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                             assert!(!matches!(stage, Stage::Unknown(_)), "{name}: {stage:?}");
                         }
                     }
-                    Update::Nodes(nodes) => {
+                    Update::Broker(_, BrokerUpdate::Nodes(nodes)) => {
                         for node in nodes {
                             assert!(!node.running || node.connections.is_some() && node.sessions.is_some());
                         }
@@ -112,17 +116,17 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
 #[test]
 fn the_documented_run_on_v2beta1_ends_as_documented_by_both_sources() {
     let start = at("v2beta1-rebalance-operator-2.2", 0.5);
-    let nodes = start.nodes.expect("EMQX was asked").value;
-    assert_eq!(live(&nodes), [Some(3333), Some(3333), Some(3334), Some(0)]);
+    let nodes = start.broker(&emqx_id()).listed();
+    assert_eq!(live(nodes), [Some(3333), Some(3333), Some(3334), Some(0)]);
 
     let end = at("v2beta1-rebalance-operator-2.2", 1e9);
     let expected = [Some(2553), Some(2553), Some(2554), Some(2340)];
-    assert_eq!(live(&end.nodes.as_ref().expect("EMQX was asked").value), expected);
+    assert_eq!(live(end.broker(&emqx_id()).listed()), expected);
     let instance = end.instance(&emqx_id()).expect("it is known");
     assert_eq!((live(&instance.nodes), sessions(&instance.nodes)), (expected.to_vec(), expected.to_vec()));
     assert_eq!((instance.api, instance.ready()), (ApiVersion::V2beta1, true));
-    assert_eq!(end.load.as_ref().expect("EMQX was asked").value.rebalances, []);
-    let rebalance = &end.rebalances.values().next().expect("it is there").value;
+    assert_eq!(end.broker(&emqx_id()).load.as_ref().expect("EMQX was asked").value.rebalances, []);
+    let rebalance = &end.kubernetes.rebalances.values().next().expect("it is there").value;
     assert_eq!(rebalance.phase, Phase::Failed);
     assert_eq!(rebalance.failure.as_deref(), Some("EMQX emqx is not ready"));
     assert!(rebalance.processed && rebalance.failed.is_some() && !rebalance.states.is_empty());
@@ -201,11 +205,13 @@ fn on_v1beta4_the_object_has_sessions_only() {
     assert_eq!(blue_green.origin.as_deref(), Some("emqx-ee-65db988b58"));
     let pods: Vec<_> = world.pods_of(&id).collect();
     assert_eq!(pods.iter().map(|pod| pod.api_port.map(|it| it.port)).collect::<Vec<_>>()[0], Some(8081));
-    assert!(world.slices.values().all(|seen| seen.value.instance.as_deref() == Some("emqx-ee")));
+    assert!(world.kubernetes.slices.values().all(|seen| seen.value.instance.as_deref() == Some("emqx-ee")));
     let end = at("v1beta4-rebalance-operator-2.2", 1e9);
-    assert_eq!(end.instances.len(), 1);
-    assert!(end.departed.iter().any(|seen| seen.value.instance_kind == InstanceKind::EmqxEnterprise));
-    assert!(end.departed.iter().any(|seen| seen.value.instance_kind == InstanceKind::Emqx));
+    assert_eq!(end.kubernetes.instances.len(), 1);
+    assert!(
+        end.kubernetes.departed.iter().any(|seen| seen.value.instance_kind == InstanceKind::EmqxEnterprise)
+    );
+    assert!(end.kubernetes.departed.iter().any(|seen| seen.value.instance_kind == InstanceKind::Emqx));
 }
 
 #[test]
@@ -245,6 +251,10 @@ struct Copy(Recorder);
 
 impl Translate for Copy {
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) -> Vec<Fact> {
+        // The search for the cluster of the recording reads objects without a time.
+        if at == Timestamp::UNIX_EPOCH {
+            return Wire.kubernetes(at, event, object);
+        }
         self.0.kubernetes(at, event, object);
         // Shown twice, as by a repeated list: recorded once.
         if event == "LISTED" {
@@ -253,9 +263,9 @@ impl Translate for Copy {
         Vec::new()
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
-        self.0.emqx(at, path, status, body);
-        self.0.emqx(at, path, status, body);
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+        self.0.emqx(at, instance, path, status, body);
+        self.0.emqx(at, instance, path, status, body);
         Vec::new()
     }
 }
@@ -284,16 +294,18 @@ fn a_recording_of_a_replay_gives_the_same_world() {
         let mut expected = at(name, 1e9);
         // Not recorded: the port of the API, and the time of an answer without a change.
         for world in [&mut world, &mut expected] {
-            world.hearings.clear();
-            world.nodes.as_mut().expect("EMQX was asked").at = begin;
-            world.load.as_mut().expect("EMQX was asked").at = begin;
-            world.departed.iter_mut().for_each(|seen| seen.at = begin);
-            world.instances.values_mut().for_each(|seen| seen.at = begin);
-            world.rebalances.values_mut().for_each(|seen| seen.at = begin);
-            world.pods.values_mut().for_each(|seen| seen.at = begin);
-            world.sets.values_mut().for_each(|seen| seen.at = begin);
-            world.slices.values_mut().for_each(|seen| seen.at = begin);
-            world.events.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.hearings.clear();
+            let emqx = world.brokers.values_mut().next().expect("EMQX was asked");
+            emqx.hearings.clear();
+            emqx.nodes.as_mut().expect("EMQX was asked").at = begin;
+            emqx.load.as_mut().expect("EMQX was asked").at = begin;
+            world.kubernetes.departed.iter_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.instances.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.rebalances.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.pods.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.sets.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.slices.values_mut().for_each(|seen| seen.at = begin);
+            world.kubernetes.events.values_mut().for_each(|seen| seen.at = begin);
         }
         assert_eq!(world, expected, "{name}");
     }
@@ -308,7 +320,7 @@ fn a_recording_holds_the_time_at_which_the_follow_ended_though_nothing_came_then
     recorder.ends(Timestamp::UNIX_EPOCH);
     assert!(memory.0.borrow().is_empty(), "nothing was followed");
     let body = json!({"evacuations": [], "rebalances": []});
-    recorder.emqx(Timestamp::UNIX_EPOCH, "/api/v5/load_rebalance/global_status", 200, &body);
+    recorder.emqx(Timestamp::UNIX_EPOCH, &emqx_id(), "/api/v5/load_rebalance/global_status", 200, &body);
     let end = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(31);
     recorder.ends(end);
     std::fs::write(&file, memory.0.borrow().as_slice()).expect("it is written");
@@ -363,7 +375,7 @@ fn the_same_answer_again_leaves_no_more_than_its_time() {
     let recorder = Recorder::create(&file).expect("it is new");
     let at = |seconds: i64| jiff::Timestamp::from_second(1_800_000_000 + seconds).expect("a time");
     for seconds in [0, 0, 30] {
-        recorder.emqx(at(seconds), "/api/v5/nodes", 200, &serde_json::json!([]));
+        recorder.emqx(at(seconds), &emqx_id(), "/api/v5/nodes", 200, &serde_json::json!([]));
     }
     let text = std::fs::read_to_string(&file).expect("it is written");
     let moments: Vec<f64> =
@@ -372,4 +384,37 @@ fn the_same_answer_again_leaves_no_more_than_its_time() {
     assert_eq!(moments, [0.0, 0.0, 30.0], "{text}");
     assert_eq!(text.matches("/api/v5/nodes").count(), 1, "{text}");
     assert!(text.ends_with("{\"from\":\"clock\",\"t\":30.0}\n"), "{text}");
+}
+
+#[test]
+fn answers_of_two_clusters_in_one_recording_are_those_of_their_own_cluster() {
+    let file = std::env::temp_dir().join(format!("kubectl-emqx-two-{}.jsonl", std::process::id()));
+    let other = InstanceId { name: "other".to_owned(), ..emqx_id() };
+    let memory = Memory::default();
+    let recorder = Recorder::to(Box::new(memory.clone()));
+    let now: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
+    let nodes =
+        |clients: u64| json!([{"node": "emqx@a", "node_status": "running", "live_connections": clients}]);
+    for (id, clients) in [(&emqx_id(), 7), (&other, 9)] {
+        recorder.emqx(now, id, "/api/v5/nodes", 200, &nodes(clients));
+    }
+    // As written by earlier versions: without a cluster, which is then the one of the first object.
+    let object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX",
+        "metadata": {"name": "other", "namespace": "mq", "uid": "u", "resourceVersion": "1"}});
+    let early = format!(
+        "{}\n{}\n",
+        json!({"t": 0, "from": "emqx", "get": "/api/v5/nodes", "status": 200, "body": nodes(3)}),
+        json!({"t": 1, "from": "kubernetes", "event": "LISTED", "object": object}),
+    );
+    let clock = format!("{}\n", json!({"t": 0, "from": "clock", "at": now}));
+    let named = String::from_utf8(memory.0.borrow().clone()).expect("it is text");
+    let mut counts = Vec::new();
+    for text in [named, clock + &early] {
+        std::fs::write(&file, text).expect("it is written");
+        let moments = Recording::open(&file, Rc::new(Wire)).expect("it opens");
+        let world = World::of(moments.flat_map(|moment| moment.expect("it is readable").facts));
+        counts.push([emqx_id(), other.clone()].map(|id| live(world.broker(&id).listed())));
+    }
+    std::fs::remove_file(&file).expect("it is removed");
+    assert_eq!(counts, [[vec![Some(7)], vec![Some(9)]], [Vec::new(), vec![Some(3)]]]);
 }

@@ -65,7 +65,7 @@ async fn until(
     while !holds(world) {
         tokio::select! {
             fact = stream.next() => { world.apply(fact.expect("it goes on")); }
-            () = &mut limit => panic!("never: {what}; {:?}", world.hearings),
+            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.hearings),
         }
     }
 }
@@ -223,20 +223,26 @@ fn broker(plane: &ControlPlane, cluster: &Cluster, pods: &[&str]) -> Rc<dyn Brok
 async fn both_sides_are_read(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let mut world = World::of(cluster.read(&scope(plane)).await.expect("it is read"));
-    for (resource, hearing) in &world.hearings {
+    for (resource, hearing) in &world.kubernetes.hearings {
         assert_eq!(hearing.link, Link::Up, "{resource:?}");
     }
-    assert_eq!(world.hearings.len(), 9);
-    assert_eq!((world.instances.len(), world.pods.len(), world.sets.len()), (1, 2, 1));
-    assert!(world.pods.values().all(|seen| seen.value.ready && seen.value.on_serving == Some(true)));
-    let slice = &world.slices.values().next().expect("the Service has one").value;
+    assert_eq!(world.kubernetes.hearings.len(), 9);
+    assert_eq!(
+        (world.kubernetes.instances.len(), world.kubernetes.pods.len(), world.kubernetes.sets.len()),
+        (1, 2, 1)
+    );
+    assert!(
+        world.kubernetes.pods.values().all(|seen| seen.value.ready && seen.value.on_serving == Some(true))
+    );
+    let slice = &world.kubernetes.slices.values().next().expect("the Service has one").value;
     assert_eq!((slice.service.as_str(), slice.endpoints.len()), ("emqx-listeners", 2));
 
     let broker = broker(plane, &cluster, &["emqx-core-gone", "emqx-core-h1-1"]);
     for fact in broker.read().await.expect("never fails") {
         world.apply(fact);
     }
-    let nodes = world.nodes.as_ref().unwrap_or_else(|| panic!("{:?}", world.hearings));
+    let emqx = world.broker(&world.ids()[0]);
+    let nodes = emqx.nodes.as_ref().unwrap_or_else(|| panic!("{:?}", emqx.hearings));
     assert_eq!(nodes.value[0].connections, Some(7));
 }
 
@@ -402,9 +408,9 @@ async fn users_see_what_they_may(plane: &ControlPlane) {
     let rules = json!([{"apiGroups": ["apps.emqx.io"], "resources": ["emqxes"], "verbs": ["list", "watch"]}]);
     plane.grant("reader", namespace, rules).await;
     let world = World::of(cluster.read(&scope(plane)).await.expect("the instance may be read"));
-    assert_eq!((world.instances.len(), world.pods.len()), (1, 0));
+    assert_eq!((world.kubernetes.instances.len(), world.kubernetes.pods.len()), (1, 0));
     for resource in ["pods", "statefulsets", "replicasets"] {
-        let hearing = &world.hearings[&(Source::Pods, resource)];
+        let hearing = &world.kubernetes.hearings[&(Source::Pods, resource)];
         assert!(
             matches!(&hearing.link, Link::Forbidden(why) if why.contains(&format!("cannot list {resource} in namespace")))
         );
@@ -435,10 +441,13 @@ async fn a_follow_survives_a_restart(plane: &ControlPlane) {
     let mut stream = cluster.follow(&scope(plane));
     let mut world = World::new();
     until(&mut stream, &mut world, "everything", |world| {
-        world.pods.len() == 2 && world.rebalances.len() == 1 && world.hearings.len() >= 8
+        world.kubernetes.pods.len() == 2
+            && world.kubernetes.rebalances.len() == 1
+            && world.kubernetes.hearings.len() >= 8
     })
     .await;
-    let link = |world: &World, resource| world.hearings[&(Source::Kubernetes, resource)].link.clone();
+    let link =
+        |world: &World, resource| world.kubernetes.hearings[&(Source::Kubernetes, resource)].link.clone();
 
     plane.stop_api_server();
     until(&mut stream, &mut world, "the server is away", |world| {
@@ -450,14 +459,21 @@ async fn a_follow_survives_a_restart(plane: &ControlPlane) {
 
     let second = connect(&plane.admin_kubeconfig()).await;
     second.create_rebalance(&rebalance(plane, "two", true), ServerDryRun::No).await.expect("it is created");
-    until(&mut stream, &mut world, "a new object", |world| world.rebalances.len() == 2).await;
+    until(&mut stream, &mut world, "a new object", |world| world.kubernetes.rebalances.len() == 2).await;
     let one = second.rebalance(plane.namespace(), "one").await.expect("asked").expect("it is there");
     assert_eq!(second.delete_rebalance(&one, ServerDryRun::No).await, Ok(true));
-    until(&mut stream, &mut world, "a deletion", |world| world.rebalances.len() == 1).await;
-    assert_eq!(world.departed.len(), 1);
+    until(&mut stream, &mut world, "a deletion", |world| world.kubernetes.rebalances.len() == 1).await;
+    assert_eq!(world.kubernetes.departed.len(), 1);
     plane.set_condition("emqx-core-h1-0", ON_SERVING, "False").await;
     until(&mut stream, &mut world, "the gate", |world| {
-        world.slices.values().flat_map(|seen| &seen.value.endpoints).filter(|it| it.serving).count() == 1
+        world
+            .kubernetes
+            .slices
+            .values()
+            .flat_map(|seen| &seen.value.endpoints)
+            .filter(|it| it.serving)
+            .count()
+            == 1
     })
     .await;
 }

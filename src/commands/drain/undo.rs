@@ -95,7 +95,7 @@ fn partly(cluster: &ClusterView, intent: &Intent) -> Result<(), Problem> {
 
 /// The evacuations that the drain started and that EMQX still lists.
 fn running(cluster: &ClusterView, intent: &Intent) -> Vec<NodeName> {
-    let load = cluster.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let load = cluster.answers().evacuations();
     let ours = state(cluster, intent).map(|state| state.pods.as_slice()).unwrap_or_default();
     load.iter()
         .map(|entry| &entry.node)
@@ -116,7 +116,7 @@ async fn undo(
     for cluster in all.iter_mut() {
         cluster_view::relist(context, cluster, WANT).await?;
         cluster_view::refresh(context, cluster).await?;
-        if cluster.world.load.is_none() {
+        if cluster.answers().load.is_none() {
             return Err(Problem::new(
                 format!("cannot put the nodes of {} back", cluster.id),
                 "EMQX does not answer, so that it is not known which evacuations run",

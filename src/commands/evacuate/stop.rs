@@ -78,14 +78,15 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
 
 /// Whether EMQX lists the node as running.
 fn runs(cluster: &ClusterView, node: &NodeName) -> bool {
-    let nodes = cluster.world.nodes.as_ref();
+    let nodes = cluster.answers().nodes.as_ref();
     nodes.is_none_or(|seen| seen.value.iter().any(|it| it.name == *node && it.running))
 }
 
 fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {
-    let load = &cluster.world.load.as_ref()?.value;
+    let load = &cluster.answers().load.as_ref()?.value;
     let entry = load.evacuations.iter().find(|it| it.node == *node)?;
-    let counts = cluster.world.nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
+    let counts =
+        cluster.answers().nodes.as_ref().and_then(|seen| seen.value.iter().find(|it| it.name == *node));
     Some((entry.state.clone(), counts.and_then(|it| it.connections)))
 }
 

@@ -44,7 +44,7 @@ pub(in crate::commands) async fn open_gates(
     cluster: &ClusterView,
     pods: &[DrainedPod],
 ) {
-    let load = cluster.world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let load = cluster.answers().evacuations();
     let evacuated = |it: &DrainedPod| load.iter().any(|entry| Some(&entry.node) == it.node.as_ref());
     for it in pods.iter().filter(|it| it.closed && !evacuated(it)) {
         let pod = cluster.world.pods_of(&cluster.id).find(|pod| pod.uid == it.uid);

@@ -57,7 +57,7 @@ impl<T: Task> Runner<'_, T> {
     fn watch_clients(&mut self, cluster: &ClusterView) {
         let emptied = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
         let start = self.state.connections.map(|start| (start, self.began));
-        self.watch.observe(&cluster.world, &emptied.collect(), start);
+        self.watch.observe(cluster.answers(), &emptied.collect(), start);
         if let Some(message) = self.watch.announce(&self.task.undo()) {
             self.tell(cluster, EventType::Notice, message, None);
         }
@@ -105,7 +105,7 @@ impl<T: Task> Runner<'_, T> {
         }
         let since = *self.complete.get_or_insert(now);
         let counts =
-            cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+            cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let (before, left) = self.state.connections.zip(counts)?;
         let (verdict, reached) = self.task.reached(&cluster.world, &self.state.pods);
         if verdict.exit() != Exit::Reached {
@@ -165,7 +165,7 @@ impl<T: Task> Runner<'_, T> {
     pub(super) fn limit(&mut self, cluster: &ClusterView) -> Option<String> {
         let now = self.context.clock.now();
         let known = OperationFacts { start: self.state.connections, eta_seconds: None };
-        let outcomes = self.limits.as_mut()?.observe(&cluster.world, known, now);
+        let outcomes = self.limits.as_mut()?.observe(cluster.answers(), known, now);
         let mut stop = None;
         for outcome in outcomes {
             let message = match outcome {
@@ -183,7 +183,7 @@ impl<T: Task> Runner<'_, T> {
 
     /// The nodes of this run that EMQX evacuates.
     pub(super) fn evacuated(&self, cluster: &ClusterView) -> Vec<NodeName> {
-        let load = cluster.world.load.as_ref().map(|load| load.value.evacuations.as_slice());
+        let load = cluster.answers().load.as_ref().map(|load| load.value.evacuations.as_slice());
         let listed = |node: &NodeName| load.unwrap_or_default().iter().any(|entry| entry.node == *node);
         let ours = self.state.pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
         ours.filter(listed).collect()
@@ -230,8 +230,8 @@ impl<T: Task> Runner<'_, T> {
         verdict: Option<Verdict>,
     ) {
         let now = self.context.clock.now();
-        let listed = cluster.world.nodes.as_ref().map(|nodes| nodes.value.as_slice()).unwrap_or_default();
-        let load = cluster.world.load.as_ref().map(|load| &load.value);
+        let listed = cluster.answers().listed();
+        let load = cluster.answers().load.as_ref().map(|load| &load.value);
         let nodes = self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(|node| {
             let counts = listed.iter().find(|it| it.name == *node);
             let entry = load.and_then(|load| load.evacuations.iter().find(|it| it.node == *node));

@@ -47,7 +47,7 @@ pub(in crate::commands) async fn follow<T: Task>(
     history::begins(context, &cluster.id, T::OPERATION);
     let ended = runner.run(cluster, waiting, limit).await;
     if let Some(verdict) = runner.judged.take() {
-        let counts = cluster.world.nodes.as_ref();
+        let counts = cluster.answers().nodes.as_ref();
         let left = counts.and_then(|nodes| Counts::of(&nodes.value).known_connections());
         let (counts, times) = ((runner.state.connections, left), (runner.began, context.clock.now()));
         let entry = past::of_removal(T::OPERATION, &cluster.id, &runner.name, verdict, counts, times);
@@ -100,7 +100,7 @@ impl<'a, T: Task> Runner<'a, T> {
     ) -> Self {
         let now = context.clock.now();
         let counts =
-            cluster.world.nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
+            cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let manner = task.manner();
         Self {
             name: task.name(),

@@ -93,7 +93,8 @@ impl<'a> Scaling<'a> {
         pods: &[DrainedPod],
     ) -> Result<Option<String>, Problem> {
         let scope = cluster_view::exact(context, &cluster.id, WANT);
-        let served = Fact { at: context.clock.now(), update: Update::Served(cluster.world.served.clone()) };
+        let served =
+            Fact { at: context.clock.now(), update: Update::Served(cluster.world.kubernetes.served.clone()) };
         let mut facts = vec![served];
         facts.extend(context.kubernetes.read(&scope).await?);
         facts.extend(cluster.broker.read().await?);

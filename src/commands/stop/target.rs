@@ -49,7 +49,7 @@ pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<S
 /// else the remains of an earlier stop.
 fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     let (world, id) = (&cluster.world, &cluster.id);
-    let mut found: Vec<String> = if world.load.is_some() {
+    let mut found: Vec<String> = if cluster.answers().load.is_some() {
         ownership::running(world, id).into_iter().map(|(name, _)| name).collect()
     } else {
         apply::runs(context, cluster).into_iter().collect()
@@ -83,7 +83,7 @@ fn nothing(
 fn others(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let instance = cluster.instance().ok();
-    let load = cluster.world.load.as_ref().map(|load| &load.value);
+    let load = cluster.answers().load.as_ref().map(|load| &load.value);
     let name = &cluster.id.name;
     let mut found = Vec::new();
     if instance.is_some_and(Instance::upgrading) {

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeList) -> Outco
     for cluster in &clusters {
         let mut operations = OperationTracker::of(&cluster.id);
         let events = operations.observe(&cluster.world, now);
-        let Some(run) = operations.upgrades.running(&cluster.id) else { continue };
+        let Some(run) = operations.upgrades.running() else { continue };
         let told = events.into_iter().rev().find(|event| event.name == run.name);
         items.push(UpgradeItem {
             name: run.name.clone(),

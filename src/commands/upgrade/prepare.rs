@@ -157,7 +157,8 @@ fn record(
     back: Option<&Undo>,
     now: Timestamp,
 ) -> UpgradeRecord {
-    let counts = world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
+    let counts =
+        world.broker(&instance.id).nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
     // During a rollback the previous and the target image are equal, and the clients are those at the start.
     let half_way = back.is_some_and(|back| *back != Undo::Upgrade);
     let first = UpgradeRecord::read(instance).filter(|_| half_way);

@@ -34,9 +34,9 @@ pub async fn meant(
     let held = UpgradeTarget::resumed(instance).is_some();
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
-    if operations.upgrades.running(&cluster.id).is_none() && !held {
+    if operations.upgrades.running().is_none() && !held {
         // Without the pods it is unknown whether an upgrade runs: "none" would be a guess.
-        let pods = cluster.world.hearings.get(&(Source::Pods, "pods"));
+        let pods = cluster.world.kubernetes.hearings.get(&(Source::Pods, "pods"));
         if let Some(why) = pods.and_then(|pods| pods.link.why()) {
             let what = format!("cannot determine whether an upgrade is running in {}", cluster.id);
             return Err(Problem::new(what, why).hint("kubectl auth can-i --list shows your permissions"));

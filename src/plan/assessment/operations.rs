@@ -71,7 +71,7 @@ pub(super) fn running(
     let Current { instance, snapshot, load, .. } = *current;
     let open = || rebalances.iter().filter(|it| it.open);
     let mut found: Vec<OperationStatus> = open().filter(|it| it.listed).map(OperationStatus::from).collect();
-    let upgrade = operations.upgrades.running(&snapshot.instance);
+    let upgrade = operations.upgrades.running();
     found.extend(upgrade.map(|run| upgrading(run, current)));
     if upgrade.is_none() {
         // The operator's evacuations during an upgrade belong to the upgrade.

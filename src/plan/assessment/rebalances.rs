@@ -163,7 +163,7 @@ fn without_entry(
     match (&object.phase, current.load) {
         _ if ended.is_some() || object.recorded.is_some() => {}
         (Phase::Processing, None) => {
-            let why = match (&current.snapshot.wrong_emqx, current.world.load.is_some()) {
+            let why = match (&current.snapshot.wrong_emqx, current.broker().load.is_some()) {
                 (None, false) => "EMQX was not asked".to_owned(),
                 _ => current.unknown().unwrap_or_default(),
             };
@@ -171,7 +171,7 @@ fn without_entry(
             return RebalanceStatus { open: object.deleting.is_none(), ..is };
         }
         (Phase::Processing, Some(_))
-            if current.world.load.as_ref().is_some_and(|load| ownership::starting(seen, load.at)) =>
+            if current.broker().load.as_ref().is_some_and(|load| ownership::starting(seen, load.at)) =>
         {
             let message = "the operator reports Processing; EMQX has not been asked since it began";
             return of(Verdict::Running, message.to_owned()).open();
@@ -181,7 +181,7 @@ fn without_entry(
             let open = object.deleting.is_none() && run.is_some_and(|run| run.ended.is_none());
             return RebalanceStatus { open, ..is };
         }
-        (Phase::Failed, None) if current.world.load.is_none() => {
+        (Phase::Failed, None) if current.broker().load.is_none() => {
             // EMQX cannot be asked, and donors of an object that failed are still out of the Service.
             let name = current
                 .instance
@@ -201,7 +201,7 @@ fn without_entry(
         let duration_seconds = run.began_at().map(|began| seconds_between(began, end));
         return RebalanceStatus { duration_seconds, ..of(verdict, message) };
     }
-    let counts = current.world.nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
+    let counts = current.broker().nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| current.load.is_some());
     let afterwards = verdict::LaterEvents::of(current.world, object);
     let (verdict, message, duration_seconds) =

@@ -1,7 +1,8 @@
 use super::super::fixtures;
 use super::*;
 use crate::model::{
-    ApiVersion, Condition, Fact, Load, Node, NodeName, Object, OperatorLine, Phase, Pod, Served, Update,
+    ApiVersion, BrokerUpdate, Condition, Fact, Load, Node, NodeName, Object, OperatorLine, Phase, Pod,
+    Served, Update,
 };
 use crate::plan::tracker::Tracker;
 
@@ -24,8 +25,8 @@ fn world(connections: &[u64]) -> World {
         Update::Served(Served { operator: OperatorLine::Two2, kinds, ..Served::default() }),
     ));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))));
-    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(connections))));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
     world
 }
 
@@ -61,7 +62,7 @@ fn a_stopped_node_with_a_pod_holds_nothing_and_its_version_does_not_count() {
     let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
     nodes[3] =
         Node { name: fixtures::core(3), stopped: true, version: Some("5.8.5".into()), ..Node::default() };
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.snapshot.totals.connections), (Verdict::Unknown, Some(3000)));
     assert!(is.message.starts_with("emqx-core-3 is stopped in EMQX"), "{}", is.message);
@@ -74,7 +75,7 @@ fn a_stopped_node_without_a_pod_is_a_warning_and_changes_no_verdict() {
     let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
     let left = NodeName::from("emqx@emqx-core-old-1.emqx-headless.mq.svc.cluster.local");
     nodes.push(Node { name: left, stopped: true, version: Some("5.8.5".into()), ..Node::default() });
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
     let is = of(&world);
     assert_eq!((is.verdict, is.uneven, is.snapshot.totals.nodes), (Verdict::Idle, true, 4));
     assert_eq!(is.membership.discrepancies, Vec::<String>::new());
@@ -91,8 +92,8 @@ fn without_the_pods_a_stopped_node_is_not_taken_for_one_that_was_removed() {
     world.apply(fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Absent("no Kubernetes".into()))));
     let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
     nodes[3] = Node { name: fixtures::core(3), stopped: true, ..Node::default() };
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
-    world.apply(fixtures::fact(1, Update::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
     let is = of(&world);
     assert_eq!((is.verdict, is.membership.left_over.len()), (Verdict::Unknown, 0));
     assert!(is.message.contains("core-3 is stopped in EMQX"), "{}", is.message);
@@ -120,8 +121,8 @@ fn pods_that_cannot_start_are_named_with_their_reason() {
 fn fewer_pods_than_wanted_are_no_even_cluster() {
     let mut world = World::of(pods(3));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[10, 10, 10]))));
-    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[10, 10, 10]))));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("1 of 4 wanted nodes has no pod"), "{}", is.message);
@@ -132,8 +133,8 @@ fn the_answer_of_another_emqx_is_not_used() {
     let mut world = world(&[1]);
     let nodes =
         vec![Node { name: "emqx@10.9.9.9".into(), running: true, connections: Some(77), ..Node::default() }];
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
-    world.apply(fixtures::fact(1, Update::Load(fixtures::load("evicting_conns"))));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
@@ -150,12 +151,12 @@ fn nodes_of_another_namespace_are_those_of_another_emqx_although_their_pods_have
     let mut world = world(&[3333, 3333, 3334, 0]);
     let theirs: Vec<Node> = ours.iter().map(there).collect();
     assert_ne!(theirs[0].name, ours[0].name);
-    world.apply(fixtures::fact(1, Update::Nodes(theirs.clone())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(theirs.clone())));
     let found = of(&world);
     assert_eq!((found.verdict, found.next), (Verdict::Unknown, None));
     assert!(found.message.starts_with("the EMQX that answered is not that of"), "{}", found.message);
     let one = [&ours[..3], &theirs[3..]].concat();
-    world.apply(fixtures::fact(1, Update::Nodes(one)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(one)));
     let found = of(&world);
     assert_eq!(found.verdict, Verdict::Unknown);
     assert!(found.message.contains("staging.svc"), "{}", found.message);
@@ -178,8 +179,8 @@ fn an_emqx_that_does_not_list_its_nodes_refuses_a_plan() {
     let snapshot = |world: &World, at: i64| snapshot(world, &fixtures::id(API), fixtures::at(at));
     assert_eq!(preflight::cluster::not_asked(&world, &snapshot(&world, 5)), None);
     let link = Link::Unreachable("cannot ask EMQX: EMQX reports: x".into());
-    world.apply(fixtures::fact(100, Update::Link(Source::Emqx, "nodes", link)));
-    world.apply(fixtures::fact(100, Update::Load(Load::default())));
+    world.apply(fixtures::answer(100, BrokerUpdate::Link("nodes", link)));
+    world.apply(fixtures::answer(100, BrokerUpdate::Load(Load::default())));
     let found = preflight::cluster::not_asked(&world, &snapshot(&world, 101)).expect("a finding");
     assert!(found.message.starts_with("EMQX does not list its nodes"), "{}", found.message);
 }
@@ -224,12 +225,9 @@ fn a_recipient_that_does_not_serve_makes_the_plan_not_worth_naming() {
 fn idle_is_reported_only_when_emqx_answered() {
     let mut world = World::of(pods(4));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[10, 10, 10, 10]))));
     let refused = "this key lacks the scope: EMQX refuses (403)";
-    world.apply(fixtures::fact(
-        0,
-        Update::Link(Source::Emqx, "load_rebalance", Link::Forbidden(refused.into())),
-    ));
+    world.apply(fixtures::answer(0, BrokerUpdate::Link("load_rebalance", Link::Forbidden(refused.into()))));
     let is = of(&world);
     assert_eq!((is.verdict, is.message.as_str()), (Verdict::Unknown, refused));
 }
@@ -238,9 +236,9 @@ fn idle_is_reported_only_when_emqx_answered() {
 fn an_emqx_that_does_not_list_its_nodes_is_neither_idle_nor_even_although_nothing_runs() {
     let mut world = World::of(pods(4));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
     let why = "cannot ask EMQX: EMQX reports: error";
-    world.apply(fixtures::fact(0, Update::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    world.apply(fixtures::answer(0, BrokerUpdate::Link("nodes", Link::Unreachable(why.into()))));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.contains("nothing runs in EMQX") && is.message.contains(why), "{}", is.message);
@@ -250,7 +248,7 @@ fn an_emqx_that_does_not_list_its_nodes_is_neither_idle_nor_even_although_nothin
 fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
     let mut world = world(&[10, 10, 10, 10]);
     let why = "no answer within 10s";
-    world.apply(fixtures::fact(2, Update::Link(Source::Emqx, "nodes", Link::Unreachable(why.into()))));
+    world.apply(fixtures::answer(2, BrokerUpdate::Link("nodes", Link::Unreachable(why.into()))));
     assert_eq!(of(&world).verdict, Verdict::Idle, "one failed request is no outage");
     let id = fixtures::id(API);
     let mut operations = OperationTracker::of(&id);
@@ -263,7 +261,10 @@ fn what_emqx_answered_before_an_outage_is_not_its_answer_now() {
 #[test]
 fn a_purge_is_an_operation() {
     let mut world = world(&[10, 10, 10, 10]);
-    world.apply(fixtures::fact(1, Update::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() })));
+    world.apply(fixtures::answer(
+        1,
+        BrokerUpdate::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() }),
+    ));
     let is = of(&world);
     assert_eq!((is.verdict, is.operations[0].operation), (Verdict::Running, Operation::Purge));
     assert!(is.message.contains("all nodes refuse clients"), "{}", is.message);
@@ -281,7 +282,7 @@ fn evacuations_are_named_as_the_status_names_the_node() {
     let mut nodes = fixtures::nodes(&[10, 10, 10]);
     let name = NodeName::from("emqx@10.244.1.7");
     nodes.push(Node { name: name.clone(), running: true, connections: Some(10), ..Node::default() });
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
     let mut load = Load::default();
     load.evacuations.push(crate::model::Evacuation {
         node: name.clone(),
@@ -295,7 +296,7 @@ fn evacuations_are_named_as_the_status_names_the_node() {
         initial_sessions: Some(10),
         sessions: Some(10),
     });
-    world.apply(fixtures::fact(1, Update::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
     let found = of(&world);
     let row = found.snapshot.node(&name).expect("it is listed");
     assert_eq!(row.label(), "emqx-replicant-x7k2p");
@@ -317,7 +318,7 @@ fn two_rebalances_on_disjoint_nodes_are_both_listed() {
     other.coordinator = fixtures::core(2);
     other.donors = vec![fixtures::core(2)];
     load.rebalances.push(other);
-    world.apply(fixtures::fact(1, Update::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
     let is = of(&world);
     let names: Vec<&str> = is.operations.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");

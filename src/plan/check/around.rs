@@ -94,6 +94,7 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
         return Some(finding("operator-silent", evidence.cause()).hint(pods));
     }
     let event = world
+        .kubernetes
         .events
         .values()
         .map(|seen| &seen.value)
@@ -137,7 +138,7 @@ fn webhook(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
 /// Kinds of another operator line than that of this instance.
 fn operator_lines(subject: Subject<'_>) -> Option<Finding> {
     let Subject { world, instance, beside, .. } = subject;
-    let served = &world.served;
+    let served = &world.kubernetes.served;
     let versions = &beside.surroundings.versions;
     let has = |version: &str| versions.iter().any(|it| it == version);
     let message = if served.operator == OperatorLine::Three && served.version_of("rebalances").is_some() {

@@ -68,7 +68,7 @@ impl Need {
             Self::Serving => source(Source::Endpoints, "the list of endpoints")
                 .and(source(Source::Pods, "the list of pods")),
             Self::Events => {
-                let heard = world.hearings.iter().find(|((_, resource), _)| *resource == "events");
+                let heard = world.kubernetes.hearings.iter().find(|((_, resource), _)| *resource == "events");
                 match heard.and_then(|(_, hearing)| hearing.link.why()) {
                     Some(why) => of(why),
                     None => None,
@@ -108,7 +108,7 @@ impl Need {
 impl Need {
     /// Why EMQX did not report this, and what to do.
     fn reported(self, subject: Subject<'_>) -> Option<(String, String)> {
-        let Subject { world, instance, beside, .. } = subject;
+        let Subject { instance, beside, .. } = subject;
         let report = &beside.emqx;
         let status = format!("kubectl emqx status {} shows whether EMQX can be asked", instance.id.name);
         let unread = |why: &str, hint: &str| Some((why.to_owned(), hint.to_owned()));
@@ -117,7 +117,7 @@ impl Need {
                 Reading::Is(_) => None,
                 Reading::Unread(why) => unread(why, "emqx ctl license info, on any node, prints the licence"),
                 Reading::Absent => {
-                    let mut nodes = world.nodes.iter().flat_map(|seen| &seen.value);
+                    let mut nodes = subject.broker().listed().iter();
                     let open = nodes.any(|node| {
                         node.edition.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("opensource"))
                     });

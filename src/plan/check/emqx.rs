@@ -41,7 +41,7 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
 /// The sessions of all nodes that run; `None` where one is not known. Durable sessions without a client are counted by every
 /// node for the whole cluster, and here once.
 fn sessions(subject: Subject<'_>) -> Option<u64> {
-    let nodes = &subject.world.nodes.as_ref()?.value;
+    let nodes = &subject.broker().nodes.as_ref()?.value;
     let counts: Option<Vec<(u64, u64)>> = nodes
         .iter()
         .filter(|node| node.running)
@@ -63,7 +63,7 @@ fn sessions(subject: Subject<'_>) -> Option<u64> {
 fn licence(subject: Subject<'_>) -> Option<Finding> {
     let Reading::Is(licence) = &subject.beside.emqx.licence else { return None };
     let hint = "emqx ctl license info, on any node; emqx ctl license update KEY";
-    let running = subject.world.nodes.iter().flat_map(|seen| &seen.value).filter(|node| node.running);
+    let running = subject.broker().listed().iter().filter(|node| node.running);
     let pods = subject.world.pods_of(&subject.instance.id).count();
     let kind = licence.kind.as_deref().unwrap_or("unnamed");
     let until = licence.expires.map_or_else(String::new, |day| format!(", until {day}"));
@@ -190,11 +190,11 @@ pub fn confirmed(first: &EmqxReport, second: EmqxReport) -> EmqxReport {
 
 /// Cores that do not see a node that another core sees.
 fn cores_disagree(subject: Subject<'_>) -> Option<Finding> {
-    let Subject { world, instance, beside, .. } = subject;
+    let Subject { instance, beside, .. } = subject;
     let views: Vec<(&NodeName, &BTreeSet<NodeName>)> =
         beside.emqx.views.iter().filter_map(|view| Some((&view.core, view.running.as_ref().ok()?))).collect();
     // A node that left since the list was read is seen by no core: only a single core is compared with the list.
-    let listed = world.nodes.iter().filter(|_| views.len() < 2).flat_map(|seen| &seen.value);
+    let listed = subject.broker().nodes.iter().filter(|_| views.len() < 2).flat_map(|seen| &seen.value);
     let mut all: BTreeSet<&NodeName> = listed.filter(|node| node.running).map(|node| &node.name).collect();
     all.extend(views.iter().flat_map(|(_, seen)| seen.iter()));
     let lacking =
@@ -227,8 +227,8 @@ fn cores_disagree(subject: Subject<'_>) -> Option<Finding> {
 /// What runs in EMQX although nothing in Kubernetes describes it or waits for it.
 fn orphans(subject: Subject<'_>) -> Option<Finding> {
     let Subject { world, instance, .. } = subject;
-    let load = &world.load.as_ref()?.value;
-    if world.served.version_of("rebalances").is_some() && !instance.standalone {
+    let load = &subject.broker().load.as_ref()?.value;
+    if world.kubernetes.served.version_of("rebalances").is_some() && !instance.standalone {
         let running = ownership::running(world, &instance.id);
         if let Some((name, entry)) = running.iter().find(|(name, _)| name.starts_with("coordinator/")) {
             let text = format!(

@@ -8,8 +8,8 @@ use crate::model::report::{Licence, Listener, Reading};
 use crate::model::scale::{Autoscaler, ScaleState, ScaledField};
 use crate::model::surroundings::{Conversion, QuotaLimit, ServiceView};
 use crate::model::{
-    ApiVersion, Evacuation, InstanceKind, Link, Load, Node, Object, OperationState, OperatorLine, Owner,
-    Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Stage, Update,
+    ApiVersion, BrokerUpdate, Evacuation, InstanceKind, Link, Load, Node, Object, OperationState,
+    OperatorLine, Owner, Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Stage, Update,
 };
 use crate::plan::fixtures;
 use crate::plan::snapshot::snapshot;
@@ -174,8 +174,8 @@ impl Case {
         };
         facts.push(fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))));
         facts.extend(self.pods.iter().cloned().map(fixtures::is_pod));
-        facts.push(fixtures::fact(0, Update::Nodes(self.nodes.clone())));
-        facts.push(fixtures::fact(0, Update::Load(self.load.clone())));
+        facts.push(fixtures::answer_of(self.instance.api, 0, BrokerUpdate::Nodes(self.nodes.clone())));
+        facts.push(fixtures::answer_of(self.instance.api, 0, BrokerUpdate::Load(self.load.clone())));
         facts.extend(self.more.iter().cloned());
         let world = World::of(facts);
         let id = world.ids().remove(0);
@@ -244,13 +244,11 @@ fn trips() -> Vec<Trip> {
     vec![
         ("instance-not-ready", V2beta1, Blocked, |it| it.instance.deleting = Some(fixtures::at(0))),
         ("emqx-not-asked", V2beta1, Blocked, |it| {
-            it.more.push(fixtures::fact(
+            it.more
+                .push(fixtures::answer(1, BrokerUpdate::Link("nodes", Link::Forbidden("no secrets".into()))));
+            it.more.push(fixtures::answer(
                 1,
-                Update::Link(Source::Emqx, "nodes", Link::Forbidden("no secrets".into())),
-            ));
-            it.more.push(fixtures::fact(
-                1,
-                Update::Link(Source::Emqx, "load_rebalance", Link::Forbidden("no secrets".into())),
+                BrokerUpdate::Link("load_rebalance", Link::Forbidden("no secrets".into())),
             ));
         }),
         ("wrong-emqx", V2beta1, Blocked, |it| {
@@ -484,8 +482,7 @@ fn every_check_of_the_catalog_has_a_scenario() {
 fn what_cannot_be_read_is_unknown_and_never_ok() {
     let mut case = Case::healthy(V2beta1);
     case.beside = Beside::default();
-    case.more
-        .push(fixtures::fact(1, Update::Link(Source::Emqx, "nodes", Link::Unreachable("no route".into()))));
+    case.more.push(fixtures::answer(1, BrokerUpdate::Link("nodes", Link::Unreachable("no route".into()))));
     let checks = case.checks(None);
     for check in &checks.checks {
         let entry = CATALOG.iter().find(|entry| entry.id == check.id).expect("an entry");

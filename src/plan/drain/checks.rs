@@ -106,7 +106,7 @@ fn not_ready(drain: &DrainPlan, world: &World, snapshot: &Snapshot) -> Option<Fi
         return None;
     }
     let sets: BTreeSet<&str> = drain.removal.steps.iter().map(|step| step.set.as_str()).collect();
-    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuations = world.broker(&snapshot.instance).evacuations();
     let row = snapshot.nodes.iter().find(|row| {
         let moved = drain.removal.steps.iter().any(|step| row.pod.as_ref() == Some(&step.pod));
         let evacuated = evacuations.iter().any(|entry| Some(&entry.node) == row.node.as_ref());

@@ -19,8 +19,8 @@ use crate::model::{NodeName, Role, World};
 pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {
     let view = RemovalView::of(world, run, now);
     let sets: BTreeSet<&str> = run.pods.iter().map(|it| it.set.as_str()).collect();
-    if !fresh(world.load.as_ref(), run.fresh_seconds, now)
-        || !fresh(world.nodes.as_ref(), run.fresh_seconds, now)
+    if !fresh(world.broker(run.id).load.as_ref(), run.fresh_seconds, now)
+        || !fresh(world.broker(run.id).nodes.as_ref(), run.fresh_seconds, now)
     {
         return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }

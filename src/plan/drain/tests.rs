@@ -7,7 +7,8 @@ use super::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
 use crate::model::{
-    ApiVersion, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind, Stage, Update,
+    ApiVersion, BrokerUpdate, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind,
+    Stage, Update,
 };
 
 const SET: &str = "emqx-core";
@@ -44,8 +45,8 @@ fn world(counts: &[u64], load: Load) -> World {
     for number in 0..counts.len() {
         world.apply(fixtures::is_pod(pod(number)));
     }
-    world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(counts))));
-    world.apply(fixtures::fact(0, Update::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(counts))));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
     world
 }
 
@@ -361,7 +362,7 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     assert!(matches!(&next[..], [RemovalAction::Starting(_)]), "{next:?}");
     assert_eq!(stands, [PodProgress::Replacing, PodProgress::Empty]);
     // Its replacement serves, and the second one is being deleted: the first stays moved.
-    world.apply(fixtures::fact(1, Update::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
     world.apply(fixtures::is_pod(Pod { uid: "replacement".into(), ..pod(1) }));
     world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(0) }));
     assert_eq!(acts(&world, &pods, true).1, [PodProgress::Done, PodProgress::Replacing]);
@@ -380,7 +381,7 @@ fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_
         matches!(&foreign[0], RemovalAction::Needs(what) if what.contains("did not start it")),
         "{foreign:?}"
     );
-    world.apply(fixtures::fact(1, Update::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ..pod(0) }));
     assert_eq!(
         acts(&world, &stored_pods(&[0], true), false),
@@ -416,7 +417,7 @@ fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
     let mut world = world(&[9, 9, 9, 9], Load::default());
     let mut nodes: Vec<Node> = fixtures::nodes(&[9, 9, 9, 9]);
     nodes.remove(0);
-    world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
     world.apply(fixtures::is_pod(Pod { ready: false, containers_ready: false, ..pod(0) }));
     assert_eq!(acts(&world, &stored_pods(&[0], false), false).0, [evict(0)]);
 }
@@ -490,8 +491,8 @@ fn replicants(counts: &[u64], load: Load) -> World {
             });
         })));
     }
-    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
-    world.apply(fixtures::fact(0, Update::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
     world
 }
 

@@ -6,7 +6,9 @@ use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
-use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, RunningRebalance, Source, World};
+use crate::model::{
+    ApiVersion, BrokerState, Instance, NodeName, OperatorLine, RunningRebalance, Source, World,
+};
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
@@ -43,8 +45,9 @@ fn planned(
 ) -> Result<EvacuationPlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
+    let broker = world.broker(id);
     let heard =
-        snapshot.source(Source::Emqx) == SourceState::Ok && world.load.is_some() && world.nodes.is_some();
+        snapshot.source(Source::Emqx) == SourceState::Ok && broker.load.is_some() && broker.nodes.is_some();
     if !heard {
         let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
         return Err(Problem::new(
@@ -53,7 +56,7 @@ fn planned(
         )
         .hint("let EMQX be reached: --emqx-url and --api-key-file, or the permissions that `kubectl emqx status` names"));
     }
-    known_targets(world, settings, nodes)?;
+    known_targets(broker, settings, nodes)?;
     let running: Vec<_> = nodes.iter().filter_map(|node| counted(world, snapshot, node)).collect();
     let to = recipients(world, snapshot, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
@@ -69,7 +72,7 @@ pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance
     if instance.api == ApiVersion::V1beta4 {
         return false;
     }
-    let nodes = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+    let nodes = world.broker(&instance.id).listed();
     !nodes
         .iter()
         .filter_map(|node| node.version.as_deref())
@@ -77,8 +80,8 @@ pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance
 }
 
 /// `--migrate-to` has to name nodes of this cluster, and others than those that are evacuated.
-fn known_targets(world: &World, settings: &Settings, nodes: &[NodeName]) -> Result<(), Problem> {
-    let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+fn known_targets(broker: &BrokerState, settings: &Settings, nodes: &[NodeName]) -> Result<(), Problem> {
+    let all = broker.listed();
     for target in &settings.migrate_to {
         if nodes.contains(target) {
             return Err(Problem::usage(
@@ -103,11 +106,12 @@ fn findings(
     settings: &Settings,
     to: &Recipients,
 ) -> Vec<Finding> {
+    let broker = world.broker(&instance.id);
     let mut found = Vec::new();
     found.extend(no_rebalance_api(world, snapshot));
-    found.extend(not_running(world, nodes));
-    found.extend(already_running(world, nodes));
-    found.extend(stopped_targets(world, settings));
+    found.extend(not_running(broker, nodes));
+    found.extend(already_running(broker, nodes));
+    found.extend(stopped_targets(broker, settings));
     found.extend(too_few(snapshot, to, nodes));
     found.extend(others_evacuated(world, snapshot, nodes, to));
     found.extend(nowhere_to_go(instance, snapshot, nodes));
@@ -125,8 +129,8 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
 }
 
-fn not_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
-    let all = world.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default();
+fn not_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> {
+    let all = broker.listed();
     let down = nodes.iter().find(|name| !all.iter().any(|node| node.name == **name && node.running))?;
     Some(
         blocked("node-not-running", format!("EMQX node {down} does not run: there is nothing to evacuate"))
@@ -134,8 +138,8 @@ fn not_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
     )
 }
 
-fn already_running(world: &World, nodes: &[NodeName]) -> Option<Finding> {
-    let load = &world.load.as_ref()?.value;
+fn already_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> {
+    let load = &broker.load.as_ref()?.value;
     if let Some(purge) = load.purges.first() {
         return Some(blocked(
             "purge-running",
@@ -187,8 +191,8 @@ fn too_few(snapshot: &Snapshot, to: &Recipients, nodes: &[NodeName]) -> Option<F
     Some(blocked("too-few-nodes", message).hint("kubectl emqx nodes shows which nodes serve clients"))
 }
 
-fn stopped_targets(world: &World, settings: &Settings) -> Option<Finding> {
-    let all = &world.nodes.as_ref()?.value;
+fn stopped_targets(broker: &BrokerState, settings: &Settings) -> Option<Finding> {
+    let all = &broker.nodes.as_ref()?.value;
     let down = |name: &&NodeName| all.iter().any(|node| node.name == **name && !node.running);
     let target = settings.migrate_to.iter().find(down)?;
     Some(blocked("migrate-to", format!("--migrate-to names {target}, which does not run: EMQX would refuse")))
@@ -201,7 +205,7 @@ fn others_evacuated(
     nodes: &[NodeName],
     to: &Recipients,
 ) -> Option<Finding> {
-    let load = &world.load.as_ref()?.value;
+    let load = &world.broker(&snapshot.instance).load.as_ref()?.value;
     let others: Vec<&NodeName> =
         load.evacuations.iter().map(|entry| &entry.node).filter(|node| !nodes.contains(node)).collect();
     let first = *others.first()?;
@@ -254,7 +258,7 @@ fn not_ready(instance: &Instance) -> Option<Finding> {
 /// Operator 3.x stops every evacuation of a node that is up to date at its next reconcile.
 fn operator_ends_it(world: &World, instance: &Instance) -> Option<Finding> {
     let paused = instance.conditions.iter().any(|it| it.kind == "Paused" && it.holds());
-    let ends = world.served.operator == OperatorLine::Three
+    let ends = world.kubernetes.served.operator == OperatorLine::Three
         && instance.api == ApiVersion::V3beta1
         && !instance.standalone
         && !paused;
@@ -270,7 +274,7 @@ fn operator_ends_it(world: &World, instance: &Instance) -> Option<Finding> {
 
 /// Durable sessions cannot be moved by an evacuation, which then never ends.
 fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
-    let nodes = &world.nodes.as_ref()?.value;
+    let nodes = &world.broker(&instance.id).nodes.as_ref()?.value;
     let offline: Vec<u64> = nodes
         .iter()
         .filter(|node| node.running)
@@ -303,7 +307,7 @@ mod tests {
     use super::super::super::fixtures;
     use super::super::super::snapshot::snapshot;
     use super::*;
-    use crate::model::{Condition, Evacuation, Link, Load, Object, Source, Stage, Update};
+    use crate::model::{BrokerUpdate, Condition, Evacuation, Link, Load, Object, Source, Stage, Update};
     use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
@@ -328,8 +332,8 @@ mod tests {
     fn world(api: ApiVersion, counts: &[u64], load: Load) -> World {
         let mut world =
             World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api)))))]);
-        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(counts))));
-        world.apply(fixtures::fact(0, Update::Load(load)));
+        world.apply(fixtures::answer_of(api, 0, BrokerUpdate::Nodes(fixtures::nodes(counts))));
+        world.apply(fixtures::answer_of(api, 0, BrokerUpdate::Load(load)));
         world
     }
 
@@ -456,7 +460,7 @@ mod tests {
     #[test]
     fn operator_3_would_end_it_unless_it_is_paused() {
         let mut world = world(ApiVersion::V3beta1, &[1, 1, 1], Load::default());
-        world.served.operator = OperatorLine::Three;
+        world.kubernetes.served.operator = OperatorLine::Three;
         let plan = planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), Some("operator-ends-evacuation"));
         assert!(
@@ -480,7 +484,7 @@ mod tests {
         nodes[2].running = false;
         nodes[2].stopped = true;
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+        world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
         let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
         let of = |settings: &Settings| plan(&world, &snapshot, &[node(0)], settings, &[]);
@@ -512,7 +516,7 @@ mod tests {
             node.sessions = node.connections.map(|own| own + 40);
         }
         let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
-        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+        world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), None);
         assert!(

@@ -18,8 +18,8 @@ use super::super::upgrade::messages::doing;
 use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
-    Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage, Verdict,
-    World,
+    BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage,
+    Verdict, World,
 };
 use crate::plan::rebalance::messages::{utc, verdict};
 use crate::timing::{
@@ -109,16 +109,17 @@ impl EvacuationTracker {
     pub fn observe(
         &mut self,
         world: &World,
-        focus: Option<&InstanceId>,
+        id: &InstanceId,
         ours: &BTreeSet<NodeName>,
         now: Timestamp,
     ) -> Vec<Event> {
         let mut events = Vec::new();
-        heartbeat::outages(&mut self.runs, world, now, &mut events);
-        self.take(world, focus, ours, now, &mut events);
-        self.watch(world, now, &mut events);
-        heartbeat::standing(&mut self.runs, world, now, &mut events);
-        heartbeat::standing(&mut self.requested, world, now, &mut events);
+        let broker = world.broker(id);
+        heartbeat::outages(&mut self.runs, broker, now, &mut events);
+        self.take(world, id, ours, now, &mut events);
+        self.watch(broker, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
+        heartbeat::standing(&mut self.requested, world, broker, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some() && !run.listed);
         events
     }
@@ -127,24 +128,21 @@ impl EvacuationTracker {
     fn take(
         &mut self,
         world: &World,
-        focus: Option<&InstanceId>,
+        id: &InstanceId,
         ours: &BTreeSet<NodeName>,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
-        let copied = || -> Vec<Evacuation> {
-            let of = |id: &InstanceId| focus.is_none_or(|focus| focus == id);
-            let instances = world.instances.iter().filter(|(id, _)| of(id));
-            instances.flat_map(|(_, seen)| seen.value.evacuations.clone()).collect()
-        };
-        let (entries, at) = match &world.load {
+        let broker = world.broker(id);
+        let copied = || world.instance(id).map(|instance| instance.evacuations.clone()).unwrap_or_default();
+        let (entries, at) = match &broker.load {
             Some(load) => (load.value.evacuations.clone(), load.at),
             None => (copied(), now),
         };
         // The list of nodes is a separate answer: a node that went down is detected without waiting for the
         // entries.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
-            run.lost(world, now, events);
+            run.lost(broker, now, events);
         }
         // Each answer of EMQX is processed once: an entry vanishes with EMQX's next answer, not with the next
         // fact.
@@ -158,7 +156,7 @@ impl EvacuationTracker {
                 run.listed &= here;
             } else if !here {
                 let known = self.stopped.contains(&run.entry.node);
-                run.absent(world, known, at, now, events);
+                run.absent(broker, known, at, now, events);
             }
         }
         for entry in entries.iter().filter(|entry| !ours.contains(&entry.node)) {
@@ -173,7 +171,7 @@ impl EvacuationTracker {
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
                 });
-                let run = EvacuationRun::begin(entry, timing, lost, world, now);
+                let run = EvacuationRun::begin(entry, timing, lost, (world, id), now);
                 let restored = if run.restored {
                     ", which EMQX restored from disk after the node restarted"
                 } else {
@@ -186,12 +184,12 @@ impl EvacuationTracker {
                 self.runs.len() - 1
             });
             if let Some(run) = self.runs.get_mut(place) {
-                run.absorb(entry, world, open.is_none(), now, events);
+                run.absorb(entry, broker, open.is_none(), now, events);
             }
         }
         // A drain requests one whose entry may be listed already.
         self.requested.retain(|request| !entries.iter().any(|entry| entry.node == request.node));
-        self.never_listed(world, at, now, events);
+        self.never_listed((world, id), at, now, events);
         // An evacuation whose node an upgrade took over later belongs to the upgrade.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
@@ -201,11 +199,18 @@ impl EvacuationTracker {
     }
 
     /// Those that EMQX accepted and does not list, although it answers: their node went down before, or nothing is known.
-    fn never_listed(&mut self, world: &World, at: Timestamp, now: Timestamp, events: &mut Vec<Event>) {
+    fn never_listed(
+        &mut self,
+        (world, id): (&World, &InstanceId),
+        at: Timestamp,
+        now: Timestamp,
+        events: &mut Vec<Event>,
+    ) {
+        let broker = world.broker(id);
         let late = |request: &Requested| {
-            let down = node(world, &request.node).is_none_or(|node| !node.running) && world.nodes.is_some();
+            let down = node(broker, &request.node).is_none_or(|node| !node.running) && broker.nodes.is_some();
             let limit = if down { EVACUATION_MISSING_SECONDS } else { EVACUATION_UNLISTED_SECONDS };
-            (world.load.is_some() && seconds_between(request.since, at) >= limit).then_some(down)
+            (broker.load.is_some() && seconds_between(request.since, at) >= limit).then_some(down)
         };
         let mut index = 0;
         while index < self.requested.len() {
@@ -215,7 +220,7 @@ impl EvacuationTracker {
             };
             let request = self.requested.remove(index);
             let entry = request.entry();
-            let mut run = EvacuationRun::begin(&entry, Some(request.timing), false, world, now);
+            let mut run = EvacuationRun::begin(&entry, Some(request.timing), false, (world, id), now);
             run.listed = false;
             let end = if down {
                 let why = format!("{} stopped running before EMQX listed its evacuation", run.label);
@@ -257,8 +262,8 @@ impl EvacuationTracker {
 /// What became of a node that runs again.
 const RESTARTED: &str = "restarted";
 
-fn node<'w>(world: &'w World, name: &NodeName) -> Option<&'w Node> {
-    world.nodes.as_ref()?.value.iter().find(|node| node.name == *name)
+fn node<'w>(broker: &'w BrokerState, name: &NodeName) -> Option<&'w Node> {
+    broker.nodes.as_ref()?.value.iter().find(|node| node.name == *name)
 }
 
 impl EvacuationRun {
@@ -271,17 +276,17 @@ impl EvacuationRun {
         entry: &Evacuation,
         timing: Option<DrainTiming>,
         again: bool,
-        world: &World,
+        (world, id): (&World, &InstanceId),
         now: Timestamp,
     ) -> Self {
         let start = match (entry.initial_connections, entry.initial_sessions) {
             (Some(connections), Some(sessions)) => Some(NodeContent { connections, sessions }),
             _ => None,
         };
-        let uptime = node(world, &entry.node).and_then(|node| node.uptime_millis);
+        let uptime = node(world.broker(id), &entry.node).and_then(|node| node.uptime_millis);
         Self {
             name: format!("evacuation/{}", entry.node),
-            label: label(world, &entry.node),
+            label: label(world, id, &entry.node),
             entry: entry.clone(),
             began: now,
             holds: start,
@@ -305,13 +310,13 @@ impl EvacuationRun {
     fn absorb(
         &mut self,
         entry: &Evacuation,
-        world: &World,
+        broker: &BrokerState,
         first: bool,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
         self.missing = None;
-        if self.lost(world, now, events) {
+        if self.lost(broker, now, events) {
             return;
         }
         let entered = first || entry.stage != self.entry.stage;
@@ -320,7 +325,7 @@ impl EvacuationRun {
         }
         let counted = (self.entry.connections, self.entry.sessions);
         self.entry = entry.clone();
-        let holds = node(world, &entry.node)
+        let holds = node(broker, &entry.node)
             .and_then(|node| Some((node.connections?, node.sessions?)))
             .or_else(|| Some((entry.connections?, entry.sessions?)))
             .map(|(connections, sessions)| NodeContent { connections, sessions });
@@ -346,7 +351,7 @@ impl EvacuationRun {
         }
         if entry.stage == Stage::Prohibiting {
             self.settle((Verdict::Evacuated, self.emptied()), now, events);
-        } else if let Some(why) = self.stalled(world, now) {
+        } else if let Some(why) = self.stalled(broker, now) {
             self.settle((Verdict::Stalled, why), now, events);
         }
     }
@@ -374,9 +379,9 @@ impl EvacuationRun {
     }
 
     /// Whether its node went down or restarted: the evacuation is then over, and its verdict is final.
-    fn lost(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) -> bool {
-        let here = node(world, &self.entry.node);
-        let seen = world.nodes.as_ref().map_or(now, |nodes| nodes.at);
+    fn lost(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) -> bool {
+        let here = node(broker, &self.entry.node);
+        let seen = broker.nodes.as_ref().map_or(now, |nodes| nodes.at);
         let uptime = here.filter(|node| node.running).and_then(|node| node.uptime_millis);
         let restarted = match (uptime, self.uptime) {
             // Up to two seconds less come from EMQX's rounding and from the duration of the request.
@@ -436,17 +441,17 @@ impl EvacuationRun {
     /// EMQX's answer does not list the evacuation.
     fn absent(
         &mut self,
-        world: &World,
+        broker: &BrokerState,
         stopped: bool,
         at: Timestamp,
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
-        if self.lost(world, now, events) {
+        if self.lost(broker, now, events) {
             return;
         }
         let since = *self.missing.get_or_insert(at);
-        if node(world, &self.entry.node).is_none() && world.nodes.is_some() {
+        if node(broker, &self.entry.node).is_none() && broker.nodes.is_some() {
             // A core that restarts is missing from every list for about two seconds; a stopped replicant
             // stays missing.
             if seconds_between(since, at) >= 2 {
@@ -469,7 +474,7 @@ impl EvacuationRun {
     }
 
     /// Why nothing has moved for a long time, if nothing has.
-    fn stalled(&self, world: &World, now: Timestamp) -> Option<String> {
+    fn stalled(&self, broker: &BrokerState, now: Timestamp) -> Option<String> {
         let spent = seconds_between(self.moved, now);
         let limit = match self.entry.stage {
             Stage::EvictingConns | Stage::EvictingSessions => EVACUATION_STALLED_SECONDS,
@@ -487,7 +492,7 @@ impl EvacuationRun {
             Stage::EvictingSessions if self.entry.recipients.is_empty() => {
                 "no other node can take sessions; EMQX tries again every 30 s".to_owned()
             }
-            Stage::EvictingSessions => match residue(world, &self.entry) {
+            Stage::EvictingSessions => match residue(broker, &self.entry) {
                 Some(rest) => format!(
                     "the same {} are counted on every node: durable sessions, which no evacuation can move",
                     plural(rest, "session")
@@ -616,9 +621,9 @@ pub fn restored(entry: &Evacuation, uptime_millis: Option<u64>) -> bool {
 
 /// The number of sessions that remain on an evacuated node and are counted on every other node of the same kind as well:
 /// from EMQX 5.8 on each node counts the cluster's disconnected durable sessions.
-pub(crate) fn residue(world: &World, entry: &Evacuation) -> Option<u64> {
+pub(crate) fn residue(broker: &BrokerState, entry: &Evacuation) -> Option<u64> {
     let rest = entry.sessions.filter(|rest| *rest > 0)?;
-    let nodes = &world.nodes.as_ref()?.value;
+    let nodes = &broker.nodes.as_ref()?.value;
     let others: Vec<&Node> = nodes.iter().filter(|node| node.running && node.name != entry.node).collect();
     let offline = |node: &Node| Some(node.sessions?.saturating_sub(node.connections?));
     (!others.is_empty() && others.iter().all(|node| offline(node).is_some_and(|number| number >= rest)))

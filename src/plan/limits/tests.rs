@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::limits::{LostLimit, Percent};
-use crate::model::{Node, Update};
+use crate::model::{ApiVersion, BrokerUpdate, Node, World};
 use crate::plan::fixtures;
 
 fn limits(change: impl FnOnce(&mut Limits)) -> LimitTracker {
@@ -23,14 +23,19 @@ struct Answers {
 
 impl Answers {
     fn of(tracker: LimitTracker) -> Self {
-        let world = World::of([fixtures::fact(0, Update::Load(fixtures::load("evicting_conns")))]);
+        let world = World::of([fixtures::answer(0, BrokerUpdate::Load(fixtures::load("evicting_conns")))]);
         Self { world, tracker }
     }
 
     fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<LimitOutcome> {
-        self.world.apply(fixtures::fact(at, Update::Load(fixtures::load("evicting_conns"))));
-        self.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-        self.tracker.observe(&self.world, OperationFacts::default(), fixtures::at(at))
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+        self.again(at)
+    }
+
+    fn again(&mut self, at: i64) -> Vec<LimitOutcome> {
+        let broker = self.world.broker(&fixtures::id(ApiVersion::V2));
+        self.tracker.observe(broker, OperationFacts::default(), fixtures::at(at))
     }
 
     fn counts(&mut self, at: i64, counts: &[u64]) -> Vec<LimitOutcome> {
@@ -103,10 +108,10 @@ fn an_unknown_number_stops_nothing() {
     // The evictions of this second are unknown as well where EMQX does not report what runs.
     let mut it = Answers::of(lost(LostLimit::Clients(100)));
     it.counts(1, &[3333, 3333, 3334, 0]);
-    it.world.load = None;
+    it.world.brokers.values_mut().for_each(|broker| broker.load = None);
     for at in 2..60 {
-        it.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
-        assert_eq!(stops(&it.tracker.observe(&it.world, OperationFacts::default(), fixtures::at(at))), None);
+        it.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(&[0, 0, 0, 0]))));
+        assert_eq!(stops(&it.again(at)), None);
     }
 }
 
@@ -127,7 +132,7 @@ fn the_same_answer_again_is_no_time_that_passes() {
     it.counts(1, &[3333, 3333, 3334, 0]);
     it.counts(2, &[2333, 2333, 2334, 0]);
     for at in 3..60 {
-        assert_eq!(stops(&it.tracker.observe(&it.world, OperationFacts::default(), fixtures::at(at))), None);
+        assert_eq!(stops(&it.again(at)), None);
     }
 }
 
@@ -138,15 +143,16 @@ fn an_operation_is_stopped_at_the_time_that_the_user_named() {
         Some(fixtures::at(60)),
     );
     let world = World::default();
+    let broker = world.broker(&fixtures::id(ApiVersion::V2));
     let known = OperationFacts { eta_seconds: Some(90), ..OperationFacts::default() };
-    let warned = tracker.observe(&world, known, fixtures::at(10));
+    let warned = tracker.observe(broker, known, fixtures::at(10));
     assert!(
         matches!(warned.as_slice(), [LimitOutcome::Warning(text)] if text.contains("in 50s")),
         "{warned:?}"
     );
-    assert!(tracker.observe(&world, known, fixtures::at(59)).is_empty());
-    assert!(stops(&tracker.observe(&world, known, fixtures::at(60))).is_some());
-    assert!(tracker.observe(&world, known, fixtures::at(61)).is_empty());
+    assert!(tracker.observe(broker, known, fixtures::at(59)).is_empty());
+    assert!(stops(&tracker.observe(broker, known, fixtures::at(60))).is_some());
+    assert!(tracker.observe(broker, known, fixtures::at(61)).is_empty());
 }
 
 #[test]

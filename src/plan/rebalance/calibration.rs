@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::forecast::Return;
 use crate::model::human::{count, plural};
-use crate::model::{Fact, NodeName, RunningRebalance, Stage, World};
+use crate::model::{BrokerState, Fact, InstanceId, NodeName, RunningRebalance, Stage, World};
 
 /// Rounds of a rebalance below which nothing is measured: the counts of one second are too coarse.
 const LEAST_ROUNDS: f64 = 5.0;
@@ -61,7 +61,8 @@ impl Calibration {
 #[derive(Debug, Default)]
 pub struct Measurement {
     world: World,
-    running: BTreeMap<NodeName, Eviction>,
+    /// By the instance and the coordinator.
+    running: BTreeMap<(InstanceId, NodeName), Eviction>,
     done: Vec<(f64, f64)>,
 }
 
@@ -71,36 +72,30 @@ impl Measurement {
         for fact in facts {
             self.world.apply(fact);
         }
-        let Some(load) = &self.world.load else { return };
-        let evicting: Vec<RunningRebalance> =
-            load.value.rebalances.iter().filter(|it| it.stage == Stage::EvictingConns).cloned().collect();
-        let over: Vec<NodeName> = self
-            .running
-            .keys()
-            .filter(|coordinator| !evicting.iter().any(|it| it.coordinator == **coordinator))
-            .cloned()
-            .collect();
-        for coordinator in over {
-            let eviction = self.running.remove(&coordinator);
-            self.done.extend(eviction.as_ref().and_then(measured));
-        }
-        for rebalance in evicting {
-            let Some(rate) = rebalance.conn_evict_rate.filter(|rate| *rate > 0) else { continue };
-            let (Some(donors), Some(recipients)) =
-                (self.held(&rebalance.donors), self.held(&rebalance.recipients))
-            else {
-                continue;
-            };
-            let eviction = self.running.entry(rebalance.coordinator.clone()).or_default();
-            eviction.rate = rate;
-            eviction.donors = rebalance.donors.len();
-            let sample = Sample { at, donors, recipients };
-            if eviction
-                .samples
-                .last()
-                .is_none_or(|last| (last.donors, last.recipients) != (donors, recipients))
-            {
-                eviction.samples.push(sample);
+        for (id, broker) in &self.world.brokers {
+            let Some(load) = &broker.load else { continue };
+            let evicting: Vec<&RunningRebalance> =
+                load.value.rebalances.iter().filter(|it| it.stage == Stage::EvictingConns).collect();
+            let over = self.running.extract_if(.., |(of, coordinator), _| {
+                of == id && !evicting.iter().any(|it| it.coordinator == *coordinator)
+            });
+            self.done.extend(over.filter_map(|(_, eviction)| measured(&eviction)));
+            for rebalance in evicting {
+                let Some(rate) = rebalance.conn_evict_rate.filter(|rate| *rate > 0) else { continue };
+                let (donors, recipients) = (&rebalance.donors, &rebalance.recipients);
+                let (Some(donors), Some(recipients)) = (held(broker, donors), held(broker, recipients))
+                else {
+                    continue;
+                };
+                let key = (id.clone(), rebalance.coordinator.clone());
+                let eviction = self.running.entry(key).or_default();
+                eviction.rate = rate;
+                eviction.donors = rebalance.donors.len();
+                let sample = Sample { at, donors, recipients };
+                let same = |last: &Sample| (last.donors, last.recipients) == (donors, recipients);
+                if !eviction.samples.last().is_some_and(same) {
+                    eviction.samples.push(sample);
+                }
             }
         }
     }
@@ -125,12 +120,12 @@ impl Measurement {
             round_ms: (mean(|(round, _)| *round) * 1000.0).round().max(1.0) as u64,
         })
     }
+}
 
-    /// The live clients of these nodes; `None` where one is not known.
-    fn held(&self, nodes: &[NodeName]) -> Option<u64> {
-        let all = &self.world.nodes.as_ref()?.value;
-        nodes.iter().map(|name| all.iter().find(|node| node.name == *name)?.connections).sum()
-    }
+/// The live clients of these nodes; `None` where one is not known.
+fn held(broker: &BrokerState, nodes: &[NodeName]) -> Option<u64> {
+    let all = broker.listed();
+    nodes.iter().map(|name| all.iter().find(|node| node.name == *name)?.connections).sum()
 }
 
 /// The seconds of a round and the rounds of the delay.
@@ -158,7 +153,8 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::model::{Load, Node, Update};
+    use crate::model::{ApiVersion, BrokerUpdate, Load, Node};
+    use crate::plan::fixtures;
 
     /// A rebalance of two donors by 10/s, in which a round lasts `round` and clients are away for `delay` rounds.
     fn recorded(round: SignedDuration, delay: i64) -> Option<Calibration> {
@@ -187,8 +183,9 @@ mod tests {
                 requested: None,
             };
             let load = Load { rebalances: vec![rebalance], ..Load::default() };
-            let facts = [Update::Nodes(nodes.collect()), Update::Load(load)];
-            measurement.take(at, facts.into_iter().map(|update| Fact { at, update }).collect());
+            let answers = [BrokerUpdate::Nodes(nodes.collect()), BrokerUpdate::Load(load)];
+            let id = fixtures::id(ApiVersion::V2);
+            measurement.take(at, answers.map(|answer| Fact::answer(at, &id, answer)).to_vec());
         }
         measurement.finish();
         measurement.calibration()

@@ -89,7 +89,7 @@ fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
 mod tests {
     use super::super::tracker::RebalanceTracker;
     use super::*;
-    use crate::model::{ApiVersion, Object, Phase, Update, World};
+    use crate::model::{ApiVersion, BrokerUpdate, Object, Phase, Update, World};
     use crate::plan::fixtures;
 
     #[test]
@@ -98,18 +98,18 @@ mod tests {
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
-        world.apply(fixtures::fact(0, Update::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
+        world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
         world.apply(fixtures::rebalance("golden", Phase::Processing, |_| ()));
-        world.apply(fixtures::fact(0, Update::Load(fixtures::load("wait_health_check"))));
-        let mut follower = RebalanceTracker::new(None);
+        world.apply(fixtures::answer(0, BrokerUpdate::Load(fixtures::load("wait_health_check"))));
+        let mut follower = RebalanceTracker::new(fixtures::id(ApiVersion::V2));
         follower.observe(&world, fixtures::at(0));
         for (second, counts, state) in [
             (1, [3333, 3333, 3334, 0], "wait_health_check"),
             (42, [3013, 3013, 3014, 960], "evicting_conns"),
             (95, [2553, 2553, 2554, 2340], "wait_takeover"),
         ] {
-            world.apply(fixtures::fact(second, Update::Nodes(fixtures::nodes(&counts))));
-            world.apply(fixtures::fact(second, Update::Load(fixtures::load(state))));
+            world.apply(fixtures::answer(second, BrokerUpdate::Nodes(fixtures::nodes(&counts))));
+            world.apply(fixtures::answer(second, BrokerUpdate::Load(fixtures::load(state))));
             follower.observe(&world, fixtures::at(second));
             let goals = goals(follower.running().expect("it runs")).expect("all is known");
             assert_eq!(goals.nodes.values().copied().collect::<Vec<_>>(), [2553, 2553, 2554, 2340]);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::record::PlanRecord;
 use crate::model::human::seconds_between;
 use crate::model::{
-    InstanceId, Load, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage, World,
+    BrokerState, InstanceId, Load, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage, World,
 };
 use crate::timing::{IDLE_SECONDS, OBJECT_START_SECONDS, OVERDUE_SECONDS, WAIT_SLACK_SECONDS};
 
@@ -35,9 +35,9 @@ const OVERDUE_FACTOR: u64 = 3;
 /// Whether what the object started is over, although the object does not report it: EMQX reported after its
 /// start that nothing runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is
 /// not that of the object.
-pub fn outlived(world: &World, object: &Rebalance, now: Timestamp) -> bool {
+pub fn outlived(broker: &BrokerState, object: &Rebalance, now: Timestamp) -> bool {
     let Some(began) = object.started.or(object.created) else { return false };
-    let idle = world.idle.is_some_and(|(since, until)| {
+    let idle = broker.idle.is_some_and(|(since, until)| {
         began < since && until <= now && seconds_between(since, until) >= IDLE_SECONDS
     });
     let record = object.plan.as_deref().and_then(PlanRecord::read);
@@ -100,12 +100,13 @@ fn waits_too_long(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) 
 
 /// What runs in EMQX, by name: of each entry the object that owns it (the one that began last), or `coordinator/NODE`.
 pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)> {
-    let Some(load) = &world.load else { return Vec::new() };
+    let broker = world.broker(id);
+    let Some(load) = &broker.load else { return Vec::new() };
     let mut free: Vec<&Rebalance> = world.rebalances_of(id).into_iter().map(|seen| &seen.value).collect();
     free.sort_by_key(|object| object.started.or(object.created));
     let mut found = Vec::new();
     for entry in &load.value.rebalances {
-        let owns = |object: &&Rebalance| owns(object, entry, load.at) && !outlived(world, object, load.at);
+        let owns = |object: &&Rebalance| owns(object, entry, load.at) && !outlived(broker, object, load.at);
         let owner = free.iter().rposition(owns).map(|place| free.remove(place));
         let name =
             owner.map_or_else(|| format!("coordinator/{}", entry.coordinator), |object| object.name.clone());
@@ -129,7 +130,7 @@ pub(crate) fn left_by_a_stop(object: &Rebalance) -> bool {
 /// The rebalance that a source other than EMQX suggests, while EMQX lists none that can be it: an object
 /// reports Processing, or an object reports Failed and its donors are out of the Service.
 pub(crate) fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp) -> Option<&'w Rebalance> {
-    let load = &world.load.as_ref()?.value;
+    let load = &world.broker(id).load.as_ref()?.value;
     let objects = || world.rebalances_of(id).into_iter().map(|seen| &seen.value);
     if let Some(object) = objects().find(|object| not_run(object, load, now)) {
         return Some(object);
@@ -159,7 +160,7 @@ pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
 
 /// The object of an instance that reports Processing while EMQX was not polled since its start.
 pub(crate) fn started_since<'w>(world: &'w World, id: &'w InstanceId) -> Option<&'w Rebalance> {
-    let answered = world.load.as_ref()?.at;
+    let answered = world.broker(id).load.as_ref()?.at;
     let found = world.rebalances_of(id).into_iter().find(|seen| starting(seen, answered));
     found.map(|seen| &seen.value)
 }
@@ -173,7 +174,7 @@ pub(crate) fn not_run_message() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, Object, Update};
+    use crate::model::{ApiVersion, BrokerUpdate, Object, Update};
     use crate::plan::fixtures;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
@@ -256,7 +257,7 @@ mod tests {
         };
         let id = fixtures::id(ApiVersion::V2beta1);
         let name = |facts: Vec<crate::model::Fact>| running(&World::of(facts), &id).remove(0).0;
-        let load = |second: i64, load: Load| fixtures::fact(second, Update::Load(load));
+        let load = |second: i64, load: Load| fixtures::answer(second, BrokerUpdate::Load(load));
         let runs = |second| load(second, fixtures::load("evicting_conns"));
         let idle = |second| load(second, Load::default());
         assert_eq!(name(vec![failed(None), runs(40)]), "golden");
@@ -283,7 +284,7 @@ mod tests {
         other.donors = vec![fixtures::core(7)];
         other.recipients = vec![fixtures::core(8)];
         load.rebalances.push(other);
-        let mut world = World::of([fixtures::fact(0, Update::Load(load))]);
+        let mut world = World::of([fixtures::answer(0, BrokerUpdate::Load(load))]);
         world.apply(fixtures::rebalance("golden", Phase::Failed, |it| {
             it.processed = true;
             it.states = vec![entry("evicting_conns")];

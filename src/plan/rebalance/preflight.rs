@@ -6,7 +6,9 @@ use super::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::ownership;
 use super::warnings::session_round_too_long;
 use crate::error::Problem;
-use crate::model::{ApiVersion, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World};
+use crate::model::{
+    ApiVersion, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
+};
 use crate::plan::assessment;
 use crate::plan::endpoint;
 use crate::plan::finding;
@@ -33,6 +35,13 @@ pub struct RebalanceCheck<'a> {
     pub name: Option<&'a str>,
     /// Whether we may create a Rebalance (or reach EMQX); `None` when that could not be asked.
     pub allowed: Option<bool>,
+}
+
+impl<'a> RebalanceCheck<'a> {
+    /// What the EMQX of the instance has answered.
+    pub(crate) fn broker(&self) -> &'a BrokerState {
+        self.world.broker(&self.instance.id)
+    }
 }
 
 /// The nodes that would take part, with their counts; a problem when a count is not known.
@@ -157,9 +166,12 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
 
 /// What would refuse every plan of a rebalance, by object or direct: such a plan is not suggested.
 pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
-    let Ok((backend, _)) =
-        endpoint::backend(endpoint::BackendRequest::Auto, &world.served, instance, snapshot.operator_process)
-    else {
+    let Ok((backend, _)) = endpoint::backend(
+        endpoint::BackendRequest::Auto,
+        &world.kubernetes.served,
+        instance,
+        snapshot.operator_process,
+    ) else {
         return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
     };
     let check = RebalanceCheck { world, instance, snapshot, backend, name: None, allowed: None };
@@ -269,7 +281,7 @@ fn already_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
 }
 
 fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    let load = check.world.load.as_ref().map(|load| &load.value);
+    let load = check.broker().load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
     let evacuation = evacuations.first()?;
     let what = format!("{} is being evacuated ({})", evacuation.node, evacuation.state);
@@ -285,7 +297,7 @@ fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
 
 /// A purge disconnects all clients, and every node refuses clients while it lasts (seen on EMQX 5.10.4).
 fn purge_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    let purge = check.world.load.as_ref()?.value.purges.first()?;
+    let purge = check.broker().load.as_ref()?.value.purges.first()?;
     Some(
         Finding::new(
             "purge-running",
@@ -299,7 +311,7 @@ fn purge_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
 fn name_taken(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let name = check.name?;
     let key = (check.instance.id.namespace.clone(), name.to_owned());
-    let taken = check.world.rebalances.get(&key)?;
+    let taken = check.world.kubernetes.rebalances.get(&key)?;
     let state = if taken.value.deleting.is_some() { "is still being deleted" } else { "exists" };
     Some(
         Finding::new("name-taken", Severity::Blocked, format!("a Rebalance named {name} {state}"))
@@ -424,7 +436,7 @@ fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
 mod tests {
     use super::super::manifest;
     use super::*;
-    use crate::model::{Load, Object, Update};
+    use crate::model::{BrokerUpdate, Load, Object, Update};
     use crate::plan::finding::Decision;
     use crate::plan::fixtures;
     use crate::plan::snapshot::snapshot;
@@ -432,8 +444,8 @@ mod tests {
     fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
         World::of([
             fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
-            fixtures::fact(0, Update::Nodes(fixtures::nodes(connections))),
-            fixtures::fact(0, Update::Load(load)),
+            fixtures::answer_of(api, 0, BrokerUpdate::Nodes(fixtures::nodes(connections))),
+            fixtures::answer_of(api, 0, BrokerUpdate::Load(load)),
         ])
     }
 
@@ -461,7 +473,7 @@ mod tests {
         });
         let world = World::of([
             fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
-            fixtures::fact(0, Update::Nodes(nodes.to_vec())),
+            fixtures::answer(0, BrokerUpdate::Nodes(nodes.to_vec())),
         ]);
         let participants =
             participants(&snapshot(&world, &fixtures::id(api), fixtures::at(1))).expect("counts");
@@ -535,11 +547,11 @@ mod tests {
         let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
         nodes[3].running = false;
         nodes[3].connections = None;
-        world.apply(fixtures::fact(1, Update::Nodes(nodes)));
+        world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "membership");
 
-        world.apply(fixtures::fact(2, Update::Nodes(Vec::new())));
+        world.apply(fixtures::answer(2, BrokerUpdate::Nodes(Vec::new())));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.findings[0].id, "too-few-nodes");
     }

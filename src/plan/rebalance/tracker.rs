@@ -11,8 +11,6 @@
 //!                 └──► verdict      (no object: coordinator/NODE)
 //! ```
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::messages;
@@ -20,8 +18,8 @@ use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance, Seen, Source,
-    Strategy, Verdict, World,
+    BrokerState, Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance,
+    Seen, Source, Strategy, Verdict, World,
 };
 use crate::plan::heartbeat;
 use crate::plan::retention::forget;
@@ -51,19 +49,18 @@ use run::{
 /// slept in between, or a clock was corrected.
 const LONGEST_LOOK: u64 = 10;
 
-/// Follows every rebalance in a world.
-#[derive(Clone, Debug, Default)]
+/// Follows every rebalance of one cluster.
+#[derive(Clone, Debug)]
 pub struct RebalanceTracker {
     /// The running rebalances and the last ones that are over, in the order in which they began.
     pub runs: Vec<RebalanceRun>,
-    /// One instance only; `None` for all that is in the world.
-    focus: Option<InstanceId>,
+    id: InstanceId,
     /// What this process requested from EMQX, by name: no source reports it.
     asked: Vec<(String, Strategy)>,
     /// Objects that this process created and that belong to no run so far.
     made: Vec<Rebalance>,
-    /// The instances that were seen, with their uids.
-    instances: BTreeMap<InstanceId, String>,
+    /// The uid of the instance, once it was seen.
+    instance: Option<String>,
     /// The name of the object that the user requested.
     wanted: Option<String>,
     /// Objects of the past: over when they were first seen and not requested, or over long ago.
@@ -77,9 +74,22 @@ pub struct RebalanceTracker {
 }
 
 impl RebalanceTracker {
-    /// Follows the rebalances of one instance, or of all in a recording.
-    pub fn new(focus: Option<InstanceId>) -> Self {
-        Self { focus, ..Self::default() }
+    /// Follows the rebalances of one cluster.
+    pub fn new(id: InstanceId) -> Self {
+        Self {
+            runs: Vec::new(),
+            id,
+            asked: Vec::new(),
+            made: Vec::new(),
+            instance: None,
+            wanted: None,
+            past: Vec::new(),
+            began: false,
+            seen_load: None,
+            seen_nodes: None,
+            looked: None,
+            silent: 0,
+        }
     }
 
     /// The same; the object of this name is followed even if it is over when it is first seen, because EMQX
@@ -127,34 +137,35 @@ impl RebalanceTracker {
         let mut events = Vec::new();
         let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
         self.silent += passed.min(LONGEST_LOOK);
-        heartbeat::outages(&mut self.runs, world, now, &mut events);
+        let broker = world.broker(&self.id);
+        heartbeat::outages(&mut self.runs, broker, now, &mut events);
         self.absorb_ours(world, now, &mut events);
         self.absorb_objects(world, now, &mut events);
-        let load = world.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
-        let nodes = world.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
+        let load = broker.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
+        let nodes = broker.nodes.as_ref().filter(|nodes| self.seen_nodes.is_none_or(|seen| nodes.at > seen));
         let counted = nodes.is_some();
         self.seen_nodes = nodes.map(|nodes| nodes.at).or(self.seen_nodes);
-        self.absorb_counts(world, now, &mut events);
+        self.absorb_counts(broker, now, &mut events);
         if let Some(load) = load {
             self.silent = 0;
             if self.absorb_load(load, world, now, &mut events) {
                 self.seen_load = Some(load.at);
             }
         }
-        self.absorb_losses(world, now, &mut events);
+        self.absorb_losses(broker, now, &mut events);
         for run in self.runs.iter_mut().filter(|run| run.ended.is_none() && run.verdict.is_none()) {
             alarm::observe(run, world, now, &mut events);
         }
         for run in self.runs.iter_mut().filter(|run| run.ended.is_none()) {
             if let Some(entry) = run.entry.clone() {
-                run.take_starts(world, &entry);
+                run.take_starts(broker, &entry);
             }
         }
         self.progress(counted, now, &mut events);
         self.judge(world, now, &mut events);
-        self.deleted_instances(world, now, &mut events);
+        self.deleted_instance(world, now, &mut events);
         self.runs.iter_mut().for_each(|run| run.observed = now);
-        heartbeat::standing(&mut self.runs, world, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
         self.forget(world);
         self.began = true;
         events
@@ -165,7 +176,7 @@ impl RebalanceTracker {
         let old = forget(&mut self.runs, |run| run.verdict.is_some());
         self.past.extend(old.into_iter().filter_map(|run| Some(run.object?.uid)));
         if !self.past.is_empty() {
-            self.past.retain(|uid| world.rebalances.values().any(|seen| seen.value.uid == *uid));
+            self.past.retain(|uid| world.kubernetes.rebalances.values().any(|seen| seen.value.uid == *uid));
         }
     }
 
@@ -189,7 +200,7 @@ impl RebalanceTracker {
                 };
                 settle(run, (verdict, reason), now, &mut events);
             } else {
-                let verdict = unseen(run, world.load.is_some());
+                let verdict = unseen(run, world.broker(&self.id).load.is_some());
                 settle(run, verdict, now, &mut events);
             }
         }
@@ -197,15 +208,13 @@ impl RebalanceTracker {
     }
 
     fn concerns(&self, object: &Rebalance) -> bool {
-        self.focus.as_ref().is_none_or(|id| {
-            object.namespace == id.namespace
-                && object.instance_name == id.name
-                && object.instance_kind == id.kind
-        })
+        object.namespace == self.id.namespace
+            && object.instance_name == self.id.name
+            && object.instance_kind == self.id.kind
     }
 
     fn absorb_objects(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        for Seen { value: object, .. } in world.rebalances.values() {
+        for Seen { value: object, .. } in world.kubernetes.rebalances.values() {
             if !self.concerns(object) || self.past.contains(&object.uid) {
                 continue;
             }
@@ -233,7 +242,7 @@ impl RebalanceTracker {
                 self.past.push(object.uid.clone());
                 continue;
             }
-            let run = begin(Some(object), None, world, now, self.began);
+            let run = begin(Some(object), None, (world, &self.id), now, self.began);
             // An object that existed before this process began was not created now: it has no such event.
             if self.began {
                 let message = messages::created(&run.name, run.object.as_ref(), false);
@@ -244,7 +253,7 @@ impl RebalanceTracker {
                 absorb_object(run, object, now, events);
             }
         }
-        let listed = world.hearings.get(&(Source::Kubernetes, "rebalances"));
+        let listed = world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances"));
         let listed = listed.filter(|hearing| hearing.link == Link::Up).and_then(|hearing| hearing.heard);
         for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
             // A list that was requested before the creation, or comes from an old cache, does not have the
@@ -256,10 +265,12 @@ impl RebalanceTracker {
             }
             let Some(object) = &run.object else { continue };
             let key = (object.namespace.clone(), object.name.clone());
-            let here = world.rebalances.get(&key).is_some_and(|seen| seen.value.uid == object.uid);
+            let here = world.kubernetes.rebalances.get(&key).is_some_and(|seen| seen.value.uid == object.uid);
             if !here {
                 run.object_gone = true;
-                if let Some(last) = world.departed.iter().rfind(|seen| seen.value.uid == object.uid) {
+                if let Some(last) =
+                    world.kubernetes.departed.iter().rfind(|seen| seen.value.uid == object.uid)
+                {
                     let deleting = last.value.deleting.unwrap_or(last.at);
                     if last.value.phase == Phase::Processing && run.deleted.is_none() {
                         run.deleted = Some(deleting.max(run.began));
@@ -300,7 +311,7 @@ impl RebalanceTracker {
             if known {
                 continue;
             }
-            let mut run = begin(Some(&object), None, world, now, true);
+            let mut run = begin(Some(&object), None, (world, &self.id), now, true);
             run.unlisted = true;
             events.push(run.event(
                 now,
@@ -315,7 +326,7 @@ impl RebalanceTracker {
                 run.strategy.get_or_insert(strategy);
                 continue;
             }
-            let mut run = begin(None, None, world, now, true);
+            let mut run = begin(None, None, (world, &self.id), now, true);
             (run.name, run.strategy, run.direct) = (name, Some(strategy), true);
             events.push(run.event(now, EventType::Created, messages::created(&run.name, None, true)));
             self.runs.push(run);
@@ -323,8 +334,8 @@ impl RebalanceTracker {
     }
 
     /// Reports each node that stopped running, once.
-    fn absorb_losses(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        let Some(nodes) = &world.nodes else { return };
+    fn absorb_losses(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) {
+        let Some(nodes) = &broker.nodes else { return };
         for run in self.runs.iter_mut().filter(|run| run.is_open()) {
             let Some(entry) = &run.entry else { continue };
             for lost in run.losses.observe(nodes, entry, run.ended) {
@@ -337,34 +348,24 @@ impl RebalanceTracker {
         }
     }
 
-    /// Ends the runs of instances that were deleted.
-    fn deleted_instances(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        let only = (self.instances.len() == 1).then(|| self.instances.keys().next().cloned()).flatten();
-        let gone = |id: &InstanceId| {
-            let known = self.instances.get(id);
-            known.is_some_and(|uid| world.instance(id).is_none_or(|instance| instance.uid != *uid))
-        };
-        for run in self.runs.iter_mut().filter(|run| run.is_open()) {
-            let of_object = run.object.as_ref().map(|object| InstanceId {
-                kind: object.instance_kind,
-                namespace: object.namespace.clone(),
-                name: object.instance_name.clone(),
-            });
-            let id = of_object.or_else(|| self.focus.clone()).or_else(|| only.clone());
-            if id.as_ref().is_some_and(gone) {
-                // The nodes and their clients were deleted with the instance.
-                (run.left, run.percent) = (None, 0);
-                run.entry = None;
-                run.counts = Counts::default();
-                settle(run, (Verdict::Failed, "the instance was deleted".to_owned()), now, events);
-            }
+    /// Ends the runs of an instance that was deleted.
+    fn deleted_instance(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+        let uid = world.instance(&self.id).map(|instance| instance.uid.clone());
+        let known = std::mem::replace(&mut self.instance, uid);
+        if known.is_none() || known == self.instance {
+            return;
         }
-        self.instances =
-            world.instances.iter().map(|(id, seen)| (id.clone(), seen.value.uid.clone())).collect();
+        for run in self.runs.iter_mut().filter(|run| run.is_open()) {
+            // The nodes and their clients were deleted with the instance.
+            (run.left, run.percent) = (None, 0);
+            run.entry = None;
+            run.counts = Counts::default();
+            settle(run, (Verdict::Failed, "the instance was deleted".to_owned()), now, events);
+        }
     }
 
-    fn absorb_counts(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        let Some(nodes) = run::counted(world, now) else { return };
+    fn absorb_counts(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) {
+        let Some(nodes) = run::counted(broker, now) else { return };
         let counts = Counts::of(&nodes.value);
         let newer = |run: &&mut RebalanceRun| run.counted.is_none_or(|counted| nodes.at >= counted);
         for run in self.runs.iter_mut().filter(|run| run.is_open()).filter(newer) {
@@ -407,6 +408,7 @@ impl RebalanceTracker {
         events: &mut Vec<Event>,
     ) -> bool {
         let mut settled = true;
+        let broker = world.broker(&self.id);
         let mut fresh: Vec<&RunningRebalance> = load.value.rebalances.iter().collect();
         for run in self.runs.iter_mut().filter(|run| run.is_open() && !run.confirmed) {
             reopen(run, now, events);
@@ -477,7 +479,7 @@ impl RebalanceTracker {
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 run.close_baseline(entry, now);
-                if let Some(since) = run.count_from(run::counted(world, now), now) {
+                if let Some(since) = run.count_from(run::counted(broker, now), now) {
                     events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
                 }
                 enter(run, entry.clone(), now, events);
@@ -495,9 +497,9 @@ impl RebalanceTracker {
             // time.
             let fresh = self.began
                 && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
-            let mut run = begin(object.as_ref(), Some(entry), world, now, fresh);
+            let mut run = begin(object.as_ref(), Some(entry), (world, &self.id), now, fresh);
             run.close_baseline(entry, now);
-            run.take_starts(world, entry);
+            run.take_starts(broker, entry);
             if fresh {
                 let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
@@ -535,11 +537,12 @@ impl RebalanceTracker {
             self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
         };
         world
+            .kubernetes
             .rebalances
             .values()
             .map(|seen| &seen.value)
             .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry, now))
-            .filter(|object| !outlived(world, object, now))
+            .filter(|object| !outlived(world.broker(&self.id), object, now))
             .max_by_key(|object| object.started.or(object.created))
             .cloned()
     }
@@ -571,8 +574,9 @@ impl RebalanceTracker {
             .filter(|run| run.entry.is_some() && run.verdict.is_none() && run.ended.is_none())
             .map(|run| run.name.clone())
             .collect();
-        let heard = world.load.as_ref().map(|load| load.at);
-        let busy = world
+        let broker = world.broker(&self.id);
+        let heard = broker.load.as_ref().map(|load| load.at);
+        let busy = broker
             .load
             .as_ref()
             .is_some_and(|load| !load.value.evacuations.is_empty() || !load.value.rebalances.is_empty());

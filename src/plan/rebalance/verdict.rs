@@ -12,9 +12,7 @@ use super::record::PlanRecord;
 use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
-use crate::model::{
-    InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
-};
+use crate::model::{NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World};
 use crate::plan::finding::Decision;
 use crate::timing::{NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS};
 use emqx_rebalance::rules::Threshold;
@@ -422,7 +420,7 @@ impl LaterEvents {
         let since = |at: Timestamp, millis: u64| {
             at.checked_sub(SignedDuration::from_millis(i64::try_from(millis).ok()?)).ok()
         };
-        let up = world.nodes.iter().flat_map(|seen| {
+        let up = world.broker(&object.instance_id()).nodes.iter().flat_map(|seen| {
             let each = seen.value.iter().filter(|node| node.running);
             each.filter_map(|node| Some((node.name.clone(), since(seen.at, node.uptime_millis?)?)))
         });
@@ -438,15 +436,11 @@ impl LaterEvents {
 
 /// Whether anything began on the cluster of this object since, as far as that can be seen now.
 fn began_since(world: &World, object: &Rebalance) -> bool {
-    let id = InstanceId {
-        kind: object.instance_kind,
-        namespace: object.namespace.clone(),
-        name: object.instance_name.clone(),
-    };
+    let id = object.instance_id();
     let began = |it: &Rebalance| it.started.or(it.created);
     let others = world.rebalances_of(&id).into_iter().map(|seen| &seen.value);
     let later = others.filter(|it| it.uid != object.uid).any(|it| began(it) >= began(object));
-    let load = world.load.as_ref().is_some_and(|load| {
+    let load = world.broker(&id).load.as_ref().is_some_and(|load| {
         let load = &load.value;
         !load.rebalances.is_empty() || !load.evacuations.is_empty() || !load.purges.is_empty()
     });

@@ -13,7 +13,7 @@ use super::{PodProgress, RemovalRun, sizes};
 use crate::model::drain::{DrainState, DrainedPod};
 use crate::model::human::{plural, seconds_between};
 use crate::model::scale::ScaleState;
-use crate::model::{InstanceId, NodeName, Operation, World};
+use crate::model::{BrokerState, InstanceId, NodeName, Operation, World};
 use crate::timing::REMOVAL_ALARM_SECONDS;
 
 /// A drain or a scale that has not ended.
@@ -33,12 +33,12 @@ pub struct Unfinished {
 
 /// Compares the clients with those at the recorded start, while EMQX empties one of the pods.
 fn alarm(
-    world: &World,
+    broker: &BrokerState,
     pods: &[DrainedPod],
     (connections, began): (Option<u64>, Timestamp),
     now: Timestamp,
 ) -> Option<Alarm> {
-    let load = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let load = broker.evacuations();
     let emptied = pods.iter().filter(|pod| pod.started).filter_map(|pod| pod.node.clone());
     let emptied: BTreeSet<NodeName> =
         emptied.filter(|node| load.iter().any(|entry| entry.node == *node)).collect();
@@ -46,7 +46,7 @@ fn alarm(
         return None;
     }
     let mut watch = EvictionWatch::default();
-    watch.observe(world, &emptied, Some((connections?, began)));
+    watch.observe(broker, &emptied, Some((connections?, began)));
     watch.raised().cloned()
 }
 
@@ -64,7 +64,7 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
         let sizes = sizes(world, id);
         let standings = drain::next::standings(world, run("drain", id, &state.pods, &sizes), now);
         let machines = state.machines.join(" ");
-        let alarm = alarm(world, &state.pods, (state.connections, state.time), now);
+        let alarm = alarm(world.broker(id), &state.pods, (state.connections, state.time), now);
         let message = format!(
             "drain of {}{}: {}",
             state.machines.join(", "),
@@ -87,7 +87,7 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
     } else {
         far(&state.pods, &standings, "removed")
     };
-    let alarm = alarm(world, &state.pods, (state.connections, state.time), now);
+    let alarm = alarm(world.broker(id), &state.pods, (state.connections, state.time), now);
     let message = format!(
         "scale from {} to {}{}: {far}",
         state.from,

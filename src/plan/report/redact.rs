@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use crate::model::{NodeName, World};
+use crate::model::{BrokerState, NodeName, World};
 use crate::plan::rebalance::messages::short;
 
 /// The names of a recording, collected while it is read.
@@ -26,20 +26,20 @@ impl ReportNames {
 
     /// Takes in the names of everything that is known.
     pub fn observe(&mut self, world: &World) {
-        for id in world.instances.keys() {
+        for id in world.kubernetes.instances.keys() {
             self.add(&id.namespace, "namespace");
             self.add(&id.name, "instance");
         }
-        for seen in world.instances.values() {
+        for seen in world.kubernetes.instances.values() {
             if let Some(image) = &seen.value.image {
                 self.image(image);
             }
         }
-        for (namespace, name) in world.rebalances.keys() {
+        for (namespace, name) in world.kubernetes.rebalances.keys() {
             self.add(namespace, "namespace");
             self.add(name, "rebalance");
         }
-        for seen in world.pods.values() {
+        for seen in world.kubernetes.pods.values() {
             let pod = &seen.value;
             self.add(pod.name.as_str(), "pod");
             self.add(&pod.namespace, "namespace");
@@ -50,19 +50,19 @@ impl ReportNames {
                 self.image(image);
             }
         }
-        for event in world.events.values().map(|seen| &seen.value) {
+        for event in world.kubernetes.events.values().map(|seen| &seen.value) {
             match event.about_kind.as_str() {
                 "Pod" => self.add(&event.about, "pod"),
                 "Rebalance" => self.add(&event.about, "rebalance"),
                 _ => {}
             }
         }
-        for (_, (namespace, name)) in world.sets.keys() {
+        for (_, (namespace, name)) in world.kubernetes.sets.keys() {
             self.add(namespace, "namespace");
             self.add(name, "set");
         }
-        let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value).map(|node| &node.name);
-        nodes.for_each(|node| self.node(node));
+        let nodes = world.brokers.values().flat_map(BrokerState::listed);
+        nodes.for_each(|node| self.node(&node.name));
     }
 
     /// The tag of an image stays: it is the version that runs.

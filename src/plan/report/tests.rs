@@ -1,17 +1,17 @@
 use super::*;
-use crate::model::{ApiVersion, HistoryEntry, InstanceKind, Load, Object, Update};
+use crate::model::{ApiVersion, BrokerUpdate, HistoryEntry, InstanceKind, Load, Object, Update};
 use crate::plan::fixtures;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
 
 /// A report of these answers of EMQX, by the seconds at which they came.
-fn made(answers: Vec<(i64, Vec<Update>)>) -> (Report, ReportNames) {
-    let (mut world, mut operations) = (World::new(), OperationTracker::all());
+fn made(answers: Vec<(i64, Vec<BrokerUpdate>)>) -> (Report, ReportNames) {
+    let (mut world, mut operations) = (World::new(), RecordedOperations::default());
     let (mut playback, mut builder, mut names) =
         (PlaybackState::default(), ReportBuilder::default(), ReportNames::default());
     let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
     world.apply(fixtures::fact(0, instance));
     for (at, updates) in answers {
-        let facts = updates.into_iter().map(|update| fixtures::fact(at, update)).collect();
+        let facts = updates.into_iter().map(|update| fixtures::answer(at, update)).collect();
         let told = RecordedFacts { t: at as f64, at: fixtures::at(at), change: at > 0, facts };
         let (events, notices) = playback.take(&mut world, &mut operations, told);
         names.observe(&world);
@@ -20,8 +20,8 @@ fn made(answers: Vec<(i64, Vec<Update>)>) -> (Report, ReportNames) {
     (builder.finish("test".to_owned()), names)
 }
 
-fn answer(connections: &[u64], load: Load) -> Vec<Update> {
-    vec![Update::Nodes(fixtures::nodes(connections)), Update::Load(load)]
+fn answer(connections: &[u64], load: Load) -> Vec<BrokerUpdate> {
+    vec![BrokerUpdate::Nodes(fixtures::nodes(connections)), BrokerUpdate::Load(load)]
 }
 
 #[test]

@@ -41,8 +41,8 @@ pub fn requested(world: &World, run: &RemovalRun<'_>, change: &Change<'_>) -> Op
 
 /// What to do now.
 pub fn next(world: &World, run: RemovalRun<'_>, change: Change<'_>, now: Timestamp) -> Vec<RemovalAction> {
-    if !fresh(world.load.as_ref(), run.fresh_seconds, now)
-        || !fresh(world.nodes.as_ref(), run.fresh_seconds, now)
+    if !fresh(world.broker(run.id).load.as_ref(), run.fresh_seconds, now)
+        || !fresh(world.broker(run.id).nodes.as_ref(), run.fresh_seconds, now)
     {
         return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }

@@ -7,8 +7,8 @@ use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
 use crate::model::{
-    Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set, Stage,
-    Update, Verdict,
+    BrokerUpdate, Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set,
+    Stage, Update, Verdict,
 };
 
 const CORES: &str = "emqx-core";
@@ -71,8 +71,8 @@ fn world(api: ApiVersion, load: Load) -> World {
     for (number, connections) in [500, 100, 300].into_iter().enumerate() {
         nodes.push(node(replicant(number), Role::Replicant, connections));
     }
-    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
-    world.apply(fixtures::fact(0, Update::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
     world
 }
 
@@ -291,7 +291,7 @@ fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
     let mut world = world(ApiVersion::V2beta1, empty);
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([500, 0, 400].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
     let name = PodName::from("emqx-replicant-1");
     assert_eq!(acts(&world, &pods, DOWN), [RemovalAction::SetCost { pod: name.clone(), uid: uid.clone() }]);
     world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.deletion_cost = Some(FIRST_COST))));
@@ -371,7 +371,7 @@ fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
     let mut world = world(ApiVersion::V2beta1, Load::default());
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([300, 300, 0].iter().enumerate().map(|(at, own)| node_of(at, *own)));
-    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
     let snapshot = snapshot(&world, &world.ids().remove(0), fixtures::at(1));
     let strategy = evening_out(&snapshot);
     assert_eq!((strategy.conn_evict_rate, strategy.abs_conn_threshold), (25, 10));
@@ -416,8 +416,8 @@ fn without_permission_to_list_replicasets_no_earlier_change_is_seen_where_there_
     }
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend((0..3).map(|number| node(replicant(number), Role::Replicant, 100)));
-    world.apply(fixtures::fact(0, Update::Nodes(nodes)));
-    world.apply(fixtures::fact(0, Update::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
     let scale = down(&world, ScaledField::Replicants, 2);
     assert_eq!(scale.removal.decision, Decision::Go, "{:?}", scale.removal.findings);
 }

@@ -7,8 +7,8 @@ use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
-    ApiVersion, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Link, Load, Node, Object,
-    Owner, Requests, Source, Stage, Update, UpdateSpec, World,
+    ApiVersion, BrokerUpdate, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Link, Load,
+    Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
 
@@ -41,8 +41,8 @@ fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> 
         .collect();
     let facts: [Fact; 3] = [
         fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance.clone())))),
-        fixtures::fact(0, Update::Nodes(nodes)),
-        fixtures::fact(0, Update::Load(Load::default())),
+        Fact::answer(fixtures::at(0), &instance.id, BrokerUpdate::Nodes(nodes)),
+        Fact::answer(fixtures::at(0), &instance.id, BrokerUpdate::Load(Load::default())),
     ];
     (World::of(facts), instance)
 }
@@ -202,9 +202,9 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         pod.ready = true;
     })));
     let listed = "emqx@emqx-core-b-0.emqx-headless.mq.svc.cluster.local".into();
-    lagging.apply(fixtures::fact(
+    lagging.apply(fixtures::answer(
         1,
-        Update::Nodes(vec![Node { name: listed, ..fixtures::nodes(&[100]).remove(0) }]),
+        BrokerUpdate::Nodes(vec![Node { name: listed, ..fixtures::nodes(&[100]).remove(0) }]),
     ));
     let late = check(&lagging, &object, &UpgradeRequest::new(to()), &[], false);
     assert_eq!(blocked(&late), ["upgrade-running"]);
@@ -229,7 +229,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         }],
         ..fixtures::load("evicting_conns")
     };
-    world.apply(fixtures::fact(1, Update::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
     let both = check(&world, &instance, &UpgradeRequest::new(to()), &[], false);
     assert_eq!(blocked(&both), ["rebalance-running", "evacuation-running"]);
 }
@@ -387,7 +387,7 @@ fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
 fn a_single_core_of_3x_is_replaced_with_its_clients_connected() {
     let next = || image("emqx/emqx-enterprise:5.10.2");
     let (mut world, instance) = world(ApiVersion::V3beta1, "5.10.1", |_| {});
-    world.apply(fixtures::fact(2, Update::Nodes(fixtures::nodes(&[100]))));
+    world.apply(fixtures::answer(2, BrokerUpdate::Nodes(fixtures::nodes(&[100]))));
     let found = check(&world, &instance, &UpgradeRequest::new(next()), &[], false);
     let finding = found.iter().find(|it| it.id == "no-evacuation").expect("it is reported");
     assert!(finding.message.contains("a single core without replicants"), "{}", finding.message);

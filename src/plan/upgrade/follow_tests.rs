@@ -11,8 +11,8 @@ use super::tracker::UpgradeTracker;
 use crate::model::human::seconds_between;
 use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
-    ApiVersion, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState, Instance,
-    InstanceId, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source, Stage, Update,
+    ApiVersion, BrokerUpdate, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState,
+    Instance, InstanceId, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Stage, Update,
     UpdateSpec, Verdict, World,
 };
 
@@ -191,17 +191,17 @@ impl Scene {
             instance.nodes = nodes;
             instance.evacuations = self.evacuations.iter().map(entry).collect();
             let link = Link::Forbidden("no key".into());
-            facts.push(fixtures::fact(now, Update::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::answer(now, BrokerUpdate::Link("nodes", link)));
         } else if let Some(since) = self.unanswered_since {
-            facts.push(fixtures::fact(since, Update::Nodes(nodes)));
+            facts.push(fixtures::answer(since, BrokerUpdate::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::fact(since, Update::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::answer(since, BrokerUpdate::Load(Load { evacuations, ..Load::default() })));
             let link = Link::Unreachable("connection refused".into());
-            facts.push(fixtures::fact(now, Update::Link(Source::Emqx, "nodes", link)));
+            facts.push(fixtures::answer(now, BrokerUpdate::Link("nodes", link)));
         } else {
-            facts.push(fixtures::fact(now, Update::Nodes(nodes)));
+            facts.push(fixtures::answer(now, BrokerUpdate::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::fact(now, Update::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::answer(now, BrokerUpdate::Load(Load { evacuations, ..Load::default() })));
         }
         facts.push(is(Object::Instance(Box::new(instance))));
         World::of(facts)
@@ -211,7 +211,7 @@ impl Scene {
 /// The events of these scenes, each lasting from its second until the next one begins; the tracker observes
 /// every second.
 fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut events = Vec::new();
     let mut last = World::new();
     for now in scenes[0].0..=until {
@@ -280,7 +280,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
 
 #[test]
 fn without_answers_nothing_is_called_stalled() {
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut stalled = |world: &World, now: i64| {
         let events = follower.observe(world, fixtures::at(now));
         events.iter().any(|event| event.verdict == Some(Verdict::Stalled))
@@ -304,7 +304,7 @@ fn followers_of_upgrades_and_evacuations_print_at_least_every_30_s_while_a_sourc
         vec![(0, Scene::rest()), (1, Scene::asked()), (3, upgrade)],
         vec![(0, Scene::rest()), (1, evacuation)],
     ] {
-        let mut follower = UpgradeTracker::new(None);
+        let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
         let mut printed = vec![fixtures::at(0)];
         let mut messages = Vec::new();
         let mut observe = |world: &World, now: i64| {
@@ -636,7 +636,7 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
             }
         })
     };
-    let mut tracker = UpgradeTracker::new(None);
+    let mut tracker = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut percent = |second: i64, scene: &Scene| {
         tracker.observe(&scene.world(second), fixtures::at(second));
         tracker.runs.last().expect("it is followed").percent
@@ -709,13 +709,13 @@ fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operat
 #[test]
 fn an_old_node_that_emqx_still_lists_is_not_the_end() {
     let still = done().with(|it| it.sets.insert(0, Side("a", OLD, vec![])));
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut events = Vec::new();
     for (now, scene) in [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))] {
         events.extend(follower.observe(&scene.world(now), fixtures::at(now)));
     }
     let mut world = still.world(9);
-    let mut nodes = world.nodes.clone().expect("EMQX was asked").value;
+    let mut nodes = world.broker(&fixtures::id(ApiVersion::V2)).listed().to_vec();
     nodes.push(Node {
         name: node("a", 0),
         running: true,
@@ -723,7 +723,7 @@ fn an_old_node_that_emqx_still_lists_is_not_the_end() {
         sessions: Some(0),
         ..Node::default()
     });
-    world.apply(fixtures::fact(9, Update::Nodes(nodes)));
+    world.apply(fixtures::answer(9, BrokerUpdate::Nodes(nodes)));
     events.extend(follower.observe(&world, fixtures::at(9)));
     assert!(
         events.iter().all(|event| event.verdict.is_none()),
@@ -768,7 +768,7 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
 
 #[test]
 fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done() {
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut verdicts = Vec::new();
     // At 1 s the operator has changed the template, and `updateRevision` is still the one of the running pods.
     for (now, image) in [(0, OLD), (1, NEW), (2, NEW)] {
@@ -798,7 +798,7 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             });
             facts.push(is(Object::Pod(Box::new(pod))));
         }
-        facts.push(fixtures::fact(now, Update::Nodes(fixtures::nodes(&[100, 100, 100]))));
+        facts.push(fixtures::answer(now, BrokerUpdate::Nodes(fixtures::nodes(&[100, 100, 100]))));
         let events = follower.observe(&World::of(facts), fixtures::at(now));
         verdicts.extend(events.into_iter().filter_map(|event| event.verdict));
     }

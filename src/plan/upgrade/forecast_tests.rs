@@ -5,7 +5,8 @@ use super::forecast::{forecast, turn_back};
 use super::target::{UpgradeRequest, UpgradeTarget, Wanted};
 use crate::model::image::Image;
 use crate::model::{
-    ApiVersion, Fact, Instance, Node, NodeName, Object, Owner, Role, Set, SetKind, Update, UpdateSpec, World,
+    ApiVersion, BrokerUpdate, Fact, Instance, Node, NodeName, Object, Owner, Role, Set, SetKind, Update,
+    UpdateSpec, World,
 };
 use crate::timing::BOOT_SECONDS;
 
@@ -84,7 +85,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
             });
         }
     }
-    facts.push(fixtures::fact(1, Update::Nodes(nodes)));
+    facts.push(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
     World::of(facts)
 }
 

@@ -146,10 +146,10 @@ fn leave(
         }
     }
     let within = means.fresh_seconds;
-    let Some(load) = fresh(world.load.as_ref(), within, now) else {
+    let Some(load) = fresh(world.broker(&revisions.instance.id).load.as_ref(), within, now) else {
         return wait("EMQX does not report what it moves");
     };
-    let Some(_) = fresh(world.nodes.as_ref(), within, now) else {
+    let Some(_) = fresh(world.broker(&revisions.instance.id).nodes.as_ref(), within, now) else {
         return wait("EMQX does not report the counts of its nodes");
     };
     if let Some(entry) = load.rebalances.first() {
@@ -241,7 +241,7 @@ fn reopened(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction>
     if revisions.instance.blue_green.as_ref().is_none_or(|update| update.started.is_none()) {
         return Vec::new();
     }
-    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuations = world.broker(&revisions.instance.id).evacuations();
     let evacuated = |member: &Member<'_>| evacuations.iter().any(|it| Some(&it.node) == member.node.as_ref());
     revisions
         .new
@@ -277,8 +277,9 @@ struct EndsWith<'s, 'a>(&'s UpgradeRevisions<'a>);
 impl EndsWith<'_, '_> {
     fn proved(&self, world: &World) -> bool {
         let all_run = self.0.new.iter().all(|member| member.running);
-        let only = match &world.nodes {
-            Some(nodes) if verdict::heard(world) => {
+        let broker = world.broker(&self.0.instance.id);
+        let only = match &broker.nodes {
+            Some(nodes) if verdict::heard(broker) => {
                 nodes.value.iter().filter(|node| node.running).count() <= self.0.new.len()
             }
             _ => return self.0.instance.ready(),
@@ -509,7 +510,7 @@ fn back(
 
 /// Stops every evacuation of a pod that stays, and opens its gate.
 fn reopen(world: &World, revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
-    let evacuations = world.load.as_ref().map(|load| load.value.evacuations.as_slice()).unwrap_or_default();
+    let evacuations = world.broker(&revisions.instance.id).evacuations();
     let mut acts = Vec::new();
     for member in revisions.new.iter().filter(|member| member.pod.deleting.is_none()) {
         if let Some(node) = &member.node

@@ -6,7 +6,7 @@ use super::revisions::{RevisionSet, UpgradeRevisions};
 use super::target::{UpgradeRequest, UpgradeTarget, Way, hold, raised_waits};
 use super::{field_owners, impact, messages, versions};
 use crate::model::operation_state::state_name;
-use crate::model::{ApiVersion, Instance, InstanceKind, NodeName, World};
+use crate::model::{ApiVersion, BrokerState, Instance, InstanceKind, NodeName, World};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::preflight::{cluster, running_name};
@@ -51,6 +51,13 @@ pub struct UpgradeCheck<'a> {
     pub stores: [Option<bool>; 2],
     /// Whether StatefulSets may be scaled; `None` when that could not be asked.
     pub scales: Option<bool>,
+}
+
+impl<'a> UpgradeCheck<'a> {
+    /// What the EMQX of the instance has answered.
+    pub(crate) fn broker(&self) -> &'a BrokerState {
+        self.world.broker(&self.instance.id)
+    }
 }
 
 /// What the checks find. A blocked finding refuses the upgrade.
@@ -229,7 +236,7 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
                 "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
             )));
     }
-    let load = check.world.load.as_ref().map(|load| &load.value);
+    let load = check.broker().load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
     // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
     let revisions = UpgradeRevisions::of(check.world, &check.instance.id)

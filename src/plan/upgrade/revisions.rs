@@ -323,7 +323,8 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
     let reported: BTreeMap<&NodeName, &Node> = instance.nodes.iter().map(|node| (&node.name, node)).collect();
     let mut nodes: BTreeMap<&str, &Node> = BTreeMap::new();
     // Where EMQX is polled, only its own list counts: the operator's copy may be 30 s old.
-    let listed: &[Node] = world.nodes.as_ref().map_or(&instance.nodes, |seen| &seen.value);
+    let listed: &[Node] =
+        world.broker(&instance.id).nodes.as_ref().map_or(&instance.nodes, |seen| &seen.value);
     for node in listed {
         if let Some(pod) = pods.find(node, reported.get(&node.name).copied()) {
             nodes.insert(pod.uid.as_str(), node);

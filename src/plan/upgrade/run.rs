@@ -15,8 +15,8 @@ use super::target::one_by_one;
 use super::verdict::load_heard;
 use crate::model::human::plural;
 use crate::model::{
-    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part, Stage,
-    Verdict, World,
+    ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part,
+    Stage, Verdict, World,
 };
 use crate::plan::rebalance::progress::Counts;
 
@@ -190,15 +190,15 @@ impl Followed for UpgradeRun {
         &mut self.quiet
     }
 
-    fn answered(&self, world: &World) -> Option<Timestamp> {
-        world.nodes.as_ref().map(|nodes| nodes.at)
+    fn answered(&self, broker: &BrokerState) -> Option<Timestamp> {
+        broker.nodes.as_ref().map(|nodes| nodes.at)
     }
 
     /// Pods progress without EMQX's answers; the time in which nothing at all was known is counted with the
     /// sources.
     fn answers_again(&mut self, _at: Timestamp) {}
 
-    fn standing(&self, _world: &World, _now: Timestamp) -> String {
+    fn standing(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
         messages::waits(self)
     }
 
@@ -247,7 +247,8 @@ impl UpgradeRun {
     }
 
     fn eviction_counts(&self, world: &World, revisions: &UpgradeRevisions<'_>) -> Option<EvictionCounts> {
-        let at = world.nodes.as_ref().filter(|_| self.blind.is_none())?.at;
+        let broker = world.broker(&revisions.instance.id);
+        let at = broker.nodes.as_ref().filter(|_| self.blind.is_none())?.at;
         let start = self.start.connections?;
         let on_old: u64 =
             revisions.old.iter().map(|it| it.holds.map(|holds| holds.connections)).sum::<Option<u64>>()?;
@@ -256,7 +257,7 @@ impl UpgradeRun {
             start,
             connected: self.counts.all_connections()?,
             evicted: start.saturating_sub(on_old),
-            per_second: flight(world)?,
+            per_second: flight(broker)?,
             began: (!self.told.contains("fresh")).then_some(self.began),
         })
     }
@@ -360,17 +361,8 @@ impl UpgradeRun {
 
     /// Takes in the counts of EMQX's nodes; returns whether they changed.
     pub(super) fn count(&mut self, world: &World, revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
-        let Some(nodes) = &world.nodes else {
-            return false;
-        };
-        // A recording may contain several clusters, and EMQX's list is that of one of them: nodes without a
-        // pod count for the cluster only if there is just one.
-        let only = world.instances.len() == 1;
-        let mine = |name: &NodeName| {
-            only || self.known.values().any(|known| known.node.as_ref() == Some(name))
-                || revisions.new.iter().any(|member| member.node.as_ref() == Some(name))
-        };
-        let counts = Counts::of(nodes.value.iter().filter(|node| mine(&node.name)));
+        let Some(nodes) = &world.broker(&revisions.instance.id).nodes else { return false };
+        let counts = Counts::of(&nodes.value);
         let changed = counts != self.counts;
         self.counts = counts;
         // A follower from the beginning has the counts of the start: nothing is moved until the new pods
@@ -453,7 +445,8 @@ impl UpgradeRun {
 
 /// The evacuations that EMQX reports, else those of the operator's copy.
 pub(super) fn evacuations<'w>(world: &'w World, revisions: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
-    match world.load.as_ref().filter(|_| load_heard(world)) {
+    let broker = world.broker(&revisions.instance.id);
+    match broker.load.as_ref().filter(|_| load_heard(broker)) {
         Some(load) => &load.value.evacuations,
         None => &revisions.instance.evacuations,
     }

@@ -23,7 +23,7 @@ pub(super) fn find(
     now: Timestamp,
 ) -> Option<String> {
     // Without answers it is unknown whether it stalls.
-    let now = known_until(world, now);
+    let now = known_until(world, world.broker(&revisions.instance.id), now);
     let still = seconds_between(run.moved.max(run.step_since), now);
     // A step that changes back and forth looks new, and is no progress.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(SHORTEST_STALL_SECONDS));
@@ -150,6 +150,7 @@ fn emptying(
             }
             let limit = (timing.wait_takeover + POD_GRACE_SECONDS).max(SHORTEST_STALL_SECONDS);
             let again = world
+                .kubernetes
                 .events
                 .values()
                 .map(|seen| &seen.value)
@@ -226,7 +227,8 @@ fn closed_gate(revisions: &UpgradeRevisions<'_>) -> Option<String> {
 /// Another client's evacuation: the operators check only the first of EMQX's list ([OP-64]).
 fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
-    if world.load.is_some() && !load_heard(world) {
+    let broker = world.broker(&revisions.instance.id);
+    if broker.load.is_some() && !load_heard(broker) {
         return None;
     }
     let first = evacuations(world, revisions).first()?;
@@ -251,6 +253,7 @@ fn silent(
 ) -> String {
     let id = &revisions.instance.id;
     let complaint = world
+        .kubernetes
         .events
         .values()
         .map(|seen| &seen.value)

@@ -9,8 +9,9 @@ use super::change::HOLD_SECONDS;
 use super::guard::{self, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
 use crate::model::{
-    ApiVersion, BlueGreen, Condition, Evacuation, Event, Fact, GuardState, HoldManner, HoldState, Instance,
-    Load, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update, UpdateSpec, Verdict, World,
+    ApiVersion, BlueGreen, BrokerUpdate, Condition, Evacuation, Event, Fact, GuardState, HoldManner,
+    HoldState, Instance, Load, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update, UpdateSpec,
+    Verdict, World,
 };
 use crate::timing::PROOF_SECONDS;
 
@@ -188,8 +189,8 @@ impl Pretend {
         if self.rebalance.is_some_and(|(from, until)| (from..until).contains(&self.now)) {
             load.rebalances = fixtures::load("evicting_conns").rebalances;
         }
-        facts.push(fixtures::fact(self.now, Update::Nodes(nodes)));
-        facts.push(fixtures::fact(self.now, Update::Load(load)));
+        facts.push(fixtures::answer_of(ApiVersion::V1beta4, self.now, BrokerUpdate::Nodes(nodes)));
+        facts.push(fixtures::answer_of(ApiVersion::V1beta4, self.now, BrokerUpdate::Load(load)));
         World::of(facts)
     }
 
@@ -338,7 +339,7 @@ fn run(
     seconds: i64,
     awake: impl Fn(i64) -> bool,
 ) -> Vec<Event> {
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
     let mut events = follower.observe(&pretend.world(), fixtures::at(pretend.now));
     for _ in 0..seconds {
         pretend.second();
@@ -429,11 +430,11 @@ fn one_by_one_goes_at_the_whole_rate_each() {
 /// Each second with the displayed seconds to the end, up to the verdict; and the second of the verdict.
 fn shown(pretend: &mut Pretend) -> (Vec<(i64, u64)>, i64) {
     let id = fixtures::id(ApiVersion::V1beta4);
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
     let mut shown = Vec::new();
     for _ in 0..1000 {
         follower.observe(&pretend.world(), fixtures::at(pretend.now));
-        let run = follower.last(&id);
+        let run = follower.last();
         if run.is_some_and(|run| run.verdict.is_some()) {
             return (shown, pretend.now);
         }
@@ -521,7 +522,7 @@ fn new_pods_that_never_come_up_are_a_stall() {
 #[test]
 fn clients_that_never_come_back_are_missing() {
     let mut pretend = Pretend::new(2, 100, 0, 50);
-    let mut follower = UpgradeTracker::new(None);
+    let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
     let mut events = follower.observe(&pretend.world(), fixtures::at(0));
     for _ in 0..250 {
         pretend.second();

@@ -40,50 +40,63 @@ use crate::timing::{
     SECOND_SET_SECONDS,
 };
 
-/// Follows every upgrade in a world.
-#[derive(Clone, Debug, Default)]
+/// The image of an object that was seen; `None` where the object names none.
+#[derive(Clone, Debug, PartialEq)]
+struct SeenImage(Option<String>);
+
+/// Follows every upgrade of one cluster.
+#[derive(Clone, Debug)]
 pub struct UpgradeTracker {
     /// The running upgrades and the last ones that are over, in the order in which they began.
     pub runs: Vec<UpgradeRun>,
     /// Evacuations that belong to no upgrade.
     pub evacuations: EvacuationTracker,
-    /// One cluster only; `None` for all that is in the world.
-    focus: Option<InstanceId>,
-    images: BTreeMap<InstanceId, Option<String>>,
-    /// When a cluster last had one set of each kind and its operator changed nothing.
-    calm: BTreeMap<InstanceId, Timestamp>,
+    id: InstanceId,
+    /// The image of the last version of the object.
+    image: Option<SeenImage>,
+    /// When the cluster last had one set of each kind and its operator changed nothing.
+    calm: Option<Timestamp>,
     seen_nodes: Option<Timestamp>,
     /// Until when the state was known.
     known: Option<Timestamp>,
 }
 
 impl UpgradeTracker {
-    /// Follows the upgrades of one cluster, or of all in a recording.
-    pub fn new(focus: Option<InstanceId>) -> Self {
-        Self { focus, ..Self::default() }
+    /// Follows the upgrades of one cluster.
+    pub fn new(id: InstanceId) -> Self {
+        Self {
+            runs: Vec::new(),
+            evacuations: EvacuationTracker::default(),
+            id,
+            image: None,
+            calm: None,
+            seen_nodes: None,
+            known: None,
+        }
     }
 
-    /// The upgrade of a cluster that is not over: it is running, or it is stalled.
-    pub fn running(&self, id: &InstanceId) -> Option<&UpgradeRun> {
-        self.runs.iter().find(|run| &run.id == id && (run.verdict.is_none() || stalled(run)))
+    /// The upgrade that is not over: it is running, or it is stalled.
+    pub fn running(&self) -> Option<&UpgradeRun> {
+        self.runs.iter().find(|run| run.verdict.is_none() || stalled(run))
     }
 
-    /// The last upgrade of a cluster that was seen.
-    pub fn last(&self, id: &InstanceId) -> Option<&UpgradeRun> {
-        self.runs.iter().rfind(|run| &run.id == id)
+    /// The last upgrade that was seen.
+    pub fn last(&self) -> Option<&UpgradeRun> {
+        self.runs.last()
     }
 
     /// Takes in the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
-        let nodes = world.nodes.as_ref().map(|seen| seen.at);
+        let broker = world.broker(&self.id);
+        let nodes = broker.nodes.as_ref().map(|seen| seen.at);
         let counted = nodes > self.seen_nodes;
         self.seen_nodes = nodes.max(self.seen_nodes);
-        let known = verdict::known_until(world, now);
+        let known = verdict::known_until(world, broker, now);
         let before = self.known.replace(known).unwrap_or(known);
         let gap = seconds_between(before, known);
         if gap > LONG_OUTAGE_SECONDS {
-            self.calm.clear();
+            self.calm = None;
         }
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && gap > COMPLETE_VIEW_SECONDS) {
             // The time of the outage does not count as time without progress.
@@ -92,64 +105,15 @@ impl UpgradeTracker {
                 .and_then(|gap| run.moved.checked_add(SignedDuration::from_secs(gap)).ok());
             run.moved = listened.filter(|_| gap <= LONG_OUTAGE_SECONDS).unwrap_or(known).min(known);
         }
-        let ids = match &self.focus {
-            Some(id) => vec![id.clone()],
-            None => world.ids(),
-        };
-        heartbeat::outages(&mut self.runs, world, now, &mut events);
-        for id in &ids {
-            let open = self.last(id).is_some_and(|run| run.verdict.is_none() || stalled(run));
-            let known = world.instance(id).map(|instance| &instance.image);
-            let quiet = revisions::quiet(world, id);
-            // A new template with the same image also begins an upgrade: a second set appears seconds after
-            // the change.
-            let calm = self.calm.get(id).is_some_and(|at| seconds_between(*at, now) <= SECOND_SET_SECONDS);
-            if quiet {
-                self.calm.insert(id.clone(), now);
-            }
-            if !open && self.images.get(id) == known && quiet {
-                continue;
-            }
-            let Some(mut revisions) = UpgradeRevisions::of(world, id) else { continue };
-            if verdict::blind(world, now) {
-                revisions.forget_counts();
-            }
-            let image = revisions.instance.image.clone();
-            let before = self.images.insert(id.clone(), image.clone());
-            let changed = before.as_ref().is_some_and(|before| before.is_some() && *before != image);
-            let open = self.runs.iter().position(|run| &run.id == id && run.verdict.is_none());
-            let place = match open {
-                Some(place) => place,
-                None if changed
-                    || ((revisions.two() || revisions.requested() || awaited(&revisions, now))
-                        && !self.judged(id, &revisions)) =>
-                {
-                    let before = before.filter(|_| changed).flatten();
-                    let run = begin(&revisions, world, before, changed || (calm && !quiet), now);
-                    self.calm.remove(id);
-                    events.push(run.event(now, EventType::Created, messages::created(&run)));
-                    self.runs.push(run);
-                    self.runs.len() - 1
-                }
-                None => {
-                    let last = self.runs.iter_mut().rfind(|run| &run.id == id);
-                    if let Some(run) = last.filter(|run| stalled(run)) {
-                        resume(run, &revisions, world, counted, now, &mut events);
-                    }
-                    continue;
-                }
-            };
-            if let Some(run) = self.runs.get_mut(place) {
-                absorb(run, &revisions, world, counted, now, &mut events);
-            }
-        }
+        heartbeat::outages(&mut self.runs, broker, now, &mut events);
+        self.follow(world, counted, now, &mut events);
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if world.instance(&run.id).is_none() && !world.ids().is_empty() {
                 let reason = format!("{} was deleted on the way", run.id);
                 settle(run, (Verdict::Failed, reason), now, &mut events);
             }
         }
-        heartbeat::standing(&mut self.runs, world, now, &mut events);
+        heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
         forget(&mut self.runs, |run| run.verdict.is_some());
         let ours: BTreeSet<NodeName> = self
             .runs
@@ -157,13 +121,62 @@ impl UpgradeTracker {
             .flat_map(|run| run.known.values())
             .filter_map(|known| known.node.clone())
             .collect();
-        events.extend(self.evacuations.observe(world, self.focus.as_ref(), &ours, now));
+        events.extend(self.evacuations.observe(world, &self.id, &ours, now));
         events
+    }
+
+    /// Finds the upgrade that runs, begins one that is new, and takes in its state.
+    fn follow(&mut self, world: &World, counted: bool, now: Timestamp, events: &mut Vec<Event>) {
+        let id = &self.id;
+        let open = self.running().is_some();
+        let known = world.instance(id).map(|instance| SeenImage(instance.image.clone()));
+        let quiet = revisions::quiet(world, id);
+        // A new template with the same image also begins an upgrade: a second set appears seconds after the
+        // change.
+        let calm = self.calm.is_some_and(|at| seconds_between(at, now) <= SECOND_SET_SECONDS);
+        if quiet {
+            self.calm = Some(now);
+        }
+        if !open && self.image == known && quiet {
+            return;
+        }
+        let Some(mut revisions) = UpgradeRevisions::of(world, id) else { return };
+        if verdict::blind(world.broker(id), now) {
+            revisions.forget_counts();
+        }
+        let image = SeenImage(revisions.instance.image.clone());
+        let before = self.image.replace(image.clone());
+        let changed = before.as_ref().is_some_and(|before| before.0.is_some() && *before != image);
+        let open = self.runs.iter().position(|run| run.verdict.is_none());
+        let place = match open {
+            Some(place) => place,
+            None if changed
+                || ((revisions.two() || revisions.requested() || awaited(&revisions, now))
+                    && !self.judged(&revisions)) =>
+            {
+                let before = before.filter(|_| changed).and_then(|seen| seen.0);
+                let run = begin(&revisions, world, before, changed || (calm && !quiet), now);
+                self.calm = None;
+                events.push(run.event(now, EventType::Created, messages::created(&run)));
+                self.runs.push(run);
+                self.runs.len() - 1
+            }
+            None => {
+                if let Some(run) = self.runs.last_mut().filter(|run| stalled(run)) {
+                    resume(run, &revisions, world, counted, now, events);
+                }
+                return;
+            }
+        };
+        if let Some(run) = self.runs.get_mut(place) {
+            absorb(run, &revisions, world, counted, now, events);
+        }
     }
 
     /// The source ended: returns the last events of the runs without a verdict.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
+        let broker = world.broker(&self.id);
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             let revisions = UpgradeRevisions::of(world, &run.id);
             if run.ended.is_none()
@@ -173,13 +186,13 @@ impl UpgradeTracker {
                 // before another pod was asked.
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
-                let verdict = verdict::conclude(run, world, now);
+                let verdict = verdict::conclude(run, broker, now);
                 settle(run, verdict, now, &mut events);
                 continue;
             }
             let verdict = match run.ended {
                 Some(ended) => verdict::cut_short(run, seconds_between(ended, now))
-                    .unwrap_or_else(|| verdict::conclude(run, world, now)),
+                    .unwrap_or_else(|| verdict::conclude(run, broker, now)),
                 None => (run.standing(), verdict::goes_on(run)),
             };
             settle(run, verdict, now, &mut events);
@@ -189,9 +202,8 @@ impl UpgradeTracker {
     }
 
     /// Whether this upgrade was judged already: a stalled upgrade does not begin again.
-    fn judged(&self, id: &InstanceId, revisions: &UpgradeRevisions<'_>) -> bool {
-        let last = self.runs.iter().rfind(|run| &run.id == id);
-        last.is_some_and(|run| {
+    fn judged(&self, revisions: &UpgradeRevisions<'_>) -> bool {
+        self.last().is_some_and(|run| {
             run.to == revisions.instance.image
                 && revisions.old.iter().all(|member| run.known.contains_key(&member.pod.uid))
         })
@@ -221,7 +233,8 @@ fn begin(
     let instance = revisions.instance;
     let images = revisions.old_images();
     let oldest = images.first().map(|image| (*image).to_owned());
-    let counts = world.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
+    let broker = world.broker(&instance.id);
+    let counts = broker.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another image between them: an undo began before this
     // process.
     let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
@@ -281,7 +294,7 @@ fn begin(
         removed: None,
         contradicted: None,
         changed: None,
-        blind: verdict::blind(world, now).then(|| verdict::unheard(world)),
+        blind: verdict::blind(broker, now).then(|| verdict::unheard(broker)),
         trouble: None,
         work: None,
         alarm: EvictionAlarm::default(),
@@ -308,7 +321,8 @@ fn absorb(
         Turn::Unsure => return,
         Turn::Superseded(reason) => return settle(run, (Verdict::Superseded, reason), now, events),
     }
-    run.blind = verdict::blind(world, now).then(|| verdict::unheard(world));
+    let broker = world.broker(&run.id);
+    run.blind = verdict::blind(broker, now).then(|| verdict::unheard(broker));
     run.trouble = stall::trouble(revisions);
     know(run, revisions, world, now, events);
     run.ready = revisions.ready();
@@ -598,7 +612,7 @@ fn judge(
         run.ended = None;
     }
     match run.ended {
-        Some(_) => verdict::word(run, world, now),
+        Some(_) => verdict::word(run, world.broker(&run.id), now),
         None => stall::find(run, revisions, world, now).map(|reason| (Verdict::Stalled, reason)),
     }
 }

@@ -85,7 +85,7 @@ fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     if here < wanted {
         return Some(format!("{} of {} gone", wanted - here, plural(wanted, "old pod")));
     }
-    let evacuations = match &world.load {
+    let evacuations = match &world.broker(&revisions.instance.id).load {
         Some(load) => &load.value.evacuations,
         None => &revisions.instance.evacuations,
     };

@@ -8,46 +8,41 @@ use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::UpgradeRun;
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{Link, Node, Seen, Source, Verdict, World};
+use crate::model::{BrokerState, Link, Node, Seen, Source, Verdict, World};
 use crate::plan::rebalance::verdict::not_back;
 use crate::timing::{NEW_POD_ANSWER_SECONDS, OUTAGE_ANSWER_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS};
 
 /// Whether EMQX can be asked.
-pub(super) fn heard(world: &World) -> bool {
-    world.nodes.is_some()
-        && world.hearings.get(&(Source::Emqx, "nodes")).is_none_or(|hearing| hearing.link == Link::Up)
+pub(super) fn heard(broker: &BrokerState) -> bool {
+    broker.nodes.is_some() && broker.link("nodes").is_none_or(|link| *link == Link::Up)
 }
 
 /// Whether EMQX's list of evacuations is that of its last answer: EMQX is not asked for it while it does not
 /// answer with its list of nodes.
-pub(super) fn load_heard(world: &World) -> bool {
-    let hearing = world.hearings.get(&(Source::Emqx, "load_rebalance"));
-    heard(world) && hearing.is_none_or(|hearing| hearing.link == Link::Up)
+pub(super) fn load_heard(broker: &BrokerState) -> bool {
+    heard(broker) && broker.link("load_rebalance").is_none_or(|link| *link == Link::Up)
 }
 
 /// Whether EMQX cannot be asked and its last answer is too old to judge by. Where it has never answered, the operator's copy
 /// is as old as the operator's own last answer: it may be unable to ask EMQX, too.
-pub(super) fn blind(world: &World, now: Timestamp) -> bool {
+pub(super) fn blind(broker: &BrokerState, now: Timestamp) -> bool {
     let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
-    let asked = world.hearings.get(&(Source::Emqx, "nodes")).map(|hearing| &hearing.link);
-    match &world.nodes {
-        Some(nodes) => old(nodes) && !heard(world),
-        None => matches!(asked, Some(Link::Unreachable(_) | Link::Forbidden(_))),
+    match &broker.nodes {
+        Some(nodes) => old(nodes) && !heard(broker),
+        None => matches!(broker.link("nodes"), Some(Link::Unreachable(_) | Link::Forbidden(_))),
     }
 }
 
 /// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
-fn may_answer(world: &World, now: Timestamp) -> bool {
-    let link = world.hearings.get(&(Source::Emqx, "nodes")).map(|hearing| &hearing.link);
+fn may_answer(broker: &BrokerState, now: Timestamp) -> bool {
     let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= NEW_POD_ANSWER_SECONDS;
-    matches!(link, Some(Link::Unreachable(_))) && world.nodes.as_ref().is_some_and(lately)
+    matches!(broker.link("nodes"), Some(Link::Unreachable(_))) && broker.nodes.as_ref().is_some_and(lately)
 }
 
 /// Why EMQX cannot be asked, and since when.
-pub(super) fn unheard(world: &World) -> String {
-    let hearing = world.hearings.get(&(Source::Emqx, "nodes"));
-    let why = hearing.and_then(|hearing| hearing.link.why()).unwrap_or("EMQX does not answer");
-    match &world.nodes {
+pub(super) fn unheard(broker: &BrokerState) -> String {
+    let why = broker.link("nodes").and_then(Link::why).unwrap_or("EMQX does not answer");
+    match &broker.nodes {
         Some(nodes) => format!("no answer of EMQX since {} UTC ({why})", nodes.at.strftime("%H:%M:%S")),
         None => format!("EMQX could not be asked: {why}"),
     }
@@ -55,9 +50,10 @@ pub(super) fn unheard(world: &World) -> String {
 
 /// Until when the state is known: EMQX's last answer, where EMQX can be asked, and the last list of pods
 /// where pods cannot be listed any more.
-pub(super) fn known_until(world: &World, now: Timestamp) -> Timestamp {
-    let answered = world.nodes.as_ref().filter(|_| heard(world)).map_or(now, |nodes| nodes.at);
-    let pods = world.hearings.get(&(Source::Pods, "pods")).filter(|hearing| hearing.link != Link::Up);
+pub(super) fn known_until(world: &World, broker: &BrokerState, now: Timestamp) -> Timestamp {
+    let answered = broker.nodes.as_ref().filter(|_| heard(broker)).map_or(now, |nodes| nodes.at);
+    let pods =
+        world.kubernetes.hearings.get(&(Source::Pods, "pods")).filter(|hearing| hearing.link != Link::Up);
     pods.and_then(|hearing| hearing.heard).map_or(answered, |listed| answered.min(listed))
 }
 
@@ -72,10 +68,11 @@ pub(super) fn over(
     if !revisions.answered || !revisions.old.is_empty() || wanted == 0 || ready < wanted {
         return false;
     }
-    if !heard(world) {
-        return !may_answer(world, now) && revisions.instance.ready() && !revisions.instance.upgrading();
+    let broker = world.broker(&revisions.instance.id);
+    if !heard(broker) {
+        return !may_answer(broker, now) && revisions.instance.ready() && !revisions.instance.upgrading();
     }
-    let Some(nodes) = &world.nodes else { return false };
+    let Some(nodes) = &broker.nodes else { return false };
     // EMQX is asked once a second: an answer from before the last removal of a pod shows nothing.
     if run.removed.is_some_and(|removed| nodes.at < removed) {
         return false;
@@ -105,13 +102,13 @@ pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) 
 }
 
 /// The verdict of an upgrade that is over, once the verdict is certain.
-pub(super) fn word(run: &UpgradeRun, world: &World, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn word(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Option<(Verdict, String)> {
     let since = seconds_between(run.ended?, now);
     if run.missing() && since < RETURN_SECONDS {
         return None;
     }
     let whole = run.lost_clients().is_none_or(|lost| lost == 0);
-    (whole || since >= RECONNECT_SECONDS).then(|| conclude(run, world, now))
+    (whole || since >= RECONNECT_SECONDS).then(|| conclude(run, broker, now))
 }
 
 /// The verdict of an upgrade whose follower ends before its clients had the time to reconnect.
@@ -121,7 +118,7 @@ pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String
 }
 
 /// The verdict of an upgrade that is over.
-pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> (Verdict, String) {
     let tail = messages::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
@@ -135,7 +132,7 @@ pub(super) fn conclude(run: &UpgradeRun, world: &World, now: Timestamp) -> (Verd
     let image = run.to.as_deref().unwrap_or("the new template");
     let asked = match &run.blind {
         Some(why) => format!(" ({why})"),
-        None if heard(world) => String::new(),
+        None if heard(broker) => String::new(),
         None => " (EMQX could not be asked)".to_owned(),
     };
     let nodes = plural(run.ready.1, "node");

@@ -134,7 +134,7 @@ fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
         return vec!["EMQX does not know this pod as a node".to_owned()];
     };
     let around = NodeContext {
-        world: &state.world,
+        broker: state.world.broker(&board.status.instance),
         instance: state.world.instance(&board.status.instance),
         run: board.run.as_ref().filter(|run| run.verdict.is_none()),
         goals: board.goals.as_ref(),
@@ -150,7 +150,7 @@ fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
 
 fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
     let key = (board.status.instance.namespace.clone(), row.pod.as_ref()?.as_str().to_owned());
-    state.world.pods.get(&key).map(|seen| &seen.value)
+    state.world.kubernetes.pods.get(&key).map(|seen| &seen.value)
 }
 
 /// Name, value, and source with its age.
@@ -239,6 +239,7 @@ fn events(state: &State, board: &ViewModel, pod: &Pod, pen: &mut Painter<'_>, mu
     let namespace = &board.status.instance.namespace;
     let mut events: Vec<_> = state
         .world
+        .kubernetes
         .events
         .values()
         .map(|seen| &seen.value)

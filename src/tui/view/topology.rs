@@ -124,7 +124,7 @@ fn put(pen: &mut Painter<'_>, x: usize, y: usize, size: usize, right: bool, text
 
 /// What EMQX reports of a node.
 fn reported<'a>(state: &'a State, node: &NodeName) -> Option<&'a Node> {
-    state.world.nodes.as_ref()?.value.iter().find(|it| it.name == *node)
+    state.world.broker(state.open.as_ref()?).listed().iter().find(|it| it.name == *node)
 }
 
 fn summary(board: &ViewModel, dot: &str) -> String {

@@ -1,14 +1,14 @@
 //! What the view shows while pods and nodes come and go, and while EMQX does not answer.
 
-use kubectl_emqx::model::{Fact, Link, Source, Update};
+use kubectl_emqx::model::{BrokerUpdate, Link};
 use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
 use kubectl_emqx::tui::Msg;
 use kubectl_emqx::tui::curves::{Quantity, curves};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played, pod, recorded,
-    setup,
+    Bench, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played, pod,
+    recorded, setup,
 };
 use crate::screens::{UNEVEN, idle, running};
 
@@ -93,7 +93,7 @@ fn no_number_is_shown_as_that_of_now_while_emqx_does_not_answer() {
     for (name, mut bench) in [("idle", idle()), ("running", running())] {
         let reset = Link::Unreachable("pod emqx-core-0 does not answer: reset".into());
         let lost = ["nodes", "load_rebalance"]
-            .map(|resource| Fact { at: at(40), update: Update::Link(Source::Emqx, resource, reset.clone()) });
+            .map(|resource| answer(40, BrokerUpdate::Link(resource, reset.clone())));
         bench.learn(40, lost.to_vec());
         bench.learn(90, heard(at(90)));
         bench.tick(90);

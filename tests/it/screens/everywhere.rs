@@ -1,7 +1,7 @@
 //! Every page in every situation at every size: no panic, no text beyond its line, whole words, no
 //! information by colour alone, and only ASCII in ASCII mode.
 
-use kubectl_emqx::model::{Fact, Link, NodeName, Source, Update};
+use kubectl_emqx::model::{BrokerUpdate, Link, NodeName};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Msg, ViewSetup};
 use ratatui::style::Color;
@@ -9,8 +9,8 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
-    Bench, at, cluster, core, documented, evacuation, heard, id, instance, kubernetes, node, nothing, played,
-    setup, text,
+    Bench, answer, at, cluster, core, documented, evacuation, heard, id, instance, kubernetes, node, nothing,
+    played, setup, text,
 };
 use crate::screens::{REBALANCE, SIZES, UNEVEN, astray, idle, running};
 
@@ -67,7 +67,7 @@ fn opened() -> Bench {
 }
 
 fn linked(mut bench: Bench, link: &Link) -> Bench {
-    let lost = |resource| Fact { at: at(30), update: Update::Link(Source::Emqx, resource, link.clone()) };
+    let lost = |resource| answer(30, BrokerUpdate::Link(resource, link.clone()));
     bench.learn(30, vec![lost("nodes"), lost("load_rebalance")]);
     bench.learn(400, heard(at(400)));
     bench.tick(400);

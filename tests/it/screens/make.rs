@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kubectl_emqx::app::Wire;
 use kubectl_emqx::model::{
-    Fact, InstanceId, InstanceKind, Link, OperatorLine, Served, Source, Strategy, Update,
+    BrokerUpdate, Fact, InstanceId, InstanceKind, Link, OperatorLine, Served, Source, Strategy, Update,
 };
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::endpoint::BackendRequest;
@@ -74,7 +74,12 @@ pub(crate) fn kubernetes(seconds: i64, event: &str, object: &Value) -> Vec<Fact>
 }
 
 pub(crate) fn emqx(seconds: i64, path: &str, body: &Value) -> Vec<Fact> {
-    Wire.emqx(at(seconds), path, 200, body)
+    Wire.emqx(at(seconds), &id(), path, 200, body)
+}
+
+/// An answer of the EMQX of the one cluster.
+pub(crate) fn answer(seconds: i64, update: BrokerUpdate) -> Fact {
+    Fact::answer(at(seconds), &id(), update)
 }
 
 pub(crate) fn instance(namespace: &str, name: &str, uid: &str) -> Value {
@@ -213,13 +218,11 @@ impl Bench {
     }
 
     pub(crate) fn learn_at(&mut self, at: Timestamp, facts: Vec<Fact>) {
-        let emqx = |fact: &Fact| {
-            matches!(&fact.update, Update::Nodes(_) | Update::Load(_) | Update::Link(Source::Emqx, ..))
-        };
+        let emqx = |fact: &Fact| matches!(&fact.update, Update::Broker(..));
         // The clusters are known before EMQX of one of them is asked.
         let (asked, listed): (Vec<Fact>, Vec<Fact>) = facts.into_iter().partition(emqx);
-        self.send(Msg::Facts(at, listed.into_iter().map(|fact| (None, fact)).collect()));
-        self.send(Msg::Facts(at, asked.into_iter().map(|fact| (Some(id()), fact)).collect()));
+        self.send(Msg::Facts(at, listed));
+        self.send(Msg::Facts(at, asked));
     }
 
     pub(crate) fn tick(&mut self, seconds: i64) {

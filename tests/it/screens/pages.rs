@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::error::Problem;
 use kubectl_emqx::model::{
-    Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName, Source,
+    BrokerUpdate, Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName,
     Strategy, Update, Verdict,
 };
 use kubectl_emqx::plan::history::{PastEntry, Recorded};
@@ -12,8 +12,8 @@ use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, UpgradePlanText, ViewSe
 use serde_json::{Value, json};
 
 use crate::screens::make::{
-    Bench, at, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes, nothing,
-    pod, recorded, setup, slice,
+    Bench, answer, at, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes,
+    nothing, pod, recorded, setup, slice,
 };
 use crate::screens::{SIZES, UNEVEN, astray, idle};
 
@@ -525,7 +525,7 @@ fn a_forbidden_emqx_leaves_the_pages_with_less_and_is_reported() {
     let mut bench = layered();
     let forbidden = |resource| {
         let link = Link::Forbidden("you may not get secrets".to_owned());
-        Fact { at: at(100), update: Update::Link(Source::Emqx, resource, link) }
+        answer(100, BrokerUpdate::Link(resource, link))
     };
     bench.learn(100, vec![forbidden("nodes"), forbidden("load_rebalance")]);
     bench.learn(100, heard(at(100)));

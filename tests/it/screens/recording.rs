@@ -13,7 +13,7 @@ use emqx_sim::emqx::{Emqx, SimulatedKey};
 use emqx_sim::rest::serve_stream;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use kubectl_emqx::model::Strategy;
+use kubectl_emqx::model::{BrokerUpdate, Strategy, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use ratatui::buffer::Buffer;
@@ -94,7 +94,7 @@ impl Recorder {
     fn new() -> Self {
         let theme = Theme { color: true, ascii: false };
         let mut facts = documented(0, &[3333, 3333, 3334, 0], &nothing());
-        facts.retain(|fact| !matches!(fact.update, kubectl_emqx::model::Update::Nodes(_)));
+        facts.retain(|fact| !matches!(fact.update, Update::Broker(_, BrokerUpdate::Nodes(_))));
         let bench = Bench::of(ViewSetup { theme, strategy: Strategy::default(), ..setup() }, facts);
         let header = json!({"version": 2, "width": SIZE.0, "height": SIZE.1,
             "title": "kubectl emqx watch: a rebalance on a simulated cluster", "env": {"TERM": "xterm-256color"}});

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use jiff::SignedDuration;
-use kubectl_emqx::model::{Fact, Link, NodeName, Object, Source, Update};
+use kubectl_emqx::model::{BrokerUpdate, Fact, Link, NodeName, Object, Update};
 use kubectl_emqx::plan::rebalance::record::PlanRecord;
 use kubectl_emqx::tui::context::Lines;
 use kubectl_emqx::tui::player::Player;
@@ -13,13 +13,14 @@ use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, at, core, documented, emqx, heard, instance, kubernetes, node, nothing, played, recorded, setup,
+    Bench, answer, at, core, documented, emqx, heard, instance, kubernetes, node, nothing, played, recorded,
+    setup,
 };
 use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
 
 fn lost(seconds: i64, link: &Link) -> Vec<Fact> {
     ["nodes", "load_rebalance"]
-        .map(|resource| Fact { at: at(seconds), update: Update::Link(Source::Emqx, resource, link.clone()) })
+        .map(|resource| answer(seconds, BrokerUpdate::Link(resource, link.clone())))
         .to_vec()
 }
 
@@ -320,15 +321,18 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
             second += SignedDuration::from_secs(1);
         }
         for fact in &told.facts {
-            if matches!(fact.update, Update::Nodes(_) | Update::Load(_)) {
-                let same = |other: &Fact| {
-                    std::mem::discriminant(&other.update) == std::mem::discriminant(&fact.update)
+            if let Update::Broker(_, update) = &fact.update {
+                let same = |other: &Fact| match &other.update {
+                    Update::Broker(_, other) => {
+                        std::mem::discriminant(other) == std::mem::discriminant(update)
+                    }
+                    _ => false,
                 };
                 answers.retain(|other| !same(other));
                 answers.push(fact.clone());
             }
         }
-        let emqx = told.facts.iter().any(|fact| matches!(fact.update, Update::Nodes(_) | Update::Load(_)));
+        let emqx = told.facts.iter().any(|fact| matches!(fact.update, Update::Broker(..)));
         // The live view asks EMQX of a cluster once the cluster is known; the recording may have the answers
         // before.
         let known = live.state.world.instance(&crate::screens::make::id()).is_some();
@@ -375,7 +379,7 @@ fn the_chart_shows_the_recorded_counts() {
     let (_, lines) = recorded(REBALANCE, false);
     let mut counts = lines.iter().filter(|told| told.t <= 55.5).flat_map(|told| &told.facts).filter_map(
         |fact| match &fact.update {
-            Update::Nodes(nodes) => {
+            Update::Broker(_, BrokerUpdate::Nodes(nodes)) => {
                 Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
             }
             _ => None,

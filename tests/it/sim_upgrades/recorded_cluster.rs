@@ -210,8 +210,8 @@ impl Translate for Wire {
         k8s::wire::facts(at, event, object)
     }
 
-    fn emqx(&self, at: Timestamp, path: &str, status: u16, body: &Value) -> Vec<Fact> {
-        emqx::wire::facts(at, path, status, body)
+    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) -> Vec<Fact> {
+        emqx::wire::facts(at, instance, path, status, body)
     }
 }
 
@@ -258,8 +258,10 @@ impl Tape {
         let now = recording.begin() + jiff::SignedDuration::from_secs_f64(seconds);
         let moments = recording.map(|moment| moment.unwrap());
         let mut world = World::of(moments.take_while(|it| it.t <= seconds).flat_map(|it| it.facts));
-        world.nodes.iter_mut().for_each(|seen| seen.at = now);
-        world.load.iter_mut().for_each(|seen| seen.at = now);
+        for broker in world.brokers.values_mut() {
+            broker.nodes.iter_mut().for_each(|seen| seen.at = now);
+            broker.load.iter_mut().for_each(|seen| seen.at = now);
+        }
         let id = world.ids().remove(0);
         (world, id, now)
     }

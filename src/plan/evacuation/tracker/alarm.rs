@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{EvacuationRun, EvacuationTracker};
 use crate::model::human::{count, seconds_between};
-use crate::model::{Event, EventType, NodeName, Verdict, World};
+use crate::model::{BrokerState, Event, EventType, NodeName, Verdict};
 use crate::plan::eviction_alarm::{EvictionWatch, advice};
 use crate::plan::rebalance::tracker::Alarm;
 use crate::plan::rebalance::tracker::alarm::MISSING_SHARE;
@@ -26,12 +26,12 @@ impl EvacuationTracker {
     }
 
     /// Compares the clients of the cluster with those before; the first alarm is announced once.
-    pub(super) fn watch(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
+    pub(super) fn watch(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) {
         if !self.runs.iter().any(|run| concerns(run, now)) {
             (self.watched, self.proved) = (None, None);
             return;
         }
-        self.proved = left_behind(&self.runs, world, now);
+        self.proved = left_behind(&self.runs, broker, now);
         let emptied: BTreeSet<NodeName> = self
             .runs
             .iter()
@@ -39,7 +39,7 @@ impl EvacuationTracker {
             .map(|run| run.entry.node.clone())
             .collect();
         let watched = self.watched.get_or_insert_default();
-        watched.observe(world, &emptied, None);
+        watched.observe(broker, &emptied, None);
         if watched.raised().is_none() && self.proved.is_none() {
             return;
         }
@@ -59,8 +59,8 @@ impl EvacuationTracker {
 /// What EMQX's answer proves about evacuations without a recorded start: sessions without a client that were not there at the
 /// start are of clients that were disconnected and connected to no other node, which would have taken their sessions over.
 /// Clients without a persistent session leave nothing behind, so that this is the least number.
-fn left_behind(runs: &[EvacuationRun], world: &World, now: Timestamp) -> Option<Alarm> {
-    let rows = &world.nodes.as_ref()?.value;
+fn left_behind(runs: &[EvacuationRun], broker: &BrokerState, now: Timestamp) -> Option<Alarm> {
+    let rows = &broker.nodes.as_ref()?.value;
     let (mut missing, mut evicted, mut at_once) = (0, 0, 0);
     for run in runs.iter().filter(|run| run.listed && !run.restored && concerns(run, now)) {
         let entry = &run.entry;
@@ -105,7 +105,7 @@ fn concerns(run: &EvacuationRun, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Evacuation, Load, Stage, Update};
+    use crate::model::{ApiVersion, BrokerUpdate, Evacuation, Load, Stage, World};
     use crate::plan::fixtures;
 
     /// What one look at a cluster of three nodes recommends whose first node is evacuated at 10 clients a second: 1,000 clients
@@ -126,11 +126,11 @@ mod tests {
             sessions: Some(sessions),
         };
         let world = World::of([
-            fixtures::fact(0, Update::Nodes(nodes)),
-            fixtures::fact(0, Update::Load(Load { evacuations: vec![entry], ..Load::default() })),
+            fixtures::answer(0, BrokerUpdate::Nodes(nodes)),
+            fixtures::answer(0, BrokerUpdate::Load(Load { evacuations: vec![entry], ..Load::default() })),
         ]);
         let mut tracker = EvacuationTracker::default();
-        tracker.observe(&world, None, &BTreeSet::new(), fixtures::at(0));
+        tracker.observe(&world, &fixtures::id(ApiVersion::V2), &BTreeSet::new(), fixtures::at(0));
         tracker.alarm().map(Alarm::sentence)
     }
 

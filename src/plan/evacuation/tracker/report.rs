@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::EvacuationRun;
 use crate::model::human::seconds_between;
-use crate::model::{Evacuation, Event, EventType, NodeName, Operation, Stage, World};
+use crate::model::{BrokerState, Evacuation, Event, EventType, NodeName, Operation, Stage, World};
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{silent, utc};
 use crate::plan::upgrade::durations::DrainTiming;
@@ -23,15 +23,15 @@ impl Followed for EvacuationRun {
         &mut self.quiet
     }
 
-    fn answered(&self, world: &World) -> Option<Timestamp> {
-        world.load.as_ref().map(|load| load.at)
+    fn answered(&self, broker: &BrokerState) -> Option<Timestamp> {
+        broker.load.as_ref().map(|load| load.at)
     }
 
     fn answers_again(&mut self, at: Timestamp) {
         self.moved = self.moved.max(at);
     }
 
-    fn standing(&self, _world: &World, _now: Timestamp) -> String {
+    fn standing(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
         match self.missing {
             Some(since) => {
                 format!("EMQX has not listed the evacuation since {}; its end is being verified", utc(since))
@@ -89,16 +89,16 @@ impl Followed for Requested {
         &mut self.quiet
     }
 
-    fn answered(&self, _world: &World) -> Option<Timestamp> {
+    fn answered(&self, _broker: &BrokerState) -> Option<Timestamp> {
         None
     }
 
     fn answers_again(&mut self, _at: Timestamp) {}
 
-    fn standing(&self, world: &World, now: Timestamp) -> String {
-        match (unreachable(world), &world.load) {
+    fn standing(&self, _world: &World, broker: &BrokerState, now: Timestamp) -> String {
+        match (unreachable(broker), &broker.load) {
             (_, Some(load)) if seconds_between(load.at, now) >= SILENT_SECONDS => {
-                silent(load.at, unreachable(world))
+                silent(load.at, unreachable(broker))
             }
             (Some(why), _) => format!("waiting for EMQX to list the evacuation ({why})"),
             (None, _) => "waiting for EMQX to list the evacuation".to_owned(),

@@ -160,7 +160,7 @@ pub(crate) fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
             return Some(format!("EMQX {text} cannot rebalance: it can from 4.4.12 and 5.0.4 on"));
         }
     }
-    let answer = world.hearings.get(&(Source::Emqx, "load_rebalance"))?;
+    let answer = world.broker(&snapshot.instance).hearings.get("load_rebalance")?;
     match &answer.link {
         Link::Absent(why) if !why.is_empty() && snapshot.wrong_emqx.is_none() => Some(why.clone()),
         _ => None,
@@ -179,7 +179,7 @@ pub(crate) fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Fin
 /// What EMQX runs could not be asked.
 pub(crate) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     let load = current_load(world, snapshot, snapshot.now);
-    if (load.is_some() && lists_nodes(world, snapshot.now))
+    if (load.is_some() && lists_nodes(world.broker(&snapshot.instance), snapshot.now))
         || snapshot.wrong_emqx.is_some()
         || lacks_api(world, snapshot).is_some()
     {
@@ -206,7 +206,7 @@ pub(crate) fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
     if check.backend != Backend::Rebalance || check.snapshot.wrong_emqx.is_some() {
         return None;
     }
-    check.world.nodes.as_ref()?;
+    check.broker().nodes.as_ref()?;
     let listed: Vec<&NodeName> =
         check.instance.nodes.iter().filter(|node| node.running).map(|node| &node.name).collect();
     if listed.is_empty() {
@@ -236,7 +236,7 @@ pub(crate) fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, Object, Update};
+    use crate::model::{ApiVersion, BrokerUpdate, Object, Update};
     use crate::plan::fixtures;
     use crate::plan::snapshot::snapshot;
 
@@ -245,7 +245,7 @@ mod tests {
         let api = ApiVersion::V2beta1;
         let world = World::of([
             fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
-            fixtures::fact(0, Update::Nodes(fixtures::nodes(&[1000, 1000, 1000, 0, 0, 0]))),
+            fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[1000, 1000, 1000, 0, 0, 0]))),
         ]);
         let mut snapshot = snapshot(&world, &fixtures::id(api), fixtures::at(1));
         assert_eq!(few_recipients(&snapshot, &[]), None, "three of six receive clients");

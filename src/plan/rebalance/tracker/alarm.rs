@@ -176,7 +176,7 @@ fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
         let since = ready.filter(|ready| !ready.holds() && !pod.ready).and_then(|ready| ready.since);
         pod.deleting.is_none() && since.is_some_and(|since| since > run.began)
     };
-    let unready: Vec<&Pod> = world.pods.values().map(|seen| &seen.value).filter(fell).collect();
+    let unready: Vec<&Pod> = world.kubernetes.pods.values().map(|seen| &seen.value).filter(fell).collect();
     if unready.is_empty() {
         return None;
     }
@@ -190,19 +190,20 @@ fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{ApiVersion, Event, Object, Update, World};
+    use crate::model::{ApiVersion, BrokerUpdate, Event, Object, Update, World};
     use crate::plan::fixtures;
     use crate::plan::rebalance::tracker::{Alarm, RebalanceTracker};
 
     /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
     fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {
-        let (mut world, mut follower, mut events) = (World::new(), RebalanceTracker::new(None), Vec::new());
+        let (mut world, mut follower, mut events) =
+            (World::new(), RebalanceTracker::new(fixtures::id(ApiVersion::V2)), Vec::new());
         let instance = fixtures::instance(ApiVersion::V2beta1);
         world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
         for (number, (at, counts)) in counts.iter().enumerate() {
             let stage = if number == 0 { "wait_health_check" } else { "evicting_conns" };
-            world.apply(fixtures::fact(*at, Update::Nodes(fixtures::nodes(counts))));
-            world.apply(fixtures::fact(*at, Update::Load(fixtures::load(stage))));
+            world.apply(fixtures::answer(*at, BrokerUpdate::Nodes(fixtures::nodes(counts))));
+            world.apply(fixtures::answer(*at, BrokerUpdate::Load(fixtures::load(stage))));
             events.extend(follower.observe(&world, fixtures::at(*at)));
         }
         (follower.running().and_then(|run| run.alarm()).cloned(), events)
@@ -229,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_node_that_does_not_report_its_clients_is_no_loss_of_them() {
-        let (mut world, mut follower) = (World::new(), RebalanceTracker::new(None));
+        let (mut world, mut follower) = (World::new(), RebalanceTracker::new(fixtures::id(ApiVersion::V2)));
         let instance = fixtures::instance(ApiVersion::V2beta1);
         world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
         for at in 0..100 {
@@ -237,8 +238,8 @@ mod tests {
             if at > 0 {
                 nodes[0].connections = None;
             }
-            world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-            world.apply(fixtures::fact(at, Update::Load(fixtures::load("wait_health_check"))));
+            world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+            world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load("wait_health_check"))));
             follower.observe(&world, fixtures::at(at));
             assert_eq!(follower.running().and_then(|run| run.alarm().cloned()), None, "at {at}");
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Event, EventType, World};
+use crate::model::{BrokerState, Event, EventType, World};
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{self, utc};
 use crate::plan::rebalance::verdict;
@@ -24,16 +24,16 @@ impl Followed for RebalanceRun {
         &mut self.quiet
     }
 
-    fn answered(&self, world: &World) -> Option<Timestamp> {
+    fn answered(&self, broker: &BrokerState) -> Option<Timestamp> {
         self.entry.as_ref()?;
-        world.load.as_ref().map(|load| load.at)
+        broker.load.as_ref().map(|load| load.at)
     }
 
     fn answers_again(&mut self, at: Timestamp) {
         self.moved = self.moved.max(at);
     }
 
-    fn standing(&self, world: &World, now: Timestamp) -> String {
+    fn standing(&self, world: &World, broker: &BrokerState, now: Timestamp) -> String {
         if let Some(ended) = self.ended {
             let since = seconds_between(ended, now);
             return match verdict::lost(self.start.as_ref(), &self.counts).filter(|lost| *lost > 0) {
@@ -54,12 +54,12 @@ impl Followed for RebalanceRun {
         if let Some(seconds) = self.waits() {
             return waiting::explained(seconds, world, now);
         }
-        match &world.load {
+        match &broker.load {
             Some(load) if seconds_between(load.at, now) < SILENT_SECONDS => {
                 "waiting for EMQX to list the rebalance".to_owned()
             }
-            Some(load) => messages::silent(load.at, unreachable(world)),
-            None => match unreachable(world) {
+            Some(load) => messages::silent(load.at, unreachable(broker)),
+            None => match unreachable(broker) {
                 Some(why) => format!("EMQX cannot be asked ({why}); waiting for the operator's status"),
                 None => format!("EMQX has not been asked so far ({})", utc(now)),
             },

@@ -8,8 +8,9 @@ use super::alarm::Alarms;
 use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
-    Event, EventNode, EventType, FIELD_MANAGER, Node, NodeName, Operation, Part, Phase, PodName, Rebalance,
-    RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict, World,
+    BrokerState, Event, EventNode, EventType, FIELD_MANAGER, InstanceId, Node, NodeName, Operation, Part,
+    Phase, PodName, Rebalance, RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict,
+    World,
 };
 use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
@@ -246,9 +247,9 @@ impl RebalanceRun {
     }
 
     /// Takes in what donors of this entry report of its start.
-    pub(super) fn take_starts(&mut self, world: &World, entry: &RunningRebalance) {
+    pub(super) fn take_starts(&mut self, broker: &BrokerState, entry: &RunningRebalance) {
         let own = |node: &NodeName| {
-            let start = world.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
+            let start = broker.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
             Some((node.clone(), (start.connections, start.sessions)))
         };
         self.begun = entry.donors.iter().filter_map(own).collect();
@@ -436,8 +437,8 @@ pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool
 }
 
 /// EMQX's nodes, unless its last answer is too old.
-pub(super) fn counted(world: &World, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
-    world.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= CURRENT_COUNTS_SECONDS)
+pub(super) fn counted(broker: &BrokerState, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
+    broker.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= CURRENT_COUNTS_SECONDS)
 }
 
 fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
@@ -456,10 +457,10 @@ fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
         .collect()
 }
 
-fn addressed(world: &World) -> BTreeMap<NodeName, PodName> {
-    let nodes = world.nodes.iter().flat_map(|nodes| &nodes.value);
+fn addressed(world: &World, broker: &BrokerState) -> BTreeMap<NodeName, PodName> {
+    let nodes = broker.listed().iter();
     let pods = |ip| {
-        let mut all = world.pods.values().map(|seen| &seen.value);
+        let mut all = world.kubernetes.pods.values().map(|seen| &seen.value);
         all.find(|pod| pod.deleting.is_none() && pod.ips.contains(&ip))
     };
     nodes.filter_map(|node| Some((node.name.clone(), pods(node.name.ip()?)?.name.clone()))).collect()
@@ -469,11 +470,12 @@ fn addressed(world: &World) -> BTreeMap<NodeName, PodName> {
 pub(super) fn begin(
     object: Option<&Rebalance>,
     entry: Option<&RunningRebalance>,
-    world: &World,
+    (world, id): (&World, &InstanceId),
     now: Timestamp,
     fresh: bool,
 ) -> RebalanceRun {
-    let nodes = counted(world, now);
+    let broker = world.broker(id);
+    let nodes = counted(broker, now);
     let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
     // A record whose donors are not those of EMQX is of another rebalance.
@@ -551,7 +553,7 @@ pub(super) fn begin(
         seen: now,
         observed: now,
         first_seen: now,
-        pods: addressed(world),
+        pods: addressed(world, broker),
         told_failed: false,
         alarms: Alarms::default(),
         told_deleting: false,

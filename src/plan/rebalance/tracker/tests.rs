@@ -1,7 +1,7 @@
 //! Rebalances, given to a tracker fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, DonorStart, Load, Object, StopMark, Update};
+use crate::model::{ApiVersion, BrokerUpdate, DonorStart, Load, Object, StopMark, Update};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -15,8 +15,11 @@ struct Tale {
 
 impl Tale {
     fn of(connections: &[u64]) -> Self {
-        let mut tale =
-            Self { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+        let mut tale = Self {
+            world: World::new(),
+            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+            events: Vec::new(),
+        };
         tale.world.apply(fixtures::fact(
             0,
             Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
@@ -26,8 +29,8 @@ impl Tale {
     }
 
     fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
-        self.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(connections))));
-        self.world.apply(fixtures::fact(at, Update::Load(load)));
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(connections))));
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
         self.look(at);
     }
 
@@ -249,7 +252,11 @@ fn an_entry_that_is_seen_before_its_object_reports_processing_is_not_a_run_of_it
 
 #[test]
 fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     let started = |it: &mut Rebalance| {
         it.processed = true;
         it.started = Some(fixtures::at(0));
@@ -284,10 +291,10 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
     };
     // The rebalance was running when the follower joined, and no object shows its start.
     let mut tale = Tale::of(&START);
-    let mut late = Tale { follower: RebalanceTracker::new(None), ..Tale::of(&START) };
+    let mut late = Tale { follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
-        late.world.apply(fixtures::fact(at, Update::Nodes(fixtures::nodes(&END))));
-        late.world.apply(fixtures::fact(at, Update::Load(fixtures::load(state))));
+        late.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(&END))));
+        late.world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load(state))));
         late.look(at);
     }
     late.asked(7, &END, Load::default());
@@ -319,7 +326,11 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
 #[test]
 fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
     let record = record();
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs.len(), 1);
@@ -330,7 +341,11 @@ fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
 
 #[test]
 fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |_| {}));
     tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     let told = tale.messages(EventType::Notice).join("; ");
@@ -346,7 +361,11 @@ fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
 #[test]
 fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that_joins_late() {
     let record = record();
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     let add = |tale: &mut Tale, at: i64, counts: &[u64], load: Load| {
         let mut nodes = fixtures::nodes(counts);
@@ -354,8 +373,8 @@ fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that
             let since = if place == 4 { 40 } else { -3600 };
             node.uptime_millis = Some((at - since).unsigned_abs() * 1000);
         }
-        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
         tale.look(at);
     };
     add(&mut tale, 50, &[2953, 2953, 2954, 705, 435], fixtures::load("evicting_conns"));
@@ -404,7 +423,11 @@ fn one_that_an_operator_starts_late_is_not_stalled_since_its_object_was_created(
 
 #[test]
 fn past_objects_are_left_alone() {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
     tale.asked(0, &START, Load::default());
     assert!(tale.follower.runs.is_empty());
@@ -458,7 +481,11 @@ fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
 
 #[test]
 fn without_emqx_the_verdict_is_unknown_and_no_numbers_are_invented() {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     tale.look(0);
     tale.object(1, Phase::Processing, |_| {});
     tale.object(40, Phase::Completed, |it| it.processed = true);
@@ -469,8 +496,11 @@ fn without_emqx_the_verdict_is_unknown_and_no_numbers_are_invented() {
 
 #[test]
 fn one_that_is_over_is_followed_when_it_is_asked_for() {
-    let mut tale =
-        Tale { world: World::new(), follower: RebalanceTracker::new(None).wanting("r"), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)).wanting("r"),
+        events: Vec::new(),
+    };
     tale.object(0, Phase::Failed, |it| it.processed = true);
     assert_eq!(tale.verdict(), None);
     for second in 1..40 {
@@ -556,8 +586,8 @@ fn clients_of_a_node_that_does_not_report_them_are_not_missing() {
         nodes
     };
     let unreported = |tale: &mut Tale, at: i64, counts: &[u64; 4], load: Load| {
-        tale.world.apply(fixtures::fact(at, Update::Nodes(without(counts))));
-        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(without(counts))));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
         tale.look(at);
     };
     unreported(&mut tale, 14, &[3313, 3313, 3314, 30], fixtures::load("evicting_conns"));
@@ -590,8 +620,8 @@ fn the_order_of_donors_means_nothing() {
 fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
     let mut nodes = fixtures::nodes(connections);
     nodes[1] = crate::model::Node { name: fixtures::core(1), stopped: true, ..crate::model::Node::default() };
-    tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-    tale.world.apply(fixtures::fact(at, Update::Load(load)));
+    tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+    tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
     tale.look(at);
 }
 
@@ -623,8 +653,8 @@ fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     ] {
         let mut nodes = fixtures::nodes(&[4400, 0, 2800, 2800]);
         nodes.remove(1);
-        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes)));
-        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
         tale.look(at);
     }
     tale.asked(41, &[2500, 2500, 2500, 2500], Load::default());
@@ -657,8 +687,8 @@ fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
     let mut nodes = fixtures::nodes(&[2553, 2553, 2554, 2340, 0]);
     nodes[4] = crate::model::Node { name: fixtures::core(4), stopped: true, ..crate::model::Node::default() };
     for (at, load) in [(91, fixtures::load("wait_takeover")), (101, Load::default())] {
-        tale.world.apply(fixtures::fact(at, Update::Nodes(nodes.clone())));
-        tale.world.apply(fixtures::fact(at, Update::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes.clone())));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
         tale.look(at);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
@@ -736,7 +766,7 @@ fn an_end_is_not_judged_by_counts_from_before_emqx_stopped_listing_its_nodes() {
             92..=101 => fixtures::load("wait_takeover"),
             _ => Load::default(),
         };
-        tale.world.apply(fixtures::fact(second, Update::Load(load)));
+        tale.world.apply(fixtures::answer(second, BrokerUpdate::Load(load)));
         tale.look(second);
     }
     let verdict = tale.verdict();
@@ -847,8 +877,11 @@ fn percent_does_not_move_while_no_client_moves() {
 #[test]
 fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends() {
     for heard in [true, false] {
-        let mut tale =
-            Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+        let mut tale = Tale {
+            world: World::new(),
+            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+            events: Vec::new(),
+        };
         if heard {
             tale.asked(0, &START, Load::default());
         }
@@ -910,16 +943,20 @@ fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_it
 #[test]
 fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_percentage() {
     let joined = |began: Option<u64>| {
-        let mut tale =
-            Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+        let mut tale = Tale {
+            world: World::new(),
+            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+            events: Vec::new(),
+        };
         let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
         tale.world.apply(fixtures::fact(0, Update::Is(instance)));
-        tale.world.apply(fixtures::fact(50, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
-        tale.world.apply(fixtures::fact(50, Update::Load(fixtures::load("evicting_conns"))));
+        tale.world
+            .apply(fixtures::answer(50, BrokerUpdate::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+        tale.world.apply(fixtures::answer(50, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
         if let Some(connections) = began {
-            tale.world.apply(fixtures::fact(
+            tale.world.apply(fixtures::answer(
                 50,
-                Update::Began(DonorStart {
+                BrokerUpdate::Began(DonorStart {
                     donor: fixtures::core(1),
                     coordinator: fixtures::core(0),
                     connections,
@@ -947,7 +984,11 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
 
 /// A rebalance that another client started in EMQX, seen now for the first time; no donor reports its start.
 fn foreign(counts: &[u64; 4], state: &str) -> Tale {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
     tale.world.apply(fixtures::fact(0, Update::Is(instance)));
     tale.asked(50, counts, fixtures::load(state));
@@ -973,9 +1014,13 @@ fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_re
 
 #[test]
 fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
-    let mut tale = Tale { world: World::new(), follower: RebalanceTracker::new(None), events: Vec::new() };
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+        events: Vec::new(),
+    };
     // The list of nodes arrives first, and is observed before it is known what EMQX runs.
-    tale.world.apply(fixtures::fact(50, Update::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
+    tale.world.apply(fixtures::answer(50, BrokerUpdate::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
     tale.look(50);
     tale.asked(51, &[2943, 2943, 2944, 1170], fixtures::load("evicting_conns"));
     assert!(tale.follower.runs[0].counted_since.is_some(), "{:?}", tale.events);
@@ -991,10 +1036,8 @@ fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
 fn what_emqx_lists_after_an_outage_may_have_begun_in_it() {
     let mut tale = Tale::of(&START);
     tale.asked(10, &START, Load::default());
-    tale.world.apply(fixtures::fact(
-        20,
-        Update::Link(Source::Emqx, "nodes", Link::Unreachable("no answer".to_owned())),
-    ));
+    tale.world
+        .apply(fixtures::answer(20, BrokerUpdate::Link("nodes", Link::Unreachable("no answer".to_owned()))));
     tale.look(20);
     tale.asked(300, &[2943, 2943, 2944, 1170], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs[0].counted_since, Some(fixtures::at(300)));

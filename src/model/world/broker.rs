@@ -1,0 +1,100 @@
+//! What one cluster's own EMQX has answered.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{SourceHealth, hear};
+use crate::model::cluster::Node;
+use crate::model::fact::{BrokerUpdate, Link, Seen};
+use crate::model::load::{DonorStart, Evacuation, Load, Stage};
+use crate::model::name::NodeName;
+
+/// The answers of the EMQX of one instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerState {
+    /// EMQX's list of nodes.
+    pub nodes: Option<Seen<Vec<Node>>>,
+    /// The operations that EMQX runs.
+    pub load: Option<Seen<Load>>,
+    /// The counts of donors when their running rebalances began.
+    pub begun: BTreeMap<NodeName, DonorStart>,
+    /// The last period in which every answer of EMQX reported that no rebalance runs: its first and its last
+    /// answer.
+    pub idle: Option<(Timestamp, Timestamp)>,
+    /// Whether EMQX answers, by the list that was requested.
+    pub hearings: BTreeMap<&'static str, SourceHealth>,
+}
+
+impl BrokerState {
+    /// The state before the first answer.
+    pub(super) const fn new() -> Self {
+        Self { nodes: None, load: None, begun: BTreeMap::new(), idle: None, hearings: BTreeMap::new() }
+    }
+
+    /// Whether EMQX answers a request for this list; `None` where it was not asked.
+    pub fn link(&self, resource: &str) -> Option<&Link> {
+        self.hearings.get(resource).map(|hearing| &hearing.link)
+    }
+
+    /// The nodes of its last list; none before the first one.
+    pub fn listed(&self) -> &[Node] {
+        self.nodes.as_ref().map(|seen| seen.value.as_slice()).unwrap_or_default()
+    }
+
+    /// The evacuations of its last list; none before the first one.
+    pub fn evacuations(&self) -> &[Evacuation] {
+        self.load.as_ref().map(|seen| seen.value.evacuations.as_slice()).unwrap_or_default()
+    }
+
+    /// The last answers are repeated at this time, except those of requests that failed.
+    pub(crate) fn repeat(&mut self, at: Timestamp) {
+        let up = |link: Option<&Link>| link.is_none_or(|link| *link == Link::Up);
+        let (nodes, load) = (up(self.link("nodes")), up(self.link("load_rebalance")));
+        if let Some(nodes) = self.nodes.as_mut().filter(|_| nodes) {
+            nodes.at = at;
+        }
+        if let Some(load) = self.load.as_mut().filter(|_| load) {
+            load.at = at;
+        }
+        for hearing in self.hearings.values_mut().filter(|hearing| hearing.link == Link::Up) {
+            hearing.heard = Some(at);
+        }
+    }
+
+    /// Applies one answer; whether anything that is shown has changed.
+    pub(super) fn apply(&mut self, update: BrokerUpdate, at: Timestamp) -> bool {
+        match update {
+            BrokerUpdate::Nodes(nodes) => {
+                hear(&mut self.hearings, "nodes", Link::Up, at);
+                let different = self.nodes.as_ref().is_none_or(|seen| seen.value != nodes);
+                self.nodes = Some(Seen { value: nodes, at });
+                different
+            }
+            BrokerUpdate::Load(load) => {
+                hear(&mut self.hearings, "load_rebalance", Link::Up, at);
+                let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
+                if load.rebalances.is_empty() {
+                    let before = self.load.as_ref().is_some_and(|seen| seen.value.rebalances.is_empty());
+                    let since = self.idle.filter(|_| before).map_or(at, |(since, _)| since);
+                    self.idle = Some((since, at));
+                }
+                self.begun.retain(|donor, start| {
+                    load.rebalances.iter().any(|entry| {
+                        entry.coordinator == start.coordinator
+                            && entry.donors.contains(donor)
+                            && entry.stage != Stage::WaitHealthCheck
+                    })
+                });
+                self.load = Some(Seen { value: load, at });
+                different
+            }
+            BrokerUpdate::Began(start) => {
+                let different = self.begun.get(&start.donor) != Some(&start);
+                self.begun.insert(start.donor.clone(), start);
+                different
+            }
+            BrokerUpdate::Link(resource, link) => hear(&mut self.hearings, resource, link, at),
+        }
+    }
+}
