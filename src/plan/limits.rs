@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::rebalance::messages::{short, utc};
+use super::rebalance::messages::{short, utc_from};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::limits::Limits;
 use crate::model::{BrokerState, Load, NodeName, Stage};
@@ -147,14 +147,14 @@ impl LimitTracker {
     ) -> Option<String> {
         let end = self.not_after?;
         if now >= end {
-            return Some(format!("still running at {} (--not-after)", utc(end)));
+            return Some(format!("still running at {} (--not-after)", utc_from(end, now)));
         }
         let left = seconds_between(now, end);
         if known.eta_seconds.is_some_and(|eta| eta > left) && self.warned.insert(Limit::NotAfter) {
             outcomes.push(LimitOutcome::Warning(format!(
                 "the forecast ends in {}, but --not-after {} is in {}: then it is stopped",
                 duration(known.eta_seconds.unwrap_or(0)),
-                utc(end),
+                utc_from(end, now),
                 duration(left)
             )));
         }

@@ -199,7 +199,8 @@ fn an_evacuation_of_another_client_is_named_and_left_alone() {
         cluster.api("GET", &format!("/api/v1/namespaces/mq/pods/{pod}"), "").1["spec"]["nodeName"].clone();
     let mut going = cluster.start(&format!("drain {} {QUICK}", place.as_str().expect("a place")));
     going.until("this drain did not start it");
-    cluster.run(&format!("evacuate stop {name} --yes")).exits(0);
+    // Until its replacement is up, EMQX does not list the node.
+    until("it is stopped", || cluster.run(&format!("evacuate stop {name} --yes")).code == Some(0));
     going.end().exits(0);
     assert_eq!(clients(&cluster), 2000);
 }
@@ -228,6 +229,10 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
         going.until(step);
         going.signal("KILL");
         going.end();
+        let (_, stored) = cluster.api("GET", "/api/v1/namespaces/mq/configmaps", "");
+        let stored = stored["items"].as_array().into_iter().flatten();
+        let stored = stored.filter_map(|it| it["data"]["drain.json"].as_str()).next().expect("a state");
+        let stored: Value = serde_json::from_str(stored).expect("JSON");
         // The Lease expires first.
         let again = format!("drain sim-3 {QUICK} {skip} --timeout 60s");
         let mut ran = cluster.run(&again);
@@ -242,6 +247,12 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
         assert!(pods_on(&cluster, "sim-3").is_empty(), "{api}, {step}\n{ran}");
         assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{api}, {step}\n{ran}");
         cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        // The history has the whole drain, not its last run.
+        let past = cluster.run("history -o json").exits(0).json();
+        let started: jiff::Timestamp =
+            past["items"][0]["startedTime"].as_str().and_then(|it| it.parse().ok()).expect("a time");
+        let began: jiff::Timestamp = stored["time"].as_str().and_then(|it| it.parse().ok()).expect("a time");
+        assert_eq!(started.as_second(), began.as_second(), "{api}, {step}\n{past:#}");
     }
 }
 

@@ -71,6 +71,7 @@ impl Task for Draining<'_> {
             waits_for_load_balancers: self.drain.removal.waits_for_load_balancers,
             gates: self.drain.removal.gates,
             connections: self.connections,
+            began: self.began,
         }
     }
 

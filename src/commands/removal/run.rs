@@ -49,7 +49,8 @@ pub(in crate::commands) async fn follow<T: Task>(
     if let Some(verdict) = runner.judged.take() {
         let counts = cluster.answers().nodes.as_ref();
         let left = counts.and_then(|nodes| Counts::of(&nodes.value).known_connections());
-        let (counts, times) = ((runner.state.connections, left), (runner.began, context.clock.now()));
+        let times = (runner.manner.began, context.clock.now());
+        let counts = (runner.state.connections, left);
         let entry = past::of_removal(T::OPERATION, &cluster.id, &runner.name, verdict, counts, times);
         Box::pin(history::record(context, entry, false)).await;
     }

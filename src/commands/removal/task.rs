@@ -31,6 +31,8 @@ pub(in crate::commands) struct RemovalSettings {
     pub(in crate::commands) gates: bool,
     /// Live clients at the start, where an earlier run stored them.
     pub(in crate::commands) connections: Option<u64>,
+    /// When it began: the start of the first run, where an earlier run stored it.
+    pub(in crate::commands) began: Timestamp,
 }
 
 /// The state of a run that is stored.

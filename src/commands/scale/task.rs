@@ -169,6 +169,7 @@ impl Task for Scaling<'_> {
             waits_for_load_balancers: self.scale.removal.waits_for_load_balancers,
             gates: self.scale.removal.gates,
             connections: self.connections,
+            began: self.began,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::model::NodeName;
 use crate::model::human::{count, duration, share};
 use crate::model::limits::{Limits, Percent};
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::utc;
+use crate::plan::rebalance::messages::utc_from;
 
 /// What a plan forecasts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +32,12 @@ pub fn findings(
         let late = forecast.seconds.is_some_and(|seconds| seconds.cast_signed() > left);
         if left <= 0 {
             found.push(
-                Finding::new("not-after", Severity::Blocked, format!("--not-after {} has passed", utc(end)))
-                    .hint("name a later time, or leave --not-after out"),
+                Finding::new(
+                    "not-after",
+                    Severity::Blocked,
+                    format!("--not-after {} has passed", utc_from(end, now)),
+                )
+                .hint("name a later time, or leave --not-after out"),
             );
         } else if late {
             found.push(
@@ -43,7 +47,7 @@ pub fn findings(
                     format!(
                         "it would take {}, and --not-after {} is in {}",
                         duration(forecast.seconds.unwrap_or(0)),
-                        utc(end),
+                        utc_from(end, now),
                         duration(left.cast_unsigned())
                     ),
                 )

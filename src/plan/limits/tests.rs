@@ -156,6 +156,21 @@ fn an_operation_is_stopped_at_the_time_that_the_user_named() {
 }
 
 #[test]
+fn a_time_of_another_day_is_printed_with_its_day() {
+    let now = fixtures::at(10);
+    let refused = |seconds: i64| {
+        let end = fixtures::at(seconds);
+        let limits = Limits { not_after: Some(crate::model::limits::NotAfter::At(end)), ..Limits::default() };
+        let forecast = LimitForecast { seconds: Some(1_000_000), reconnects: None };
+        findings(&limits, Some(end), forecast, now)[0].message.clone()
+    };
+    let day = |seconds: i64| fixtures::at(seconds).strftime("%Y-%m-%d").to_string();
+    assert!(!refused(60).contains(&day(60)), "{}", refused(60));
+    let tomorrow = refused(86_400);
+    assert!(tomorrow.contains(&format!("--not-after {} 10:00:00 UTC is in", day(86_400))), "{tomorrow}");
+}
+
+#[test]
 fn clients_of_other_origin_are_a_drift_in_either_direction() {
     for counts in [[3333, 3333, 3334, 2000], [2333, 3333, 3334, 0]] {
         let mut it = Answers::of(limits(|it| it.max_drift = Some(Percent(500))));

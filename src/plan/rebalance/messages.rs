@@ -21,6 +21,12 @@ pub(crate) fn utc(at: Timestamp) -> String {
     format!("{} UTC", crate::model::human::clock(at, &jiff::tz::TimeZone::UTC))
 }
 
+/// The same with its day, where that is another than now: `2026-12-01 06:00:00 UTC`.
+pub(crate) fn utc_from(at: Timestamp, now: Timestamp) -> String {
+    let day = |it: Timestamp| it.strftime("%Y-%m-%d").to_string();
+    if day(at) == day(now) { utc(at) } else { format!("{} {}", day(at), utc(at)) }
+}
+
 /// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let goes_on = format!("{name} is still running in the cluster");

@@ -150,12 +150,10 @@ pub fn reached(ending: &Ending<'_>) -> Option<bool> {
 }
 
 /// `donors 2,553.33, recipient 2,340`.
-fn standing(ending: &Ending<'_>) -> String {
+fn standing(ending: &Ending<'_>) -> Option<String> {
     let who = if ending.recipients.len() == 1 { "recipient" } else { "recipients" };
-    match ending.at_end.means(ending.donors, ending.recipients, Counts::connections) {
-        Some((donors, recipients)) => format!("donors {}, {who} {}", average(donors), average(recipients)),
-        None => "counts are not known".to_owned(),
-    }
+    let (donors, recipients) = ending.at_end.means(ending.donors, ending.recipients, Counts::connections)?;
+    Some(format!("donors {}, {who} {}", average(donors), average(recipients)))
 }
 
 /// `; 2,340 clients moved, none missing, 98 s`, as far as it is known.
@@ -208,7 +206,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
             ),
         );
     }
-    let standing = standing(ending);
+    let standing = standing(ending).unwrap_or_else(|| "counts are not known".to_owned());
     if let Some(who) = &ending.stopped {
         return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}"));
     }
@@ -278,7 +276,9 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
         None => String::new(),
     };
     let seconds = ending.seconds.map(|seconds| format!(", {seconds} s")).unwrap_or_default();
-    format!("{}; {}{back}{seconds}", nodes.join(", "), standing(ending))
+    // Without the averages, which a lost node leaves unknown, the clients may still be known.
+    let standing = standing(ending).map(|standing| format!("; {standing}")).unwrap_or_default();
+    format!("{}{standing}{back}{seconds}", nodes.join(", "))
 }
 
 /// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
@@ -547,10 +547,8 @@ pub fn past(
     };
     let (verdict, reason) = end(&ending);
     if verdict == Verdict::CoordinatorLost && !vanished {
-        let counts = standing(&ending);
-        return unknown(&format!(
-            "{counts} is not within the thresholds, and whether it came to its end is not known"
-        ));
+        let uneven = standing(&ending).map(|counts| format!("{counts} is not within the thresholds, and "));
+        return unknown(&format!("{}whether it came to its end is not known", uneven.unwrap_or_default()));
     }
     (verdict, reason, duration)
 }
@@ -764,6 +762,37 @@ mod tests {
     fn missing_clients_precede_every_other_headline() {
         assert_eq!(judged(&[2553, 2553, 2554, 2000], true, Some("you")).0, Verdict::ClientsMissing);
         assert_eq!(judged(&[2480, 2480, 2480, 2361], true, None).0, Verdict::Balanced, "98.01 % are enough");
+    }
+
+    #[test]
+    fn a_lost_recipient_without_a_count_does_not_contradict_the_clients_that_are_back() {
+        let (donors, recipients) = (nodes(0, 3), nodes(3, 4));
+        let start = counts(&[3333, 3333, 3334, 0]);
+        let lost = LostNode {
+            node: recipients[0].clone(),
+            part: "recipient",
+            at: fixtures::at(20),
+            held: Some(100),
+            restarted: false,
+        };
+        let (verdict, reason) = end(&Ending {
+            donors: &donors,
+            recipients: &recipients,
+            strategy: Some(&strategy()),
+            start: Some(&start),
+            counted_since: None,
+            at_end: &counts(&[3333, 3333, 3334]),
+            now: &start,
+            stage: Some(&Stage::EvictingConns),
+            waited: false,
+            unheard: None,
+            unseen: None,
+            lost: &[lost],
+            stopped: None,
+            seconds: Some(98),
+        });
+        assert_eq!(verdict, Verdict::NodesLost);
+        assert!(reason.ends_with("with 100 clients on it; all clients are back, 98 s"), "{reason}");
     }
 
     #[test]
