@@ -20,7 +20,9 @@ use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
-use crate::model::{InstanceId, NodeName, Operation, PodName, Strategy, StrategyRequest, Target};
+use crate::model::{
+    InstanceId, NodeName, Operation, OperationRef, PodName, Strategy, StrategyRequest, Target,
+};
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::RecordedFacts;
@@ -154,13 +156,9 @@ pub(super) async fn live(
     };
     let interrupt = (context.interrupt)();
     if let (Some(id), true) = (&looked.id, looked.judged) {
-        let upgrade = setup.wanted.iter().any(|name| name.starts_with("upgrade/"));
-        let evacuation = setup.wanted.iter().any(|name| name.starts_with("evacuation/"));
-        let operation = match (upgrade, evacuation) {
-            (true, _) => Operation::Upgrade,
-            (_, true) => Operation::Evacuation,
-            _ => Operation::Rebalance,
-        };
+        let mut operations = setup.wanted.iter().map(|name| OperationRef::of(name).operation());
+        let other = operations.find(|operation| *operation != Operation::Rebalance);
+        let operation = other.unwrap_or(Operation::Rebalance);
         commands::history::begins(context, id, operation);
     }
     let from = tui::context::FactSource::Live(live);
@@ -367,19 +365,19 @@ struct Doing {
 pub(super) fn quiet(
     context: &CommandContext,
     id: &InstanceId,
-) -> (CommandContext, crate::output::printer::Captured, crate::output::printer::Captured) {
-    let (printer, out, err) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
+) -> (CommandContext, crate::output::printer::Captured) {
+    let (printer, out, _) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
     let mut context = context.clone();
     context.namespace.clone_from(&id.namespace);
     context.printer = Rc::new(printer);
     context.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
-    (context, out, err)
+    (context, out)
 }
 
-/// The lines of a command that the user has to see.
-fn told(text: &str) -> Vec<String> {
-    let told = |line: &&str| line.starts_with("notice:") || line.starts_with("nothing to do");
-    text.lines().filter(told).map(str::to_owned).collect()
+/// What a command that creates something reported.
+fn result(context: &CommandContext) -> ActionResult {
+    let reported = context.printer.reported();
+    ActionResult { name: reported.created, says: reported.notices }
 }
 
 /// An upgrade to this image.
@@ -390,9 +388,10 @@ fn ask(image: &str) -> Result<UpgradeRequest, Problem> {
 impl Doing {
     /// A command of `evacuate`.
     async fn evacuation(&self, id: &InstanceId, evacuate: &Evacuate) -> Result<ActionResult, Problem> {
-        let (context, out, err) = quiet(&self.context, id);
+        let (context, out) = quiet(&self.context, id);
         commands::evacuate::run(&context, evacuate).await?;
-        let says = out.text().lines().map(|line| line.trim().to_owned()).chain(told(&err.text())).collect();
+        let notices = context.printer.reported().notices;
+        let says = out.text().lines().map(|line| line.trim().to_owned()).chain(notices).collect();
         Ok(ActionResult { name: None, says })
     }
 }
@@ -405,7 +404,7 @@ impl ClusterActions for Doing {
         backend: BackendRequest,
     ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, out, err) = quiet(&self.context, id);
+            let (context, _) = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy.clone())),
@@ -423,18 +422,14 @@ impl ClusterActions for Doing {
                 then: Then::Leave(Output::Name),
             };
             commands::apply::run(&context, &apply, None).await?;
-            let name = out.text().lines().next().map(str::to_owned);
-            Ok(ActionResult { name, says: told(&err.text()) })
+            Ok(result(&context))
         })
     }
 
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, out, _) = quiet(&self.context, id);
-            let operation = match name.strip_prefix("coordinator/") {
-                Some(node) => OperationName::Coordinator(NodeName::from(node)),
-                None => OperationName::Rebalance(name.to_owned()),
-            };
+            let (context, out) = quiet(&self.context, id);
+            let operation = OperationName::of_rebalance(name);
             let stop = Stop {
                 operation: Some(operation),
                 backend: BackendChoice::Auto,
@@ -481,7 +476,7 @@ impl ClusterActions for Doing {
 
     fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText> {
         Box::pin(async move {
-            let (context, out, _) = quiet(&self.context, id);
+            let (context, out) = quiet(&self.context, id);
             let plan = upgrade::UpgradePlanArguments {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -497,7 +492,7 @@ impl ClusterActions for Doing {
 
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, out, err) = quiet(&self.context, id);
+            let (context, _) = quiet(&self.context, id);
             let apply = upgrade::UpgradeApply {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -508,8 +503,7 @@ impl ClusterActions for Doing {
                 then: Then::Leave(Output::Name),
             };
             Box::pin(commands::upgrade::run(&context, Upgrade::Apply(apply))).await?;
-            let name = out.text().lines().next().map(str::to_owned);
-            Ok(ActionResult { name, says: told(&err.text()) })
+            Ok(result(&context))
         })
     }
 
@@ -554,9 +548,10 @@ pub(super) async fn demo(context: &CommandContext, strategy: Strategy) -> Outcom
     let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
     // The scenario is shown even if it cannot be rebalanced.
     let begun = doing.apply(&id, &strategy, BackendRequest::Auto).await.ok().and_then(|acted| acted.name);
-    let ours = begun.as_ref().filter(|name| name.starts_with("coordinator/")).map(|_| strategy.clone());
-    let wanted =
-        begun.map(|name| name.rsplit_once(".emqx.io/").map_or(name.clone(), |(_, bare)| bare.to_owned()));
+    let begun = begun.as_deref().map(OperationRef::printed);
+    let direct = matches!(begun, Some(OperationRef::Coordinator(_)));
+    let ours = direct.then(|| strategy.clone());
+    let wanted = begun.map(|operation| operation.to_string());
     let looked = ViewedClusters { wanted: wanted.into_iter().collect(), ours, ..looked };
     live(context, looked, &Follow::default(), strategy, Rc::default()).await
 }
@@ -577,7 +572,8 @@ pub(super) async fn applied(
     };
     let found = followed(context, name.as_ref()).await?;
     Ok(found.map(|looked| {
-        let emqx = looked.wanted.iter().any(|name| name.starts_with("coordinator/"));
+        let emqx =
+            looked.wanted.iter().any(|name| matches!(OperationRef::of(name), OperationRef::Coordinator(_)));
         ViewedClusters { ours: ours.filter(|_| emqx), ..looked }
     }))
 }

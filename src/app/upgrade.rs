@@ -11,7 +11,7 @@ use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::upgrade::watch::{self, UpgradeWatchTarget};
 use crate::commands::{self, CommandContext, Outcome};
 use crate::error::{Exit, Problem};
-use crate::model::{FIELD_MANAGER, Strategy};
+use crate::model::{FIELD_MANAGER, OperationRef, Strategy};
 use crate::output::Printer;
 
 pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgrade) -> Outcome {
@@ -87,12 +87,12 @@ async fn show(
     let id = cluster.id.clone();
     let looked = ViewedClusters {
         scope: screen::one(&id),
-        wanted: vec![format!("upgrade/{}", id.name)],
+        wanted: vec![OperationRef::Upgrade(id.name.clone()).to_string()],
         judged: true,
         ours: None,
         id: Some(id.clone()),
     };
-    let (quiet, _, _) = screen::quiet(context, &id);
+    let (quiet, _) = screen::quiet(context, &id);
     let mut failed: Option<Problem> = None;
     let outcome = {
         let mut view = std::pin::pin!(screen::live(context, looked, follow, Strategy::default(), recordings));

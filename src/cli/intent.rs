@@ -16,7 +16,7 @@ pub use history::{HistoryQuery, Keeps, ReportForm, ReportQuery};
 
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
-use crate::model::{EmqxUrl, InstanceKind, NodeName, OperatorLine, StrategyRequest};
+use crate::model::{EmqxUrl, InstanceKind, NodeName, OperationRef, OperatorLine, StrategyRequest};
 
 /// One call of the program.
 #[derive(Clone, Debug, PartialEq)]
@@ -523,6 +523,16 @@ pub enum OperationName {
     Instance(InstanceName),
     /// The operation that this EMQX node coordinates, with or without an object.
     Coordinator(NodeName),
+}
+
+impl OperationName {
+    /// A rebalance by the name that trackers and events give it.
+    pub fn of_rebalance(name: &str) -> Self {
+        match OperationRef::of(name) {
+            OperationRef::Coordinator(node) => Self::Coordinator(node),
+            _ => Self::Rebalance(name.to_owned()),
+        }
+    }
 }
 
 /// `rebalance watch`.

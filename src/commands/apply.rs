@@ -10,7 +10,9 @@ use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Exit, Problem};
 use crate::model::limits::Percent;
-use crate::model::{InstanceId, InstanceKind, NodeName, PLAN_ANNOTATION, Source, StrategyRequest};
+use crate::model::{
+    InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source, StrategyRequest,
+};
 use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, drifted};
@@ -237,8 +239,8 @@ fn label(live: &CheckedPlan, name: &str) -> String {
     match live.backend {
         Backend::Rebalance => format!("rebalance.apps.emqx.io/{name}"),
         Backend::Emqx => {
-            let node = live.plan.nodes.first().map(|node| node.node.as_str()).unwrap_or_default();
-            format!("coordinator/{node}")
+            let node = live.plan.nodes.first().map(|node| node.node.clone());
+            node.map(|node| OperationRef::Coordinator(node).to_string()).unwrap_or_default()
         }
     }
 }
@@ -326,7 +328,7 @@ async fn start(
     let Some(conductor) = nodes.first().cloned() else {
         return Err(Problem::refused("no node takes part", ""));
     };
-    let name = format!("coordinator/{conductor}");
+    let name = OperationRef::Coordinator(conductor.clone()).to_string();
     if intent.write.dry_run == DryRun::Server {
         return Err(Problem::usage(
             "--dry-run=server does not work with --backend emqx",

@@ -13,7 +13,7 @@ use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOpti
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{
-    ApiVersion, Event, EventType, HistoryEntry, InstanceId, Link, NodeName, Operation, Verdict,
+    ApiVersion, Event, EventType, HistoryEntry, InstanceId, Link, NodeName, Operation, OperationRef, Verdict,
 };
 use crate::plan::check::{Planned, Purpose};
 use crate::plan::evacuation::checks;
@@ -60,7 +60,7 @@ pub(crate) async fn stop_all(
 
 /// The name of an evacuation in outputs.
 pub fn name(node: &NodeName) -> String {
-    format!("evacuation/{node}")
+    OperationRef::Evacuation(node.clone()).to_string()
 }
 
 /// The cluster that has all of these nodes, and their names in EMQX.
@@ -352,7 +352,7 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
 }
 
 fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
-    let node = NodeName::from(entry.name.strip_prefix("evacuation/")?);
+    let OperationRef::Evacuation(node) = OperationRef::of(&entry.name) else { return None };
     Some(EvacuationItem {
         instance: entry.instance.clone(),
         node,

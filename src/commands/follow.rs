@@ -14,8 +14,8 @@ use super::{CommandContext, history, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{
-    Event, EventType, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, VERDICT_ANNOTATION,
-    Verdict,
+    Event, EventType, HistoryEntry, InstanceId, Operation, OperationRef, Rebalance, RecordedVerdict,
+    VERDICT_ANNOTATION, Verdict,
 };
 use crate::plan::history as past;
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
@@ -121,7 +121,7 @@ impl FollowRequest {
 
     /// The verdict; `None` when there was only a clean-up.
     pub async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
-        history::begins(context, &self.cluster.id, operation(&self.name));
+        history::begins(context, &self.cluster.id, OperationRef::of(&self.name).operation());
         let mut ended = self.look(context).await;
         if matches!(ended, Ok(FollowEnd::TimedOut))
             && let Some((why, mut stopping)) = self.rollback.take()
@@ -173,7 +173,7 @@ impl FollowRequest {
 
     /// How the followed operation ended.
     fn judged(&self) -> Option<(Verdict, String)> {
-        match operation(&self.name) {
+        match OperationRef::of(&self.name).operation() {
             Operation::Upgrade => self.operations.upgrade(&self.name)?.verdict.clone(),
             _ => self.operations.rebalances.keyed(self.followed.as_ref()?)?.verdict.clone(),
         }
@@ -182,7 +182,7 @@ impl FollowRequest {
     /// The entry for the history.
     fn entry(&self, context: &CommandContext, verdict: (Verdict, String)) -> Option<HistoryEntry> {
         let (id, now) = (&self.cluster.id, context.clock.now());
-        if operation(&self.name) == Operation::Upgrade {
+        if OperationRef::of(&self.name).operation() == Operation::Upgrade {
             return Some(past::of_upgrade(self.operations.upgrade(&self.name)?, verdict, now));
         }
         let run = self.operations.rebalances.keyed(self.followed.as_ref()?)?;
@@ -344,7 +344,9 @@ impl FollowRequest {
         let now = context.clock.now();
         match self.operations.rebalances.run(&self.name) {
             Some(run) => run.report(now, kind, message),
-            None => Event::of(now, kind, operation(&self.name), self.name.clone(), message),
+            None => {
+                Event::of(now, kind, OperationRef::of(&self.name).operation(), self.name.clone(), message)
+            }
         }
     }
 
@@ -443,17 +445,13 @@ async fn stop(
     guarded: bool,
     why: &str,
 ) -> Result<limits::LimitStop, Problem> {
-    match operation(name) {
+    match OperationRef::of(name).operation() {
         Operation::Upgrade => {
             let held = cluster.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());
             limits::upgrade(context, cluster, guarded || held, why).await
         }
         _ => limits::rebalance(context, cluster, name, why).await,
     }
-}
-
-fn operation(name: &str) -> Operation {
-    if name.starts_with("upgrade/") { Operation::Upgrade } else { Operation::Rebalance }
 }
 
 /// The message for an operation that is still running when the follow ends.

@@ -71,10 +71,7 @@ pub async fn rebalance(
 ) -> Result<LimitStop, Problem> {
     let mut context = context.clone();
     context.namespace.clone_from(&cluster.id.namespace);
-    let operation = match name.strip_prefix("coordinator/") {
-        Some(node) => OperationName::Coordinator(NodeName::from(node)),
-        None => OperationName::Rebalance(name.to_owned()),
-    };
+    let operation = OperationName::of_rebalance(name);
     let intent = Stop {
         operation: Some(operation),
         backend: BackendChoice::Auto,

@@ -8,7 +8,7 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
 use crate::model::{
-    HistoryEntry, InstanceId, InstanceKind, Link, Operation, Phase, Rebalance, Verdict, World,
+    HistoryEntry, InstanceId, InstanceKind, Link, Operation, OperationRef, Phase, Rebalance, Verdict, World,
 };
 use crate::plan::assessment::assess;
 use crate::plan::rebalance::verdict;
@@ -77,18 +77,20 @@ fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<
                 item.message.clone_from(&entry.message);
                 item.duration_seconds = entry.seconds();
             }
-            None if entry.name.starts_with("coordinator/") => items.push(RebalanceItem {
-                name: entry.name.clone(),
-                instance: entry.instance.clone(),
-                phase: None,
-                verdict: entry.verdict,
-                message: entry.message.clone(),
-                started_time: entry.started,
-                duration_seconds: entry.seconds(),
-                backend: Backend::Emqx,
-                terminating: false,
-                alarm: false,
-            }),
+            None if matches!(OperationRef::of(&entry.name), OperationRef::Coordinator(_)) => {
+                items.push(RebalanceItem {
+                    name: entry.name.clone(),
+                    instance: entry.instance.clone(),
+                    phase: None,
+                    verdict: entry.verdict,
+                    message: entry.message.clone(),
+                    started_time: entry.started,
+                    duration_seconds: entry.seconds(),
+                    backend: Backend::Emqx,
+                    terminating: false,
+                    alarm: false,
+                });
+            }
             _ => {}
         }
     }

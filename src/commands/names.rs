@@ -8,14 +8,14 @@ use super::deletion::instance_of;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
-use crate::model::{InstanceId, World};
+use crate::model::{InstanceId, OperationRef, World};
 use crate::plan::assessment::{Assessment, RebalanceStatus, assess};
 use crate::plan::membership::Membership;
 use crate::plan::tracker::OperationTracker;
 use crate::plan::tracker::Tracker as _;
 use crate::ports::{RefreshScope, Scope};
 
-/// The prefix of the name of a rebalance without an object.
+/// The beginning of the name of a rebalance without an object.
 const COORDINATOR: &str = "coordinator/";
 
 /// Reads names and returns each as soon as it is known, because completion has a time limit.
@@ -123,7 +123,7 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
     for id in world.ids().iter().filter(|_| begun) {
         let nodes = judged(context, &world, id).snapshot.nodes;
         for node in nodes.into_iter().filter_map(|row| row.node) {
-            tell(Candidate::new(format!("{COORDINATOR}{node}"), &id.name));
+            tell(Candidate::new(OperationRef::Coordinator(node).to_string(), &id.name));
         }
     }
     Ok(())

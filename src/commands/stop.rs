@@ -14,7 +14,7 @@ use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
-    FIELD_MANAGER, HistoryEntry, Link, NodeName, Phase, PodName, Rebalance, RunningRebalance,
+    FIELD_MANAGER, HistoryEntry, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance,
     STOPPED_BY_ANNOTATION, Source, StopMark, Verdict,
 };
 use crate::plan::history as past;
@@ -151,9 +151,9 @@ impl Stopping<'_> {
 
     fn entry(&self) -> Option<RunningRebalance> {
         let running = ownership::running(&self.cluster.world, &self.cluster.id);
-        let found = running.into_iter().find(|(name, entry)| {
-            *name == self.name || format!("coordinator/{}", entry.coordinator) == self.name
-        });
+        let found = running
+            .into_iter()
+            .find(|(name, entry)| *name == self.name || entry.operation().to_string() == self.name);
         found.map(|(_, entry)| entry)
     }
 
@@ -549,7 +549,7 @@ impl Stopping<'_> {
                         "EMQX's global_status no longer lists the rebalance of {coordinator}; {} still runs",
                         others
                             .iter()
-                            .map(|node| format!("coordinator/{node}"))
+                            .map(|node| OperationRef::Coordinator(node.clone()).to_string())
                             .collect::<Vec<_>>()
                             .join(", ")
                     ),

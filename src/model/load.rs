@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::name::NodeName;
+use super::operation_ref::OperationRef;
 use super::rebalance::Strategy;
 
 /// The stage of a rebalance or an evacuation. EMQX writes `wait_…` for a rebalance and `waiting_…` for an
@@ -90,6 +91,13 @@ pub struct RunningRebalance {
     pub recipients_mean: Option<f64>,
     /// What EMQX was asked for at the start, where a recording has the request: EMQX does not report thresholds and waits.
     pub requested: Option<Strategy>,
+}
+
+impl RunningRebalance {
+    /// Its name where no object is known that it belongs to.
+    pub fn operation(&self) -> OperationRef {
+        OperationRef::Coordinator(self.coordinator.clone())
+    }
 }
 
 /// The counts of a donor when its rebalance began, as the donor reports them.

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod limits;
 pub mod load;
 pub mod name;
+pub mod operation_ref;
 pub mod operation_state;
 pub mod pod;
 pub mod rebalance;
@@ -36,6 +37,7 @@ pub use fact::{BrokerUpdate, Fact, Link, Object, ObjectKind, Seen, Served, Sourc
 pub use history::{HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
+pub use operation_ref::OperationRef;
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
 pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, ReadinessProbe, Set, SetKind, Slice};
 pub use rebalance::{

@@ -18,7 +18,7 @@ use crate::error::{Exit, Problem};
 use crate::model::form::{Color, Look, Manifest, Output, ReportForm, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
-use crate::model::{Event, EventType, Operation};
+use crate::model::{Event, EventType, Operation, OperationRef};
 use crate::plan::check::Checks;
 use crate::plan::drain::DrainPlan;
 use crate::plan::evacuation::EvacuationPlan;
@@ -105,6 +105,7 @@ pub struct Printer {
     flags: ClusterFlags,
     /// Notices that were printed already.
     said: RefCell<BTreeSet<String>>,
+    reported: RefCell<Reported>,
     /// Whether the reader of stdout has closed it.
     closed: Cell<bool>,
     /// The first write error that is not a closed pipe.
@@ -118,6 +119,14 @@ impl std::fmt::Debug for Printer {
             .field("terminal", &self.terminal)
             .finish_non_exhaustive()
     }
+}
+
+/// What a command reported, as values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// The name of what was created.
+    pub(crate) created: Option<String>,
+    pub(crate) notices: Vec<String>,
 }
 
 /// The output of a [`Printer::captured`].
@@ -182,6 +191,7 @@ impl Printer {
             zone,
             flags: ClusterFlags::default(),
             said: RefCell::default(),
+            reported: RefCell::default(),
             closed: Cell::new(false),
             failed: RefCell::default(),
         }
@@ -313,6 +323,7 @@ impl Printer {
         }
         let theme = self.talk_theme();
         let text = if count == MOST_NOTICES { NO_MORE_NOTICES.to_owned() } else { text };
+        self.reported.borrow_mut().notices.push(theme.clean(&text));
         self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(&text)));
     }
 
@@ -559,8 +570,14 @@ impl Printer {
         self.push(true, &(text::upgrade::plan(plan, Some((now, self.zone())), layout) + "\n"));
     }
 
+    /// The notices so far, and the name of what was created, for a caller that shows them in another form.
+    pub(crate) fn reported(&self) -> Reported {
+        self.reported.borrow().clone()
+    }
+
     /// The result of `apply`. `note` follows the name in text output only: ` (server dry run)`.
     pub fn applied<P: serde::Serialize>(&self, applied: &Applied<P>, output: Output, note: &str) {
+        self.reported.borrow_mut().created = Some(applied.name.clone());
         let theme = self.theme();
         self.result(
             "Applied",
@@ -589,7 +606,7 @@ impl Printer {
             self.talk("no EMQX node is being evacuated");
         }
         let items = &[running, past].concat();
-        let name = |item: &EvacuationItem| format!("evacuation/{}", item.node);
+        let name = |item: &EvacuationItem| OperationRef::Evacuation(item.node.clone()).to_string();
         match (items.as_slice(), &output) {
             ([], Output::Text | Output::Wide) => self.talk("no EMQX node is being evacuated"),
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) if one_named => {

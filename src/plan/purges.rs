@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::snapshot::label;
 use crate::model::human::seconds_between;
-use crate::model::{Event, EventType, InstanceId, NodeName, Operation, World};
+use crate::model::{Event, EventType, InstanceId, NodeName, Operation, OperationRef, World};
 use crate::timing::PURGE_MISSING_SECONDS;
 
 /// Reports the begin and the end of purges.
@@ -64,7 +64,10 @@ fn sentence(world: &World, id: &InstanceId, node: &NodeName) -> String {
 
 fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, message: String) -> Event {
     let phase = phase.map(str::to_owned);
-    Event { phase, ..Event::of(now, kind, Operation::Purge, format!("purge/{node}"), message) }
+    Event {
+        phase,
+        ..Event::of(now, kind, Operation::Purge, OperationRef::Purge(node.clone()).to_string(), message)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::state::{Page, State};
 use super::texts;
 use super::update::changed;
 use crate::error::Problem;
+use crate::model::OperationRef;
 use crate::output::theme::Tone;
 
 fn complain(state: &mut State, problem: &Problem) {
@@ -31,7 +32,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
             };
             let strategy = state.form.strategy.clone();
             let (now, name) = (state.now, acted.name.clone().unwrap_or_default());
-            let bare = name.rsplit_once(".emqx.io/").map_or(name.as_str(), |(_, bare)| bare).to_owned();
+            let operation = OperationRef::printed(&name);
             if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
                 for text in acted.says {
                     cluster.log.push(now, Tone::Warning, text);
@@ -39,7 +40,8 @@ pub(super) fn finish(state: &mut State, done: Done) {
                 // An object has its own strategy and is followed from its watch event. A rebalance that was
                 // requested from EMQX itself may be listed before the result of the request arrives: only
                 // this program has its strategy.
-                if bare.starts_with("coordinator/") {
+                if matches!(operation, OperationRef::Coordinator(_)) {
+                    let bare = operation.to_string();
                     let mut runs = cluster.operations.rebalances.runs.iter_mut();
                     match runs.find(|run| run.name == bare && run.verdict.is_none()) {
                         Some(run) if run.strategy.is_none() => run.strategy = Some(strategy),

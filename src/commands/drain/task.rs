@@ -10,7 +10,7 @@ use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
 use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
 use crate::model::human::plural;
-use crate::model::{Operation, Verdict, World};
+use crate::model::{Operation, OperationRef, Verdict, World};
 use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use crate::plan::drain::{DrainPlan, RemovalStep, stored};
 
@@ -48,7 +48,7 @@ impl Task for Draining<'_> {
     const DONE: &'static str = "moved";
 
     fn name(&self) -> String {
-        format!("drain/{}", self.drain.removal.instance.name)
+        OperationRef::Drain(self.drain.removal.instance.name.clone()).to_string()
     }
 
     fn begins(&self) -> String {

@@ -15,7 +15,7 @@ use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, DrainedPod, Placement};
 use crate::model::human::seconds_between;
-use crate::model::{NodeName, Operation, Verdict};
+use crate::model::{NodeName, Operation, OperationRef, Verdict};
 use crate::plan::drain::{DrainPlan, continued, stored};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
@@ -160,7 +160,7 @@ async fn undo(
         context.kubernetes.store_state(instance, DRAIN_KEY, "", ports::ServerDryRun::No).await?;
         let undone = results.iter().find(|drain| drain.removal.instance == cluster.id);
         if let Some(message) = undone.map(|drain| drain.removal.message.clone()) {
-            let (name, now) = (format!("drain/{}", cluster.id.name), context.clock.now());
+            let (name, now) = (OperationRef::Drain(cluster.id.name.clone()).to_string(), context.clock.now());
             let verdict = (Verdict::Reverted, message);
             let (counts, times) = ((None, None), (began, now));
             let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, times);
@@ -170,7 +170,7 @@ async fn undo(
     if intent.removal.stream == Stream::Jsonl {
         for drain in &results {
             let now = context.clock.now();
-            let name = format!("drain/{}", drain.removal.instance.name);
+            let name = OperationRef::Drain(drain.removal.instance.name.clone()).to_string();
             let message =
                 crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.removal.message);
             let mut event = crate::model::Event::of(

@@ -13,7 +13,7 @@ use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
-use crate::model::{Fact, NodeName, Operation, Update, Verdict, World};
+use crate::model::{Fact, NodeName, Operation, OperationRef, Update, Verdict, World};
 use crate::plan::removal::RemovalStep;
 use crate::plan::scale::next::{Change, PodProgress, RemovalAction, RemovalRun, next, requested, standings};
 use crate::plan::scale::{ScalePlan, amount, stored};
@@ -140,7 +140,7 @@ impl Task for Scaling<'_> {
     const DONE: &'static str = "removed";
 
     fn name(&self) -> String {
-        format!("scale/{}", self.scale.removal.instance.name)
+        OperationRef::Scale(self.scale.removal.instance.name.clone()).to_string()
     }
 
     fn begins(&self) -> String {

@@ -8,7 +8,7 @@ use crate::commands::follow::FollowRequest;
 use crate::commands::follow_output::FollowOutput;
 use crate::commands::{CommandContext, Outcome};
 use crate::error::{Exit, Problem};
-use crate::model::{Source, Verdict};
+use crate::model::{OperationRef, Source, Verdict};
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::change::ManifestEdit;
 use crate::plan::upgrade::target::UpgradeTarget;
@@ -105,7 +105,7 @@ pub(super) fn following(
     follow: &Follow,
     guard: Option<Guard>,
 ) -> FollowRequest {
-    let name = format!("upgrade/{}", cluster.id.name);
+    let name = OperationRef::Upgrade(cluster.id.name.clone()).to_string();
     let following = FollowRequest::new(cluster, operations, name, output).limited(context, follow);
     FollowRequest { guard, ..following }
 }

@@ -10,7 +10,7 @@ use super::super::upgrade::messages as upgrade_words;
 use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
-use crate::model::{Evacuation, NodeName, Operation, Stage, Verdict};
+use crate::model::{Evacuation, NodeName, Operation, OperationRef, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
 /// One operation that runs, or waits for the operator.
@@ -153,7 +153,7 @@ fn label<'a>(node: &'a NodeName, current: &Current<'a>) -> &'a str {
 }
 
 fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationTracker) -> OperationStatus {
-    let name = format!("evacuation/{}", entry.node);
+    let name = OperationRef::Evacuation(entry.node.clone()).to_string();
     let run = operations.upgrades.evacuations.run(&name);
     let mut is = OperationStatus::new(
         Operation::Evacuation,
@@ -187,7 +187,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
 fn purging(node: &NodeName, current: &Current<'_>) -> OperationStatus {
     OperationStatus::new(
         Operation::Purge,
-        format!("purge/{node}"),
+        OperationRef::Purge(node.clone()).to_string(),
         Verdict::Running,
         format!(
             "{} purges its sessions: all nodes refuse clients until the purge ends",

@@ -230,7 +230,9 @@ fn orphans(subject: Subject<'_>) -> Option<Finding> {
     let load = &subject.broker().load.as_ref()?.value;
     if world.kubernetes.served.version_of("rebalances").is_some() && !instance.standalone {
         let running = ownership::running(world, &instance.id);
-        if let Some((name, entry)) = running.iter().find(|(name, _)| name.starts_with("coordinator/")) {
+        if let Some((name, entry)) =
+            running.iter().find(|(name, entry)| *name == entry.operation().to_string())
+        {
             let text = format!(
                 "EMQX runs a rebalance that no Rebalance describes ({} donors, coordinated by {})",
                 entry.donors.len(),

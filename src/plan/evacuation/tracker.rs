@@ -18,8 +18,8 @@ use super::super::upgrade::messages::doing;
 use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
-    BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation, Part, Stage,
-    Verdict, World,
+    BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation,
+    OperationRef, Part, Stage, Verdict, World,
 };
 use crate::plan::rebalance::messages::{utc, verdict};
 use crate::timing::{
@@ -91,7 +91,7 @@ pub struct EvacuationTracker {
 impl EvacuationTracker {
     /// Remembers the timing that this program requested, before EMQX lists the evacuation.
     pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
-        let name = format!("evacuation/{node}");
+        let name = OperationRef::Evacuation(node.clone()).to_string();
         self.requested.push(Requested { name, node, timing, since: now, quiet: Quiet::new(now) });
     }
 
@@ -285,7 +285,7 @@ impl EvacuationRun {
         };
         let uptime = node(world.broker(id), &entry.node).and_then(|node| node.uptime_millis);
         Self {
-            name: format!("evacuation/{}", entry.node),
+            name: OperationRef::Evacuation(entry.node.clone()).to_string(),
             label: label(world, id, &entry.node),
             entry: entry.clone(),
             began: now,

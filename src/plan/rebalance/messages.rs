@@ -3,7 +3,7 @@
 use super::progress::Counts;
 use super::tracker::{Alarm, RebalanceRun};
 use crate::model::human::{average, count, plural, share};
-use crate::model::{InstanceId, NodeName, Phase, Rebalance, Stage, Verdict, World};
+use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
 use jiff::Timestamp;
@@ -30,13 +30,14 @@ pub(crate) fn utc_from(at: Timestamp, now: Timestamp) -> String {
 /// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let goes_on = format!("{name} is still running in the cluster");
-    if let Some(node) = name.strip_prefix("evacuation/") {
+    let operation = OperationRef::of(name);
+    if let OperationRef::Evacuation(node) = &operation {
         let hint = format!(
             "kubectl emqx evacuate watch {node} follows it, kubectl emqx evacuate stop {node} stops it"
         );
         return (goes_on, hint);
     }
-    let Some(instance) = name.strip_prefix("upgrade/") else {
+    let OperationRef::Upgrade(instance) = &operation else {
         let hint = format!(
             "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
         );

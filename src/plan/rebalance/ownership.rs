@@ -108,8 +108,7 @@ pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)
     for entry in &load.value.rebalances {
         let owns = |object: &&Rebalance| owns(object, entry, load.at) && !outlived(broker, object, load.at);
         let owner = free.iter().rposition(owns).map(|place| free.remove(place));
-        let name =
-            owner.map_or_else(|| format!("coordinator/{}", entry.coordinator), |object| object.name.clone());
+        let name = owner.map_or_else(|| entry.operation().to_string(), |object| object.name.clone());
         found.push((name, entry.clone()));
     }
     found

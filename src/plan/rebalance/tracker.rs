@@ -473,7 +473,7 @@ impl RebalanceTracker {
                 let planned = run.expects.as_ref() == Some(&entry.coordinator)
                     && run.object.as_ref().is_some_and(|object| ownership::planned(object, entry));
                 let object = object || (planned && seconds_between(run.began, now) >= PENDING_SECONDS);
-                free && (object || (run.direct && run.name == format!("coordinator/{}", entry.coordinator)))
+                free && (object || (run.direct && run.name == entry.operation().to_string()))
             };
             // The entry that appears now belongs to the object that started last.
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));

@@ -28,7 +28,7 @@ use super::run::{
 };
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
-use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, Stage, Verdict, World};
+use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, OperationRef, Stage, Verdict, World};
 
 use super::super::heartbeat::{self, Quiet};
 use super::super::retention::forget;
@@ -259,7 +259,7 @@ fn begin(
         record.as_ref().map(|record| record.time).filter(|time| !fresh && *time <= now).unwrap_or(began);
     let start = UpgradeBaseline { connections: counts.all_connections(), sessions: counts.all_sessions() };
     UpgradeRun {
-        name: format!("upgrade/{}", instance.id.name),
+        name: OperationRef::Upgrade(instance.id.name.clone()).to_string(),
         id: instance.id.clone(),
         api: instance.api,
         from: from.or(record.and_then(|record| record.from)).or(oldest).or_else(|| instance.image.clone()),

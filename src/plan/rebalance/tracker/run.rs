@@ -507,7 +507,7 @@ pub(super) fn begin(
     let told = object.and_then(|object| object.started.or(object.created));
     let name = match (object, entry) {
         (Some(object), _) => object.name.clone(),
-        (None, Some(entry)) => format!("coordinator/{}", entry.coordinator),
+        (None, Some(entry)) => entry.operation().to_string(),
         (None, None) => String::new(),
     };
     RebalanceRun {
