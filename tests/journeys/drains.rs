@@ -230,8 +230,8 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
         going.signal("KILL");
         going.end();
         let (_, stored) = cluster.api("GET", "/api/v1/namespaces/mq/configmaps", "");
-        let stored = stored["items"].as_array().into_iter().flatten();
-        let stored = stored.filter_map(|it| it["data"]["drain.json"].as_str()).next().expect("a state");
+        let mut stored = stored["items"].as_array().into_iter().flatten();
+        let stored = stored.find_map(|it| it["data"]["drain.json"].as_str()).expect("a state");
         let stored: Value = serde_json::from_str(stored).expect("JSON");
         // The Lease expires first.
         let again = format!("drain sim-3 {QUICK} {skip} --timeout 60s");
