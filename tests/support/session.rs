@@ -125,6 +125,20 @@ impl Session {
         first
     }
 
+    /// Reads output until the screen is as described, but no longer than until this time. Returns when the output arrived that
+    /// made it so.
+    pub(crate) fn shows(&mut self, until: Instant, is: impl Fn(&str) -> bool) -> Option<Instant> {
+        while let Ok(bytes) = self.bytes.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let arrived = Instant::now();
+            self.received += bytes.len();
+            self.screen.process(&bytes);
+            if is(&self.text()) {
+                return Some(arrived);
+            }
+        }
+        None
+    }
+
     /// Waits until the screen shows this text.
     pub(crate) fn sees(&mut self, what: &str) {
         self.until(what, |text| text.contains(what));

@@ -7,21 +7,10 @@ use kubectl_emqx::tui::curves::{Quantity, curves};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played, pod,
-    recorded, setup,
+    Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played,
+    pod, recorded, setup,
 };
 use crate::screens::{UNEVEN, idle, running};
-
-const RECORDINGS: [&str; 8] = [
-    "v1beta4-bluegreen-operator-2.2",
-    "v1beta4-guarded-operator-2.2",
-    "v1beta4-rebalance-operator-2.2",
-    "v2-bluegreen-operator-2.3",
-    "v2-rebalance-operator-2.3",
-    "v2beta1-bluegreen-operator-2.2",
-    "v2beta1-rebalance-operator-2.2",
-    "v2beta1-undo-operator-2.2",
-];
 
 #[test]
 fn the_chart_counts_what_a_removed_node_held_before() {

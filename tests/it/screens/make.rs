@@ -300,6 +300,18 @@ pub(crate) fn text(buffer: &Buffer) -> String {
     text
 }
 
+/// The recordings of real operators and a real EMQX that the view plays.
+pub(crate) const RECORDINGS: [&str; 8] = [
+    "v1beta4-bluegreen-operator-2.2",
+    "v1beta4-guarded-operator-2.2",
+    "v1beta4-rebalance-operator-2.2",
+    "v2-bluegreen-operator-2.3",
+    "v2-rebalance-operator-2.3",
+    "v2beta1-bluegreen-operator-2.2",
+    "v2beta1-rebalance-operator-2.2",
+    "v2beta1-undo-operator-2.2",
+];
+
 /// A view on a recording.
 pub(crate) fn recorded(name: &str, ascii: bool) -> (Bench, Vec<RecordedFacts>) {
     let path = format!("{}/tests/data/recorded/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
