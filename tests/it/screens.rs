@@ -15,8 +15,8 @@ use kubectl_emqx::model::{BrokerUpdate, Fact, Link, Source, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
-    Bench, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node,
-    nodes, nothing, played, played_as, pod, recorded, setup, slice,
+    Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes,
+    node, nodes, nothing, played, played_as, pod, recorded, setup, slice,
 };
 use ratatui::style::Color;
 
@@ -331,6 +331,12 @@ fn running() -> Bench {
 }
 
 #[test]
+fn a_rebalance_without_an_object_has_its_coordinator_as_the_table_names_it() {
+    let screen = running().screen(80, 24);
+    assert!(screen.contains("REBALANCING  without an object, coordinator core-…f5c8-0"), "{screen}");
+}
+
+#[test]
 fn missing_clients_are_on_the_screen_however_small_it_is() {
     let (names, donors): (Vec<String>, Vec<String>) =
         ((0..4).map(core).collect(), (0..3).map(|it| node(&core(it))).collect());
@@ -545,16 +551,7 @@ fn a_screen_of_any_size_is_drawn() {
 
 #[test]
 fn every_recording_plays_to_its_end_on_the_screen() {
-    for name in [
-        "v1beta4-bluegreen-operator-2.2",
-        "v1beta4-guarded-operator-2.2",
-        "v1beta4-rebalance-operator-2.2",
-        "v2-bluegreen-operator-2.3",
-        "v2-rebalance-operator-2.3",
-        "v2beta1-bluegreen-operator-2.2",
-        "v2beta1-rebalance-operator-2.2",
-        "v2beta1-undo-operator-2.2",
-    ] {
+    for name in RECORDINGS {
         let (mut bench, lines) = recorded(name, false);
         for told in lines {
             bench.send(Msg::RecordedFacts(told));

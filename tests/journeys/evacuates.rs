@@ -206,7 +206,7 @@ fn leaving_the_full_screen_before_the_verdict_prints_what_is_running() {
     let (node, pod) = busy(&demo);
     let mut full = Terminal::start(&demo, &format!("evacuate start {pod} {SLOW} --yes --watch --full"), &[]);
     full.until("q quit");
-    full.until("refuses clients");
+    full.until("EVACUATING");
     full.types("q");
     let (code, screen) = full.end();
     assert_eq!(code, 130, "{screen}");

@@ -163,7 +163,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
             None if entry.stage == Stage::Prohibiting => Verdict::Evacuated,
             None => Verdict::Running,
         },
-        format!("{} refuses clients: evacuation, {}", label(&entry.node, current), entry.state),
+        format!("{}: {}", label(&entry.node, current), upgrade_words::doing(&entry.stage)),
     );
     is.phase = Some(entry.stage.phase().to_owned());
     let Some(run) = run else { return is };

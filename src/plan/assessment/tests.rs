@@ -301,11 +301,8 @@ fn evacuations_are_named_as_the_status_names_the_node() {
     let row = found.snapshot.node(&name).expect("it is listed");
     assert_eq!(row.label(), "emqx-replicant-x7k2p");
     assert_eq!(found.operations[0].name, format!("evacuation/{name}"));
-    assert!(
-        found.message.starts_with("emqx-replicant-x7k2p refuses clients: evacuation"),
-        "{}",
-        found.message
-    );
+    let message = "emqx-replicant-x7k2p: disconnecting clients";
+    assert!(found.message.starts_with(message), "{}", found.message);
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                     let words = messages::contradiction(run.object.as_ref());
                     (format!("{words}, EMQX continues"), Tone::Warning)
                 }
-                (None, Some(run)) => (run.name.clone(), Tone::Plain),
+                (None, Some(run)) => (named(&run.name, board), Tone::Plain),
                 (None, None) => (status.message.clone(), Tone::Plain),
             };
             ("REBALANCING".to_owned(), Tone::Busy, headline, tone)
@@ -121,6 +121,12 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
             (word, tone, status.message.clone(), Tone::Plain)
         }
     }
+}
+
+/// The name of a rebalance; without an object the coordinator as the table names it: the whole name of a node fills a line.
+fn named(name: &str, board: &ViewModel) -> String {
+    let row = name.strip_prefix("coordinator/").and_then(|node| board.row(node));
+    row.map_or_else(|| name.to_owned(), |row| format!("without an object, coordinator {}", row.name))
 }
 
 /// The previous and the target image; a common part is shown once.
