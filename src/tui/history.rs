@@ -48,12 +48,13 @@ struct Tier {
     every: i64,
     keep: usize,
     times: VecDeque<i64>,
-    rows: Vec<VecDeque<Pair>>,
+    /// For each time the counts of all nodes, by their places: a queue for each node would double its memory whenever it grows.
+    samples: VecDeque<Box<[Pair]>>,
 }
 
 impl Tier {
     fn new(every: i64, keep: usize) -> Self {
-        Self { every, keep, times: VecDeque::new(), rows: Vec::new() }
+        Self { every, keep, times: VecDeque::new(), samples: VecDeque::new() }
     }
 
     fn due(&self, at: i64) -> bool {
@@ -63,17 +64,20 @@ impl Tier {
     fn push(&mut self, at: i64, values: &[Pair]) {
         if self.times.len() == self.keep {
             self.times.pop_front();
-            for row in &mut self.rows {
-                row.pop_front();
-            }
-        }
-        while self.rows.len() < values.len() {
-            self.rows.push(VecDeque::from(vec![(NONE, NONE); self.times.len()]));
+            self.samples.pop_front();
         }
         self.times.push_back(at);
-        for (place, row) in self.rows.iter_mut().enumerate() {
-            row.push_back(values.get(place).copied().unwrap_or((NONE, NONE)));
-        }
+        self.samples.push_back(values.into());
+    }
+
+    /// The counts of a node in a sample; a node that was seen later has none.
+    fn pair(&self, sample: usize, place: usize) -> Pair {
+        self.samples[sample].get(place).copied().unwrap_or((NONE, NONE))
+    }
+
+    /// Whether no sample has a count of this node.
+    fn is_silent(&self, place: usize) -> bool {
+        (0..self.times.len()).all(|sample| self.pair(sample, place) == (NONE, NONE))
     }
 
     /// The index of the last sample that is not later.
@@ -141,11 +145,8 @@ impl History {
 
     /// Drops nodes without samples in both tiers.
     fn forget(&mut self) {
-        let silent = |row: &VecDeque<Pair>| row.iter().all(|pair| *pair == (NONE, NONE));
         let gone: Vec<bool> = (0..self.index.len())
-            .map(|place| {
-                self.coarse.rows.get(place).is_none_or(silent) && self.fine.rows.get(place).is_none_or(silent)
-            })
+            .map(|place| self.coarse.is_silent(place) && self.fine.is_silent(place))
             .collect();
         if !gone.contains(&true) {
             return;
@@ -160,32 +161,22 @@ impl History {
             .collect();
         self.index.retain(|_, place| !gone[*place]);
         self.index.values_mut().for_each(|place| *place = places[*place]);
-        for tier in [&mut self.fine, &mut self.coarse] {
-            let mut at = 0;
-            tier.rows.retain(|_| {
-                at += 1;
-                !gone.get(at - 1).copied().unwrap_or(false)
-            });
+        for sample in self.fine.samples.iter_mut().chain(&mut self.coarse.samples) {
+            let kept = sample.iter().zip(&gone).filter(|(_, gone)| !**gone).map(|(pair, _)| *pair);
+            *sample = kept.collect();
         }
     }
 
     /// The change of clients per second.
     pub fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
-        let row = self.fine.rows.get(*self.index.get(node)?)?;
-        self.slope(row, &self.window(until)?)
+        self.slope(self.place(node)?, &self.window(until)?)
     }
 
     /// Clients that connect to any node, per second.
     pub(crate) fn arrivals(&self, until: Timestamp) -> Option<f64> {
         let window = self.window(until)?;
-        Some(
-            self.fine
-                .rows
-                .iter()
-                .filter_map(|row| self.slope(row, &window))
-                .filter(|slope| *slope > 0.0)
-                .sum(),
-        )
+        let slopes = (0..self.places()).filter_map(|place| self.slope(place, &window));
+        Some(slopes.filter(|slope| *slope > 0.0).sum())
     }
 
     /// The samples over which a change is computed: those of the last seconds, at least two.
@@ -198,12 +189,12 @@ impl History {
 
     /// The slope of the line that fits the samples best. Clients are disconnected once a second, and EMQX is
     /// asked about once a second: the difference of two samples would jump by a whole round.
-    fn slope(&self, row: &VecDeque<Pair>, window: &std::ops::RangeInclusive<usize>) -> Option<f64> {
+    fn slope(&self, node: usize, window: &std::ops::RangeInclusive<usize>) -> Option<f64> {
         let zero = self.fine.times[*window.end()];
         let (mut count, mut x, mut y, mut xx, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        let base = pick(row[*window.end()], Which::Connections)? as f64;
+        let base = pick(self.fine.pair(*window.end(), node), Which::Connections)? as f64;
         for place in window.clone() {
-            let Some(value) = pick(row[place], Which::Connections) else { continue };
+            let Some(value) = pick(self.fine.pair(place, node), Which::Connections) else { continue };
             let (at, value) = ((self.fine.times[place] - zero) as f64 / 1000.0, value as f64 - base);
             count += 1.0;
             x += at;
@@ -223,9 +214,7 @@ impl History {
         seconds: i64,
         until: Timestamp,
     ) -> Vec<Option<u64>> {
-        let Some(row) = self.index.get(node).and_then(|place| self.fine.rows.get(*place)) else {
-            return vec![None; cells];
-        };
+        let Some(place) = self.place(node) else { return vec![None; cells] };
         let until = until.as_millisecond();
         let step = (seconds * 1000 / cells.max(1).cast_signed() as i64).max(1);
         let begin = self.fine.times.front().copied().unwrap_or(i64::MAX);
@@ -235,7 +224,7 @@ impl History {
                 if end < begin {
                     return None;
                 }
-                pick(row[self.fine.place(end)?], Which::Connections)
+                pick(self.fine.pair(self.fine.place(end)?, place), Which::Connections)
             })
             .collect()
     }
@@ -246,10 +235,9 @@ impl History {
         let since = since.map_or(i64::MIN, Timestamp::as_millisecond);
         [&self.fine, &self.coarse]
             .into_iter()
-            .filter_map(|tier| Some((tier, tier.rows.get(place)?)))
-            .flat_map(|(tier, row)| tier.times.iter().zip(row))
-            .filter(|(time, _)| **time >= since)
-            .filter_map(|(_, pair)| pick(*pair, Which::Connections))
+            .flat_map(|tier| tier.times.iter().enumerate().map(move |(sample, time)| (tier, sample, *time)))
+            .filter(|(_, _, time)| *time >= since)
+            .filter_map(|(tier, sample, _)| pick(tier.pair(sample, place), Which::Connections))
             .max()
     }
 
@@ -299,10 +287,9 @@ impl History {
         steps: &[Option<HistoryStep>],
         which: Which,
     ) -> Vec<Option<u64>> {
-        let (fine, coarse) = (self.fine.rows.get(place), self.coarse.rows.get(place));
         let value = |step: &HistoryStep| {
-            let row = if step.fine { fine } else { coarse };
-            pick(*row?.get(step.place)?, which)
+            let tier = if step.fine { &self.fine } else { &self.coarse };
+            pick(tier.pair(step.place, place), which)
         };
         steps.iter().map(|step| step.as_ref().and_then(value)).collect()
     }
@@ -321,10 +308,9 @@ impl History {
         let fine_from = self.fine.times.front().copied().unwrap_or(i64::MAX);
         let mut points = Vec::new();
         for (tier, to) in [(&self.coarse, fine_from.min(until + 1)), (&self.fine, until + 1)] {
-            let Some(row) = tier.rows.get(*place) else { continue };
-            for (time, pair) in tier.times.iter().zip(row) {
+            for (sample, time) in tier.times.iter().enumerate() {
                 if *time < to
-                    && let Some(value) = pick(*pair, which)
+                    && let Some(value) = pick(tier.pair(sample, *place), which)
                 {
                     points.push(((*time - until) as f64 / 1000.0, value as f64));
                 }

@@ -214,9 +214,10 @@ impl Loop {
             if urgent || drawn.elapsed() >= FRAME && since.elapsed() >= FACTS_TOGETHER {
                 self.draw(screen, urgent)?;
                 (drawn, dirty) = (Instant::now(), None);
-                if !urgent && matches!(self.source, Source::Live(_)) && !self.state.lively() {
-                    // Facts were drawn: ages are drawn again only after a full interval.
-                    beaten = drawn;
+                if !urgent && matches!(self.source, Source::Live(_)) {
+                    // Facts were drawn: ages are drawn again only after a full interval. During an operation EMQX answers once
+                    // per interval, a little later than the clock: one frame shows both.
+                    beaten = if self.state.lively() { drawn + beat / 2 } else { drawn };
                 }
             }
         }
