@@ -30,8 +30,8 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.assumed()?);
     let (threshold, _) = thresholds(&strategy);
     let forecast = |counts: &Counts| {
-        let donors = counts.each(&entry.donors, Counts::connections)?;
-        let recipients = counts.each(&entry.recipients, Counts::connections)?;
+        let donors = counts.each(&entry.donors, Counts::connections_of)?;
+        let recipients = counts.each(&entry.recipients, Counts::connections_of)?;
         Some(run(&Loop {
             donors: &donors,
             recipients: &recipients,
@@ -52,8 +52,8 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
     } else {
         // After the eviction of connections the present counts are final.
         (
-            of.counts.each(&entry.donors, Counts::connections)?,
-            of.counts.each(&entry.recipients, Counts::connections)?,
+            of.counts.each(&entry.donors, Counts::connections_of)?,
+            of.counts.each(&entry.recipients, Counts::connections_of)?,
         )
     };
     let means = (mean(donors.iter().copied()), mean(recipients.iter().copied()));

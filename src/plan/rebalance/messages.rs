@@ -158,7 +158,8 @@ pub(crate) fn entered(run: &RebalanceRun) -> String {
 /// The message when counts changed.
 pub fn progress(run: &RebalanceRun) -> String {
     let mut parts = Vec::new();
-    if let Some((donors, recipients)) = run.counts.means(run.donors(), run.recipients(), Counts::connections)
+    if let Some((donors, recipients)) =
+        run.counts.means(run.donors(), run.recipients(), Counts::connections_of)
     {
         let many = |nodes: &[NodeName]| if nodes.len() == 1 { "" } else { "s" };
         parts.push(format!("donor{} {}", many(run.donors()), average(donors)));

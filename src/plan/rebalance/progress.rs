@@ -8,9 +8,12 @@ use crate::model::{Node, NodeName, Stage, Strategy};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};
 
-/// Connections and sessions of every node at one moment. `None` is not known.
+/// Connections and sessions of one node. `None` is not known.
+pub type NodeHolds = (Option<u64>, Option<u64>);
+
+/// Connections and sessions of every node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(pub BTreeMap<NodeName, (Option<u64>, Option<u64>)>);
+pub struct Counts(pub BTreeMap<NodeName, NodeHolds>);
 
 impl Counts {
     /// The counts of these nodes. A stopped node holds nothing and is left out, like a node that EMQX no
@@ -33,7 +36,16 @@ impl Counts {
 
     /// The sessions of one node that have no client.
     pub fn offline(&self, node: &NodeName) -> Option<u64> {
-        let (connections, sessions) = *self.0.get(node)?;
+        Self::offline_of(*self.0.get(node)?)
+    }
+
+    /// The live clients of a node that holds this.
+    pub fn connections_of(held: NodeHolds) -> Option<u64> {
+        held.0
+    }
+
+    /// The sessions without a client of a node that holds this.
+    pub fn offline_of((connections, sessions): NodeHolds) -> Option<u64> {
         Some(sessions?.saturating_sub(connections?))
     }
 
@@ -70,11 +82,11 @@ impl Counts {
 
     /// What each of these nodes holds, by `of`; nodes that do not run are left out. `None` when the count of one is not
     /// known, or nothing is known at all.
-    pub fn each(&self, nodes: &[NodeName], of: impl Fn(&Self, &NodeName) -> Option<u64>) -> Option<Vec<u64>> {
+    pub fn each(&self, nodes: &[NodeName], of: impl Fn(NodeHolds) -> Option<u64>) -> Option<Vec<u64>> {
         if self.0.is_empty() {
             return None;
         }
-        nodes.iter().filter(|node| self.0.contains_key(node)).map(|node| of(self, node)).collect()
+        nodes.iter().filter_map(|node| self.0.get(node)).map(|held| of(*held)).collect()
     }
 
     /// The means of the donors and of the recipients that run, by `of`; `None` where no node of one side runs.
@@ -82,7 +94,7 @@ impl Counts {
         &self,
         donors: &[NodeName],
         recipients: &[NodeName],
-        of: impl Fn(&Self, &NodeName) -> Option<u64> + Copy,
+        of: impl Fn(NodeHolds) -> Option<u64> + Copy,
     ) -> Option<(f64, f64)> {
         let side = |nodes| self.each(nodes, of).filter(|counts| !counts.is_empty()).map(mean);
         Some((side(donors)?, side(recipients)?))
@@ -114,8 +126,8 @@ pub fn remaining(
     let (conn, sess) = thresholds(strategy);
     let rounds = if order <= 1 {
         let outcome = run(&Loop {
-            donors: &counts.each(donors, Counts::connections)?,
-            recipients: &counts.each(recipients, Counts::connections)?,
+            donors: &counts.each(donors, Counts::connections_of)?,
+            recipients: &counts.each(recipients, Counts::connections_of)?,
             rate: strategy.conn_evict_rate,
             threshold: conn,
             delay: 0,
@@ -127,7 +139,7 @@ pub fn remaining(
         0
     };
     // Sessions are the smaller part of the forecast: unknown sessions are left out.
-    let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline);
+    let offline = |nodes: &[NodeName]| counts.each(nodes, Counts::offline_of);
     let (session_rounds, session_ms) = match (offline(donors), offline(recipients)) {
         (Some(donors), Some(recipients)) => {
             let outcome = run(&Loop {
@@ -224,9 +236,9 @@ mod tests {
         ];
         let counts = Counts::of(&nodes);
         let (donors, recipients) = (["a", "b", "c"].map(NodeName::from), ["d"].map(NodeName::from));
-        assert_eq!(counts.means(&donors, &recipients, Counts::connections), Some((680.0, 1040.0)));
-        assert_eq!(counts.means(&donors[1..], &recipients, Counts::connections), None);
-        assert_eq!(counts.each(&donors, Counts::connections), Some(vec![680]));
+        assert_eq!(counts.means(&donors, &recipients, Counts::connections_of), Some((680.0, 1040.0)));
+        assert_eq!(counts.means(&donors[1..], &recipients, Counts::connections_of), None);
+        assert_eq!(counts.each(&donors, Counts::connections_of), Some(vec![680]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::forecast::{Participant, Return, forecast, holding, thresholds};
 use super::messages::{short, utc};
-use super::progress::Counts;
+use super::progress::{Counts, NodeHolds};
 use super::record::PlanRecord;
 use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
@@ -87,19 +87,19 @@ pub(crate) fn not_back(lost: Option<u64>, since: u64) -> String {
 
 /// The number of clients that recipients gained since the start.
 pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections)?.iter().sum::<u64>());
+    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections_of)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
 /// The number of clients that donors lost since the start.
 pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections)?.iter().sum::<u64>());
+    let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections_of)?.iter().sum::<u64>());
     Some(sum(start?)?.saturating_sub(sum(now)?))
 }
 
 /// The number of sessions without a client that recipients gained since the start.
 pub(crate) fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline)?.iter().sum::<u64>());
+    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline_of)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
@@ -120,9 +120,9 @@ struct Balance {
 
 fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Balance> {
     let (donors, recipients) = (ending.donors, ending.recipients);
-    let means = ending.at_end.means(donors, recipients, Counts::connections)?;
+    let means = ending.at_end.means(donors, recipients, Counts::connections_of)?;
     let rule = holding(means, conn);
-    let sessions = ending.at_end.means(donors, recipients, Counts::offline);
+    let sessions = ending.at_end.means(donors, recipients, Counts::offline_of);
     // Only what was moved can overshoot. Where the start is unknown, everything that may have been moved is
     // judged.
     let moved = arrived(ending.start, ending.at_end, recipients).is_none_or(|moved| moved > 0);
@@ -152,8 +152,8 @@ pub fn reached(ending: &Ending<'_>) -> Option<bool> {
 /// `donors 2,553.33, recipient 2,340`.
 fn standing(ending: &Ending<'_>) -> Option<String> {
     let who = if ending.recipients.len() == 1 { "recipient" } else { "recipients" };
-    let (donors, recipients) = ending.at_end.means(ending.donors, ending.recipients, Counts::connections)?;
-    Some(format!("donors {}, {who} {}", average(donors), average(recipients)))
+    let means = ending.at_end.means(ending.donors, ending.recipients, Counts::connections_of);
+    means.map(|(donors, recipients)| format!("donors {}, {who} {}", average(donors), average(recipients)))
 }
 
 /// `; 2,340 clients moved, none missing, 98 s`, as far as it is known.
@@ -284,10 +284,10 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
 /// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
 /// decide nothing; EMQX's own decision does: it leaves `evicting_conns` only when its own thresholds hold.
 fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
-    let means = |counts: &Counts, of: fn(&Counts, &NodeName) -> Option<u64>| {
+    let means = |counts: &Counts, of: fn(NodeHolds) -> Option<u64>| {
         counts.means(ending.donors, ending.recipients, of)
     };
-    let Some((donors, recipients)) = means(ending.at_end, Counts::connections) else {
+    let Some((donors, recipients)) = means(ending.at_end, Counts::connections_of) else {
         return (Verdict::Unknown, uncounted(ending));
     };
     if no_better(ending) {
@@ -295,7 +295,7 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
         return (Verdict::Uneven, reason);
     }
     let even = |(donors, recipients): (f64, f64)| recipients <= (donors * REVERSED).max(donors + 1.0);
-    let sessions = means(ending.at_end, Counts::offline);
+    let sessions = means(ending.at_end, Counts::offline_of);
     let over = match ending.stage {
         // The session phase had nothing to do, or it would have been observed.
         Some(Stage::WaitTakeover) => sessions.is_none_or(|(donors, recipients)| {
@@ -332,21 +332,21 @@ fn no_better(ending: &Ending<'_>) -> bool {
     }
     // EMQX starts only where donors hold more: counts that show otherwise were taken later, and are not those
     // of the start.
-    let held_more = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+    let held_more = |of: fn(NodeHolds) -> Option<u64>| {
         let start = ending.start.and_then(|start| start.means(ending.donors, ending.recipients, of));
         start.is_some_and(|(gave, got)| gave > got)
     };
-    if !held_more(Counts::connections) && !held_more(Counts::offline) {
+    if !held_more(Counts::connections_of) && !held_more(Counts::offline_of) {
         return false;
     }
-    let no_better = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+    let no_better = |of: fn(NodeHolds) -> Option<u64>| {
         let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, of);
         let before = ending.start.and_then(means);
         before
             .zip(means(ending.at_end))
             .map(|((gave, got), (donors, recipients))| donors >= gave && recipients <= got)
     };
-    no_better(Counts::connections) == Some(true) && no_better(Counts::offline).unwrap_or(true)
+    no_better(Counts::connections_of) == Some(true) && no_better(Counts::offline_of).unwrap_or(true)
 }
 
 /// The text where it cannot be determined how the rebalance ended.

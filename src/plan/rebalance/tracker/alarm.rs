@@ -1,7 +1,8 @@
 //! Reasons to stop a rebalance while it runs: clients stay offline, evicted clients do not reach recipients, a recipient is
 //! not ready.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -168,8 +169,8 @@ fn recipients(run: &RebalanceRun) -> String {
     }
 }
 
-/// The pod of a recipient that stopped being ready while the rebalance ran. Few pods are not ready, so that they are found
-/// first: clusters have hundreds of recipients, and as many pods.
+/// The pod of a recipient that stopped being ready while the rebalance ran. Pods that are not ready are collected first: all
+/// donors can be among them, because the operator takes donors out of the Service by the readiness of their pods.
 fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
     let fell = |pod: &&Pod| {
         let ready = pod.conditions.iter().find(|condition| condition.kind == "Ready");
@@ -180,11 +181,13 @@ fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
     if unready.is_empty() {
         return None;
     }
+    // Of several pods with one name or address, the first one.
+    let named: BTreeMap<&str, &Pod> = unready.iter().rev().map(|pod| (pod.name.as_str(), *pod)).collect();
+    let addressed: BTreeMap<IpAddr, &Pod> =
+        unready.iter().rev().flat_map(|pod| pod.ips.iter().map(|ip| (*ip, *pod))).collect();
     run.recipients().iter().find_map(|node| {
-        let of = |pod: &&&Pod| {
-            pod.name.as_str() == node.first_label() || node.ip().is_some_and(|ip| pod.ips.contains(&ip))
-        };
-        unready.iter().find(of).copied()
+        let by_name = named.get(node.first_label());
+        by_name.or_else(|| addressed.get(&node.ip()?)).copied()
     })
 }
 

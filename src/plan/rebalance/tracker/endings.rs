@@ -327,7 +327,7 @@ fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<(Verdict, String)> {
 /// it is unknown whether the rebalance makes progress.
 fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
-    run.counts.each(&entry.donors, Counts::connections)?;
+    run.counts.each(&entry.donors, Counts::connections_of)?;
     let strategy = run.strategy.clone().unwrap_or_default();
     let step = match entry.stage {
         Stage::WaitHealthCheck => strategy.wait_health_check_seconds,

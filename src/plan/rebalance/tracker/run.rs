@@ -1,6 +1,6 @@
 //! One rebalance that is followed: its beginning, its steps, and its state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,7 +15,7 @@ use crate::model::{
 use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::messages;
-use crate::plan::rebalance::progress::{Counts, Remaining, remaining, work_done};
+use crate::plan::rebalance::progress::{Counts, NodeHolds, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
@@ -266,11 +266,11 @@ impl RebalanceRun {
         let known =
             donors.iter().filter_map(|node| Some((self.begun.get(node)?.0, self.counts.connections(node)?)));
         let lost = known.map(|(then, now)| then.saturating_sub(now).div_ceil(rate) * rate).max();
-        let most = |of: fn(&Counts, &NodeName) -> Option<u64>| {
+        let most = |of: fn(NodeHolds) -> Option<u64>| {
             let held: u64 = self.counts.each(recipients, of)?.iter().sum();
             Some(held / donors.len().max(1) as u64)
         };
-        let lost = if reported { lost? } else { most(Counts::connections)? };
+        let lost = if reported { lost? } else { most(Counts::connections_of)? };
         let mut start = self.counts.clone();
         let (mut connections, mut sessions) = (0, 0);
         for node in donors {
@@ -427,8 +427,10 @@ pub(super) fn complete(mut new: RunningRebalance, old: &RunningRebalance) -> Run
 /// another list.
 pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool {
     let same = |one: &[NodeName], other: &[NodeName]| {
-        let set = |nodes: &[NodeName]| nodes.iter().cloned().collect::<std::collections::BTreeSet<_>>();
-        one.is_empty() || other.is_empty() || set(one) == set(other)
+        fn set(nodes: &[NodeName]) -> BTreeSet<&NodeName> {
+            nodes.iter().collect()
+        }
+        one.is_empty() || other.is_empty() || one == other || set(one) == set(other)
     };
     // The order of a list means nothing.
     old.coordinator == new.coordinator
@@ -654,16 +656,16 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
     run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
     run.left_at = run.counted.map_or(now, |counted| counted.min(now));
     let Some(left) = run.left else { return };
-    let begin = match run.counted_since {
-        None => run.start.clone(),
-        Some(_) => run.start_of_joined(strategy, true),
-    };
     let whole = |begin: &Counts| {
         remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients).map(|whole| whole.seconds)
     };
     let open = run.total.is_none() || run.total_is_bound || !matches!(run.baseline, Baseline::Closed);
-    if let Some(begin) = begin.filter(|_| open) {
-        (run.total, run.total_is_bound) = (whole(&begin), false);
+    let begun = || match run.counted_since {
+        None => run.start.as_ref().map(whole),
+        Some(_) => run.start_of_joined(strategy, true).as_ref().map(whole),
+    };
+    if let Some(total) = open.then(begun).flatten() {
+        (run.total, run.total_is_bound) = (total, false);
     }
     // The number of clients evicted before the first observation is unknown: elapsed time is not work, and
     // would rise while nothing moves.
