@@ -516,6 +516,10 @@ pub trait Credentials {
 
 /// Receives everything that comes from outside in its original form, to record it.
 pub trait RecordingSink {
+    /// Whether anything is recorded at the moment.
+    fn records(&self) -> bool {
+        true
+    }
     /// An object was received: `event` is LISTED, ADDED, MODIFIED or DELETED.
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value);
     /// An answer of the EMQX of this instance was received.

@@ -19,6 +19,10 @@ use crate::state_folder::OwnRecording;
 struct Both(Rc<dyn RecordingSink>, Rc<dyn RecordingSink>);
 
 impl RecordingSink for Both {
+    fn records(&self) -> bool {
+        self.0.records() || self.1.records()
+    }
+
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
         self.0.kubernetes(at, event, object);
         self.1.kubernetes(at, event, object);

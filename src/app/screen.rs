@@ -311,6 +311,10 @@ impl Recordings {
 }
 
 impl RecordingSink for Recordings {
+    fn records(&self) -> bool {
+        self.file.borrow().is_some()
+    }
+
     fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
         if let Some((recorder, _)) = &*self.file.borrow() {
             recorder.kubernetes(at, event, object);

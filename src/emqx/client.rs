@@ -35,7 +35,7 @@ pub(super) struct Shared {
     credentials: Rc<dyn Credentials>,
     pub(super) clock: Rc<dyn Clock>,
     pub(super) tap: Option<Rc<dyn RecordingSink>>,
-    pub(super) target: Target,
+    pub(super) target: Rc<Target>,
     pub(super) time_limit: Duration,
     /// The one connection. The lock makes requests wait for one another, as HTTP/1.1 wants it.
     connection: Mutex<Option<EmqxConnection>>,
@@ -68,7 +68,7 @@ impl Shared {
         credentials: Rc<dyn Credentials>,
         clock: Rc<dyn Clock>,
         tap: Option<Rc<dyn RecordingSink>>,
-        target: Target,
+        target: Rc<Target>,
         time_limit: Duration,
     ) -> Self {
         let v4 = matches!(way, EmqxEndpoint::Pods { .. }).then_some(target.v4);
@@ -235,8 +235,8 @@ impl Shared {
     async fn get(&self, path: &str) -> Result<HttpResponse, Failed> {
         let path = self.rooted(path).await?;
         let answer = self.ask(&Method::GET, &path, None).await?;
-        if let Some(tap) = &self.tap {
-            tap.emqx(self.clock.now(), &self.target.instance, &path, answer.status, &answer.body);
+        if let Some(tap) = self.tap.as_ref().filter(|tap| tap.records()) {
+            tap.emqx(self.clock.now(), &self.target.instance, &path, answer.status, answer.body());
         }
         Ok(answer)
     }
@@ -249,8 +249,7 @@ impl Shared {
         for path in [NODES, STATUS] {
             match self.get(path).await {
                 Ok(answer) => {
-                    let (now, id) = (self.clock.now(), &self.target.instance);
-                    let read = wire::facts(now, id, path, answer.status, &answer.body);
+                    let read = self.facts(path, &answer);
                     let is_list =
                         |fact: &Fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Nodes(_)));
                     let nodes = read.iter().any(is_list);
@@ -267,6 +266,17 @@ impl Shared {
             self.nodes_answered.set(true);
         }
         Ok(facts)
+    }
+
+    fn facts(&self, path: &str, answer: &HttpResponse) -> Vec<Fact> {
+        let (now, id) = (self.clock.now(), &self.target.instance);
+        let nodes = (path == NODES && answer.status == 200).then(|| wire::nodes_in_text(answer.text()));
+        match nodes.flatten() {
+            Some(Ok(nodes)) => {
+                vec![Fact { at: now, update: Update::Broker(id.clone(), BrokerUpdate::Nodes(nodes)) }]
+            }
+            Some(Err(_)) | None => wire::facts(now, id, path, answer.status, answer.body()),
+        }
     }
 
     /// The fact that EMQX lists its nodes but not its running operations: in a session round the coordinator does not respond
@@ -434,7 +444,7 @@ impl Shared {
         match answer.status {
             200 => Ok(true),
             503 => Ok(false),
-            _ => Err(failure(answer.status, &answer.body)
+            _ => Err(failure(answer.status, answer.body())
                 .map_or_else(|| Problem::new(what, "EMQX gave no clear answer"), |it| it.problem(what))),
         }
     }
@@ -456,7 +466,7 @@ impl Shared {
         let transport = Transport::Address(address.clone());
         let mut connection = self.way.open(&self.target, &transport, time_limit).await.ok()?;
         let answer = connection.ask(&Method::GET, "/status?format=json", None, None).await.ok()?;
-        Some(answer.body.get("node_name")?.as_str()?.into())
+        Some(answer.body().get("node_name")?.as_str()?.into())
     }
 
     /// The number of pods or addresses on which a single request is tried.
@@ -502,7 +512,7 @@ impl Shared {
                 Err(failed) => Err(failed),
             };
             match sent {
-                Ok(answer) => return Ok(failure(answer.status, &answer.body).map_or(Ok(()), Err)),
+                Ok(answer) => return Ok(failure(answer.status, answer.body()).map_or(Ok(()), Err)),
                 Err(Failed::Lost(Lost::Unsent(_) | Lost::Away(_))) if left > 0 => {}
                 Err(failed) => return Err(Self::problem(what.to_owned(), failed)),
             }
@@ -724,7 +734,7 @@ impl Broker for Client {
                 return Ok(None);
             }
             let answer = self.shared.ask(&Method::GET, "/api/v5/cluster", None).await.map_err(failed)?;
-            Ok(answer.body.get("name").and_then(Value::as_str).map(str::to_owned))
+            Ok(answer.body().get("name").and_then(Value::as_str).map(str::to_owned))
         })
     }
 

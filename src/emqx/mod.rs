@@ -101,7 +101,7 @@ impl Brokers for EmqxBrokers {
             self.credentials.clone(),
             self.clock.clone(),
             self.tap.clone(),
-            target,
+            Rc::new(target),
             self.time_limit,
         )))
     }

@@ -53,8 +53,8 @@ fn why(failed: Failed) -> String {
 async fn get(shared: &Shared, path: &str) -> Reading<Value> {
     match shared.ask(&Method::GET, path, None).await {
         Ok(HttpResponse { status: 404, .. }) | Err(Failed::Lost(Lost::Useless(_))) => Reading::Absent,
-        Ok(answer) => match failure(answer.status, &answer.body) {
-            None => Reading::Is(answer.body),
+        Ok(answer) => match failure(answer.status, answer.body()) {
+            None => Reading::Is(answer.into_body()),
             Some(refused) => {
                 Reading::Unread(refused.problem(format!("cannot read {path} of EMQX")).to_string())
             }
@@ -129,9 +129,9 @@ async fn view(
     let mut connection =
         shared.way.open(&shared.target, &transport, shared.time_limit).await.map_err(lost)?;
     let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.map_err(lost)?;
-    if let Some(refused) = failure(answer.status, &answer.body) {
+    if let Some(refused) = failure(answer.status, answer.body()) {
         return Err(refused.problem("cannot read its list of nodes").to_string());
     }
-    let nodes = wire::nodes(&answer.body)?;
+    let nodes = wire::nodes(answer.body())?;
     Ok(nodes.into_iter().filter(|node| node.running).map(|node| node.name).collect())
 }

@@ -105,8 +105,8 @@ impl Shared {
         };
         let (now, id) = (self.clock.now(), &self.target.instance);
         if let Some(tap) = &self.tap {
-            tap.emqx(now, id, &path, answer.status, &answer.body);
+            tap.emqx(now, id, &path, answer.status, answer.body());
         }
-        wire::facts(now, id, &path, answer.status, &answer.body)
+        wire::facts(now, id, &path, answer.status, answer.body())
     }
 }

@@ -21,14 +21,14 @@ pub(super) async fn sites(shared: &Shared) -> Result<Vec<NodeName>, Problem> {
         other => other.map_err(failed)?,
     };
     let mut found = Vec::new();
-    for site in listed.body.as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for site in listed.body().as_array().into_iter().flatten().filter_map(Value::as_str) {
         // Names of sites are hexadecimal; other text is not put into a path.
         if listed.status != 200 || !site.chars().all(|letter| letter.is_ascii_alphanumeric()) {
             continue;
         }
         let path = format!("/api/v5/ds/sites/{site}");
         let answer = shared.ask(&Method::GET, &path, None).await.map_err(failed)?;
-        found.extend(holder(&answer.body));
+        found.extend(holder(answer.body()));
     }
     Ok(found)
 }

@@ -23,5 +23,5 @@ pub(super) async fn replicants(shared: &Shared) -> Result<Option<BTreeMap<NodeNa
         Err(Failed::Lost(Lost::Useless(_))) => return Ok(None),
         other => other.map_err(failed)?,
     };
-    Ok((answer.status == 200).then(|| wire::topology(&answer.body).into_iter().collect()))
+    Ok((answer.status == 200).then(|| wire::topology(answer.body()).into_iter().collect()))
 }

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::error;
 use crate::model::report::{Licence, Listener};
@@ -65,13 +66,30 @@ pub fn facts(at: Timestamp, instance: &InstanceId, path: &str, status: u16, body
 /// What is wrong with the shape of the answer.
 pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
     let rows = payload(body).as_array().ok_or_else(|| error::NOT_EMQX.to_owned())?;
-    let nodes: Option<Vec<Node>> = rows.iter().map(node).collect();
-    let nodes = nodes.ok_or_else(|| "EMQX's list of nodes has an entry that names no node".to_owned())?;
-    let stateless = |row: &&Value| text(row, "node_status").is_none() && row.get("error").is_none();
-    match rows.iter().find(stateless) {
-        Some(_) => Err("EMQX's list of nodes has an entry without `node_status`".to_owned()),
-        None => Ok(nodes),
+    rows.iter().map(listed_node).collect()
+}
+
+/// The same from the text of an answer, one entry after the other: as one value the answer of 1000 nodes takes ten times its
+/// text. `None` for an answer that is no bare list.
+pub(super) fn nodes_in_text(text: &[u8]) -> Option<Result<Vec<Node>, String>> {
+    let rows: Vec<&RawValue> = serde_json::from_slice(text).ok()?;
+    let row = |row: &RawValue| listed_node(&serde_json::from_str(row.get()).unwrap_or_default());
+    let mut nodes = Vec::with_capacity(rows.len());
+    for text in rows {
+        match row(text) {
+            Ok(node) => nodes.push(node),
+            Err(wrong) => return Some(Err(wrong)),
+        }
     }
+    Some(Ok(nodes))
+}
+
+fn listed_node(row: &Value) -> Result<Node, String> {
+    let node = node(row).ok_or("EMQX's list of nodes has an entry that names no node")?;
+    if text(row, "node_status").is_none() && row.get("error").is_none() {
+        return Err("EMQX's list of nodes has an entry without `node_status`".to_owned());
+    }
+    Ok(node)
 }
 
 /// The running operations. Only an answer of the right shape counts: both lists exist, and each entry names
@@ -357,6 +375,25 @@ mod tests {
         );
         assert!(nodes[0].running && !nodes[1].running);
         assert!(super::nodes(&json!({"code": 0, "data": {}})).is_err());
+    }
+
+    #[test]
+    fn a_list_of_nodes_is_the_same_whether_it_is_read_whole_or_entry_by_entry() {
+        let good = json!([
+            {"node": "emqx@a", "node_status": "running", "connections": 860, "live_connections": 800, "role": "core"},
+            {"node": "emqx@b", "error": "timeout"}]);
+        for body in [
+            good,
+            json!([]),
+            json!([{"node_status": "running"}]),
+            json!([{"node": "emqx@a"}]),
+            json!([1, "x"]),
+        ] {
+            assert_eq!(nodes_in_text(body.to_string().as_bytes()), Some(nodes(&body)), "{body}");
+        }
+        for other in [r#"{"code": 0, "data": []}"#, "null", "", "[{]", "<html>"] {
+            assert_eq!(nodes_in_text(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -165,11 +165,12 @@ impl Api {
             .filter_map(|value| value.to_str().ok())
             .map(warning_text)
             .collect();
-        let bytes = Limited::new(response.into_body(), LARGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| ApiError::of_error(&self.server, error.as_ref()))?
-            .to_bytes();
+        let mut frames = Limited::new(response.into_body(), LARGEST_ANSWER);
+        let mut bytes = Vec::new();
+        while let Some(frame) = frames.frame().await {
+            let frame = frame.map_err(|error| ApiError::of_error(&self.server, error.as_ref()))?;
+            bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref()));
+        }
         let body = serde_json::from_slice(&bytes)
             .map_err(|error| ApiError::Nonsense(format!("the answer to {path} is not JSON: {error}")))?;
         Ok(Answer { body, warnings })

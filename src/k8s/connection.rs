@@ -35,6 +35,9 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::timing::{PING_AFTER, PING_TIMEOUT, PREPARED_FOR, SLOW_LINK};
 
+/// The largest buffer in bytes of an HTTP/1.1 connection for what arrives at once; hyper would use up to 400 kB for each.
+pub(super) const READ_BUFFER: usize = 64 << 10;
+
 /// The most connections on which a request is tried that no connection accepted.
 const TRIES: usize = 3;
 
@@ -231,7 +234,7 @@ impl HttpTransport {
         let first = Http1Connector { connector: http1.clone(), prepared: prepared.clone() };
         Self {
             connector,
-            http1: Client::builder(TokioExecutor::new()).build(first),
+            http1: Client::builder(TokioExecutor::new()).http1_max_buf_size(READ_BUFFER).build(first),
             http1_connector: http1,
             prepared,
             current: Arc::default(),
