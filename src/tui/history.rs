@@ -11,6 +11,13 @@ use crate::model::NodeName;
 /// Samples of the fine tier: five minutes with one sample per second.
 const FINE: usize = 300;
 
+/// With more nodes than this the fine tier has a sample every two seconds, and half of the samples.
+const MANY: usize = 200;
+
+/// Milliseconds between two samples of the fine tier with many nodes; less than two seconds, because EMQX is asked every second
+/// and answers a little earlier or later.
+const MANY_EVERY: i64 = 1_500;
+
 /// Samples of the coarse tier, one per minute: four hours.
 const COARSE: usize = 240;
 
@@ -62,7 +69,7 @@ impl Tier {
     }
 
     fn push(&mut self, at: i64, values: &[Pair]) {
-        if self.times.len() == self.keep {
+        while self.times.len() >= self.keep {
             self.times.pop_front();
             self.samples.pop_front();
         }
@@ -135,6 +142,9 @@ impl History {
                 self.index.insert(node.clone(), values.len());
                 values.push(pair);
             }
+        }
+        if values.len() > MANY {
+            (self.fine.every, self.fine.keep) = (MANY_EVERY, FINE / 2);
         }
         self.fine.push(at, &values);
         if self.coarse.due(at) {
@@ -358,6 +368,20 @@ mod tests {
         let points = history.points(&new, Which::Connections, at(999 * 60), 10_000);
         assert_eq!(points.last(), Some(&(0.0, 999.0)));
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order of time");
+    }
+
+    #[test]
+    fn with_many_nodes_five_minutes_take_half_of_the_samples() {
+        let mut history = History::default();
+        let nodes: Vec<NodeName> = (0..=MANY).map(|node| NodeName::from(format!("n{node}"))).collect();
+        for second in 0..1000_i64 {
+            let count = Some(3000 - second.unsigned_abs());
+            history.push(at(second), nodes.iter().map(|node| (node, count, None)));
+        }
+        assert_eq!(history.fine.times.len(), FINE / 2);
+        let covered = history.fine.times[FINE / 2 - 1] - history.fine.times[0];
+        assert!(covered >= 298_000, "{covered} ms");
+        assert!(history.rate(&nodes[7], at(999)).is_some_and(|rate| (rate + 1.0).abs() < 1e-9));
     }
 
     #[test]

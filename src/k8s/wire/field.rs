@@ -61,7 +61,7 @@ pub(super) fn texts(value: &Value, path: &[&str]) -> Vec<String> {
 
 /// The conditions at a path, in the order of the API.
 pub(super) fn conditions(value: &Value, path: &[&str]) -> Vec<Condition> {
-    list(value, path)
+    let mut conditions: Vec<Condition> = list(value, path)
         .filter_map(|condition| {
             Some(Condition {
                 kind: text(condition, &["type"])?,
@@ -71,7 +71,10 @@ pub(super) fn conditions(value: &Value, path: &[&str]) -> Vec<Condition> {
                 since: time(condition, &["lastTransitionTime"]),
             })
         })
-        .collect()
+        .collect();
+    // Kept for every pod: room for more would be a third of them.
+    conditions.shrink_to_fit();
+    conditions
 }
 
 /// The controller among the owners.
