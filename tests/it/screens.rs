@@ -15,8 +15,8 @@ use kubectl_emqx::model::{BrokerUpdate, Fact, Link, Source, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
-    Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance, kubernetes,
-    node, nodes, nothing, played, played_as, pod, recorded, setup, slice,
+    Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance,
+    kubernetes, node, nodes, nothing, played, played_as, pod, recorded, setup, slice,
 };
 use ratatui::style::Color;
 

@@ -7,8 +7,8 @@ use kubectl_emqx::tui::curves::{Quantity, curves};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing, played,
-    pod, recorded, setup,
+    Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing,
+    played, pod, recorded, setup,
 };
 use crate::screens::{UNEVEN, idle, running};
 
