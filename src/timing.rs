@@ -337,6 +337,9 @@ pub(crate) const FAILED_FROM_SECONDS: u64 = 20;
 /// Seconds for which an entry that appears may belong to an object which does not report it yet.
 pub(crate) const PENDING_SECONDS: u64 = 10;
 
+/// The API server writes no times that are this many seconds ahead of its own clock, unless that was set back since.
+pub(crate) const CLOCK_BACK_SECONDS: u64 = 60;
+
 /// Seconds within which an operator's status of an object shows what EMQX runs for it: the operators reconcile every 30 s.
 pub(crate) const OPERATOR_STATUS_SECONDS: u64 = 60;
 

@@ -54,8 +54,11 @@ pub struct HistoryEntry {
     /// When it began, where that was seen.
     #[serde(default)]
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended, at the latest.
     pub ended: Timestamp,
+    /// When it was last seen to run, where nothing is known of it between then and `ended`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_after: Option<Timestamp>,
     /// When the client that recorded it first saw it run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<Timestamp>,
@@ -129,8 +132,11 @@ impl HistoryEntry {
         Some(self.connections.0?.saturating_sub(self.connections.1?))
     }
 
-    /// How long it took, in seconds.
+    /// How long it took, in seconds; `None` where its start or its end is not known.
     pub fn seconds(&self) -> Option<u64> {
+        if self.ended_after.is_some() {
+            return None;
+        }
         u64::try_from(self.ended.duration_since(self.started?).as_secs()).ok()
     }
 }
@@ -209,6 +215,7 @@ mod tests {
             message: "empty".to_owned(),
             started: Some(Timestamp::UNIX_EPOCH),
             ended: "1970-01-01T00:01:38Z".parse().expect("a time"),
+            ended_after: None,
             followed: Some(Timestamp::UNIX_EPOCH),
             planned_seconds: Some(90),
             connections: (Some(10_000), Some(9_990)),
@@ -225,6 +232,8 @@ mod tests {
         assert_eq!(HistoryEntry::parse(&is.line()), Some(is.clone()));
         assert_eq!((is.seconds(), is.lost_clients()), (Some(98), Some(10)));
         assert!(!is.line().contains('\n'), "one line");
+        let between = HistoryEntry { ended_after: Some(Timestamp::UNIX_EPOCH), ..entry() };
+        assert_eq!(HistoryEntry::parse(&between.line()).and_then(|it| it.seconds()), None);
     }
 
     #[test]

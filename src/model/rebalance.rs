@@ -135,8 +135,11 @@ pub struct RecordedVerdict {
     pub message: String,
     /// When it began, where that was known.
     pub started: Option<Timestamp>,
-    /// When EMQX ended it.
+    /// When EMQX ended it, at the latest.
     pub ended: Timestamp,
+    /// When it was last seen to run, where EMQX did not answer between then and `ended`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_after: Option<Timestamp>,
     /// Connections of all nodes at the start and after the end, where they were known.
     pub connections: (Option<u64>, Option<u64>),
     /// Sessions of all nodes at the start and after the end, where they were known.
@@ -161,8 +164,11 @@ impl RecordedVerdict {
         serde_json::to_string(&Self { message, ..self.clone() }).unwrap_or_default()
     }
 
-    /// How long it took.
+    /// How long it took; `None` where its start or its end is not known.
     pub fn seconds(&self) -> Option<u64> {
+        if self.ended_after.is_some() {
+            return None;
+        }
         let seconds = self.ended.duration_since(self.started?).as_secs();
         u64::try_from(seconds).ok()
     }
@@ -257,6 +263,7 @@ mod tests {
             message: "balanced".to_owned(),
             started: Some(Timestamp::UNIX_EPOCH),
             ended: "1970-01-01T00:01:38Z".parse().expect("a time"),
+            ended_after: None,
             connections: (Some(10_000), Some(9_998)),
             sessions: (None, None),
             by: FIELD_MANAGER.to_owned(),
@@ -268,6 +275,9 @@ mod tests {
         let is = recorded();
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::UNIX_EPOCH)), Some(is.clone()));
         assert_eq!(is.seconds(), Some(98));
+        let between = RecordedVerdict { ended_after: Some(Timestamp::UNIX_EPOCH), ..recorded() };
+        let back = RecordedVerdict::parse(&between.text(), "u-1", None).expect("it is read");
+        assert_eq!((back.seconds(), back), (None, between));
         // A manifest is copied with its annotations: the object has another uid, or was created later.
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-2", Some(Timestamp::UNIX_EPOCH)), None);
         assert_eq!(RecordedVerdict::parse(&is.text(), "u-1", Some(Timestamp::MAX)), None);

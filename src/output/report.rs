@@ -141,8 +141,12 @@ fn section(text: &mut String, operation: &ReportedOperation) {
     put!(text, "**{}**{}\n\n", operation.verdict.words(), escaped(&message));
     if let Some(started) = operation.started_time {
         put!(text, "Started {}", utc(started));
-        if let Some(ended) = operation.ended_time {
-            put!(text, ", ended {}", utc(ended));
+        match (operation.ended_after_time, operation.ended_time) {
+            (Some(after), Some(ended)) => {
+                put!(text, ", ended between {} and {}", utc(after), utc(ended));
+            }
+            (None, Some(ended)) => put!(text, ", ended {}", utc(ended)),
+            (_, None) => {}
         }
         text.push_str(".\n\n");
     }

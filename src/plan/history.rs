@@ -184,6 +184,7 @@ fn ended(
         message: verdict.1,
         started: None,
         ended: at,
+        ended_after: None,
         followed: None,
         planned_seconds: None,
         connections: (None, None),
@@ -213,7 +214,14 @@ pub fn of_rebalance(
         connections: pair(Counts::known_connections),
         sessions: pair(Counts::all_sessions),
         moved_connections: run.report(now, EventType::Notice, String::new()).moved_connections,
-        ..ended(Operation::Rebalance, id, &run.name, verdict, run.ended.unwrap_or(now))
+        ended_after: run.ended_after(),
+        ..ended(
+            Operation::Rebalance,
+            id,
+            &run.name,
+            verdict,
+            run.end_span().map_or(now, |(_, latest)| latest),
+        )
     }
 }
 
@@ -226,6 +234,7 @@ pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) 
         connections: (run.start.connections, known(Counts::all_connections)),
         sessions: (run.start.sessions, known(Counts::all_sessions)),
         moved_connections: run.blind.is_none().then_some(run.arrived),
+        ended_after: run.ended_after(),
         ..ended(Operation::Upgrade, &run.id, &run.name, verdict, run.ended.unwrap_or(now))
     }
 }
@@ -245,6 +254,7 @@ pub(crate) fn of_evacuation(
         planned_seconds: run.planned,
         connections,
         moved_connections: before.zip(after).map(|(before, after)| before.saturating_sub(after)),
+        ended_after: run.ended_after(),
         ..ended(Operation::Evacuation, id, &run.name, verdict, run.ended.unwrap_or(now))
     }
 }
@@ -275,6 +285,7 @@ fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now:
             by: recorded.by.clone(),
             verdict: recorded.verdict,
             message: recorded.message.clone(),
+            ended_after: recorded.ended_after,
             ..ended(Operation::Rebalance, id, name, verdict, recorded.ended)
         };
         return PastEntry::recorded(entry, Recorded::Object);

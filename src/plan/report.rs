@@ -60,6 +60,8 @@ struct Seen<'a> {
     /// When it began, where that was observed or is recorded.
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
+    /// When it was last seen to run, where it is not known when after that it ended.
+    ended_after: Option<Timestamp>,
     verdict: Option<&'a (Verdict, String)>,
     standing: Verdict,
     left: Option<u64>,
@@ -221,7 +223,7 @@ impl ReportBuilder {
         let report = &mut draft.report;
         report.started_time = seen.started.or(report.started_time);
         let before = report.ended_time;
-        report.ended_time = seen.ended;
+        (report.ended_time, report.ended_after_time) = (seen.ended, seen.ended_after);
         report.verdict = seen.standing;
         if let Some((verdict, message)) = seen.verdict {
             report.verdict = *verdict;
@@ -319,7 +321,8 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         name: &run.name,
         began: run.key().1,
         started: run.began_at(),
-        ended: run.ended,
+        ended: run.end_span().map(|(_, latest)| latest),
+        ended_after: run.ended_after(),
         verdict: run.verdict.as_ref(),
         standing: run.standing(),
         left: None,
@@ -330,6 +333,7 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         began: run.began,
         started: Some(run.began),
         ended: run.ended.filter(|_| run.verdict.is_some()),
+        ended_after: run.ended_after(),
         verdict: run.verdict.as_ref(),
         standing: run.standing(),
         left: run.seconds,
@@ -340,6 +344,7 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         began: run.began,
         started: Some(run.began),
         ended: run.ended,
+        ended_after: run.ended_after(),
         verdict: run.verdict.as_ref(),
         standing: run.verdict.as_ref().map_or(Verdict::Running, |(verdict, _)| *verdict),
         // For an evacuation of another client only the latest end is known, which is no plan.
@@ -428,7 +433,8 @@ impl Draft {
 
     fn finish(mut self, last: Option<Timestamp>) -> ReportedOperation {
         let report = &mut self.report;
-        if let Some(end_time) = report.ended_time.or(last) {
+        let seen_end = report.ended_time.filter(|_| report.ended_after_time.is_none());
+        if let Some(end_time) = seen_end.or(last.filter(|_| report.ended_time.is_none())) {
             end(&mut report.phases, end_time);
         }
         if let Some(plan) = &self.plan {
@@ -451,7 +457,7 @@ impl Draft {
         }
         report.duration_seconds = report
             .started_time
-            .zip(report.ended_time.filter(|_| report.verdict.final_word()))
+            .zip(seen_end.filter(|_| report.verdict.final_word()))
             .map(|(started, ended)| seconds_between(started, ended));
         report.compare();
         let sum = |counts: &NodeCounts| -> Option<u64> {

@@ -15,6 +15,7 @@ fn entry(number: u64) -> HistoryEntry {
         verdict: Verdict::Done,
         message: "moved".into(),
         started: None,
+        ended_after: None,
         ended: Timestamp::UNIX_EPOCH,
         followed: None,
         planned_seconds: None,

@@ -24,8 +24,10 @@ pub struct PastOperation {
     pub message: String,
     /// When it began.
     pub started: Option<Timestamp>,
-    /// When it ended; `None` while it runs.
+    /// When it ended, at the latest; `None` while it runs.
     pub ended: Option<Timestamp>,
+    /// When it was last seen to run, where it is not known when after that it ended.
+    pub ended_after: Option<Timestamp>,
     /// Clients of all nodes at the start and after the end, where they were known.
     pub connections: (Option<u64>, Option<u64>),
     /// Clients that left the nodes that lose clients, where the view saw it.
@@ -41,6 +43,9 @@ pub struct PastOperation {
 impl PastOperation {
     /// Seconds that it took, or has taken so far.
     pub fn seconds(&self, now: Timestamp) -> Option<u64> {
+        if self.ended_after.is_some() {
+            return None;
+        }
         let end = self.ended.or(self.open.then_some(now))?;
         Some(seconds_between(self.started?, end))
     }
@@ -100,7 +105,7 @@ fn complete(known: &mut PastOperation, entry: &HistoryEntry) {
     if known.verdict == Verdict::Unknown && known.recorded_by.is_none() {
         known.verdict = entry.verdict;
         known.message.clone_from(&entry.message);
-        known.ended = Some(entry.ended);
+        (known.ended, known.ended_after) = (Some(entry.ended), entry.ended_after);
     }
     known.started = known.started.or(entry.started);
     known.moved = known.moved.or(entry.moved_connections);
@@ -123,6 +128,7 @@ fn of_entry(entry: &HistoryEntry) -> PastOperation {
         message: entry.message.clone(),
         started: entry.started,
         ended: Some(entry.ended),
+        ended_after: entry.ended_after,
         connections: entry.connections,
         moved: entry.moved_connections,
         started_by: None,
@@ -136,7 +142,11 @@ fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> Past
     let recorded = object.and_then(|object| object.recorded.as_ref());
     // Of a rebalance that EMQX began, `Failed` is the operator's view: EMQX continues after it.
     let over = |object: &Rebalance| object.completed.or(object.failed.filter(|_| !object.processed));
-    let ended = recorded.map(|it| it.ended).or(run.and_then(|run| run.ended)).or(object.and_then(over));
+    let (ended, ended_after) = match (recorded, run.and_then(RebalanceRun::end_span)) {
+        (Some(recorded), _) => (Some(recorded.ended), recorded.ended_after),
+        (None, Some((_, latest))) => (Some(latest), run.and_then(RebalanceRun::ended_after)),
+        (None, None) => (object.and_then(over), None),
+    };
     let began = run.map(|run| run.began);
     let started = recorded.and_then(|it| it.started).or(object.and_then(|it| it.started)).or(began);
     let own = run.map(counts).unwrap_or_default();
@@ -147,6 +157,7 @@ fn of_rebalance(rebalance: &RebalanceStatus, run: Option<&RebalanceRun>) -> Past
         message: rebalance.message.clone(),
         started: started.or(object.and_then(|object| object.created)),
         ended: ended.filter(|_| !rebalance.open),
+        ended_after,
         connections: recorded.map_or(own, |it| it.connections),
         moved: run.and_then(|run| moved(run.start.as_ref()?, &run.counts)),
         started_by: object.and_then(started_by),
@@ -169,7 +180,8 @@ fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
         verdict,
         message,
         started: Some(run.began),
-        ended: run.ended,
+        ended: run.end_span().map(|(_, latest)| latest),
+        ended_after: run.ended_after(),
         connections: counts(run),
         moved: run.start.as_ref().and_then(|start| moved(start, &run.counts)),
         started_by: run.object.as_ref().and_then(started_by),
@@ -190,6 +202,7 @@ fn of_upgrade(run: &Upgrade) -> PastOperation {
         message,
         started: Some(run.began),
         ended: run.ended.filter(|_| run.verdict.is_some()),
+        ended_after: run.ended_after(),
         connections: (run.start.connections, run.counts.all_connections()),
         moved: run.start.connections.zip(run.counts.all_connections()).map(|(before, now)| {
             // Clients that are not on a target node are still on a previous one.
@@ -215,6 +228,7 @@ fn of_evacuation(run: &EvacuationRun) -> PastOperation {
         message,
         started: Some(run.began),
         ended: run.ended,
+        ended_after: run.ended_after(),
         connections: (None, None),
         moved: held.zip(now).map(|(held, now)| held.saturating_sub(now)),
         started_by: None,

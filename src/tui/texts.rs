@@ -27,7 +27,12 @@ pub(super) fn operation(state: &State) -> Option<TextPage> {
     };
     pair("started", it.started.map(time));
     pair("started by", it.started_by.clone());
-    pair("ended", if it.open { Some("still running".to_owned()) } else { it.ended.map(time) });
+    let ended = match (it.ended_after, it.ended) {
+        _ if it.open => Some("still running".to_owned()),
+        (Some(after), Some(ended)) => Some(format!("between {} and {}", time(after), time(ended))),
+        (_, ended) => ended.map(time),
+    };
+    pair("ended", ended);
     pair("duration", it.seconds(state.now).map(duration));
     if it.operation != crate::model::Operation::Evacuation {
         pair("clients at the start", it.connections.0.map(count));

@@ -377,6 +377,41 @@ pub struct Timed {
     pub at: f64,
     /// The fault.
     pub fault: Fault,
+    /// From which moment on the seconds are counted instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+}
+
+impl Timed {
+    /// A fault this many seconds after the begin.
+    pub fn at(at: f64, fault: Fault) -> Self {
+        Self { at, fault, since: None }
+    }
+
+    /// A fault this many seconds after EMQX entered a state.
+    pub fn since(since: Since, at: f64, fault: Fault) -> Self {
+        Self { at, fault, since: Some(since) }
+    }
+}
+
+/// A state of a rebalance or of an evacuation in EMQX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Since {
+    /// `wait_takeover`.
+    LastWait,
+    /// `evicting_sessions`.
+    Sessions,
+}
+
+impl Since {
+    /// As EMQX names it.
+    pub fn state(self) -> &'static str {
+        match self {
+            Self::LastWait => "wait_takeover",
+            Self::Sessions => "evicting_sessions",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -446,6 +481,9 @@ pub struct Case {
     /// ([OP-20]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evacuated: bool,
+    /// Whether the product's `watch` of the instance begins some seconds before the operation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watching: bool,
     /// The faults.
     pub faults: Vec<Timed>,
 }
@@ -505,7 +543,9 @@ impl Case {
             .faults
             .iter()
             .map(|timed| {
-                format!("{} at {:.0}s", serde_json::to_string(&timed.fault).unwrap_or_default(), timed.at)
+                let since = timed.since.map(|since| format!(" after {}", since.state())).unwrap_or_default();
+                let fault = serde_json::to_string(&timed.fault).unwrap_or_default();
+                format!("{fault} at {:.0}s{since}", timed.at)
             })
             .collect();
         let faults = if faults.is_empty() { "no fault".to_owned() } else { faults.join(", ") };

@@ -9,7 +9,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::case::{Api, Fault, Image, Part};
+use crate::case::{Api, Fault, Image, Part, Since, Timed};
 use crate::port::Trouble;
 use crate::run::{LIMIT, Stage, Window};
 use crate::truth::RENEWED;
@@ -41,8 +41,36 @@ impl Stage {
             }
             sleep(Duration::from_millis(250)).await;
         };
+        let of = |since: Option<Since>| self.case.faults.iter().filter(move |timed| timed.since == since);
+        let later = |since: Since| async move {
+            if of(Some(since)).next().is_some() {
+                let entered = self.entered(since).await;
+                self.fire_all(entered, of(Some(since))).await;
+            }
+        };
+        let (first, last_wait, sessions) =
+            (self.fire_all(begun, of(None)), later(Since::LastWait), later(Since::Sessions));
+        futures::future::join3(first, last_wait, sessions).await;
+    }
+
+    /// When EMQX enters this state.
+    async fn entered(&self, since: Since) -> Instant {
+        loop {
+            let there = self.truth.borrow().moments.last().is_some_and(|moment| {
+                moment.runs.iter().any(|run| run.state == since.state())
+                    || moment.evacuations.iter().any(|(_, state)| *state == since.state())
+            });
+            if there {
+                return Instant::now();
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// Triggers these faults, in the order of their times.
+    async fn fire_all(&self, begun: Instant, faults: impl Iterator<Item = &Timed>) {
         let mut back: Vec<(Instant, String)> = Vec::new();
-        for timed in &self.case.faults {
+        for timed in faults {
             let due = begun + Duration::from_secs_f64(timed.at);
             while let Some(place) = back.iter().position(|(at, _)| *at <= due) {
                 let (at, what) = back.remove(place);

@@ -188,6 +188,9 @@ fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String
             return Ok(false);
         }
         for finding in &found {
+            if kinds.contains_key(&finding.rule) {
+                say(&format!("seed {seed}: {}", finding.rule));
+            }
             let kind = kinds.entry(finding.rule.clone()).or_insert_with(|| {
                 let fewer = shrink(&case, std::slice::from_ref(finding));
                 say(&format!("seed {seed}: {}\n  {}\n  {}", finding.rule, finding.what, fewer.summary()));

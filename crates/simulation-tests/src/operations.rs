@@ -1,6 +1,6 @@
 //! The commands of each operation with their order, and the actions of other clients.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +21,12 @@ const BETWEEN: Duration = Duration::from_secs(4);
 
 /// How long `watch` of a whole instance runs: it does not end by itself.
 const WATCHED: f64 = 420.0;
+
+/// How long a `watch` runs before another client begins an operation.
+const BEFORE: Duration = Duration::from_secs(5);
+
+/// An object that no operator picks up within this time waits for one.
+const PICKED_UP: Duration = Duration::from_secs(36);
 
 /// Time from the end of an operation to the following `status` and `list`.
 const AFTERWARDS: Duration = Duration::from_secs(5);
@@ -80,6 +86,16 @@ impl Stage {
         sleep(Duration::from_secs(2)).await;
     }
 
+    /// `watch` of the instance for this number of seconds, in which another client does something.
+    async fn watched_from_before(&self, form: &[&str], seconds: f64, other: impl Future<Output = ()>) {
+        let watch = [&["watch", "--plain"], form].concat();
+        let later = async {
+            sleep(BEFORE).await;
+            other.await;
+        };
+        futures::future::join(self.process_until(&watch, &watch, Some(seconds)), later).await;
+    }
+
     async fn processes(&self) {
         let form: &[&str] = if self.case.text { &[] } else { &["-o", "jsonl"] };
         let instance = self.case.api.instance();
@@ -106,6 +122,9 @@ impl Stage {
                 let watch = [&["rebalance", "watch"], form].concat();
                 self.process(&watch, &watch).await;
             }
+            Operation::WatchInstance if self.case.watching => {
+                self.watched_from_before(form, WATCHED, self.create_object()).await;
+            }
             Operation::WatchInstance => {
                 self.create_object().await;
                 self.pause(3.0).await;
@@ -127,11 +146,17 @@ impl Stage {
                 if self.case.evacuated {
                     self.leave_evacuated().await;
                 }
-                self.begun_by_other.set(Some(self.now()));
-                match self.case.operation {
-                    Operation::OthersUpgrade => self.set_image(self.case.api.next_image()).await,
-                    other => self.set_template(other == Operation::OthersTemplate).await,
+                let change = async {
+                    self.begun_by_other.set(Some(self.now()));
+                    match self.case.operation {
+                        Operation::OthersUpgrade => self.set_image(self.case.api.next_image()).await,
+                        other => self.set_template(other == Operation::OthersTemplate).await,
+                    }
+                };
+                if self.case.watching {
+                    return self.watched_from_before(form, 2.0 * WATCHED, change).await;
                 }
+                change.await;
                 self.pause(3.0).await;
                 let watch = [&["upgrade", "watch"], form].concat();
                 self.process(&watch, &watch).await;
@@ -155,6 +180,11 @@ impl Stage {
                 let apply = self.apply();
                 let apply: Vec<&str> = apply.iter().map(String::as_str).collect();
                 self.process(&apply, &apply).await;
+                if self.case.operator_away.is_some() {
+                    sleep(PICKED_UP).await;
+                    self.statuses(1).await;
+                    self.list().await;
+                }
                 self.until_nothing_runs().await;
                 // Within two minutes of the end the verdict may be based on the current counts.
                 self.pause(150.0).await;
@@ -173,11 +203,15 @@ impl Stage {
                 sleep(AFTERWARDS).await;
                 self.statuses(1).await;
                 if self.case.api != Api::V3beta1 {
-                    let list = ["rebalance", "list", "-o", "json"];
-                    self.process(&list, &list).await;
+                    self.list().await;
                 }
             }
         }
+    }
+
+    async fn list(&self) {
+        let list = ["rebalance", "list", "-o", "json"];
+        self.process(&list, &list).await;
     }
 
     /// Waits until EMQX runs no rebalance; 30 s where none begins, at most ten minutes.

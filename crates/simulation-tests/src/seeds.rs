@@ -1,7 +1,8 @@
 //! The cases of seeds: each decision has a name, so that a new one does not change the others.
 
 use crate::case::{
-    Api, Breadth, Case, CaseNode, Fault, Image, NewPods, Operation, Part, Requests, Shape, Strategy, Timed,
+    Api, Breadth, Case, CaseNode, Fault, Image, NewPods, Operation, Part, Requests, Shape, Since, Strategy,
+    Timed,
 };
 use crate::random::Random;
 
@@ -14,8 +15,8 @@ impl Case {
             Breadth::Wide => wide_operation(seed),
             Breadth::Upgrades => upgrade_operation(seed),
         };
-        let nodes = nodes(seed, api, operation);
-        let strategy = strategy(&mut choose("strategy"), &nodes, breadth);
+        let mut nodes = nodes(seed, api, operation);
+        let mut strategy = strategy(&mut choose("strategy"), &nodes, breadth);
         let narrow = breadth == Breadth::Narrow;
         let balancer = match (breadth, choose("balancer").below(12)) {
             (Breadth::Narrow, _) | (_, 0..=7) => "even",
@@ -36,9 +37,16 @@ impl Case {
             faults.extend(situation(&mut choose("which situation"), operation));
             faults.sort_by(|a: &Timed, b| a.at.total_cmp(&b.at));
         }
+        // What happens while EMQX waits for the last time, or moves sessions.
+        if !narrow && operation.rebalances() && choose("near the end").once_in(6) {
+            faults.extend(near_the_end(&mut choose("which end"), &nodes, &mut strategy));
+        }
+        let sessions = faults.iter().any(|timed| timed.since == Some(Since::Sessions));
+        if !narrow && operation.rebalances() && (sessions || choose("many sessions").once_in(6)) {
+            many_sessions(&mut choose("sessions"), &mut nodes);
+        }
         let operator_away = (!narrow && choose("operator away").once_in(25))
             .then(|| *choose("operator away for").pick(&[40.0, 100.0]));
-        let mut strategy = strategy;
         if !narrow && choose("no waits").once_in(12) {
             (strategy.wait_health_check, strategy.wait_takeover) = (0, 0);
         }
@@ -64,6 +72,11 @@ impl Case {
             operator_away,
             evacuated: matches!(operation, Operation::OthersUpgrade | Operation::OthersTemplate)
                 && choose("evacuated").once_in(6),
+            watching: match operation {
+                Operation::WatchInstance => choose("watching").once_in(2),
+                Operation::OthersUpgrade | Operation::OthersTemplate => choose("watching").once_in(4),
+                _ => false,
+            },
             faults,
         }
     }
@@ -181,7 +194,7 @@ fn narrow_faults(random: &mut Random) -> Vec<Timed> {
         4 => Fault::ApiRestart,
         _ => Fault::Misshapen(Shape::Empty, 1),
     };
-    vec![Timed { at, fault }]
+    vec![Timed::at(at, fault)]
 }
 
 const PARTS: [Part; 4] = [Part::Donor, Part::Recipient, Part::Coordinator, Part::Core];
@@ -191,7 +204,7 @@ fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
     let mut faults: Vec<Timed> = (0..number)
         .map(|_| {
             let at = if random.once_in(8) { random.below(4) as f64 } else { 4.0 + random.below(60) as f64 };
-            Timed { at, fault: wide_fault(random, operation) }
+            Timed::at(at, wide_fault(random, operation))
         })
         .collect();
     faults.sort_by(|a, b| a.at.total_cmp(&b.at));
@@ -201,7 +214,7 @@ fn wide_faults(random: &mut Random, operation: Operation) -> Vec<Timed> {
 /// Faults that occur together: situations that single faults do not cause.
 fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
     let at = 5.0 + random.below(30) as f64;
-    let fault = |after: f64, fault: Fault| Timed { at: at + after, fault };
+    let fault = |after: f64, fault: Fault| Timed::at(at + after, fault);
     let leave = Fault::ClientsLeave(random.between(4, 15) as u32);
     let shape = *random.pick(&[Shape::Null, Shape::Missing, Shape::NoList, Shape::BadEntry]);
     let choice = random.below(if operation.rebalances() { 12 } else { 10 });
@@ -215,6 +228,9 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
                 vec![fault(40.0, Fault::PodKilled(Part::Recipient)), fault(50.0, silent)]
             }
             6 => vec![fault(20.0, Fault::Killed(40.0)), fault(40.0, leave)],
+            // It ends during the outage.
+            7 => vec![fault(20.0, Fault::EmqxSilent(700.0)), fault(60.0, leave)],
+            8 => vec![fault(random.below(60) as f64, leave)],
             _ => vec![fault(30.0, Fault::Misshapen(shape, 60))],
         },
         // After its end, before it is listed.
@@ -248,10 +264,7 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
             4 | 10 | 11 => {
                 let killed = 20.0 + random.below(15) as f64;
                 let early = random.below(5) as f64;
-                vec![
-                    Timed { at: early, fault: Fault::Scaled(1) },
-                    Timed { at: early + killed, fault: Fault::Killed(10.0) },
-                ]
+                vec![Timed::at(early, Fault::Scaled(1)), Timed::at(early + killed, Fault::Killed(10.0))]
             }
             5 => vec![fault(0.0, Fault::Scaled(*random.pick(&[-1, -2])))],
             6 => vec![fault(0.0, leave)],
@@ -259,6 +272,40 @@ fn situation(random: &mut Random, operation: Operation) -> Vec<Timed> {
             8 => vec![fault(0.0, Fault::ClientsCrowd)],
             _ => vec![fault(0.0, Fault::CountsRefused(120.0)), fault(12.0, leave)],
         },
+    }
+}
+
+/// Offline sessions on each node but the last one, so that a rebalance has sessions to move.
+fn many_sessions(random: &mut Random, nodes: &mut [CaseNode]) {
+    if let Some((_, others)) = nodes.split_last_mut() {
+        for node in others.iter_mut().filter(|node| node.connections > 0) {
+            node.offline = node.connections / 4 + random.below(node.connections / 4 + 1);
+        }
+    }
+}
+
+/// Faults that occur while EMQX waits for the last time, or moves sessions; and an outage of more than ten minutes.
+fn near_the_end(random: &mut Random, nodes: &[CaseNode], strategy: &mut Strategy) -> Vec<Timed> {
+    let leave = Fault::ClientsLeave(random.between(4, 15) as u32);
+    let late = random.below(5) as f64;
+    let wait = |at: f64, fault: Fault| Timed::since(Since::LastWait, at, fault);
+    let sessions = |at: f64, fault: Fault| Timed::since(Since::Sessions, at, fault);
+    let seconds = *random.pick(&[30.0, 60.0, 200.0, 700.0]);
+    match random.below(13) {
+        0 | 1 => vec![wait(0.0, Fault::EmqxSilent(seconds))],
+        2 => vec![wait(0.5, Fault::EmqxAnswersNobody(seconds)), wait(20.0, leave)],
+        3 | 4 => vec![wait(0.0, Fault::CountsRefused(120.0)), wait(0.5, Fault::ClientsCrowd)],
+        5 => vec![wait(0.0, Fault::EmqxSilent(seconds)), wait(2.0, Fault::ClientsCrowd)],
+        6 | 7 => vec![sessions(late, Fault::CoordinatorCrash)],
+        8 => vec![sessions(late, Fault::StoppedByOther)],
+        9 => vec![sessions(late, Fault::NodeDown { part: *random.pick(&PARTS), back: None })],
+        10 => vec![sessions(0.0, Fault::EmqxSilent(seconds))],
+        11 => vec![wait(0.0, leave)],
+        _ => {
+            let most = nodes.iter().map(|node| node.connections).max().unwrap_or(0);
+            strategy.conn_rate = (most / 4 / 800).max(1);
+            vec![Timed::at(20.0, Fault::EmqxSilent(650.0))]
+        }
     }
 }
 

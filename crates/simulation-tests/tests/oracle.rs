@@ -104,7 +104,14 @@ impl Story {
         for place in 0..((at / 20.0) as u64) {
             story = story.event(place as f64 * 20.0, "progress", place, None, "goes on");
         }
-        story.event(at, "verdict", 100, Some(verdict), message)
+        let percent = if verdict == "unknown" { Value::Null } else { json!(100) };
+        story.prints(
+            at,
+            &json!({
+                "kind": "Event", "type": "verdict", "name": "emqx-1", "percent": percent, "verdict": verdict,
+                "message": message,
+            }),
+        )
     }
 
     fn at(mut self, from: f64, to: f64, change: impl Fn(&mut Moment)) -> Self {
@@ -230,6 +237,34 @@ fn words_about_clients_are_compared_with_the_clients() {
         .at(30.0, 400.0, |moment| moment.lost_sessions = 3)
         .follows(63.0, "balanced", 0, "no session lost")
         .breaks("no session lost is not true");
+}
+
+#[test]
+fn an_unknown_verdict_with_a_percentage_is_found() {
+    let story = Story::new().fault(50.0, Fault::EmqxSilent(25.0)).follows(70.0, "unknown", 1, "");
+    story.event(70.0, "verdict", 80, Some("unknown"), "").breaks("unknown has a percentage");
+}
+
+#[test]
+fn means_that_no_moment_had_are_found() {
+    let story = |message: &str| Story::new().follows(63.0, "balanced", 0, message);
+    story("donors 900, recipient 400; none missing").breaks("the means of a verdict are not those");
+    story("donors 750, recipient 750; none missing").is_true();
+}
+
+#[test]
+fn a_duration_that_is_not_the_true_one_is_found() {
+    let story = |message: &str| Story::new().follows(63.0, "balanced", 0, message);
+    story("none missing, 227 s").breaks("another duration is reported than it took");
+    story("none missing, 58 s").is_true();
+    let list = |seconds: Value| {
+        let item = json!({ "verdict": "balanced", "message": "", "durationSeconds": seconds });
+        let story = Story::new().follows(63.0, "balanced", 0, "");
+        story.typed("rebalance list -o json", 80.0, 81.0, 0).prints(81.0, &json!({ "items": [item] }))
+    };
+    list(json!(227)).breaks("another duration is reported than it took");
+    list(json!(57)).is_true();
+    list(Value::Null).is_true();
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn text(record: &Record) -> String {
 }
 
 fn at(at: f64, fault: Fault) -> Timed {
-    Timed { at, fault }
+    Timed::at(at, fault)
 }
 
 #[test]

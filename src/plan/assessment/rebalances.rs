@@ -197,8 +197,8 @@ fn without_entry(
         _ => {}
     }
     if let Some((run, (verdict, message))) = ended {
-        let end = run.ended.unwrap_or(current.now);
-        let duration_seconds = run.began_at().map(|began| seconds_between(began, end));
+        let so_far = || run.began_at().map(|began| seconds_between(began, current.now));
+        let duration_seconds = if run.ended.is_some() { run.duration_seconds() } else { so_far() };
         return RebalanceStatus { duration_seconds, ..of(verdict, message) };
     }
     let counts = current.broker().nodes.as_ref().map(|nodes| Counts::of(&nodes.value));

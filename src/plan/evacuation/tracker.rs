@@ -23,7 +23,8 @@ use crate::model::{
 };
 use crate::plan::rebalance::messages::{utc, verdict};
 use crate::timing::{
-    EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, EVACUATION_UNLISTED_SECONDS, RESTORED_SECONDS,
+    END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, EVACUATION_UNLISTED_SECONDS,
+    RESTORED_SECONDS,
 };
 
 mod alarm;
@@ -55,7 +56,7 @@ pub struct EvacuationRun {
     pub seconds: Option<u64>,
     /// Seconds from its beginning to its end by the first forecast, where it is known how EMQX waits.
     pub planned: Option<u64>,
-    /// When it ended.
+    /// When it ended, at the latest.
     pub ended: Option<Timestamp>,
     /// How it ended, and why.
     pub verdict: Option<(Verdict, String)>,
@@ -65,6 +66,9 @@ pub struct EvacuationRun {
     moved: Timestamp,
     /// Since when EMQX's answers have not listed it.
     missing: Option<Timestamp>,
+    /// When EMQX last listed it, and when it did before an outage that just ended.
+    seen: Timestamp,
+    before_outage: Option<Timestamp>,
     /// Milliseconds for which the node was up, and when that was reported.
     uptime: Option<(u64, Timestamp)>,
     /// Whether the entry of a run with a verdict is still listed: then it is no new evacuation.
@@ -301,10 +305,22 @@ impl EvacuationRun {
             since: now,
             moved: now,
             missing: None,
+            seen: now,
+            before_outage: None,
             uptime: None,
             listed: true,
             quiet: Quiet::new(now),
         }
+    }
+
+    /// An answer of EMQX about it: after an outage, nothing is known of the time since the answer before.
+    fn answered(&mut self, now: Timestamp) {
+        self.before_outage = (seconds_between(self.seen, now) > END_GAP_SECONDS).then_some(self.seen);
+    }
+
+    /// When EMQX last listed it, where it is not known when after that it ended.
+    pub(crate) fn ended_after(&self) -> Option<Timestamp> {
+        self.before_outage.filter(|_| self.ended.is_some())
     }
 
     fn absorb(
@@ -316,6 +332,8 @@ impl EvacuationRun {
         events: &mut Vec<Event>,
     ) {
         self.missing = None;
+        self.answered(now);
+        self.seen = now;
         if self.lost(broker, now, events) {
             return;
         }
@@ -447,6 +465,9 @@ impl EvacuationRun {
         now: Timestamp,
         events: &mut Vec<Event>,
     ) {
+        if self.missing.is_none() {
+            self.answered(now);
+        }
         if self.lost(broker, now, events) {
             return;
         }

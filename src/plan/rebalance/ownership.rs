@@ -84,6 +84,14 @@ pub fn planned(object: &Rebalance, entry: &RunningRebalance) -> bool {
     pending && same_rates(rates, entry) && donors.is_some_and(|donors| donors == gives)
 }
 
+/// Whether the operator reports that this object runs, with a copy of an entry at the rates of its spec.
+pub(super) fn copied(object: &Rebalance) -> bool {
+    let rates = (Some(object.strategy.conn_evict_rate), Some(object.strategy.sess_evict_rate));
+    object.phase == Phase::Processing
+        && object.deleting.is_none()
+        && object.states.iter().any(|state| same_rates(rates, state))
+}
+
 /// Rates that are unknown on either side match. The copied states decide before the spec, which may be edited in mid-run
 /// without effect.
 fn same_rates(rates: (Option<u64>, Option<u64>), entry: &RunningRebalance) -> bool {

@@ -289,17 +289,28 @@ impl RebalanceTracker {
         let Some(own) = self.runs.iter().position(idle) else { return };
         // The object may be observed later than EMQX's entry: its creation time is compared.
         let since = object.created.unwrap_or(now).min(self.runs[own].began);
+        // Another copy of EMQX's entries since the last version: the operator follows it now, whatever the age of the
+        // object is by the clock of the API server, which may have jumped before this process began.
+        let before = self.runs[own].object.as_ref();
+        let copied = before.is_some_and(|before| before.states != object.states && ownership::copied(object));
         let started = |run: &RebalanceRun| {
             let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
             let later = run.began >= since && seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS;
+            let later = later || copied;
             run.object.is_none() && !run.direct && run.verdict.is_none() && later && owned()
         };
         let Some(other) = self.runs.iter().position(started) else { return };
         let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
         run.name.clone_from(&own_run.name);
-        (run.object, run.begin_known) = (own_run.object, own_run.begin_known);
-        run.began = run.began.min(own_run.began);
-        run::own(run, object);
+        run.object = own_run.object;
+        if seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS {
+            run.begin_known = own_run.begin_known;
+            run.began = run.began.min(own_run.began);
+            run::own(run, object);
+        } else {
+            // The clock of the API server is no measure of how long it has run.
+            run.strategy = Some(object.strategy.clone());
+        }
         self.runs.remove(own);
     }
 
@@ -463,6 +474,9 @@ impl RebalanceTracker {
                 run.overtaken = true;
             }
         }
+        // An entry in EMQX's first answer, or in the first one after an outage, may have run for a long time.
+        let appeared = self.began
+            && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
         for entry in fresh {
             let mine = |run: &&mut RebalanceRun| {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
@@ -478,6 +492,8 @@ impl RebalanceTracker {
             // The entry that appears now belongs to the object that started last.
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
+                // An operator may start it long after the object was created.
+                run.starts_late(appeared, now);
                 run.close_baseline(entry, now);
                 if let Some(since) = run.count_from(run::counted(broker, now), now) {
                     events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
@@ -493,14 +509,10 @@ impl RebalanceTracker {
             if let Some(object) = &object {
                 self.past.retain(|uid| *uid != object.uid);
             }
-            // An entry in EMQX's first answer, or in the first one after an outage, may have run for a long
-            // time.
-            let fresh = self.began
-                && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
-            let mut run = begin(object.as_ref(), Some(entry), (world, &self.id), now, fresh);
+            let mut run = begin(object.as_ref(), Some(entry), (world, &self.id), now, appeared);
             run.close_baseline(entry, now);
             run.take_starts(broker, entry);
-            if fresh {
+            if appeared {
                 let message = messages::created(&run.name, run.object.as_ref(), false);
                 events.push(run.event(now, EventType::Created, message));
             }

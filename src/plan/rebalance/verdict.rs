@@ -14,7 +14,9 @@ use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World};
 use crate::plan::finding::Decision;
-use crate::timing::{NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS};
+use crate::timing::{
+    CLOCK_BACK_SECONDS, NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS,
+};
 use emqx_rebalance::rules::Threshold;
 
 /// Live clients below this share of those at the start count as missing.
@@ -55,12 +57,20 @@ pub struct Ending<'a> {
     pub stopped: Option<String>,
     /// How long it ran.
     pub seconds: Option<u64>,
+    /// The earliest and the latest time at which it can have ended, where its end was not seen.
+    pub between: Option<(Timestamp, Timestamp)>,
 }
 
 impl Ending<'_> {
     /// Whether EMQX moved all connections that it had to move: it reached the wait after that stage.
     fn through_takeover(&self) -> bool {
         self.stage.and_then(Stage::order).is_some_and(|order| order >= 2)
+    }
+
+    /// `, ended between 10:02:03 UTC and 10:05:45 UTC`; empty where its end was seen.
+    fn time_of_end(&self) -> String {
+        let between = |(from, to)| format!(", ended between {} and {}", utc(from), utc(to));
+        self.between.map(between).unwrap_or_default()
     }
 }
 
@@ -207,21 +217,22 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         );
     }
     let standing = standing(ending).unwrap_or_else(|| "counts are not known".to_owned());
+    let when = ending.time_of_end();
     if let Some(who) = &ending.stopped {
-        return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}"));
+        return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}{when}"));
     }
     let Some(strategy) = ending.strategy else { return unplanned(ending, &standing, &tail) };
     let (conn, sess) = thresholds(strategy);
     let Some(balance) = balance(ending, conn, sess) else { return (Verdict::Unknown, uncounted(ending)) };
     if let Some(what) = balance.reversed {
         let reason = format!(
-            "{standing}: more {what} were moved than the thresholds allow, and the recipients now hold too many{tail}"
+            "{standing}: more {what} were moved than the thresholds allow, and the recipients now hold too many{tail}{when}"
         );
         return (Verdict::Overshot, reason);
     }
     if balance.within {
         let rule = marks(&balance.rule.unwrap_or_default());
-        return (Verdict::Balanced, format!("{standing} ({rule}){tail}"));
+        return (Verdict::Balanced, format!("{standing} ({rule}){tail}{when}"));
     }
     if let Some((from, to)) = ending.unheard {
         let reason = format!(
@@ -275,7 +286,8 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
         Some(lost) => format!("; {} clients fewer than at the start", count(lost)),
         None => String::new(),
     };
-    let seconds = ending.seconds.map(|seconds| format!(", {seconds} s")).unwrap_or_default();
+    let seconds = ending.seconds.map(|seconds| format!(", {seconds} s"));
+    let seconds = seconds.unwrap_or_else(|| ending.time_of_end());
     // Without the averages, which a lost node leaves unknown, the clients may still be known.
     let standing = standing(ending).map(|standing| format!("; {standing}")).unwrap_or_default();
     format!("{}{standing}{back}{seconds}", nodes.join(", "))
@@ -291,7 +303,8 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
         return (Verdict::Unknown, uncounted(ending));
     };
     if no_better(ending) {
-        let reason = format!("{standing} is no better than what EMQX found to balance{tail}");
+        let reason =
+            format!("{standing} is no better than what EMQX found to balance{tail}{}", ending.time_of_end());
         return (Verdict::Uneven, reason);
     }
     let even = |(donors, recipients): (f64, f64)| recipients <= (donors * REVERSED).max(donors + 1.0);
@@ -483,6 +496,12 @@ pub fn past(
         return (verdict, reason, None);
     }
     let unknown = |why: &str| (Verdict::Unknown, format!("not followed: {why}"), duration);
+    let times = [object.created, object.started, object.completed, object.failed];
+    if times.into_iter().flatten().any(|time| seconds_between(at, time) > CLOCK_BACK_SECONDS) {
+        return unknown(
+            "the clock of the API server is behind the times of the object, and when it ended is not known",
+        );
+    }
     let Some(record) = record else {
         return unknown("it was not created by kubectl emqx, and the counts at its start are not known");
     };
@@ -544,6 +563,7 @@ pub fn past(
         lost: &[],
         stopped: None,
         seconds: duration,
+        between: None,
     };
     let (verdict, reason) = end(&ending);
     if verdict == Verdict::CoordinatorLost && !vanished {
@@ -576,6 +596,7 @@ pub fn stopped(
         lost: &[],
         stopped: who.map(str::to_owned),
         seconds: None,
+        between: None,
     })
 }
 
@@ -639,6 +660,7 @@ mod tests {
             lost: &[],
             stopped: stopped.map(str::to_owned),
             seconds: Some(98),
+            between: None,
         })
     }
 
@@ -790,6 +812,7 @@ mod tests {
             lost: &[lost],
             stopped: None,
             seconds: Some(98),
+            between: None,
         });
         assert_eq!(verdict, Verdict::NodesLost);
         assert!(reason.ends_with("with 100 clients on it; all clients are back, 98 s"), "{reason}");
@@ -864,6 +887,7 @@ mod tests {
             message: "300 of 10,000 clients are missing".to_owned(),
             started: Some(fixtures::at(0)),
             ended: fixtures::at(98),
+            ended_after: None,
             connections: (Some(10_000), Some(9700)),
             sessions: (None, None),
             by: "kubectl-emqx".to_owned(),
@@ -871,6 +895,29 @@ mod tests {
         let told = (Verdict::ClientsMissing, "300 of 10,000 clients are missing".to_owned(), Some(98));
         assert_eq!(past(&object, None, fixtures::at(9000), &later), told);
         assert_eq!(past(&object, Some(&Counts::default()), fixtures::at(9000), &later), told);
+    }
+
+    #[test]
+    fn a_clock_of_the_api_server_that_was_set_back_gives_no_verdict_about_the_past() {
+        let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
+        let plan = forecast(None, &before, &strategy(), Return::default());
+        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+            it.processed = true;
+            it.plan = Some(PlanRecord::of(&plan, fixtures::at(3600)).text());
+            (it.created, it.started) = (Some(fixtures::at(3600)), Some(fixtures::at(3600)));
+            it.completed = Some(fixtures::at(3700));
+        })
+        .update
+        else {
+            panic!("a Rebalance")
+        };
+        let row = |(node, count): (&Participant, u64)| (node.node.clone(), (Some(count), Some(count)));
+        let now = Counts(before.iter().zip([2553, 2553, 2554, 2340]).map(row).collect());
+        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(120), &LaterEvents::default());
+        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        assert!(reason.contains("clock of the API server"), "{reason}");
+        let (verdict, _, _) = past(&object, Some(&now), fixtures::at(3720), &LaterEvents::default());
+        assert_ne!(verdict, Verdict::Unknown, "the same times by a clock that was not set back");
     }
 
     #[test]

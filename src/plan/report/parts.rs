@@ -72,9 +72,12 @@ pub struct ReportedOperation {
     pub message: String,
     /// When it began.
     pub started_time: Option<Timestamp>,
-    /// When it ended; `None` where the recording does not hold its end.
+    /// When it ended, at the latest; `None` where the recording does not hold its end.
     pub ended_time: Option<Timestamp>,
-    /// How long it took.
+    /// When it was last seen to run, where nothing is known of it between then and `ended_time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_after_time: Option<Timestamp>,
+    /// How long it took, where its end was seen.
     pub duration_seconds: Option<u64>,
     /// How long it should have taken, by the first forecast.
     pub planned_seconds: Option<u64>,
@@ -203,6 +206,7 @@ impl ReportedOperation {
             message: String::new(),
             started_time: None,
             ended_time: None,
+            ended_after_time: None,
             duration_seconds: None,
             planned_seconds: None,
             forecast_error_seconds: None,
@@ -237,6 +241,7 @@ impl ReportedOperation {
             message: entry.message.clone(),
             started_time: entry.started,
             ended_time: Some(entry.ended).filter(|_| over),
+            ended_after_time: entry.ended_after.filter(|_| over),
             duration_seconds: entry.seconds().filter(|_| over),
             planned_seconds: entry.planned_seconds,
             moved_connections: entry.moved_connections,

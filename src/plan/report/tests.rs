@@ -97,6 +97,7 @@ fn without_a_recording_the_report_holds_the_entry_and_the_plan_of_the_object() {
         verdict: Verdict::Balanced,
         message: "balanced".to_owned(),
         started: Some(fixtures::at(0)),
+        ended_after: None,
         ended: fixtures::at(99),
         followed: None,
         planned_seconds: None,

@@ -1,12 +1,14 @@
 //! The messages of an upgrade, for every output of the program.
 
+use jiff::Timestamp;
+
 use super::durations::NodeContent;
 use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
-use crate::model::human::{count, plural};
+use crate::model::human::{count, plural, seconds_between};
 use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
-use crate::plan::rebalance::messages::short;
+use crate::plan::rebalance::messages::{short, utc};
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -254,7 +256,7 @@ pub fn waits(run: &UpgradeRun) -> String {
 }
 
 /// The numbers at the end of a verdict.
-pub fn tail(run: &UpgradeRun, seconds: u64) -> String {
+pub fn tail(run: &UpgradeRun, now: Timestamp) -> String {
     let mut parts = Vec::new();
     if run.blind.is_some() {
         parts.push("clients unknown".to_owned());
@@ -274,6 +276,10 @@ pub fn tail(run: &UpgradeRun, seconds: u64) -> String {
     if run.cut > 0 {
         parts.push(format!("{} disconnected when loaded pods were deleted", plural(run.cut, "client")));
     }
-    parts.push(format!("{seconds} s"));
+    let ended = run.ended.unwrap_or(now);
+    parts.push(match run.ended_after() {
+        Some(after) => format!("ended between {} and {}", utc(after), utc(ended)),
+        None => format!("{} s", seconds_between(run.began, ended)),
+    });
     parts.join(", ")
 }

@@ -93,7 +93,8 @@ impl UpgradeRun {
     fn before_us(&self, revisions: &UpgradeRevisions<'_>, left: u64) -> u64 {
         let standing = revisions.old.len() as u64;
         let wanted = revisions.instance.cores.unwrap_or(0) + revisions.instance.replicants.unwrap_or(0);
-        if standing == 0 || self.told.contains("fresh") {
+        // The pods that an undo keeps are no pods that it removed.
+        if standing == 0 || self.turned || self.told.contains("fresh") {
             return 0;
         }
         left * wanted.saturating_sub(standing) / standing

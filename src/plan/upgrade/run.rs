@@ -147,8 +147,12 @@ pub struct UpgradeRun {
     pub cut: u64,
     /// Whether the image was changed again during the upgrade.
     pub turned: bool,
-    /// When the last old pod was removed.
+    /// When the last old pod was removed, at the latest.
     pub ended: Option<Timestamp>,
+    /// Until when it was known not to be over.
+    pub(super) known_until: Timestamp,
+    /// The same, where an outage of a source followed in which it ended.
+    pub(super) before_outage: Option<Timestamp>,
     /// The verdict and its reason.
     pub verdict: Option<(Verdict, String)>,
     /// When the present target was requested; `None` for an upgrade that was in progress when it was first
@@ -208,6 +212,11 @@ impl Followed for UpgradeRun {
 }
 
 impl UpgradeRun {
+    /// Until when it was known not to be over, where it is not known when after that it ended.
+    pub(crate) fn ended_after(&self) -> Option<Timestamp> {
+        self.before_outage.filter(|_| self.ended.is_some())
+    }
+
     /// The present verdict.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {

@@ -36,8 +36,8 @@ use super::durations::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
 use crate::plan::rebalance::progress::Counts;
 use crate::timing::{
-    BEGINNING_SECONDS, COMPLETE_VIEW_SECONDS, LONG_OUTAGE_SECONDS, OLD_CONDITION_SECONDS, OWN_UNDO_SECONDS,
-    SECOND_SET_SECONDS,
+    BEGINNING_SECONDS, COMPLETE_VIEW_SECONDS, END_GAP_SECONDS, LONG_OUTAGE_SECONDS, OLD_CONDITION_SECONDS,
+    OWN_UNDO_SECONDS, SECOND_SET_SECONDS,
 };
 
 /// The image of an object that was seen; `None` where the object names none.
@@ -148,6 +148,7 @@ impl UpgradeTracker {
         let before = self.image.replace(image.clone());
         let changed = before.as_ref().is_some_and(|before| before.0.is_some() && *before != image);
         let open = self.runs.iter().position(|run| run.verdict.is_none());
+        let mut created = None;
         let place = match open {
             Some(place) => place,
             None if changed
@@ -157,6 +158,7 @@ impl UpgradeTracker {
                 let before = before.filter(|_| changed).and_then(|seen| seen.0);
                 let run = begin(&revisions, world, before, changed || (calm && !quiet), now);
                 self.calm = None;
+                created = Some(events.len());
                 events.push(run.event(now, EventType::Created, messages::created(&run)));
                 self.runs.push(run);
                 self.runs.len() - 1
@@ -170,6 +172,10 @@ impl UpgradeTracker {
         };
         if let Some(run) = self.runs.get_mut(place) {
             absorb(run, &revisions, world, counted, now, events);
+            // What was done before it was first seen is known only now.
+            if let Some(event) = created.and_then(|place| events.get_mut(place)) {
+                event.percent = Some(run.percent).filter(|_| run.verdict.is_none()).or(event.percent);
+            }
         }
     }
 
@@ -283,6 +289,8 @@ fn begin(
         cut: 0,
         turned,
         ended: None,
+        known_until: now,
+        before_outage: None,
         verdict: None,
         asked: (fresh || revisions.requested()).then_some(now),
         nodes: Vec::new(),
@@ -425,6 +433,8 @@ fn turn(
     run.began = now;
     run.started = None;
     run.moved = now;
+    // What an undo has to do is not what the upgrade had to do.
+    run.work = None;
     Turn::On
 }
 
@@ -607,9 +617,14 @@ fn judge(
     now: Timestamp,
 ) -> Option<(Verdict, String)> {
     if verdict::over(run, revisions, world, now) {
-        run.ended.get_or_insert(now);
+        if run.ended.is_none() {
+            run.ended = Some(now);
+            run.before_outage =
+                (seconds_between(run.known_until, now) > END_GAP_SECONDS).then_some(run.known_until);
+        }
     } else {
-        run.ended = None;
+        (run.ended, run.before_outage) = (None, None);
+        run.known_until = verdict::known_until(world, world.broker(&run.id), now).max(run.known_until);
     }
     match run.ended {
         Some(_) => verdict::word(run, world.broker(&run.id), now),

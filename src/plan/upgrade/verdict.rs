@@ -119,7 +119,7 @@ pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String
 
 /// The verdict of an upgrade that is over.
 pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> (Verdict, String) {
-    let tail = messages::tail(run, seconds_between(run.began, run.ended.unwrap_or(now)));
+    let tail = messages::tail(run, now);
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
         let reason = format!(

@@ -205,6 +205,7 @@ fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ende
         verdict,
         message: message.to_owned(),
         started: Some(at(ended - 120)),
+        ended_after: None,
         ended: at(ended),
         followed: None,
         planned_seconds: None,

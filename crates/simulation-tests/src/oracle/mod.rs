@@ -32,6 +32,7 @@ pub fn judge(record: &Record) -> Vec<Finding> {
     printed::percent_moves_with_the_work(record, &mut found);
     printed::percent_is_full_only_with_a_verdict(record, &mut found);
     printed::exit_codes_fit_verdicts(record, &mut found);
+    printed::unknown_has_no_percent(record, &mut found);
     words::are_true(record, &mut found);
     nothing_unasked_is_written(record, &mut found);
     match record.case.operation {

@@ -102,7 +102,8 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
     for (at, process, event) in events(record) {
         let Some(percent) = event["percent"].as_f64().filter(|_| event["kind"] == "Event") else { continue };
         let name = event["name"].as_str().unwrap_or_default().to_owned();
-        let before = last.insert((process, name), percent);
+        // The next operation of this name begins anew.
+        let before = last.insert((process, name), percent).filter(|_| event["type"] != "created");
         if let Some(before) = before.filter(|before| percent < *before) {
             find(found, "percent falls", format!("at {at:.1}s from {before} to {percent}"));
         }
@@ -159,13 +160,20 @@ pub(super) fn percent_moves_with_the_work(record: &Record, found: &mut Vec<Findi
             let moment = record.truth.at(at)?;
             Some(history.run.donors.iter().map(|&node| moment.nodes[node].connections).sum::<u64>())
         };
+        let got = |at: f64| {
+            let moment = record.truth.at(at)?;
+            Some(history.run.recipients.iter().map(|&node| moment.nodes[node].connections).sum::<u64>())
+        };
         let (Some(first), Some(last)) = (on(history.start), on(end)) else { continue };
+        let arrived = got(end).zip(got(history.start)).map_or(0, |(end, start)| end.saturating_sub(start));
         let moved = first.saturating_sub(last) as f64;
         let died = !super::rebalance::died(&record.truth, &history, end).is_empty();
         let crowd = record.faults.iter().any(|(at, fault)| {
             matches!(fault, Fault::ClientsCrowd | Fault::ClientsLeave(_)) && *at > history.start && *at < end
         });
-        if moved < 50.0 || died || crowd || is_hidden(record, history.start - 5.0, end) {
+        // Clients that stay away make the forecast longer, and are not moved.
+        let away = (arrived as f64) < moved / 2.0;
+        if moved < 50.0 || away || died || crowd || is_hidden(record, history.start - 5.0, end) {
             continue;
         }
         let mut still: BTreeMap<(usize, String), (f64, f64)> = BTreeMap::new();
@@ -219,6 +227,17 @@ pub(super) fn exit_codes_fit_verdicts(record: &Record, found: &mut Vec<Finding>)
         if let Some(code) = wanted.filter(|code| *code != exit) {
             let what = format!("{:?} ends with {exit}, not with {code}", process.arguments.join(" "));
             find(found, format!("the exit code does not fit {}", last.verdict), what);
+        }
+    }
+}
+
+/// A verdict `unknown` has neither a percentage nor an end.
+pub(super) fn unknown_has_no_percent(record: &Record, found: &mut Vec<Finding>) {
+    for (at, _, event) in events(record) {
+        let given = !event["percent"].is_null() || !event["etaSeconds"].is_null();
+        if event["kind"] == "Event" && event["verdict"] == "unknown" && given {
+            let what = format!("at {at:.1}s: {} %, {} s to go", event["percent"], event["etaSeconds"]);
+            find(found, "unknown has a percentage", what);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::printed::{Printed, verdicts};
 use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, is_hidden, knowable, moved};
 use super::{Finding, find};
-use crate::case::{Fault, Operation};
+use crate::case::{Fault, Operation, Shape};
 use crate::run::{LIMIT, Process, Record};
 use crate::truth::{History, Moment, Node, Truth};
 
@@ -54,6 +54,15 @@ fn shape(moment: &Moment, history: &History) -> &'static str {
     }
 }
 
+/// Whether recipients hold more than the thresholds allow, of connections or of sessions.
+fn reversed(moment: &Moment, history: &History) -> bool {
+    let run = &history.run;
+    let more = |limits: (f64, f64), of: fn(&Node) -> u64| {
+        !holds(limits, mean(moment, &run.recipients, of), mean(moment, &run.donors, of))
+    };
+    more(run.thresholds[0], |node| node.connections) || more(run.thresholds[1], |node| node.offline)
+}
+
 /// The names of participants that did not run at some moment until then.
 pub(super) fn died(truth: &Truth, history: &History, until: f64) -> BTreeSet<String> {
     let members = history.run.donors.iter().chain(&history.run.recipients).chain([&history.run.coordinator]);
@@ -82,6 +91,12 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         if is_hidden(record, at - 40.0, at) {
             may.insert("unknown");
         }
+        // One answer without it, at the end of its last wait and with counts within: the cause of an end is seen.
+        let over = history.end.is_some_and(|end| end <= at + 3.0) && history.run.state == "wait_takeover";
+        let odd = fired(|fault| matches!(fault, Fault::Misshapen(Shape::Empty, _)), at - 4.0, at);
+        if over && odd && truth.at(at).is_some_and(|moment| shape(moment, history) == "balanced") {
+            may.insert("balanced");
+        }
         if !died(truth, history, at).is_empty() {
             may.insert("nodesLost");
         }
@@ -92,7 +107,10 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
     }
     if !died(truth, history, end + 0.6).is_empty() {
         may.insert("nodesLost");
-        return may;
+        // A node that stops right after the end is not lost by the rebalance.
+        if !died(truth, history, end).is_empty() {
+            return may;
+        }
     }
     // Where EMQX did not answer in the meantime, a node that stopped after the end may have stopped before
     // it.
@@ -125,12 +143,17 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
     if deleted || ordered {
         may.insert("stopped");
     }
+    // Counts are two seconds old at most, and clients may have moved since.
+    let moves = fired(|fault| matches!(fault, Fault::ClientsCrowd | Fault::ClientsLeave(_)), end - 2.5, at);
+    let counted = if moves { end - 2.7 } else { end - 0.3 };
     let shapes: BTreeSet<&str> =
-        truth.within(end - 0.3, at + 0.6).map(|moment| shape(moment, history)).collect();
+        truth.within(counted, at + 0.6).map(|moment| shape(moment, history)).collect();
     if shapes.contains("balanced") {
         may.insert("balanced");
     }
-    if shapes.contains("overshot") {
+    // It precedes `uneven` where one of the two means is outside in each direction.
+    let reversed = truth.within(end - 0.3, at + 0.6).any(|moment| reversed(moment, history));
+    if shapes.contains("overshot") || reversed {
         may.insert("overshot");
     }
     let to_its_end = matches!(history.run.state, "wait_takeover" | "evicting_sessions");
@@ -146,6 +169,12 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
         } else {
             may.insert("uneven");
         }
+    }
+    // Where the clock of the API server jumped before the process began, an object that runs seems to be too old.
+    let jumped = fired(|fault| matches!(fault, Fault::DateJump(_)), 0.0, at);
+    let others = matches!(record.case.operation, Operation::OthersRebalance | Operation::WatchInstance);
+    if jumped && (others || fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at)) {
+        may.insert("unknown");
     }
     // Another client or a killed process started it without an object: the thresholds are unknown.
     let killed = fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at);
@@ -193,6 +222,11 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             );
             find(found, rule, what);
         }
+        means_are_true(record, history, verdict, found);
+        let seconds = verdict.message.rsplit_once(", ").and_then(|(_, last)| last.strip_suffix(" s"));
+        if let Some(seconds) = seconds.and_then(|seconds| seconds.parse().ok()) {
+            super::status::took(record, history, seconds, &verdict.message, found);
+        }
         if verdict.verdict == "nodesLost" {
             lost_nodes_are_named(record, history, verdict, found);
         }
@@ -232,6 +266,34 @@ fn lost_nodes_are_named(record: &Record, history: &History, verdict: &Printed, f
         let what = format!("at {:.1}s: {}; lost: {lost:?}", verdict.at, verdict.message);
         find(found, "a lost node is not named", what);
     }
+}
+
+/// The means in the message of a verdict are those of the nodes that run, at some moment from its end on.
+fn means_are_true(record: &Record, history: &History, verdict: &Printed, found: &mut Vec<Finding>) {
+    let (Some(end), Some((donors, recipients))) = (history.end, means_of(&verdict.message)) else { return };
+    let run = &history.run;
+    let near = |printed: f64, true_one: f64| (printed - true_one).abs() <= true_one * 0.03 + 5.0;
+    let is = |moment: &Moment| {
+        near(donors, mean(moment, &run.donors, |node| node.connections))
+            && near(recipients, mean(moment, &run.recipients, |node| node.connections))
+    };
+    // Without answers the counts of the end are not known.
+    if is_hidden(record, end - 5.0, verdict.at) || record.truth.within(end - 3.0, verdict.at).any(is) {
+        return;
+    }
+    let what = format!("at {:.1}s: {}", verdict.at, verdict.message);
+    find(found, "the means of a verdict are not those of the nodes that run", what);
+}
+
+/// `donors 2,553.33, recipient 2,340` in a message.
+fn means_of(message: &str) -> Option<(f64, f64)> {
+    let number = |text: &str| {
+        let end = text.find(|it: char| !it.is_ascii_digit() && it != ',' && it != '.').unwrap_or(text.len());
+        text[..end].trim_end_matches([',', '.']).replace(',', "").parse::<f64>().ok()
+    };
+    let (_, rest) = message.split_once("donors ")?;
+    let (_, recipients) = rest.split_once(", recipient")?;
+    Some((number(rest)?, number(recipients.trim_start_matches('s').trim_start())?))
 }
 
 /// A verdict about an operation that never ran.

@@ -8,7 +8,7 @@ use super::times::is_hidden;
 use super::{Finding, find};
 use crate::case::Fault;
 use crate::run::{Process, Record};
-use crate::truth::Moment;
+use crate::truth::{History, Moment};
 
 /// Seconds before and after a command in which nothing may begin or end, so that its answer can be judged.
 const STEADY: f64 = 4.0;
@@ -109,7 +109,9 @@ fn one(record: &Record, process: &Process, status: &Value, found: &mut Vec<Findi
         .is_some_and(|before| before.nodes.iter().any(|node| !node.alive));
     let replaced =
         record.faults.iter().any(|(_, fault)| matches!(fault, Fault::PodKilled(_) | Fault::Scaled(_)));
-    if let (Some(node), true, false) = (dead, dead_before, upgrade || replaced)
+    let dead_after =
+        record.truth.within(process.started, ended).all(|it| it.nodes.iter().any(|node| !node.alive));
+    if let (Some(node), true, false) = (dead, dead_before && dead_after, upgrade || replaced)
         && ["idle", "even", "nothingToDo"].contains(&verdict)
     {
         find(
@@ -141,6 +143,7 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
             continue;
         }
         let Some(document) = document(record, number) else { continue };
+        waits(record, process, &document, found);
         let histories = record.truth.histories();
         let items: Vec<&Value> = document["items"].as_array().into_iter().flatten().collect();
         let ended = process.ended.unwrap_or(process.started);
@@ -172,12 +175,56 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
             for at in printed_then.filter(|at| *at >= end && *at <= end + SETTLED) {
                 may.extend(acceptable(record, history, at));
             }
+            if let Some(seconds) = item["durationSeconds"].as_f64().filter(|_| verdict != "unknown") {
+                took(record, history, seconds, &printed, found);
+            }
             // The verdict of an operation that was not followed to its end may be unknown.
             may.insert("unknown");
             if !may.contains(verdict) {
                 let wanted: Vec<&str> = may.iter().copied().collect();
                 find(found, format!("the list has {verdict} instead of {}", wanted.join(" or ")), printed);
             }
+        }
+    }
+}
+
+/// Seconds by which a reported duration may differ from the true one: a shorter outage of EMQX is no outage, and the end
+/// is seen by the next answer after it.
+const EXACT: f64 = 25.0;
+
+/// A duration is reported only where it is known.
+pub(super) fn took(
+    record: &Record,
+    history: &History,
+    seconds: f64,
+    printed: &str,
+    found: &mut Vec<Finding>,
+) {
+    let Some(end) = history.end else { return };
+    // An object begins when the operator starts it; before that EMQX ran nothing.
+    let ran = end - history.start;
+    if (seconds - ran).abs() > EXACT && !record.case.operation.upgrades() {
+        let what = format!("{seconds:.0} s are reported, {ran:.0} s it ran; {printed}");
+        find(found, "another duration is reported than it took", what);
+    }
+}
+
+/// An object that no operator picked up within this number of seconds waits for one.
+const PICKED_UP: f64 = 35.0;
+
+/// While the operator does nothing from the start on, the object of an `apply` waits.
+fn waits(record: &Record, process: &Process, document: &Value, found: &mut Vec<Finding>) {
+    let Some(away) = record.case.operator_away else { return };
+    let ended = process.ended.unwrap_or(process.started);
+    let created = record.writes.iter().find(|write| write.request.ends_with("/rebalances"));
+    let due = created.is_some_and(|write| write.at + PICKED_UP <= process.started);
+    if !due || ended >= away || is_hidden(record, process.started - 1.0, ended + 0.5) {
+        return;
+    }
+    for item in document["items"].as_array().into_iter().flatten() {
+        if item["verdict"] != "waiting" {
+            let what = format!("at {ended:.1}s: {}, {}", item["verdict"], item["message"]);
+            find(found, "an object that no operator picks up does not wait", what);
         }
     }
 }

@@ -20,8 +20,18 @@ fn hidden(record: &Record) -> Vec<(f64, f64)> {
         .faults
         .iter()
         .filter(|(_, fault)| fault.hides_emqx())
-        .map(|(at, fault)| (*at, at + fault.outage().unwrap_or(LIMIT) + after(fault)))
+        .map(|(at, fault)| (*at, at + fault.outage().unwrap_or(LIMIT) + after(fault) + unused(record, fault)))
         .collect()
+}
+
+/// Seconds by which answers of a wrong shape may come later: nobody asks, or EMQX does not answer, in the meantime.
+fn unused(record: &Record, fault: &Fault) -> f64 {
+    let others = record
+        .faults
+        .iter()
+        .filter(|(_, other)| other.hides_emqx() && !matches!(other, Fault::Misshapen(..)));
+    let seconds = others.map(|(_, other)| other.outage().unwrap_or(LIMIT) + after(other)).sum::<f64>();
+    if matches!(fault, Fault::Misshapen(..)) { seconds } else { 0.0 }
 }
 
 /// Seconds after a fault until the next request is answered: one that got no answer is given up after 10 s.
@@ -49,7 +59,13 @@ pub(super) fn knowable(record: &Record, end: f64) -> f64 {
             known = known.max(over + ASKED_TWICE);
         }
     }
-    known
+    // Only cores answer.
+    let core = |moment: &&Moment| moment.nodes.iter().any(|node| node.core && node.alive);
+    if record.truth.at(known).as_ref().is_none_or(core) {
+        return known;
+    }
+    let again = record.truth.within(known, LIMIT).find(core);
+    again.map_or(LIMIT, |moment| moment.at + ASKED_TWICE)
 }
 
 /// Whether a pod was created or removed in this span, even one in which EMQX never ran.

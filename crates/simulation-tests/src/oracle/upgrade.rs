@@ -51,20 +51,27 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         let within = |version: &str, seconds: f64| {
             record.truth.within(at - seconds, at + 0.3).any(|moment| all_are(record, moment, version))
         };
+        // After another client changed the image back, that is an upgrade to it.
+        let back = |at: f64| {
+            let changes = |fault: &Fault| {
+                matches!(fault, Fault::ImageChanged(Image::Previous) | Fault::ManifestReapplied)
+            };
+            fired(changes, at) && within(tag(record.case.api.previous_image()), 6.0)
+        };
         let goal = tag(goal(record, verdict.process));
         let ours = record.processes.iter().take(verdict.process + 1).any(undoes);
         let rule = match verdict.verdict.as_str() {
-            "upgraded" if !within(goal, 6.0) => "upgraded although it is not done",
+            "upgraded" if !within(goal, 6.0) && !back(at) => "upgraded although it is not done",
+            "upgraded" if left_for_good(record, verdict.process, at) => {
+                "upgraded although clients are missing"
+            }
             "reverted" if ours && !within(goal, 6.0) => "reverted although it is not done",
             // Movement that a fault causes is no progress.
             "stalled" if moved(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
                 "an upgrade is stalled while it moves"
             }
             "superseded"
-                if !fired(
-                    |fault| matches!(fault, Fault::ImageChanged(Image::Third) | Fault::ManifestReapplied),
-                    at,
-                ) =>
+                if !fired(|fault| matches!(fault, Fault::ImageChanged(_) | Fault::ManifestReapplied), at) =>
             {
                 "an upgrade is superseded although no client changed the image"
             }
@@ -103,6 +110,16 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
     for (number, process) in record.processes.iter().enumerate().filter(|(_, process)| process.follows()) {
         silent(record, process.started, process.ended, number, found);
     }
+}
+
+/// Whether clients were missing for the last 40 s, of those at the start of an upgrade that this process followed from its
+/// begin on.
+fn left_for_good(record: &Record, number: usize, at: f64) -> bool {
+    let process = &record.processes[number];
+    let begun = record.begun_by_other.unwrap_or(process.started);
+    let whole = process.started <= begun && number == 0 && !is_hidden(record, process.started, at);
+    let start = record.truth.at(begun).map_or(0, Moment::live) as f64;
+    whole && record.truth.within(at - 40.0, at).all(|moment| (moment.live() as f64) < start * 0.97)
 }
 
 /// Whether a fault changed the counts of nodes in this span.

@@ -79,7 +79,11 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
         }),
         lost: &run.losses.lost,
         stopped: stopped(run, now),
-        seconds: run.begin_known.then(|| seconds_between(run.began, ended)),
+        seconds: run
+            .begin_known
+            .then(|| seconds_between(run.began, ended))
+            .filter(|_| run.ended_after().is_none()),
+        between: run.end_span().filter(|(earliest, latest)| earliest < latest),
     }
 }
 

@@ -154,12 +154,33 @@ impl RebalanceRun {
             verdict: *verdict,
             message: message.clone(),
             started: self.begin_known.then_some(self.began),
-            ended: self.ended.unwrap_or(now),
+            ended: self.end_span().map_or(now, |(_, latest)| latest),
+            ended_after: self.ended_after(),
             connections: pair(Counts::all_connections),
             sessions: pair(Counts::all_sessions),
             by: FIELD_MANAGER.to_owned(),
         };
         Some((object, record))
+    }
+
+    /// The earliest and the latest time at which it can have ended: equal where EMQX answered at its end. An operator that
+    /// reports Completed saw the end at that time or before.
+    pub(crate) fn end_span(&self) -> Option<(Timestamp, Timestamp)> {
+        let ended = self.ended?;
+        let Some((from, to)) = self.unheard else { return Some((ended, ended)) };
+        let completed = self.object.as_ref().and_then(|object| object.completed);
+        Some((from, completed.filter(|completed| from < *completed && *completed < to).unwrap_or(to)))
+    }
+
+    /// When it was last seen to run, where it is not known when after that it ended.
+    pub(crate) fn ended_after(&self) -> Option<Timestamp> {
+        self.end_span().filter(|(earliest, latest)| earliest < latest).map(|(earliest, _)| earliest)
+    }
+
+    /// How long it took, where its start and its end are known.
+    pub(crate) fn duration_seconds(&self) -> Option<u64> {
+        let ended = self.ended.filter(|_| self.begin_known && self.ended_after().is_none())?;
+        Some(seconds_between(self.began, ended))
     }
 
     /// Whether its object is deleted, or its deletion was requested.
@@ -366,6 +387,27 @@ impl RebalanceRun {
         }
     }
 
+    /// An operator may start it long after the object was created: its start is then that of EMQX's entry, which `appeared`
+    /// just now, or appeared in an outage of EMQX. Counts from before an outage are not those of that start.
+    pub(super) fn starts_late(&mut self, appeared: bool, now: Timestamp) {
+        if seconds_between(self.began, now) <= LISTED_SECONDS {
+            return;
+        }
+        let old = self.counted.is_none_or(|at| seconds_between(at, now) > CURRENT_COUNTS_SECONDS);
+        if appeared {
+            (self.began, self.begin_known) = (now, true);
+            if old {
+                (self.start, self.recorded, self.baseline) = (None, None, Baseline::Closed);
+            }
+            return;
+        }
+        let started = self.object.as_ref().and_then(|object| object.started).filter(|at| *at <= now);
+        if let Some(started) = started.filter(|at| seconds_between(self.began, *at) > LISTED_SECONDS) {
+            self.began = started;
+            (self.start, self.recorded, self.baseline) = (None, None, Baseline::Closed);
+        }
+    }
+
     /// The entry was seen for the first time: from now on counts are those of the start only while EMQX
     /// waits.
     pub(super) fn close_baseline(&mut self, entry: &RunningRebalance, now: Timestamp) {
@@ -521,7 +563,8 @@ pub(super) fn begin(
             .or_else(|| record.map(|record| record.strategy))
             .or_else(|| entry.and_then(|entry| entry.requested.clone())),
         began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
-        begin_known: fresh || told.is_some(),
+        // A clock of the API server that was set back gives no age.
+        begin_known: fresh || told.is_some_and(|told| told <= now),
         start,
         counts,
         counted: nodes.map(|seen| seen.at),

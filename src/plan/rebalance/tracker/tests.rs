@@ -757,6 +757,40 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
 }
 
 #[test]
+fn an_end_in_an_outage_has_bounds_and_no_duration() {
+    let told = |completed: Option<i64>| {
+        let mut tale = until_evicting();
+        for second in 14..240 {
+            tale.look(second);
+        }
+        if let Some(completed) = completed {
+            tale.object(110, Phase::Completed, |it| {
+                (it.processed, it.completed) = (true, Some(fixtures::at(completed)));
+            });
+        }
+        tale.asked(240, &END, Load::default());
+        tale.asked(251, &END, Load::default());
+        tale.asked(262, &END, Load::default());
+        let run = tale.follower.runs.last().expect("a run");
+        let (verdict, reason) = run.verdict.clone().expect("a verdict");
+        assert_eq!((verdict, run.duration_seconds()), (Verdict::Balanced, None), "{reason}");
+        let id = fixtures::instance(ApiVersion::V2beta1).id;
+        let entry =
+            crate::plan::history::of_rebalance(run, &id, (verdict, reason.clone()), fixtures::at(262));
+        assert_eq!((entry.seconds(), entry.ended_after), (None, Some(fixtures::at(13))));
+        let recorded =
+            run.to_record(fixtures::at(262)).map(|(_, it)| (it.seconds(), it.ended_after, it.ended));
+        (reason, recorded)
+    };
+    let (reason, recorded) = told(None);
+    assert!(reason.ends_with("none missing, ended between 10:00:13 UTC and 10:04:00 UTC"), "{reason}");
+    assert_eq!(recorded, Some((None, Some(fixtures::at(13)), fixtures::at(240))));
+    // The operator saw the end earlier.
+    let (reason, _) = told(Some(108));
+    assert!(reason.ends_with("ended between 10:00:13 UTC and 10:01:48 UTC"), "{reason}");
+}
+
+#[test]
 fn an_end_is_not_judged_by_counts_from_before_emqx_stopped_listing_its_nodes() {
     let mut tale = until_evicting();
     tale.asked(50, &[2953, 2953, 2954, 1140], fixtures::load("evicting_conns"));
@@ -1067,4 +1101,59 @@ fn a_joined_rebalance_has_percent_end_and_goal_in_every_stage() {
     assert_eq!(tale.follower.runs[0].work_percent(), Some(0));
     tale.asked(81, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs[0].work_percent(), Some(29));
+}
+
+#[test]
+fn an_object_whose_age_the_clock_of_the_api_server_gives_wrong_is_joined_when_the_operator_copies_the_next_stage()
+ {
+    let mut tale = Tale::of(&START);
+    // By the clock of the API server the object began an hour ago, and its entry waits for 10 s at most.
+    let old = |it: &mut Rebalance, stage: &str| {
+        (it.created, it.started) = (Some(fixtures::at(-3600)), Some(fixtures::at(-3600)));
+        it.states = fixtures::load(stage).rebalances;
+    };
+    tale.object(1, Phase::Processing, |it| old(it, "wait_health_check"));
+    tale.asked(2, &START, fixtures::load("wait_health_check"));
+    tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+    tale.object(14, Phase::Processing, |it| old(it, "evicting_conns"));
+    tale.asked(91, &END, fixtures::load("wait_takeover"));
+    tale.asked(101, &END, Load::default());
+    tale.asked(112, &END, Load::default());
+    let run = tale.follower.runs.last().expect("a run");
+    assert_eq!((tale.follower.runs.len(), run.name.as_str()), (1, "r"));
+    let (verdict, reason) = run.verdict.clone().expect("a verdict");
+    assert_eq!(verdict, Verdict::Balanced, "{reason}");
+    assert_eq!(run.duration_seconds(), Some(99), "since EMQX listed it: {reason}");
+}
+
+#[test]
+fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_its_own_start() {
+    let told = |answers: bool| {
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |_| {});
+        // A fifth of the clients leaves before the operator begins.
+        let fewer = START.map(|count| count * 4 / 5);
+        for second in 2..100 {
+            if answers {
+                tale.asked(second, &fewer, Load::default());
+            } else {
+                tale.look(second);
+            }
+        }
+        tale.object(100, Phase::Processing, |it| it.started = Some(fixtures::at(100)));
+        if answers {
+            tale.asked(101, &fewer, fixtures::load("wait_health_check"));
+        }
+        tale.asked(112, &fewer, fixtures::load("evicting_conns"));
+        let end = [2003, 2003, 2004, 1989];
+        tale.asked(168, &end, fixtures::load("wait_takeover"));
+        for second in [178, 189, 220] {
+            tale.asked(second, &end, Load::default());
+        }
+        let run = tale.follower.runs.last().expect("a run");
+        (run.verdict.clone().map(|(verdict, _)| verdict), run.duration_seconds())
+    };
+    assert_eq!(told(true), (Some(Verdict::Balanced), Some(77)));
+    // EMQX did not answer until it ran: the object gives its start, and nothing gives the counts.
+    assert_eq!(told(false), (Some(Verdict::Balanced), Some(78)));
 }
