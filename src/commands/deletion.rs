@@ -83,15 +83,6 @@ pub(super) async fn operator_gone(context: &CommandContext, id: &InstanceId) -> 
     process.filter(|it| it.process == OperatorProcess::Gone).map(Evidence::cause)
 }
 
-/// The id of the instance that an object is for.
-pub(super) fn instance_of(object: &Rebalance) -> InstanceId {
-    InstanceId {
-        kind: object.instance_kind,
-        namespace: object.namespace.clone(),
-        name: object.instance_name.clone(),
-    }
-}
-
 /// Waits until the operator would remove the finalizer of this object; `false` when the time runs out first.
 pub(super) async fn ready(
     context: &CommandContext,
@@ -99,7 +90,7 @@ pub(super) async fn ready(
     until: Instant,
 ) -> Result<bool, Problem> {
     loop {
-        if instance(context, &instance_of(object)).await?.is_none_or(|instance| instance.ready()) {
+        if instance(context, &object.instance_id()).await?.is_none_or(|instance| instance.ready()) {
             return Ok(true);
         }
         if Instant::now() >= until {
@@ -117,7 +108,7 @@ pub(super) async fn freed(
     object: &Rebalance,
     until: Instant,
 ) -> Result<Option<String>, Problem> {
-    let id = instance_of(object);
+    let id = object.instance_id();
     let mut touched: Option<Instant> = None;
     let mut refused: Option<String> = None;
     loop {

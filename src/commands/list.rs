@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
-use super::deletion::instance_of;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
@@ -119,7 +118,7 @@ pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, Rebalanc
     objects
         .filter(|object| world.instance_of(object).is_none())
         .map(|object| {
-            let id = instance_of(object);
+            let id = object.instance_id();
             let (verdict, reason) = stray(world, object, &id, now);
             (object, RebalanceItem::of_object(&id, object, verdict, reason, None))
         })

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::CommandContext;
 use super::cluster_view;
-use super::deletion::instance_of;
 use crate::cli::complete::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
@@ -108,7 +107,7 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
     };
     let world = cluster_view::world(context, &scope).await?;
     // An object may be listed although its instance may not.
-    let of = world.kubernetes.rebalances.values().map(|seen| instance_of(&seen.value));
+    let of = world.kubernetes.rebalances.values().map(|seen| seen.value.instance_id());
     let ids: BTreeSet<InstanceId> = of.collect();
     let mut found: Vec<RebalanceStatus> =
         ids.iter().flat_map(|id| judged(context, &world, id).rebalances).collect();

@@ -150,7 +150,7 @@ async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<R
 
 /// Why an object whose instance is not listed stays; `None` if it can be deleted.
 fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Option<&'static str> {
-    let id = deletion::instance_of(object);
+    let id = object.instance_id();
     if cluster_view::unlisted(world, id.kind.plural()).is_some() {
         return Some("whether its EMQX exists is not known: it may still run");
     }

@@ -1,7 +1,6 @@
 //! `rebalance watch`: follows a rebalance to its verdict.
 
 use super::cluster_view::{self, ClusterView};
-use super::deletion::instance_of;
 use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
 use super::{CommandContext, Outcome};
@@ -151,7 +150,7 @@ pub fn over(
     }
     let now = context.clock.now();
     // The object may name another kind than the instance has.
-    let id = instance_of(object);
+    let id = object.instance_id();
     let mut operations = OperationTracker::of(&id);
     operations.observe(&cluster.world, now);
     let assessed = assess(&cluster.world, &id, &operations, now);

@@ -273,7 +273,7 @@ impl Shared {
         let nodes = (path == NODES && answer.status == 200).then(|| wire::nodes_in_text(answer.text()));
         match nodes.flatten() {
             Some(Ok(nodes)) => {
-                vec![Fact { at: now, update: Update::Broker(id.clone(), BrokerUpdate::Nodes(nodes)) }]
+                vec![self.fact(BrokerUpdate::Nodes(nodes))]
             }
             Some(Err(_)) | None => wire::facts(now, id, path, answer.status, answer.body()),
         }

@@ -25,7 +25,7 @@ pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
 type Reader = fn(&Value) -> Result<BrokerUpdate, String>;
 
 /// The content of a whole answer, by the end of its path: nodes, or running operations. A failure has a content, too.
-pub fn answers(path: &str, status: u16, body: &Value) -> Vec<BrokerUpdate> {
+fn answers(path: &str, status: u16, body: &Value) -> Vec<BrokerUpdate> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path.ends_with(OWN_STATUS) {
         // The answer does not name its node; the request's query does. Without an answer only the percent is unknown.

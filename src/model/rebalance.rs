@@ -231,6 +231,11 @@ impl Rebalance {
             name: self.instance_name.clone(),
         }
     }
+
+    /// Whether it rebalances this instance.
+    pub fn is_of(&self, id: &InstanceId) -> bool {
+        self.namespace == id.namespace && self.instance_name == id.name && self.instance_kind == id.kind
+    }
 }
 /// The way in which a rebalance is, or would be, driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -152,16 +152,8 @@ impl World {
 
     /// The rebalances of an instance, oldest first.
     pub fn rebalances_of<'a>(&'a self, id: &'a InstanceId) -> Vec<&'a Seen<Rebalance>> {
-        let mut found: Vec<_> = self
-            .kubernetes
-            .rebalances
-            .values()
-            .filter(|seen| {
-                seen.value.namespace == id.namespace
-                    && seen.value.instance_name == id.name
-                    && seen.value.instance_kind == id.kind
-            })
-            .collect();
+        let mut found: Vec<_> =
+            self.kubernetes.rebalances.values().filter(|seen| seen.value.is_of(id)).collect();
         found.sort_by_key(|seen| seen.value.created);
         found
     }

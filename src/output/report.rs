@@ -83,6 +83,15 @@ pub(super) fn utc(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// `, ended …`, after the time at which it started; empty for an operation that runs.
+fn ended(operation: &ReportedOperation) -> String {
+    match (operation.ended_after_time, operation.ended_time) {
+        (Some(after), Some(ended)) => format!(", ended between {} and {}", utc(after), utc(ended)),
+        (None, Some(ended)) => format!(", ended {}", utc(ended)),
+        (_, None) => String::new(),
+    }
+}
+
 pub(super) fn seconds(value: Option<u64>) -> String {
     value.map_or_else(|| "?".to_owned(), duration)
 }
@@ -141,13 +150,7 @@ fn section(text: &mut String, operation: &ReportedOperation) {
     put!(text, "**{}**{}\n\n", operation.verdict.words(), escaped(&message));
     if let Some(started) = operation.started_time {
         put!(text, "Started {}", utc(started));
-        match (operation.ended_after_time, operation.ended_time) {
-            (Some(after), Some(ended)) => {
-                put!(text, ", ended between {} and {}", utc(after), utc(ended));
-            }
-            (None, Some(ended)) => put!(text, ", ended {}", utc(ended)),
-            (_, None) => {}
-        }
+        text.push_str(&ended(operation));
         text.push_str(".\n\n");
     }
     text.push_str("| | planned | happened |\n| --- | ---: | ---: |\n");

@@ -3,7 +3,7 @@
 
 mod changes;
 mod everywhere;
-mod make;
+pub(crate) mod make;
 mod pages;
 mod panics;
 mod recording;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crate::screens::make::RECORDINGS;
 use jiff::Timestamp;
 use kubectl_emqx::model::{
     ApiVersion, BrokerUpdate, Fact, InstanceId, InstanceKind, Node, Object, Phase, PodName, Stage, Update,
@@ -45,17 +46,6 @@ fn at(name: &str, seconds: f64) -> World {
     World::of(moments(name).into_iter().take_while(|it| it.t <= seconds).flat_map(|it| it.facts))
 }
 
-const ALL: [&str; 8] = [
-    "v1beta4-bluegreen-operator-2.2",
-    "v1beta4-guarded-operator-2.2",
-    "v1beta4-rebalance-operator-2.2",
-    "v2-bluegreen-operator-2.3",
-    "v2-rebalance-operator-2.3",
-    "v2beta1-bluegreen-operator-2.2",
-    "v2beta1-rebalance-operator-2.2",
-    "v2beta1-undo-operator-2.2",
-];
-
 fn emqx_id() -> InstanceId {
     InstanceId { kind: InstanceKind::Emqx, namespace: "mq".to_owned(), name: "emqx".to_owned() }
 }
@@ -70,7 +60,7 @@ fn sessions(nodes: &[Node]) -> Vec<Option<u64>> {
 
 #[test]
 fn nothing_in_any_recording_is_unreadable_or_unknown() {
-    for name in ALL {
+    for name in RECORDINGS {
         let mut told = 0;
         for moment in moments(name) {
             assert_eq!(moment.facts.len(), 1, "{name} line {}", moment.line);
@@ -226,7 +216,7 @@ fn a_recording_begins_when_its_objects_say_so() {
         let ahead = created.duration_since(begin).as_secs_f64() - t;
         assert!((-1.0..=0.01).contains(&ahead), "{name}: {ahead}");
     }
-    for name in ALL {
+    for name in RECORDINGS {
         let moments = moments(name);
         assert!(moments.is_sorted_by(|a, b| a.at <= b.at), "{name}");
     }
@@ -274,7 +264,7 @@ impl Translate for Copy {
 fn a_recording_of_a_replay_gives_the_same_world() {
     let folder = std::env::temp_dir().join(format!("kubectl-emqx-replay-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    for name in ALL {
+    for name in RECORDINGS {
         let memory = Memory::default();
         let copy = Copy(Recorder::to(Box::new(memory.clone())));
         let original = Recording::open(path(name), Rc::new(copy)).expect("it opens");

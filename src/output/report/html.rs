@@ -95,13 +95,7 @@ fn section(text: &mut String, operation: &ReportedOperation) {
     put!(text, "<p><span class=\"verdict\">{}</span>{message}</p>\n", operation.verdict.words());
     if let Some(started) = operation.started_time {
         put!(text, "<p class=\"faint\">Started {}", super::utc(started));
-        match (operation.ended_after_time, operation.ended_time) {
-            (Some(after), Some(ended)) => {
-                put!(text, ", ended between {} and {}", super::utc(after), super::utc(ended));
-            }
-            (None, Some(ended)) => put!(text, ", ended {}", super::utc(ended)),
-            (_, None) => {}
-        }
+        text.push_str(&super::ended(operation));
         text.push_str("</p>\n");
     }
     table(

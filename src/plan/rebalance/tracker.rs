@@ -208,9 +208,7 @@ impl RebalanceTracker {
     }
 
     fn concerns(&self, object: &Rebalance) -> bool {
-        object.namespace == self.id.namespace
-            && object.instance_name == self.id.name
-            && object.instance_kind == self.id.kind
+        object.is_of(&self.id)
     }
 
     fn absorb_objects(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {

@@ -102,7 +102,7 @@ pub(super) fn percent_never_falls(record: &Record, found: &mut Vec<Finding>) {
     for (at, process, event) in events(record) {
         let Some(percent) = event["percent"].as_f64().filter(|_| event["kind"] == "Event") else { continue };
         let name = event["name"].as_str().unwrap_or_default().to_owned();
-        // The next operation of this name begins anew.
+        // The percentage of the next operation of this name starts at 0.
         let before = last.insert((process, name), percent).filter(|_| event["type"] != "created");
         if let Some(before) = before.filter(|before| percent < *before) {
             find(found, "percent falls", format!("at {at:.1}s from {before} to {percent}"));

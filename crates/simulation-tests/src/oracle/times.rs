@@ -24,7 +24,7 @@ fn hidden(record: &Record) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Seconds by which answers of a wrong shape may come later: nobody asks, or EMQX does not answer, in the meantime.
+/// Seconds by which answers of a wrong shape may come later, because other faults keep EMQX from answering until then.
 fn unused(record: &Record, fault: &Fault) -> f64 {
     let others = record
         .faults
