@@ -35,3 +35,12 @@ fn every_fault_that_is_put_back_is_in_the_table() {
         assert!(quoted.contains(&fault.name), "{} is not in the table", fault.name);
     }
 }
+
+#[test]
+fn every_fault_can_be_put_back_into_the_source() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let files = put_back::sources(&root.join("src")).expect("the sources can be read");
+    for fault in put_back::all().expect("the faults can be read") {
+        fault.apply(&mut files.clone()).unwrap_or_else(|why| panic!("{why}"));
+    }
+}
