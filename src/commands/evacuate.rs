@@ -13,7 +13,8 @@ use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOpti
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{
-    ApiVersion, Event, EventType, HistoryEntry, InstanceId, Link, NodeName, Operation, OperationRef, Verdict,
+    ApiVersion, Event, EventType, HistoryEntry, InstanceId, Judgement, Link, NodeName, Operation,
+    OperationRef, Verdict,
 };
 use crate::plan::check::{Planned, Purpose};
 use crate::plan::evacuation::checks;
@@ -22,7 +23,6 @@ use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
 use crate::plan::history as past;
 use crate::plan::limits::{LimitForecast, LimitOutcome as Limit, LimitTracker, OperationFacts};
-use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::results::{Applied, Backend, EvacuationItem, Stopped};
 use crate::plan::snapshot::snapshot;
@@ -413,7 +413,7 @@ fn item(
             eta_seconds: run.filter(|run| run.verdict.is_none()).and_then(|run| run.seconds),
             verdict: run
                 .and_then(|run| run.verdict.as_ref())
-                .map_or(Verdict::Running, |(verdict, _)| *verdict),
+                .map_or(Verdict::Running, |judgement| judgement.verdict),
             message: run.map_or_else(|| entry.state.clone(), EvacuationRun::message),
         },
         (None, _) => EvacuationItem {
@@ -575,7 +575,7 @@ async fn follow(
                 verdicts.insert(event.name.clone(), verdict);
                 if let Some(run) = operations.evacuation(&event.name) {
                     let message = || event.reason.clone().unwrap_or_else(|| event.message.clone());
-                    let judged = run.verdict.clone().unwrap_or_else(|| (verdict, message()));
+                    let judged = run.verdict.clone().unwrap_or_else(|| Judgement::new(verdict, message()));
                     let counts = (start, clients(&cluster));
                     ended.push(past::of_evacuation(run, &cluster.id, judged, counts, now));
                 }
@@ -604,20 +604,14 @@ async fn follow(
                 Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => {
                     let reason = format!("{why}; {}", stopping.sentence());
                     let first = open.first().map(name).unwrap_or_default();
-                    let mut event = report(
-                        context,
-                        EventType::Verdict,
-                        first,
-                        messages::verdict(Verdict::Stopped, &reason),
-                    );
-                    event.verdict = Some(Verdict::Stopped);
-                    output.event(context, &event);
+                    let judgement = Judgement::new(Verdict::Stopped, reason);
+                    let event = report(context, EventType::Verdict, first, judgement.sentence());
+                    output.event(context, &event.judged(judgement.clone()));
                     output.finish();
                     output.notified(context, true).await;
                     let (counts, now) = ((start, clients(&cluster)), context.clock.now());
                     for run in open.iter().filter_map(|node| operations.evacuation(&name(node))) {
-                        let judged = (Verdict::Stopped, reason.clone());
-                        let entry = past::of_evacuation(run, &cluster.id, judged, counts, now);
+                        let entry = past::of_evacuation(run, &cluster.id, judgement.clone(), counts, now);
                         Box::pin(history::record(context, entry, false)).await;
                     }
                     let hint = format!("kubectl emqx status {}", cluster.id.name);

@@ -14,8 +14,8 @@ use super::{CommandContext, history, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{
-    Event, EventType, HistoryEntry, InstanceId, Operation, OperationRef, Rebalance, RecordedVerdict,
-    VERDICT_ANNOTATION, Verdict,
+    Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Rebalance,
+    RecordedVerdict, VERDICT_ANNOTATION, Verdict,
 };
 use crate::plan::history as past;
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
@@ -71,7 +71,7 @@ pub struct FollowRequest {
     /// The limits at which it is stopped.
     pub limits: Option<LimitTracker>,
     /// The verdict of an operation that was stopped at a limit.
-    pub stopped: Option<(Verdict, String)>,
+    pub stopped: Option<Judgement>,
     /// The limit that was reached by an upgrade that is being rolled back, and what is undone so far.
     pub rollback: Option<(String, Stopping)>,
 }
@@ -172,7 +172,7 @@ impl FollowRequest {
     }
 
     /// How the followed operation ended.
-    fn judged(&self) -> Option<(Verdict, String)> {
+    fn judged(&self) -> Option<Judgement> {
         match OperationRef::of(&self.name).operation() {
             Operation::Upgrade => self.operations.upgrade(&self.name)?.verdict.clone(),
             _ => self.operations.rebalances.keyed(self.followed.as_ref()?)?.verdict.clone(),
@@ -180,7 +180,7 @@ impl FollowRequest {
     }
 
     /// The entry for the history.
-    fn entry(&self, context: &CommandContext, verdict: (Verdict, String)) -> Option<HistoryEntry> {
+    fn entry(&self, context: &CommandContext, verdict: Judgement) -> Option<HistoryEntry> {
         let (id, now) = (&self.cluster.id, context.clock.now());
         if OperationRef::of(&self.name).operation() == Operation::Upgrade {
             return Some(past::of_upgrade(self.operations.upgrade(&self.name)?, verdict, now));
@@ -353,11 +353,10 @@ impl FollowRequest {
     /// The last event of an operation that reached a limit, and the problem with which the follow ends.
     fn stopped(&mut self, context: &CommandContext, why: &str, stopping: &Stopping) -> Problem {
         let reason = format!("{why}; {}", stopping.sentence());
-        let mut event = self.event(context, EventType::Verdict, messages::verdict(Verdict::Stopped, &reason));
-        event.verdict = Some(Verdict::Stopped);
-        event.reason = Some(reason.clone());
-        self.output.event(context, &event);
-        self.stopped = Some((Verdict::Stopped, reason));
+        let judgement = Judgement::new(Verdict::Stopped, reason);
+        let event = self.event(context, EventType::Verdict, judgement.sentence());
+        self.output.event(context, &event.judged(judgement.clone()));
+        self.stopped = Some(judgement);
         let hint = format!("kubectl emqx status {}", self.cluster.id.name);
         limits::reached(&self.name, why, hint)
     }
@@ -370,12 +369,14 @@ impl FollowRequest {
         mut stopping: Stopping,
         word: &Event,
     ) -> Problem {
-        let verdict = word.verdict.unwrap_or(Verdict::Unknown);
-        let end = word.reason.as_deref().unwrap_or(&word.message);
-        if verdict == Verdict::Reverted {
-            stopping.undone.push(end.to_owned());
+        let end = Judgement::new(
+            word.verdict.unwrap_or(Verdict::Unknown),
+            word.reason.as_deref().unwrap_or(&word.message),
+        );
+        if end.verdict == Verdict::Reverted {
+            stopping.undone.push(end.message);
         } else {
-            stopping.kept.push(format!("the rollback ended {}", messages::verdict(verdict, end)));
+            stopping.kept.push(format!("the rollback ended {}", end.sentence()));
         }
         stopping.kept.push("disconnections of clients".to_owned());
         self.stopped(context, why, &stopping)

@@ -8,7 +8,7 @@ use super::cluster_view::ClusterView;
 use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
 use crate::model::human::{clock, count, plural};
-use crate::model::{Event, EventType, NodeName, Operation, Part, Stage, Verdict};
+use crate::model::{Event, EventType, Judgement, NodeName, Operation, Part, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::output::{Inline, InlineRow, InlineStep, InlineView, Printer, When};
 use crate::plan::rebalance::forecast::RebalancePlan;
@@ -237,7 +237,7 @@ impl FollowOutput {
     fn view(&self, snapshot: &Snapshot, run: &RebalanceRun, now: Timestamp, zone: &TimeZone) -> InlineView {
         let standing = run.standing();
         let (headline, tone) = match (&run.verdict, standing) {
-            (Some((verdict, _)), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
+            (Some(Judgement { verdict, .. }), _) => (verdict.words().to_owned(), Tone::of(*verdict)),
             (None, Verdict::StillRunning) => {
                 (format!("{}, EMQX continues", contradiction(run.object.as_ref())), Tone::Warning)
             }
@@ -271,23 +271,11 @@ impl FollowOutput {
     }
 
     /// The verdict of an operation that was over before it was followed.
-    pub(crate) fn last_word(
-        &mut self,
-        context: &CommandContext,
-        name: &str,
-        verdict: Verdict,
-        reason: &str,
-        message: &str,
-        now: Timestamp,
-    ) {
+    pub(crate) fn last_word(&mut self, context: &CommandContext, name: &str, judgement: Judgement) {
         self.inline = None;
-        let (name, message) = (name.to_owned(), message.to_owned());
-        let event = Event {
-            verdict: Some(verdict),
-            reason: Some(reason.to_owned()),
-            ..Event::of(now, EventType::Verdict, Operation::Rebalance, name, message)
-        };
-        self.event(context, &event);
+        let (name, now) = (name.to_owned(), context.clock.now());
+        let event = Event::of(now, EventType::Verdict, Operation::Rebalance, name, judgement.sentence());
+        self.event(context, &event.judged(judgement));
     }
 
     /// Ends the drawing.

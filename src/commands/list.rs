@@ -7,7 +7,8 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, List, Output};
 use crate::error::Exit;
 use crate::model::{
-    HistoryEntry, InstanceId, InstanceKind, Link, Operation, OperationRef, Phase, Rebalance, Verdict, World,
+    HistoryEntry, InstanceId, InstanceKind, Judgement, Link, Operation, OperationRef, Phase, Rebalance,
+    Verdict, World,
 };
 use crate::plan::assessment::assess;
 use crate::plan::rebalance::verdict;
@@ -119,13 +120,13 @@ pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, Rebalanc
         .filter(|object| world.instance_of(object).is_none())
         .map(|object| {
             let id = object.instance_id();
-            let (verdict, reason) = stray(world, object, &id, now);
+            let Judgement { verdict, message: reason } = stray(world, object, &id, now);
             (object, RebalanceItem::of_object(&id, object, verdict, reason, None))
         })
         .collect()
 }
 
-fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> (Verdict, String) {
+fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> Judgement {
     let unlisted = cluster_view::unlisted(world, id.kind.plural()).and_then(Link::why);
     let other = InstanceKind::ALL
         .into_iter()
@@ -139,15 +140,15 @@ fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> 
     };
     if let Some(seconds) = waiting::seconds(object, now) {
         let waits = waiting::explained(seconds, world, now);
-        return (waiting::verdict(seconds), format!("{waits}; {missing}"));
+        return Judgement::new(waiting::verdict(seconds), format!("{waits}; {missing}"));
     }
     match object.phase {
         Phase::Failed if !object.processed => {
             verdict::never_started(object.failure.as_deref(), &object.strategy, None, false)
         }
         Phase::Processing if unlisted.is_none() => {
-            (Verdict::Failed, format!("the instance was deleted: {missing}"))
+            Judgement::new(Verdict::Failed, format!("the instance was deleted: {missing}"))
         }
-        _ => (Verdict::Unknown, format!("not followed; {missing}")),
+        _ => Judgement::new(Verdict::Unknown, format!("not followed; {missing}")),
     }
 }

@@ -14,8 +14,8 @@ use super::{CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
-    FIELD_MANAGER, HistoryEntry, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance,
-    STOPPED_BY_ANNOTATION, Source, StopMark, Verdict,
+    FIELD_MANAGER, HistoryEntry, Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance,
+    RunningRebalance, STOPPED_BY_ANNOTATION, Source, StopMark, Verdict,
 };
 use crate::plan::history as past;
 use crate::plan::rebalance::messages::short;
@@ -115,7 +115,7 @@ async fn recorded(
     };
     // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
     let heard = stopping.cluster.answers().load.is_some();
-    if let Some((verdict, reason)) = over(context, &stopping.cluster, &stopping.name)
+    if let Some(Judgement { verdict, message: reason }) = over(context, &stopping.cluster, &stopping.name)
         && (heard || verdict != Verdict::Unknown)
         && !stopping.object().is_some_and(ownership::left_by_a_stop)
     {
@@ -365,7 +365,7 @@ impl Stopping<'_> {
             waiting::message(seconds),
             self.gone()
         );
-        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Some(Exit::Reached))
     }
 
@@ -399,7 +399,7 @@ impl Stopping<'_> {
         self.mark().await;
         self.delete().await?;
         let message = format!("EMQX does not run it; the object reported Processing{}", self.gone());
-        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Some(Exit::Reached))
     }
 
@@ -421,7 +421,7 @@ impl Stopping<'_> {
             Some(mark) => format!("stopped by {} before; its object was still there", mark.by),
             None => "EMQX does not run it; its deletion had not come to its end".to_owned(),
         };
-        self.say(&label, Backend::Rebalance, Verdict::Stopped, message);
+        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Exit::Reached)
     }
 
@@ -445,8 +445,8 @@ impl Stopping<'_> {
         }
         cluster_view::refresh(self.context, &mut self.cluster).await?;
         follower.observe(&self.cluster.world, self.context.clock.now());
-        let (verdict, reason) = self.judged(&follower, &entry, ours);
-        self.say(&label, backend, verdict, reason);
+        let judgement = self.judged(&follower, &entry, ours);
+        self.say(&label, backend, judgement);
         // `--backend emqx` leaves the object: a client that follows it records the end on it.
         if self.object().is_none_or(|object| object.deleting.is_some()) {
             self.remember(&follower);
@@ -457,10 +457,10 @@ impl Stopping<'_> {
     /// Records what was stopped, with the counts at its start where the tracker has them.
     fn remember(&mut self, follower: &RebalanceTracker) {
         let Some(stopped) = &self.stopped else { return };
-        let verdict = (stopped.verdict, stopped.message.clone());
+        let judgement = Judgement::new(stopped.verdict, &stopped.message);
         let now = self.context.clock.now();
         let run = follower.run(&self.name);
-        self.entry = run.map(|run| past::of_rebalance(run, &self.cluster.id, verdict, now));
+        self.entry = run.map(|run| past::of_rebalance(run, &self.cluster.id, judgement, now));
     }
 
     /// Reports once, before anything is changed, that the object cannot be marked.
@@ -707,9 +707,9 @@ impl Stopping<'_> {
         Ok(())
     }
 
-    fn judged(&self, follower: &RebalanceTracker, entry: &RunningRebalance, ours: bool) -> (Verdict, String) {
-        if let Some((verdict, reason)) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
-            return (verdict, reason);
+    fn judged(&self, follower: &RebalanceTracker, entry: &RunningRebalance, ours: bool) -> Judgement {
+        if let Some(judgement) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
+            return judgement;
         }
         let now =
             self.cluster.answers().nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
@@ -717,10 +717,10 @@ impl Stopping<'_> {
         verdict::stopped(entry, strategy, &now, ours.then_some("you"))
     }
 
-    fn say(&mut self, label: &str, backend: Backend, verdict: Verdict, reason: String) {
+    fn say(&mut self, label: &str, backend: Backend, Judgement { verdict, message }: Judgement) {
         let reason = match &self.intent.write.reason {
-            Some(why) => format!("{reason} (reason: {why})"),
-            None => reason,
+            Some(why) => format!("{message} (reason: {why})"),
+            None => message,
         };
         let stopped = Stopped {
             name: label.to_owned(),
@@ -817,7 +817,7 @@ impl Stopping<'_> {
             let reason = "the object is still there, and EMQX cannot be asked whether it stopped";
             (Verdict::Unknown, reason, Exit::Error)
         };
-        self.say(&label, Backend::Rebalance, verdict, reason.to_owned());
+        self.say(&label, Backend::Rebalance, Judgement::new(verdict, reason));
         if verdict == Verdict::Stopped {
             self.remember(&follower);
         }

@@ -6,9 +6,8 @@ use super::follow_output::FollowOutput;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Watch};
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{Fact, InstanceKind, Link, NodeName, Object, Phase, Rebalance, Source, Update};
+use crate::model::{Fact, InstanceKind, Judgement, Link, NodeName, Object, Phase, Rebalance, Source, Update};
 use crate::plan::assessment::assess;
-use crate::plan::rebalance::messages;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::{SourceState, snapshot};
 use crate::plan::status::status;
@@ -138,11 +137,7 @@ async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTar
 }
 
 /// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.
-pub fn over(
-    context: &CommandContext,
-    cluster: &ClusterView,
-    name: &str,
-) -> Option<(crate::model::Verdict, String)> {
+pub fn over(context: &CommandContext, cluster: &ClusterView, name: &str) -> Option<Judgement> {
     let key = (cluster.id.namespace.clone(), name.to_owned());
     let object = &cluster.world.kubernetes.rebalances.get(&key)?.value;
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
@@ -155,7 +150,7 @@ pub fn over(
     operations.observe(&cluster.world, now);
     let assessed = assess(&cluster.world, &id, &operations, now);
     let mut past = assessed.rebalances.into_iter().filter(|it| !it.open);
-    past.find(|it| it.name == name).map(|it| (it.verdict, it.message))
+    past.find(|it| it.name == name).map(|it| Judgement::new(it.verdict, it.message))
 }
 
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
@@ -204,16 +199,10 @@ pub async fn run(context: &CommandContext, intent: &Watch) -> Outcome {
         return Ok(Exit::Reached);
     };
     let mut output = FollowOutput::of(context, &intent.follow, true);
-    if let Some((verdict, reason)) = over(context, &cluster, &name) {
-        output.last_word(
-            context,
-            &name,
-            verdict,
-            &reason,
-            &messages::verdict(verdict, &reason),
-            context.clock.now(),
-        );
-        return Ok(verdict.exit());
+    if let Some(judgement) = over(context, &cluster, &name) {
+        let exit = judgement.verdict.exit();
+        output.last_word(context, &name, judgement);
+        return Ok(exit);
     }
     let mut operations = OperationTracker::of(&cluster.id);
     operations.rebalances = operations.rebalances.wanting(&name);

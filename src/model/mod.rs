@@ -47,5 +47,5 @@ pub use rebalance::{
 pub use refusal::Refusal;
 pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};
 pub use url::EmqxUrl;
-pub use verdict::{Event, EventNode, EventType, Operation, Part, Verdict};
+pub use verdict::{Event, EventNode, EventType, Judgement, Operation, Part, Verdict};
 pub use world::{BrokerState, Changes, KubernetesState, SourceHealth, World};

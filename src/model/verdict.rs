@@ -136,6 +136,30 @@ impl Verdict {
     }
 }
 
+/// A verdict with the message that gives its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    pub message: String,
+}
+
+impl Judgement {
+    /// A verdict with its reason.
+    pub fn new(verdict: Verdict, message: impl Into<String>) -> Self {
+        Self { verdict, message: message.into() }
+    }
+
+    /// The verdict and its reason, for people. A reason that begins with the verdict does not repeat it.
+    pub fn sentence(&self) -> String {
+        let word = self.verdict.words();
+        if self.message.starts_with(word) {
+            self.message.clone()
+        } else {
+            format!("{word}: {}", self.message)
+        }
+    }
+}
+
 /// The kind of an operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -282,6 +306,16 @@ impl Event {
             verdict: None,
             reason: None,
         }
+    }
+
+    /// This event as the last one of its operation. One that is unknown has no percent and no end.
+    #[must_use]
+    pub fn judged(mut self, Judgement { verdict, message }: Judgement) -> Self {
+        if verdict == Verdict::Unknown {
+            (self.percent, self.eta_seconds) = (None, None);
+        }
+        (self.verdict, self.reason) = (Some(verdict), Some(message));
+        self
     }
 }
 

@@ -14,7 +14,8 @@ use super::tracker::OperationTracker;
 use super::upgrade::guard::{continues, unfinished};
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{
-    ApiVersion, BrokerState, Instance, InstanceId, Link, Load, Operation, Role, Source, Verdict, World,
+    ApiVersion, BrokerState, Instance, InstanceId, Judgement, Link, Load, Operation, Role, Source, Verdict,
+    World,
 };
 use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
 use emqx_rebalance::rules::mean;
@@ -154,14 +155,14 @@ pub fn assess(world: &World, id: &InstanceId, operations: &OperationTracker, now
     let removal = removal::unfinished(world, id, now);
     let evacuates = running.iter().all(|it| it.operation == Operation::Evacuation);
     let removal = removal.filter(|_| evacuates && !held);
-    let (verdict, message) = match (running.first(), unfinished) {
+    let Judgement { verdict, message } = match (running.first(), unfinished) {
         (first, None) if removal.is_some() => {
             let evacuation = first.map(|first| format!("; {}", first.message)).unwrap_or_default();
             let message = removal.as_ref().map(|it| it.message.as_str()).unwrap_or_default();
-            (Verdict::Running, format!("{message}{evacuation}"))
+            Judgement::new(Verdict::Running, format!("{message}{evacuation}"))
         }
-        (Some(first), _) => (first.verdict, first.message.clone()),
-        (None, Some(unfinished)) => (Verdict::Running, unfinished),
+        (Some(first), _) => Judgement::new(first.verdict, &first.message),
+        (None, Some(unfinished)) => Judgement::new(Verdict::Running, unfinished),
         (None, None) => idle(world, &snapshot, &health, &membership, load.is_some(), quiet, &spread),
     };
     let sound = membership.discrepancies.is_empty() && verdict == Verdict::Idle;
@@ -446,7 +447,7 @@ fn idle(
     answered: bool,
     quiet: bool,
     spread: &str,
-) -> (Verdict, String) {
+) -> Judgement {
     let mut parts: Vec<String> = Vec::new();
     let discrepancies = &membership.discrepancies;
     if !discrepancies.is_empty() {
@@ -458,7 +459,7 @@ fn idle(
     }
     parts.extend(health.problem.clone());
     if snapshot.wrong_emqx.is_some() {
-        return (Verdict::Unknown, parts.join("; "));
+        return Judgement::new(Verdict::Unknown, parts.join("; "));
     }
     if let Some(why) = preflight::cluster::lacks_api(world, snapshot).filter(|_| !answered)
         && world.broker(&snapshot.instance).nodes.is_some()
@@ -468,7 +469,7 @@ fn idle(
         // Where there is no rebalance API, no rebalance runs.
         parts.push(spread.to_owned());
         parts.push(why);
-        return (Verdict::Idle, parts.join("; "));
+        return Judgement::new(Verdict::Idle, parts.join("; "));
     }
     if !answered {
         // The reason why EMQX is unknown precedes what the pods show: both are printed.
@@ -478,19 +479,19 @@ fn idle(
         if quiet {
             parts.push("all nodes serve clients".to_owned());
         }
-        return (Verdict::Unknown, parts.join("; "));
+        return Judgement::new(Verdict::Unknown, parts.join("; "));
     }
     if !discrepancies.is_empty() {
         parts.push("nothing runs in EMQX".to_owned());
-        return (Verdict::Unknown, parts.join("; "));
+        return Judgement::new(Verdict::Unknown, parts.join("; "));
     }
     if !lists_nodes(world.broker(&snapshot.instance), snapshot.now) {
         parts.push("nothing runs in EMQX, but it does not list its nodes".to_owned());
         parts.extend(snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone()));
-        return (Verdict::Unknown, parts.join("; "));
+        return Judgement::new(Verdict::Unknown, parts.join("; "));
     }
     parts.push(spread.to_owned());
-    (Verdict::Idle, parts.join("; "))
+    Judgement::new(Verdict::Idle, parts.join("; "))
 }
 
 /// Whether clients are spread unevenly over the nodes that should serve them, and how, in one phrase.

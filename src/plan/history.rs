@@ -12,7 +12,7 @@ use super::tracker::OperationTracker;
 use super::upgrade::run::UpgradeRun;
 use crate::model::human::seconds_between;
 use crate::model::{
-    EventType, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, Verdict, World,
+    EventType, HistoryEntry, InstanceId, Judgement, Operation, Rebalance, RecordedVerdict, Verdict, World,
 };
 use crate::timing::{FOLLOWED_AGAIN_SECONDS, SAME_END_SECONDS};
 
@@ -170,7 +170,7 @@ fn ended(
     operation: Operation,
     instance: &InstanceId,
     name: &str,
-    verdict: (Verdict, String),
+    Judgement { verdict, message }: Judgement,
     at: Timestamp,
 ) -> HistoryEntry {
     HistoryEntry {
@@ -180,8 +180,8 @@ fn ended(
         cluster: None,
         name: name.to_owned(),
         uid: None,
-        verdict: verdict.0,
-        message: verdict.1,
+        verdict,
+        message,
         started: None,
         ended: at,
         ended_after: None,
@@ -199,7 +199,7 @@ fn ended(
 pub fn of_rebalance(
     run: &RebalanceRun,
     id: &InstanceId,
-    verdict: (Verdict, String),
+    judgement: Judgement,
     now: Timestamp,
 ) -> HistoryEntry {
     let pair = |of: fn(&Counts) -> Option<u64>| {
@@ -219,14 +219,14 @@ pub fn of_rebalance(
             Operation::Rebalance,
             id,
             &run.name,
-            verdict,
+            judgement,
             run.end_span().map_or(now, |(_, latest)| latest),
         )
     }
 }
 
 /// The entry of an upgrade that ended with this verdict.
-pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) -> HistoryEntry {
+pub fn of_upgrade(run: &UpgradeRun, judgement: Judgement, now: Timestamp) -> HistoryEntry {
     let known = |of: fn(&Counts) -> Option<u64>| of(&run.counts).filter(|_| run.blind.is_none());
     HistoryEntry {
         started: Some(run.began),
@@ -235,7 +235,7 @@ pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) 
         sessions: (run.start.sessions, known(Counts::all_sessions)),
         moved_connections: run.blind.is_none().then_some(run.arrived),
         ended_after: run.ended_after(),
-        ..ended(Operation::Upgrade, &run.id, &run.name, verdict, run.ended.unwrap_or(now))
+        ..ended(Operation::Upgrade, &run.id, &run.name, judgement, run.ended.unwrap_or(now))
     }
 }
 
@@ -243,7 +243,7 @@ pub fn of_upgrade(run: &UpgradeRun, verdict: (Verdict, String), now: Timestamp) 
 pub(crate) fn of_evacuation(
     run: &EvacuationRun,
     id: &InstanceId,
-    verdict: (Verdict, String),
+    judgement: Judgement,
     connections: (Option<u64>, Option<u64>),
     now: Timestamp,
 ) -> HistoryEntry {
@@ -255,7 +255,7 @@ pub(crate) fn of_evacuation(
         connections,
         moved_connections: before.zip(after).map(|(before, after)| before.saturating_sub(after)),
         ended_after: run.ended_after(),
-        ..ended(Operation::Evacuation, id, &run.name, verdict, run.ended.unwrap_or(now))
+        ..ended(Operation::Evacuation, id, &run.name, judgement, run.ended.unwrap_or(now))
     }
 }
 
@@ -264,16 +264,16 @@ pub(crate) fn of_removal(
     operation: Operation,
     id: &InstanceId,
     name: &str,
-    verdict: (Verdict, String),
+    judgement: Judgement,
     connections: (Option<u64>, Option<u64>),
     times: (Timestamp, Timestamp),
 ) -> HistoryEntry {
-    HistoryEntry { started: Some(times.0), connections, ..ended(operation, id, name, verdict, times.1) }
+    HistoryEntry { started: Some(times.0), connections, ..ended(operation, id, name, judgement, times.1) }
 }
 
 /// The entry of a rebalance that has an object and is over, by the verdict on the object where one is recorded.
 fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now: Timestamp) -> PastEntry {
-    let verdict = (status.verdict, status.message.clone());
+    let judgement = Judgement::new(status.verdict, &status.message);
     let name = &object.name;
     let uid = Some(object.uid.clone());
     if let Some(recorded) = &object.recorded {
@@ -286,7 +286,7 @@ fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now:
             verdict: recorded.verdict,
             message: recorded.message.clone(),
             ended_after: recorded.ended_after,
-            ..ended(Operation::Rebalance, id, name, verdict, recorded.ended)
+            ..ended(Operation::Rebalance, id, name, judgement, recorded.ended)
         };
         return PastEntry::recorded(entry, Recorded::Object);
     }
@@ -298,7 +298,7 @@ fn of_object(id: &InstanceId, status: &RebalanceStatus, object: &Rebalance, now:
     let end = started.and_then(after);
     let end_known = end.is_some();
     let end = end.or(object.completed).or(object.failed).or(started).unwrap_or(now);
-    let entry = HistoryEntry { uid, started, ..ended(Operation::Rebalance, id, name, verdict, end) };
+    let entry = HistoryEntry { uid, started, ..ended(Operation::Rebalance, id, name, judgement, end) };
     PastEntry { entry, recorded: Recorded::Assessed, end_known }
 }
 

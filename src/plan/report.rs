@@ -10,7 +10,9 @@ use super::rebalance::record::PlanRecord;
 use super::rebalance::tracker::RebalanceRun;
 use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;
-use crate::model::{BrokerState, Event, EventType, InstanceId, Link, NodeName, Operation, Verdict, World};
+use crate::model::{
+    BrokerState, Event, EventType, InstanceId, Judgement, Link, NodeName, Operation, Verdict, World,
+};
 use crate::timing::RATE_GAP_SECONDS;
 
 mod curves;
@@ -62,7 +64,7 @@ struct Seen<'a> {
     ended: Option<Timestamp>,
     /// When it was last seen to run, where it is not known when after that it ended.
     ended_after: Option<Timestamp>,
-    verdict: Option<&'a (Verdict, String)>,
+    verdict: Option<&'a Judgement>,
     standing: Verdict,
     left: Option<u64>,
 }
@@ -225,7 +227,7 @@ impl ReportBuilder {
         let before = report.ended_time;
         (report.ended_time, report.ended_after_time) = (seen.ended, seen.ended_after);
         report.verdict = seen.standing;
-        if let Some((verdict, message)) = seen.verdict {
+        if let Some(Judgement { verdict, message }) = seen.verdict {
             report.verdict = *verdict;
             report.message.clone_from(message);
             report.ended_time = seen.ended.or(before).or(Some(now));
@@ -346,7 +348,7 @@ fn runs(operations: &OperationTracker) -> Vec<Seen<'_>> {
         ended: run.ended,
         ended_after: run.ended_after(),
         verdict: run.verdict.as_ref(),
-        standing: run.verdict.as_ref().map_or(Verdict::Running, |(verdict, _)| *verdict),
+        standing: run.verdict.as_ref().map_or(Verdict::Running, |judgement| judgement.verdict),
         // For an evacuation of another client only the latest end is known, which is no plan.
         left: run.seconds.filter(|_| run.timing.is_some()),
     });

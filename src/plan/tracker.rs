@@ -9,7 +9,7 @@ use super::purges::PurgeTracker;
 use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
 use super::upgrade::run::UpgradeRun as Upgrade;
 use super::upgrade::tracker::UpgradeTracker;
-use crate::model::{Event, InstanceId, Verdict, World};
+use crate::model::{Event, InstanceId, Judgement, Verdict, World};
 
 /// Follows operations: observes the world each time it changed, and returns the events that follow.
 pub trait Tracker {
@@ -64,7 +64,7 @@ impl OperationTracker {
     }
 
     /// How the operation of this name ended, and why.
-    pub fn verdict(&self, name: &str) -> Option<&(Verdict, String)> {
+    pub fn verdict(&self, name: &str) -> Option<&Judgement> {
         let rebalance = self.rebalances.run(name).and_then(|run| run.verdict.as_ref());
         let upgrade = || self.upgrade(name)?.verdict.as_ref();
         rebalance.or_else(upgrade).or_else(|| self.evacuation(name)?.verdict.as_ref())
@@ -74,7 +74,7 @@ impl OperationTracker {
     pub fn standing(&self, name: &str) -> Verdict {
         let rebalance = self.rebalances.run(name).map(RebalanceRun::standing);
         let upgrade = || Some(self.upgrade(name)?.standing());
-        let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|(verdict, _)| *verdict);
+        let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|judgement| judgement.verdict);
         rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
     }
 

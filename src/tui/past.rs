@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::seconds_between;
-use crate::model::{FIELD_MANAGER, HistoryEntry, InstanceId, Operation, Rebalance, Verdict};
+use crate::model::{FIELD_MANAGER, HistoryEntry, InstanceId, Judgement, Operation, Rebalance, Verdict};
 use crate::plan::assessment::RebalanceStatus;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::rebalance::progress::Counts;
@@ -173,7 +173,7 @@ fn started_by(object: &Rebalance) -> Option<String> {
 
 /// An operation whose object was deleted, or that had none.
 fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
-    let (verdict, message) = run.verdict.clone()?;
+    let Judgement { verdict, message } = run.verdict.clone()?;
     Some(PastOperation {
         operation: Operation::Rebalance,
         name: run.name.clone(),
@@ -192,7 +192,7 @@ fn of_run(run: &RebalanceRun) -> Option<PastOperation> {
 
 fn of_upgrade(run: &Upgrade) -> PastOperation {
     let message = match &run.verdict {
-        Some((_, message)) => message.clone(),
+        Some(judgement) => judgement.message.clone(),
         None => crate::plan::upgrade::messages::between(run.from.as_deref(), run.to.as_deref()),
     };
     PastOperation {
@@ -215,9 +215,9 @@ fn of_upgrade(run: &Upgrade) -> PastOperation {
 }
 
 fn of_evacuation(run: &EvacuationRun) -> PastOperation {
-    let (verdict, message) = match &run.verdict {
+    let Judgement { verdict, message } = match &run.verdict {
         Some(verdict) => verdict.clone(),
-        None => (Verdict::Running, run.entry.state.clone()),
+        None => Judgement::new(Verdict::Running, run.entry.state.clone()),
     };
     let held = run.start.map(|holds| holds.connections).or(run.entry.initial_connections);
     let now = run.holds.map(|holds| holds.connections).or(run.entry.connections);

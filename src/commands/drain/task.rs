@@ -10,7 +10,7 @@ use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
 use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
 use crate::model::human::plural;
-use crate::model::{Operation, OperationRef, Verdict, World};
+use crate::model::{Judgement, Operation, OperationRef, Verdict, World};
 use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use crate::plan::drain::{DrainPlan, RemovalStep, stored};
 
@@ -115,7 +115,7 @@ impl Task for Draining<'_> {
         format!("kubectl emqx drain {} --undo", again(self.intent))
     }
 
-    fn superseded(&self, _world: &World) -> Option<(Verdict, String)> {
+    fn superseded(&self, _world: &World) -> Option<Judgement> {
         None
     }
 
@@ -147,18 +147,18 @@ impl Task for Draining<'_> {
         stands.as_str()
     }
 
-    fn reached(&self, _world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
+    fn reached(&self, _world: &World, pods: &[DrainedPod]) -> Judgement {
         let pods = plural(pods.len() as u64, "pod");
-        (Verdict::Done, format!("{pods} moved off {}", self.intent.machines.join(", ")))
+        Judgement::new(Verdict::Done, format!("{pods} moved off {}", self.intent.machines.join(", ")))
     }
 
     fn unfinished(&self, what: &str, why: &str) -> Problem {
         unfinished(self.intent, what, why)
     }
 
-    fn report(&mut self, verdict: Verdict, message: &str) {
-        self.drain.removal.verdict = Some(verdict);
-        message.clone_into(&mut self.drain.removal.message);
+    fn report(&mut self, judgement: &Judgement) {
+        self.drain.removal.verdict = Some(judgement.verdict);
+        self.drain.removal.message.clone_from(&judgement.message);
     }
 
     fn steps(&mut self) -> &mut [RemovalStep] {

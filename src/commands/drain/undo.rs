@@ -15,7 +15,7 @@ use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, DrainedPod, Placement};
 use crate::model::human::seconds_between;
-use crate::model::{NodeName, Operation, OperationRef, Verdict};
+use crate::model::{Event, EventType, Judgement, NodeName, Operation, OperationRef, Verdict};
 use crate::plan::drain::{DrainPlan, continued, stored};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
@@ -161,7 +161,7 @@ async fn undo(
         let undone = results.iter().find(|drain| drain.removal.instance == cluster.id);
         if let Some(message) = undone.map(|drain| drain.removal.message.clone()) {
             let (name, now) = (OperationRef::Drain(cluster.id.name.clone()).to_string(), context.clock.now());
-            let verdict = (Verdict::Reverted, message);
+            let verdict = Judgement::new(Verdict::Reverted, message);
             let (counts, times) = ((None, None), (began, now));
             let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, times);
             Box::pin(history::record(context, entry, false)).await;
@@ -171,17 +171,9 @@ async fn undo(
         for drain in &results {
             let now = context.clock.now();
             let name = OperationRef::Drain(drain.removal.instance.name.clone()).to_string();
-            let message =
-                crate::plan::rebalance::messages::verdict(Verdict::Reverted, &drain.removal.message);
-            let mut event = crate::model::Event::of(
-                now,
-                crate::model::EventType::Verdict,
-                Operation::Drain,
-                name,
-                message,
-            );
-            event.verdict = Some(Verdict::Reverted);
-            context.printer.jsonl(&event);
+            let judgement = Judgement::new(Verdict::Reverted, &drain.removal.message);
+            let event = Event::of(now, EventType::Verdict, Operation::Drain, name, judgement.sentence());
+            context.printer.jsonl(&event.judged(judgement));
         }
     } else if intent.removal.output == Output::Text {
         for drain in &results {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::commands::follow_output::{about, steps};
 use crate::model::human::{clock, plural};
-use crate::model::{NodeName, Part, Stage};
+use crate::model::{Judgement, NodeName, Part, Stage};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineView};
 use crate::plan::evacuation::tracker::EvacuationRun;
@@ -19,7 +19,7 @@ pub fn view(
     zone: &TimeZone,
 ) -> InlineView {
     let (headline, tone) = match &run.verdict {
-        Some((verdict, _)) => (verdict.words().to_owned(), Tone::of(*verdict)),
+        Some(Judgement { verdict, .. }) => (verdict.words().to_owned(), Tone::of(*verdict)),
         None if run.restored => ("restored from disk after a restart".to_owned(), Tone::Warning),
         None => (String::new(), Tone::default()),
     };

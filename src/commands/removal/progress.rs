@@ -10,9 +10,8 @@ use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{Event, EventNode, EventType, NodeName, Operation, Part, Verdict};
+use crate::model::{Event, EventNode, EventType, Judgement, NodeName, Operation, Part, Verdict};
 use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
-use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::PodProgress;
 use crate::plan::tracker::Tracker;
@@ -21,7 +20,7 @@ use crate::timing::RETURN_SECONDS;
 impl<T: Task> Runner<'_, T> {
     /// Takes in what EMQX reports about the evacuations; returns an end of an evacuation that ends the whole
     /// operation.
-    pub(super) fn observe(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn observe(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<Judgement> {
         let ours: Vec<String> =
             self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(evacuation).collect();
         let mut end = None;
@@ -38,13 +37,15 @@ impl<T: Task> Runner<'_, T> {
             };
             let why = event.reason.clone().unwrap_or_else(|| event.message.clone());
             match event.verdict {
-                Some(Verdict::Stalled) => end = Some((Verdict::Stalled, why)),
-                Some(Verdict::Stopped) if present(&event.name) => end = Some((Verdict::Stopped, why)),
+                Some(Verdict::Stalled) => end = Some(Judgement::new(Verdict::Stalled, why)),
+                Some(Verdict::Stopped) if present(&event.name) => {
+                    end = Some(Judgement::new(Verdict::Stopped, why));
+                }
                 Some(Verdict::NodesLost) => self.lost = Some(why),
                 None if event.kind == EventType::Progress && self.manner.watch
                     || event.kind == EventType::Phase =>
                 {
-                    self.tell(cluster, event.kind, event.message.clone(), None);
+                    self.tell(cluster, event.kind, event.message.clone());
                 }
                 Some(_) | None => {}
             }
@@ -59,7 +60,7 @@ impl<T: Task> Runner<'_, T> {
         let start = self.state.connections.map(|start| (start, self.began));
         self.watch.observe(cluster.answers(), &emptied.collect(), start);
         if let Some(message) = self.watch.announce(&self.task.undo()) {
-            self.tell(cluster, EventType::Notice, message, None);
+            self.tell(cluster, EventType::Notice, message);
         }
     }
 
@@ -90,7 +91,7 @@ impl<T: Task> Runner<'_, T> {
                 let message = self.task.standing(&self.state.pods[place], *stands);
                 self.standings[place] = *stands;
                 if let Some(message) = message {
-                    self.tell(cluster, EventType::Phase, message, None);
+                    self.tell(cluster, EventType::Phase, message);
                 }
             }
         }
@@ -99,21 +100,21 @@ impl<T: Task> Runner<'_, T> {
     }
 
     /// The verdict after every pod was moved: whether every client came back.
-    pub(super) fn complete(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<(Verdict, String)> {
+    pub(super) fn complete(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<Judgement> {
         if let Some(lost) = &self.lost {
-            return Some((Verdict::NodesLost, lost.clone()));
+            return Some(Judgement::new(Verdict::NodesLost, lost.clone()));
         }
         let since = *self.complete.get_or_insert(now);
         let counts =
             cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let (before, left) = self.state.connections.zip(counts)?;
-        let (verdict, reached) = self.task.reached(&cluster.world, &self.state.pods);
+        let Judgement { verdict, message: reached } = self.task.reached(&cluster.world, &self.state.pods);
         if verdict.exit() != Exit::Reached {
-            return Some((verdict, reached));
+            return Some(Judgement::new(verdict, reached));
         }
         if left as f64 >= before as f64 * 0.98 {
             let message = format!("{reached}; {} of {} are connected", count(left), plural(before, "client"));
-            return Some((verdict, message));
+            return Some(Judgement { verdict, message });
         }
         (seconds_between(since, now) >= RETURN_SECONDS).then(|| {
             let message = format!(
@@ -121,7 +122,7 @@ impl<T: Task> Runner<'_, T> {
                 count(left),
                 plural(before, "client")
             );
-            (Verdict::ClientsMissing, message)
+            Judgement::new(Verdict::ClientsMissing, message)
         })
     }
 
@@ -144,8 +145,9 @@ impl<T: Task> Runner<'_, T> {
             parts.push(format!("remaining: {}", rest.join(", ")));
         }
         let parts = if self.state.pods.is_empty() { self.task.begins() } else { parts.join("; ") };
-        self.task.report(Verdict::Running, &parts);
-        self.task.unfinished(what, &parts).exit(exit)
+        let judgement = Judgement::new(Verdict::Running, parts);
+        self.task.report(&judgement);
+        self.task.unfinished(what, &judgement.message).exit(exit)
     }
 
     /// Writes the state of each pod into the result.
@@ -176,7 +178,7 @@ impl<T: Task> Runner<'_, T> {
                     message
                 }
             };
-            self.tell(cluster, EventType::Notice, message, None);
+            self.tell(cluster, EventType::Notice, message);
         }
         stop
     }
@@ -199,7 +201,7 @@ impl<T: Task> Runner<'_, T> {
         let stopping = match stopped {
             Err(problem) => {
                 let problem = limits::not_stopped(&self.name, why, problem);
-                self.tell(cluster, EventType::Notice, problem.to_string(), None);
+                self.tell(cluster, EventType::Notice, problem.to_string());
                 return problem;
             }
             Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => stopping,
@@ -215,20 +217,24 @@ impl<T: Task> Runner<'_, T> {
         let stopping =
             Stopping { kept: stopping.kept.into_iter().chain([stays]).collect(), undone: stopping.undone };
         let reason = format!("{why}; {}", stopping.sentence());
-        self.judged = Some((Verdict::Stopped, reason.clone()));
-        self.task.report(Verdict::Stopped, &reason);
-        let message = messages::verdict(Verdict::Stopped, &reason);
-        self.tell(cluster, EventType::Verdict, message, Some(Verdict::Stopped));
+        self.end(cluster, Judgement::new(Verdict::Stopped, reason));
         limits::reached(&self.name, why, hint)
     }
 
-    pub(super) fn tell(
-        &mut self,
-        cluster: &ClusterView,
-        kind: EventType,
-        message: String,
-        verdict: Option<Verdict>,
-    ) {
+    /// Reports the verdict, in the result and as the last event.
+    pub(super) fn end(&mut self, cluster: &ClusterView, judgement: Judgement) {
+        self.task.report(&judgement);
+        let event = Event { phase: None, ..self.event(cluster, EventType::Verdict, judgement.sentence()) };
+        self.judged = Some(judgement.clone());
+        self.send(&event.judged(judgement));
+    }
+
+    pub(super) fn tell(&mut self, cluster: &ClusterView, kind: EventType, message: String) {
+        let event = self.event(cluster, kind, message);
+        self.send(&event);
+    }
+
+    fn event(&self, cluster: &ClusterView, kind: EventType, message: String) -> Event {
         let now = self.context.clock.now();
         let listed = cluster.answers().listed();
         let load = cluster.answers().load.as_ref().map(|load| &load.value);
@@ -244,22 +250,22 @@ impl<T: Task> Runner<'_, T> {
             }
         });
         let place = self.standings.iter().position(|stands| *stands != PodProgress::Done);
-        let phase =
-            place.map(|place| self.task.word(self.standings[place]).to_owned()).filter(|_| verdict.is_none());
-        let event = Event {
+        Event {
             nodes: nodes.collect(),
             percent: Some(self.percent),
-            phase,
-            verdict,
+            phase: place.map(|place| self.task.word(self.standings[place]).to_owned()),
             ..Event::of(now, kind, T::OPERATION, self.name.clone(), message)
-        };
+        }
+    }
+
+    fn send(&mut self, event: &Event) {
         if let Some(notifier) = &mut self.notifier {
-            notifier.take(&event);
+            notifier.take(event);
         }
         if self.manner.stream == Stream::Jsonl {
-            self.context.printer.jsonl(&event);
-        } else if self.filtering.tells(&event) {
-            self.context.printer.talk_event(&event);
+            self.context.printer.jsonl(event);
+        } else if self.filtering.tells(event) {
+            self.context.printer.talk_event(event);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{WANT, taken};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
-use crate::model::{EventType, NodeName, Verdict};
+use crate::model::{EventType, Judgement, NodeName, Verdict};
 use crate::plan::eviction_alarm::EvictionWatch;
 use crate::plan::history as past;
 use crate::plan::limits::LimitTracker;
@@ -89,7 +89,7 @@ pub(super) struct Runner<'a, T> {
     pub(super) watch: EvictionWatch,
     pub(super) began: Timestamp,
     /// How it ended.
-    pub(super) judged: Option<(Verdict, String)>,
+    pub(super) judged: Option<Judgement>,
 }
 
 impl<'a, T: Task> Runner<'a, T> {
@@ -139,14 +139,15 @@ impl<'a, T: Task> Runner<'a, T> {
     ) -> Result<Verdict, Problem> {
         self.store(cluster).await?;
         let message = self.task.begins();
-        self.tell(cluster, EventType::Created, message, None);
+        self.tell(cluster, EventType::Created, message);
         let mut facts = FactLoop::new(self.context, cluster, WANT, POLL, limit);
         loop {
             match facts.during(self.turn(cluster, waiting)).await {
                 Err(cut) => return Err(self.cut(cut)),
                 Ok(Err(problem)) => return Err(problem),
-                Ok(Ok(Some((verdict, why)))) => {
-                    self.ended(cluster, verdict, why).await?;
+                Ok(Ok(Some(judgement))) => {
+                    let verdict = judgement.verdict;
+                    self.ended(cluster, judgement).await?;
                     return Ok(verdict);
                 }
                 Ok(Ok(None)) => {}
@@ -184,7 +185,7 @@ impl<'a, T: Task> Runner<'a, T> {
         &mut self,
         cluster: &ClusterView,
         waiting: &[&ClusterView],
-    ) -> Result<Option<(Verdict, String)>, Problem> {
+    ) -> Result<Option<Judgement>, Problem> {
         let now = self.context.clock.now();
         self.renew(cluster, waiting, now).await?;
         if let Some(end) = self.observe(cluster, now) {
@@ -309,7 +310,7 @@ impl<'a, T: Task> Runner<'a, T> {
                         "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
                         messages::short(node)
                     );
-                    self.tell(cluster, EventType::Phase, message, None);
+                    self.tell(cluster, EventType::Phase, message);
                 }
                 stopped.map(drop)
             }
@@ -317,7 +318,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 match self.context.kubernetes.evict(&cluster.id.namespace, pod, uid).await {
                     Ok(Eviction::Accepted) => {
                         self.refused.remove(uid);
-                        self.tell(cluster, EventType::Phase, format!("{pod} is evicted"), None);
+                        self.tell(cluster, EventType::Phase, format!("{pod} is evicted"));
                         Ok(())
                     }
                     Ok(Eviction::Gone) => Ok(()),
@@ -328,7 +329,7 @@ impl<'a, T: Task> Runner<'a, T> {
                         let until = now + SignedDuration::from_secs(pause.cast_signed());
                         self.refused.insert(uid.clone(), (until, pause));
                         let message = format!("{pod} is not evicted yet: {why} Retrying in {pause}s.");
-                        self.tell(cluster, EventType::Notice, message, None);
+                        self.tell(cluster, EventType::Notice, message);
                         Ok(())
                     }
                     Err(problem) => Err(problem),
@@ -339,7 +340,7 @@ impl<'a, T: Task> Runner<'a, T> {
                     Ok(None) => {
                         if act == RemovalAction::Change {
                             let message = format!("{}: the number is changed", cluster.id);
-                            self.tell(cluster, EventType::Phase, message, None);
+                            self.tell(cluster, EventType::Phase, message);
                         }
                         Ok(())
                     }
@@ -402,12 +403,16 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    fn wait(&mut self, why: &str, most: Option<u64>, now: Timestamp) -> Option<(Verdict, String)> {
+    fn wait(&mut self, why: &str, most: Option<u64>, now: Timestamp) -> Option<Judgement> {
         match &self.waits {
             Some((reason, since)) if reason == why => {
                 let waited = seconds_between(*since, now);
-                (most.is_some_and(|most| waited >= most))
-                    .then(|| (Verdict::Stalled, format!("nothing changed for {}: {why}", duration(waited))))
+                (most.is_some_and(|most| waited >= most)).then(|| {
+                    Judgement::new(
+                        Verdict::Stalled,
+                        format!("nothing changed for {}: {why}", duration(waited)),
+                    )
+                })
             }
             _ => {
                 self.waits = Some((why.to_owned(), now));
@@ -418,7 +423,7 @@ impl<'a, T: Task> Runner<'a, T> {
 
     pub(super) fn notice(&mut self, cluster: &ClusterView, text: String) {
         if self.said.as_ref() != Some(&text) {
-            self.tell(cluster, EventType::Notice, text.clone(), None);
+            self.tell(cluster, EventType::Notice, text.clone());
             self.said = Some(text);
         }
     }
@@ -444,17 +449,17 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    async fn ended(&mut self, cluster: &ClusterView, verdict: Verdict, why: String) -> Result<(), Problem> {
-        if matches!(verdict, Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing)
-        {
+    async fn ended(&mut self, cluster: &ClusterView, judgement: Judgement) -> Result<(), Problem> {
+        if matches!(
+            judgement.verdict,
+            Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing
+        ) {
             let (key, _) = self.task.state(&self.state);
             let text = self.task.state_at_end(&self.state);
             self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await?;
         }
         self.percent = 100;
-        self.judged = Some((verdict, why.clone()));
-        self.task.report(verdict, &why);
-        self.tell(cluster, EventType::Verdict, messages::verdict(verdict, &why), Some(verdict));
+        self.end(cluster, judgement);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use crate::cli::intent::Stream;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::limits::{CommandLine, Limits};
-use crate::model::{Operation, Verdict, World};
+use crate::model::{Judgement, Operation, World};
 use crate::plan::evacuation::Settings;
 use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep};
 
@@ -84,7 +84,7 @@ pub(in crate::commands) trait Task {
     /// The command that restores what was not removed.
     fn undo(&self) -> String;
     /// The verdict if another client ended the operation.
-    fn superseded(&self, world: &World) -> Option<(Verdict, String)>;
+    fn superseded(&self, world: &World) -> Option<Judgement>;
     /// Prepares for these actions; `true` when that changes the stored state.
     fn prepare(&mut self, world: &World, acts: &[RemovalAction]) -> bool;
     /// Writes the deletion cost of a pod, or the number of pods; `Some` is the reason to wait.
@@ -100,11 +100,11 @@ pub(in crate::commands) trait Task {
     /// The name of the state in the result.
     fn word(&self, stands: PodProgress) -> &'static str;
     /// The end of the verdict's message when the goal is reached.
-    fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String);
+    fn reached(&self, world: &World, pods: &[DrainedPod]) -> Judgement;
     /// The problem of a run that is left unfinished.
     fn unfinished(&self, what: &str, why: &str) -> Problem;
     /// Writes the verdict into the result.
-    fn report(&mut self, verdict: Verdict, message: &str);
+    fn report(&mut self, judgement: &Judgement);
     /// The steps of the result.
     fn steps(&mut self) -> &mut [RemovalStep];
 }

@@ -13,7 +13,7 @@ use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
-use crate::model::{Fact, NodeName, Operation, OperationRef, Update, Verdict, World};
+use crate::model::{Fact, Judgement, NodeName, Operation, OperationRef, Update, Verdict, World};
 use crate::plan::removal::RemovalStep;
 use crate::plan::scale::next::{Change, PodProgress, RemovalAction, RemovalRun, next, requested, standings};
 use crate::plan::scale::{ScalePlan, amount, stored};
@@ -217,7 +217,7 @@ impl Task for Scaling<'_> {
         format!("kubectl emqx scale {} --undo", self.scale.removal.instance.name)
     }
 
-    fn superseded(&self, world: &World) -> Option<(Verdict, String)> {
+    fn superseded(&self, world: &World) -> Option<Judgement> {
         let sizes = BTreeMap::new();
         let input = StepInput { fresh_seconds: 0, gates: false, now: self.began };
         let number = requested(world, &self.run(&[], &sizes, input), &self.change())?;
@@ -226,7 +226,7 @@ impl Task for Scaling<'_> {
                 "another client changed the number to {} meanwhile",
                 amount(self.scale.field, number)
             );
-            (Verdict::Superseded, message)
+            Judgement::new(Verdict::Superseded, message)
         })
     }
 
@@ -280,7 +280,7 @@ impl Task for Scaling<'_> {
         if stands == PodProgress::Replacing { "removing" } else { stands.as_str() }
     }
 
-    fn reached(&self, world: &World, pods: &[DrainedPod]) -> (Verdict, String) {
+    fn reached(&self, world: &World, pods: &[DrainedPod]) -> Judgement {
         let has = format!("{} has {}", self.scale.removal.instance, amount(self.scale.field, self.scale.to));
         let stays: Vec<&str> = world
             .pods_of(&self.scale.removal.instance)
@@ -289,13 +289,13 @@ impl Task for Scaling<'_> {
             .collect();
         if stays.is_empty() {
             let verdict = if self.intent.change.is_none() { Verdict::Reverted } else { Verdict::Done };
-            return (verdict, has);
+            return Judgement::new(verdict, has);
         }
         let message = format!(
             "{has}, but Kubernetes removed other pods than {}, whose clients were disconnected",
             stays.join(", ")
         );
-        (Verdict::NodesLost, message)
+        Judgement::new(Verdict::NodesLost, message)
     }
 
     fn unfinished(&self, what: &str, why: &str) -> Problem {
@@ -306,9 +306,9 @@ impl Task for Scaling<'_> {
         unfinished(self.scale, what, why)
     }
 
-    fn report(&mut self, verdict: Verdict, message: &str) {
-        self.scale.removal.verdict = Some(verdict);
-        message.clone_into(&mut self.scale.removal.message);
+    fn report(&mut self, judgement: &Judgement) {
+        self.scale.removal.verdict = Some(judgement.verdict);
+        self.scale.removal.message.clone_from(&judgement.message);
     }
 
     fn steps(&mut self) -> &mut [RemovalStep] {

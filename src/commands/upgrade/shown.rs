@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use crate::commands::follow_output::about;
 use crate::model::human::clock;
-use crate::model::{NodeName, Part, Verdict, World};
+use crate::model::{Judgement, NodeName, Part, Verdict, World};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineStep, InlineView, When};
 use crate::plan::snapshot::Snapshot;
@@ -22,7 +22,7 @@ pub fn view(
     zone: &TimeZone,
 ) -> InlineView {
     let (headline, tone) = match (&run.verdict, run.standing()) {
-        (Some((verdict, _)), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
+        (Some(Judgement { verdict, .. }), _) => (verdict.as_str().to_owned(), Tone::of(*verdict)),
         (None, Verdict::StillRunning) => {
             ("the operator reports ready, but old pods remain".to_owned(), Tone::Warning)
         }

@@ -10,7 +10,7 @@ use super::super::upgrade::messages as upgrade_words;
 use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
-use crate::model::{Evacuation, NodeName, Operation, OperationRef, Stage, Verdict};
+use crate::model::{Evacuation, Judgement, NodeName, Operation, OperationRef, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
 /// One operation that runs, or waits for the operator.
@@ -159,7 +159,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
         Operation::Evacuation,
         name,
         match run.and_then(|run| run.verdict.as_ref()) {
-            Some((verdict, _)) => *verdict,
+            Some(Judgement { verdict, .. }) => *verdict,
             None if entry.stage == Stage::Prohibiting => Verdict::Evacuated,
             None => Verdict::Running,
         },
@@ -176,7 +176,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
             is.eta_seconds = run.seconds;
             is.message.push_str(&run.to_go());
         }
-        Some((_, why)) => is.message.clone_from(why),
+        Some(end) => is.message.clone_from(&end.message),
     }
     if let Some(alarm) = operations.upgrades.evacuations.alarm() {
         is.message = format!("{}; {}", alarm.sentence(), is.message);

@@ -1,7 +1,7 @@
 //! Every rebalance of an instance at one moment: those that EMQX lists, those that wait for an operator, and past ones.
 
 use crate::model::human::seconds_between;
-use crate::model::{InstanceId, Phase, Rebalance, Seen, Verdict};
+use crate::model::{InstanceId, Judgement, Phase, Rebalance, Seen, Verdict};
 
 use super::super::tracker::OperationTracker;
 use super::Current;
@@ -124,9 +124,9 @@ fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
         (Verdict::StillRunning, _) => {
             format!("{}, EMQX continues ({state})", contradiction(run.object.as_ref()))
         }
-        (_, Some((_, why))) => {
+        (_, Some(judgement)) => {
             is.eta_seconds = None;
-            why.clone()
+            judgement.message.clone()
         }
         _ => state,
     };
@@ -196,7 +196,7 @@ fn without_entry(
         }
         _ => {}
     }
-    if let Some((run, (verdict, message))) = ended {
+    if let Some((run, Judgement { verdict, message })) = ended {
         let so_far = || run.began_at().map(|began| seconds_between(began, current.now));
         let duration_seconds = if run.ended.is_some() { run.duration_seconds() } else { so_far() };
         return RebalanceStatus { duration_seconds, ..of(verdict, message) };
@@ -204,7 +204,7 @@ fn without_entry(
     let counts = current.broker().nodes.as_ref().map(|nodes| Counts::of(&nodes.value));
     let counts = counts.filter(|_| current.load.is_some());
     let afterwards = verdict::LaterEvents::of(current.world, object);
-    let (verdict, message, duration_seconds) =
+    let (Judgement { verdict, message }, duration_seconds) =
         verdict::past(object, counts.as_ref(), current.now, &afterwards);
     RebalanceStatus { duration_seconds, ..of(verdict, message) }
 }

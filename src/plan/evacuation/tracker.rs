@@ -18,10 +18,10 @@ use super::super::upgrade::messages::doing;
 use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
-    BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Node, NodeName, Operation,
+    BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, Node, NodeName, Operation,
     OperationRef, Part, Stage, Verdict, World,
 };
-use crate::plan::rebalance::messages::{utc, verdict};
+use crate::plan::rebalance::messages::utc;
 use crate::timing::{
     END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, EVACUATION_UNLISTED_SECONDS,
     RESTORED_SECONDS,
@@ -59,7 +59,7 @@ pub struct EvacuationRun {
     /// When it ended, at the latest.
     pub ended: Option<Timestamp>,
     /// How it ended, and why.
-    pub verdict: Option<(Verdict, String)>,
+    pub verdict: Option<Judgement>,
     /// When it entered its present stage.
     since: Timestamp,
     /// When the node last held something else.
@@ -173,7 +173,7 @@ impl EvacuationTracker {
                 let asked = self.requested.iter().position(|request| request.node == entry.node);
                 let timing = asked.map(|place| self.requested.remove(place).timing);
                 let lost = self.runs.iter().any(|run| {
-                    same(run) && run.verdict.as_ref().is_some_and(|(end, _)| *end != Verdict::Stopped)
+                    same(run) && run.verdict.as_ref().is_some_and(|end| end.verdict != Verdict::Stopped)
                 });
                 let run = EvacuationRun::begin(entry, timing, lost, (world, id), now);
                 let restored = if run.restored {
@@ -198,7 +198,7 @@ impl EvacuationTracker {
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
             let reason = "it continues as a part of the upgrade".to_owned();
-            run.settle((Verdict::Running, reason), now, events);
+            run.settle(Judgement::new(Verdict::Running, reason), now, events);
         }
     }
 
@@ -228,13 +228,13 @@ impl EvacuationTracker {
             run.listed = false;
             let end = if down {
                 let why = format!("{} stopped running before EMQX listed its evacuation", run.label);
-                (Verdict::NodesLost, why)
+                Judgement::new(Verdict::NodesLost, why)
             } else {
                 let why = format!(
                     "EMQX accepted the evacuation of {}, and has not listed it for {EVACUATION_UNLISTED_SECONDS} s",
                     run.label
                 );
-                (Verdict::Unknown, why)
+                Judgement::new(Verdict::Unknown, why)
             };
             run.settle(end, now, events);
             self.runs.push(run);
@@ -253,9 +253,9 @@ impl EvacuationTracker {
                         run.label,
                         run.entry.state
                     );
-                    (Verdict::Unknown, reason)
+                    Judgement::new(Verdict::Unknown, reason)
                 }
-                None => (Verdict::Running, format!("{} is still being evacuated", run.label)),
+                None => Judgement::new(Verdict::Running, format!("{} is still being evacuated", run.label)),
             };
             run.settle(end, now, &mut events);
         }
@@ -368,9 +368,9 @@ impl EvacuationRun {
             events.push(self.event(now, EventType::Progress, message));
         }
         if entry.stage == Stage::Prohibiting {
-            self.settle((Verdict::Evacuated, self.emptied()), now, events);
+            self.settle(Judgement::new(Verdict::Evacuated, self.emptied()), now, events);
         } else if let Some(why) = self.stalled(broker, now) {
-            self.settle((Verdict::Stalled, why), now, events);
+            self.settle(Judgement::new(Verdict::Stalled, why), now, events);
         }
     }
 
@@ -421,7 +421,7 @@ impl EvacuationRun {
     }
 
     /// The verdict of an evacuation whose node went down.
-    fn gone(&self, how: &str) -> (Verdict, String) {
+    fn gone(&self, how: &str) -> Judgement {
         let label = &self.label;
         let holds = self.holds.unwrap_or_default();
         let empty = self.holds.is_some_and(NodeContent::nothing);
@@ -431,10 +431,10 @@ impl EvacuationRun {
                 "{label} was empty, and {how} in {}: it accepts clients{when}, unless EMQX restores the evacuation from disk",
                 self.entry.state
             );
-            return (Verdict::Failed, message);
+            return Judgement::new(Verdict::Failed, message);
         }
         if self.entry.stage == Stage::Prohibiting {
-            return (Verdict::Evacuated, format!("{label} was empty, and {how}"));
+            return Judgement::new(Verdict::Evacuated, format!("{label} was empty, and {how}"));
         }
         if holds.connections > 0 || self.holds.is_none() {
             let clients = match self.holds {
@@ -446,14 +446,14 @@ impl EvacuationRun {
                  evacuation from disk when the node starts again",
                 self.entry.state
             );
-            return (Verdict::NodesLost, message);
+            return Judgement::new(Verdict::NodesLost, message);
         }
         let message = format!(
             "{label} {how} in {} before {} were moved",
             self.entry.state,
             plural(holds.sessions, "session")
         );
-        (Verdict::Failed, message)
+        Judgement::new(Verdict::Failed, message)
     }
 
     /// EMQX's answer does not list the evacuation.
@@ -490,7 +490,7 @@ impl EvacuationRun {
             .map_or_else(String::new, |holds| format!("; {} on it", plural(holds.connections, "client")));
         let who = if stopped { "you stopped it" } else { "it was stopped" };
         let message = format!("{who} in {}{clients}, and the node accepts clients again", self.entry.state);
-        self.settle((Verdict::Stopped, message), now, events);
+        self.settle(Judgement::new(Verdict::Stopped, message), now, events);
         self.listed = false;
     }
 
@@ -562,19 +562,13 @@ impl EvacuationRun {
         self.planned = self.planned.or(whole.filter(|_| self.timing.is_some()));
     }
 
-    fn settle(&mut self, word: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-        if word.0.final_word() {
+    fn settle(&mut self, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+        if judgement.verdict.final_word() {
             self.percent = 100;
         }
         self.ended = Some(now);
-        self.verdict = Some(word.clone());
-        let mut event = self.event(now, EventType::Verdict, verdict(word.0, &word.1));
-        if word.0 == Verdict::Unknown {
-            (event.percent, event.eta_seconds) = (None, None);
-        }
-        event.verdict = Some(word.0);
-        event.reason = Some(word.1);
-        events.push(event);
+        self.verdict = Some(judgement.clone());
+        events.push(self.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
     }
 
     /// Whether the end is the latest one: the waits are unknown, and EMQX's defaults are assumed.
@@ -595,8 +589,8 @@ impl EvacuationRun {
 
     /// How it stands, in one sentence.
     pub fn message(&self) -> String {
-        if let Some((_, why)) = &self.verdict {
-            return why.clone();
+        if let Some(judgement) = &self.verdict {
+            return judgement.message.clone();
         }
         let holds = self.holds.map_or_else(String::new, |holds| {
             let (clients, sessions) =

@@ -9,7 +9,7 @@ fn entry(name: &str, verdict: Verdict, started: Option<i64>, end: i64) -> Histor
     HistoryEntry {
         started: started.map(fixtures::at),
         by: "ann@laptop".to_owned(),
-        ..ended(Operation::Evacuation, &id, name, (verdict, "why".to_owned()), fixtures::at(end))
+        ..ended(Operation::Evacuation, &id, name, Judgement::new(verdict, "why"), fixtures::at(end))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::progress::Counts;
 use super::tracker::{Alarm, RebalanceRun};
 use crate::model::human::{average, count, plural, share};
-use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, Verdict, World};
+use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, World};
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
 use jiff::Timestamp;
@@ -245,11 +245,4 @@ pub fn contradiction(object: Option<&Rebalance>) -> String {
         Some(object) => format!("operator reports {}", object.phase.text().unwrap_or("nothing")),
         None => "there is no object".to_owned(),
     }
-}
-
-/// The message of the verdict.
-pub fn verdict(verdict: Verdict, reason: &str) -> String {
-    let word = verdict.words();
-    // A reason that begins with the verdict does not repeat it.
-    if reason.starts_with(word) { reason.to_owned() } else { format!("{word}: {reason}") }
 }

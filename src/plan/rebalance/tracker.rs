@@ -18,8 +18,8 @@ use super::ownership::{self, outlived, owns};
 use super::progress::Counts;
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, Event, EventType, InstanceId, Link, Load, NodeName, Phase, Rebalance, RunningRebalance,
-    Seen, Source, Strategy, Verdict, World,
+    BrokerState, Event, EventType, InstanceId, Judgement, Link, Load, NodeName, Phase, Rebalance,
+    RunningRebalance, Seen, Source, Strategy, Verdict, World,
 };
 use crate::plan::heartbeat;
 use crate::plan::retention::forget;
@@ -198,7 +198,7 @@ impl RebalanceTracker {
                     }
                     _ => "it is still running".to_owned(),
                 };
-                settle(run, (verdict, reason), now, &mut events);
+                settle(run, Judgement::new(verdict, reason), now, &mut events);
             } else {
                 let verdict = unseen(run, world.broker(&self.id).load.is_some());
                 settle(run, verdict, now, &mut events);
@@ -369,7 +369,7 @@ impl RebalanceTracker {
             (run.left, run.percent) = (None, 0);
             run.entry = None;
             run.counts = Counts::default();
-            settle(run, (Verdict::Failed, "the instance was deleted".to_owned()), now, events);
+            settle(run, Judgement::new(Verdict::Failed, "the instance was deleted".to_owned()), now, events);
         }
     }
 

@@ -12,7 +12,9 @@ use super::record::PlanRecord;
 use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
-use crate::model::{NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World};
+use crate::model::{
+    Judgement, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
+};
 use crate::plan::finding::Decision;
 use crate::timing::{
     CLOCK_BACK_SECONDS, NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS,
@@ -192,10 +194,10 @@ fn tail(ending: &Ending<'_>) -> String {
 }
 
 /// The verdict: the first rule that fits.
-pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
+pub fn end(ending: &Ending<'_>) -> Judgement {
     let tail = tail(ending);
     if !ending.lost.is_empty() {
-        return (Verdict::NodesLost, nodes_lost(ending));
+        return Judgement::new(Verdict::NodesLost, nodes_lost(ending));
     }
     if missing(ending.start, ending.now) {
         let lost = lost(ending.start, ending.now).unwrap_or(0);
@@ -203,7 +205,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
         let gone = gone(ending.start, ending.now, ending.donors).unwrap_or(0);
         let arrived = arrived(ending.start, ending.now, ending.recipients).unwrap_or(0);
         let since = ending.counted_since.map(|since| format!(" (counted since {})", utc(since)));
-        return (
+        return Judgement::new(
             Verdict::ClientsMissing,
             format!(
                 "{} of {} clients are missing after the end{}: donors lost {}, recipients gained {}; does the load balancer \
@@ -219,20 +221,22 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     let standing = standing(ending).unwrap_or_else(|| "counts are not known".to_owned());
     let when = ending.time_of_end();
     if let Some(who) = &ending.stopped {
-        return (Verdict::Stopped, format!("stopped by {who}; {standing}{tail}{when}"));
+        return Judgement::new(Verdict::Stopped, format!("stopped by {who}; {standing}{tail}{when}"));
     }
     let Some(strategy) = ending.strategy else { return unplanned(ending, &standing, &tail) };
     let (conn, sess) = thresholds(strategy);
-    let Some(balance) = balance(ending, conn, sess) else { return (Verdict::Unknown, uncounted(ending)) };
+    let Some(balance) = balance(ending, conn, sess) else {
+        return Judgement::new(Verdict::Unknown, uncounted(ending));
+    };
     if let Some(what) = balance.reversed {
         let reason = format!(
             "{standing}: more {what} were moved than the thresholds allow, and the recipients now hold too many{tail}{when}"
         );
-        return (Verdict::Overshot, reason);
+        return Judgement::new(Verdict::Overshot, reason);
     }
     if balance.within {
         let rule = marks(&balance.rule.unwrap_or_default());
-        return (Verdict::Balanced, format!("{standing} ({rule}){tail}{when}"));
+        return Judgement::new(Verdict::Balanced, format!("{standing} ({rule}){tail}{when}"));
     }
     if let Some((from, to)) = ending.unheard {
         let reason = format!(
@@ -240,7 +244,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
             utc(from),
             utc(to)
         );
-        return (Verdict::Unknown, reason);
+        return Judgement::new(Verdict::Unknown, reason);
     }
     // The phase that moves sessions ends when sessions are within their thresholds, wherever clients
     // reconnected.
@@ -260,7 +264,7 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
     };
     if through {
         let reason = format!("it came to its end, but {standing} is not within the thresholds{tail}");
-        return (Verdict::Uneven, reason);
+        return Judgement::new(Verdict::Uneven, reason);
     }
     if let Some((from, to)) = ending.unseen {
         let reason = format!(
@@ -269,13 +273,13 @@ pub fn end(ending: &Ending<'_>) -> (Verdict, String) {
             utc(from),
             utc(to)
         );
-        return (Verdict::Uneven, reason);
+        return Judgement::new(Verdict::Uneven, reason);
     }
     let seen = ending.stage.map(|stage| format!(" (last seen in {})", stage.phase())).unwrap_or_default();
     let reason = format!(
         "EMQX dropped it before its goal{seen}: its coordinator went away, or it was stopped by someone else; {standing}{tail}"
     );
-    (Verdict::CoordinatorLost, reason)
+    Judgement::new(Verdict::CoordinatorLost, reason)
 }
 
 /// Which nodes were lost, when, and with how many clients; then the rest of the text.
@@ -295,17 +299,17 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
 
 /// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
 /// decide nothing; EMQX's own decision does: it leaves `evicting_conns` only when its own thresholds hold.
-fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, String) {
+fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> Judgement {
     let means = |counts: &Counts, of: fn(NodeHolds) -> Option<u64>| {
         counts.means(ending.donors, ending.recipients, of)
     };
     let Some((donors, recipients)) = means(ending.at_end, Counts::connections_of) else {
-        return (Verdict::Unknown, uncounted(ending));
+        return Judgement::new(Verdict::Unknown, uncounted(ending));
     };
     if no_better(ending) {
         let reason =
             format!("{standing} is no better than what EMQX found to balance{tail}{}", ending.time_of_end());
-        return (Verdict::Uneven, reason);
+        return Judgement::new(Verdict::Uneven, reason);
     }
     let even = |(donors, recipients): (f64, f64)| recipients <= (donors * REVERSED).max(donors + 1.0);
     let sessions = means(ending.at_end, Counts::offline_of);
@@ -325,7 +329,7 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
     if over && even((donors, recipients)) && ending.unheard.is_none() {
         let reason =
             format!("{standing}; EMQX came to the end of it by thresholds that only EMQX knows{tail}");
-        return (Verdict::Balanced, reason);
+        return Judgement::new(Verdict::Balanced, reason);
     }
     let seen = ending.stage.map(|stage| format!(", last seen in {},", stage.phase())).unwrap_or_default();
     let unheard =
@@ -335,7 +339,7 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> (Verdict, Strin
          was stopped by someone else{}; {standing}{tail}",
         unheard.unwrap_or_default()
     );
-    (Verdict::Unknown, reason)
+    Judgement::new(Verdict::Unknown, reason)
 }
 
 /// Whether neither donors fell nor recipients rose, in connections and in sessions without a client.
@@ -388,16 +392,19 @@ pub fn never_started(
     strategy: &Strategy,
     start: Option<&[Participant]>,
     others: bool,
-) -> (Verdict, String) {
+) -> Judgement {
     let failure = failure.unwrap_or("the operator gives no reason");
     let refusal = Refusal::parse(failure);
     if refusal == Some(Refusal::NothingToBalance) {
-        return (Verdict::NothingToDo, "EMQX answered nothing_to_balance: no work was needed".to_owned());
+        return Judgement::new(
+            Verdict::NothingToDo,
+            "EMQX answered nothing_to_balance: no work was needed".to_owned(),
+        );
     }
     // Operator 2.2 drops the body of the answer: `400 Bad Request` remains, and the counts decide.
     let bare = failure.contains("400 Bad Request");
     if bare && others {
-        return (
+        return Judgement::new(
             Verdict::Failed,
             format!("EMQX refused the start while another rebalance or evacuation was running ({failure})"),
         );
@@ -405,16 +412,22 @@ pub fn never_started(
     if bare {
         let Some(start) = start else {
             let why = Refusal::NoReason.sentence();
-            return (Verdict::Unknown, format!("{why}; the counts at its start are unknown ({failure})"));
+            return Judgement::new(
+                Verdict::Unknown,
+                format!("{why}; the counts at its start are unknown ({failure})"),
+            );
         };
         let plan = forecast(None, start, strategy, Return::default());
         if plan.decision == Decision::NothingToDo {
-            return (Verdict::NothingToDo, format!("no work was needed: {} ({failure})", plan.message));
+            return Judgement::new(
+                Verdict::NothingToDo,
+                format!("no work was needed: {} ({failure})", plan.message),
+            );
         }
     }
     match refusal {
-        Some(refusal) => (Verdict::Failed, format!("{} ({failure})", refusal.sentence())),
-        None => (Verdict::Failed, failure.to_owned()),
+        Some(refusal) => Judgement::new(Verdict::Failed, format!("{} ({failure})", refusal.sentence())),
+        None => Judgement::new(Verdict::Failed, failure.to_owned()),
     }
 }
 
@@ -480,9 +493,9 @@ pub fn past(
     now: Option<&Counts>,
     at: Timestamp,
     afterwards: &LaterEvents,
-) -> (Verdict, String, Option<u64>) {
+) -> (Judgement, Option<u64>) {
     if let Some(recorded) = &object.recorded {
-        return (recorded.verdict, recorded.message.clone(), recorded.seconds());
+        return (Judgement::new(recorded.verdict, &recorded.message), recorded.seconds());
     }
     let duration = match (object.started, object.completed, object.failed) {
         (Some(started), Some(completed), _) => Some(seconds_between(started, completed)),
@@ -491,11 +504,9 @@ pub fn past(
     let record = object.plan.as_deref().and_then(PlanRecord::read);
     if object.phase == Phase::Failed && !object.processed {
         let start = record.as_ref().map(PlanRecord::participants);
-        let (verdict, reason) =
-            never_started(object.failure.as_deref(), &object.strategy, start.as_deref(), false);
-        return (verdict, reason, None);
+        return (never_started(object.failure.as_deref(), &object.strategy, start.as_deref(), false), None);
     }
-    let unknown = |why: &str| (Verdict::Unknown, format!("not followed: {why}"), duration);
+    let unknown = |why: &str| (Judgement::new(Verdict::Unknown, format!("not followed: {why}")), duration);
     let times = [object.created, object.started, object.completed, object.failed];
     if times.into_iter().flatten().any(|time| seconds_between(at, time) > CLOCK_BACK_SECONDS) {
         return unknown(
@@ -529,14 +540,15 @@ pub fn past(
     if let Some((node, since)) = afterwards.restarted(&members, began) {
         let what = format!("{} restarted at {}", short(node), utc(since));
         if since <= first {
-            return (Verdict::NodesLost, format!("{what}, before the rebalance ended"), duration);
+            let reason = format!("{what}, before the rebalance ended");
+            return (Judgement::new(Verdict::NodesLost, reason), duration);
         }
         return unknown(&format!("{what}, and the counts at the end of the rebalance are not known"));
     }
     let start = record.counts();
     if missing(Some(&start), now) && seconds_between(last, at) < RETURN_SECONDS {
         let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
-        return (Verdict::Unknown, reason, duration);
+        return (Judgement::new(Verdict::Unknown, reason), duration);
     }
     // Where the operator reports the end, a rebalance that ran for as long as planned came to its end.
     let planned = seconds_between(record.time, record.expected_end);
@@ -565,12 +577,12 @@ pub fn past(
         seconds: duration,
         between: None,
     };
-    let (verdict, reason) = end(&ending);
-    if verdict == Verdict::CoordinatorLost && !vanished {
+    let judgement = end(&ending);
+    if judgement.verdict == Verdict::CoordinatorLost && !vanished {
         let uneven = standing(&ending).map(|counts| format!("{counts} is not within the thresholds, and "));
         return unknown(&format!("{}whether it came to its end is not known", uneven.unwrap_or_default()));
     }
-    (verdict, reason, duration)
+    (judgement, duration)
 }
 
 /// The state after a stop of a rebalance that EMQX no longer runs, by the current counts. `who` stopped it;
@@ -580,7 +592,7 @@ pub fn stopped(
     strategy: Option<&Strategy>,
     now: &Counts,
     who: Option<&str>,
-) -> (Verdict, String) {
+) -> Judgement {
     end(&Ending {
         donors: &entry.donors,
         recipients: &entry.recipients,
@@ -623,7 +635,7 @@ mod tests {
         Strategy { abs_conn_threshold: 100, conn_evict_rate: 10, ..Strategy::default() }
     }
 
-    fn judged(now: &[u64], through_takeover: bool, stopped: Option<&str>) -> (Verdict, String) {
+    fn judged(now: &[u64], through_takeover: bool, stopped: Option<&str>) -> Judgement {
         judged_by(Some(&strategy()), now, through_takeover, stopped)
     }
 
@@ -632,7 +644,7 @@ mod tests {
         now: &[u64],
         through_takeover: bool,
         stopped: Option<&str>,
-    ) -> (Verdict, String) {
+    ) -> Judgement {
         let stage = if through_takeover { Stage::WaitTakeover } else { Stage::EvictingConns };
         judged_in(strategy, &counts(&[3333, 3333, 3334, 0]), &counts(now), &stage, stopped)
     }
@@ -643,7 +655,7 @@ mod tests {
         now: &Counts,
         stage: &Stage,
         stopped: Option<&str>,
-    ) -> (Verdict, String) {
+    ) -> Judgement {
         let (donors, recipients) = (nodes(0, 3), nodes(3, 4));
         end(&Ending {
             donors: &donors,
@@ -674,18 +686,19 @@ mod tests {
 
     #[test]
     fn too_much_that_was_moved_is_overshot_and_not_balanced() {
-        let (verdict, reason) = judged(&[1000, 1000, 1000, 7000], true, None);
+        let Judgement { verdict, message } = judged(&[1000, 1000, 1000, 7000], true, None);
         assert_eq!(verdict, Verdict::Overshot);
-        assert!(reason.contains("connections"), "{reason}");
+        assert!(message.contains("connections"), "{message}");
         let start = holding_sessions(&[(100, 9000), (100, 0), (100, 0), (100, 0)]);
         let end = holding_sessions(&[(100, 0), (100, 0), (100, 0), (100, 9000)]);
-        let (verdict, reason) = judged_in(Some(&strategy()), &start, &end, &Stage::EvictingSessions, None);
-        assert_eq!(verdict, Verdict::Overshot, "{reason}");
+        let Judgement { verdict, message } =
+            judged_in(Some(&strategy()), &start, &end, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Overshot, "{message}");
         // Recipients that held more sessions from the start were not overshot by the rebalance.
         let start = holding_sessions(&[(3333, 0), (3333, 0), (3334, 0), (0, 9000)]);
         let end = holding_sessions(&[(2553, 0), (2553, 0), (2554, 0), (2340, 9000)]);
         assert_eq!(
-            judged_in(Some(&strategy()), &start, &end, &Stage::WaitTakeover, None).0,
+            judged_in(Some(&strategy()), &start, &end, &Stage::WaitTakeover, None).verdict,
             Verdict::Balanced
         );
     }
@@ -696,10 +709,10 @@ mod tests {
         let end = holding_sessions(&[(100, 7000), (100, 7000), (100, 7000), (100, 6000)]);
         let strategy = Strategy { abs_sess_threshold: 100, ..strategy() };
         let of = |stage: Stage| judged_in(Some(&strategy), &start, &end, &stage, None);
-        assert_eq!(of(Stage::EvictingSessions).0, Verdict::CoordinatorLost);
-        assert_eq!(of(Stage::WaitTakeover).0, Verdict::Uneven);
-        let (verdict, reason) = judged_in(None, &start, &end, &Stage::EvictingSessions, None);
-        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        assert_eq!(of(Stage::EvictingSessions).verdict, Verdict::CoordinatorLost);
+        assert_eq!(of(Stage::WaitTakeover).verdict, Verdict::Uneven);
+        let Judgement { verdict, message } = judged_in(None, &start, &end, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Unknown, "{message}");
     }
 
     #[test]
@@ -709,81 +722,88 @@ mod tests {
         let left = holding_sessions(&[(2553, 2000), (2553, 2000), (2554, 2000), (2340, 0)]);
         let some = holding_sessions(&[(2553, 1500), (2553, 1500), (2554, 1500), (2340, 1500)]);
         let of = |end: &Counts, stage: Stage| judged_in(Some(&strategy), &start, end, &stage, None);
-        let (verdict, reason) = of(&left, Stage::WaitTakeover);
-        assert_eq!(verdict, Verdict::Uneven, "{reason}");
-        assert!(reason.contains("sessions without a client on donors 2,000, on the recipient 0"), "{reason}");
+        let Judgement { verdict, message } = of(&left, Stage::WaitTakeover);
+        assert_eq!(verdict, Verdict::Uneven, "{message}");
+        assert!(
+            message.contains("sessions without a client on donors 2,000, on the recipient 0"),
+            "{message}"
+        );
         // The rebalance was last seen while it moved sessions: it did not come to its end.
-        let (verdict, reason) = of(&left, Stage::EvictingSessions);
-        assert_eq!(verdict, Verdict::CoordinatorLost, "{reason}");
-        assert!(reason.contains("sessions without a client on donors 2,000"), "{reason}");
-        let (verdict, reason) = of(&some, Stage::EvictingSessions);
-        assert_eq!(verdict, Verdict::Balanced, "{reason}");
+        let Judgement { verdict, message } = of(&left, Stage::EvictingSessions);
+        assert_eq!(verdict, Verdict::CoordinatorLost, "{message}");
+        assert!(message.contains("sessions without a client on donors 2,000"), "{message}");
+        let Judgement { verdict, message } = of(&some, Stage::EvictingSessions);
+        assert_eq!(verdict, Verdict::Balanced, "{message}");
         // Without its thresholds the goal is unknown: never balanced while the counts stay.
-        let (verdict, reason) = judged_in(None, &start, &left, &Stage::EvictingSessions, None);
-        assert_eq!(verdict, Verdict::Unknown, "{reason}");
+        let Judgement { verdict, message } = judged_in(None, &start, &left, &Stage::EvictingSessions, None);
+        assert_eq!(verdict, Verdict::Unknown, "{message}");
     }
 
     #[test]
     fn a_run_that_moved_only_sessions_reports_the_sessions() {
         let start = holding_sessions(&[(100, 1000), (100, 1000), (100, 1000), (100, 0)]);
         let end = holding_sessions(&[(100, 667), (100, 667), (100, 666), (100, 1000)]);
-        let (verdict, reason) =
+        let Judgement { verdict, message } =
             judged_in(Some(&Strategy::default()), &start, &end, &Stage::EvictingSessions, None);
         assert_eq!(verdict, Verdict::Balanced);
-        assert!(reason.contains("; 1,000 sessions moved, none missing"), "{reason}");
+        assert!(message.contains("; 1,000 sessions moved, none missing"), "{message}");
     }
 
     #[test]
     fn without_its_thresholds_one_that_vanished_on_its_way_is_unknown_whatever_the_defaults_say() {
-        let (verdict, reason) = judged_by(None, &[3000, 3000, 3000, 1000], false, None);
-        assert_eq!(verdict, Verdict::Unknown, "{reason}");
-        let (verdict, _) = judged_by(None, &[2553, 2553, 2554, 2340], false, None);
+        let Judgement { verdict, message } = judged_by(None, &[3000, 3000, 3000, 1000], false, None);
+        assert_eq!(verdict, Verdict::Unknown, "{message}");
+        let Judgement { verdict, .. } = judged_by(None, &[2553, 2553, 2554, 2340], false, None);
         assert_eq!(verdict, Verdict::Unknown);
     }
 
     #[test]
     fn within_the_thresholds_is_balanced_and_names_the_rule() {
-        let (verdict, reason) = judged(&[2553, 2553, 2554, 2340], true, None);
+        let Judgement { verdict, message } = judged(&[2553, 2553, 2554, 2340], true, None);
         assert_eq!(verdict, Verdict::Balanced);
         assert_eq!(
-            reason,
+            message,
             "donors 2,553.33, recipient 2,340 (2,553.33 <= 2,340 x 1.1); 2,340 clients moved, none missing, 98 s"
         );
     }
 
     #[test]
     fn a_vanished_one_is_never_called_done() {
-        let (verdict, reason) = judged(&[3173, 3173, 3174, 480], false, None);
+        let Judgement { verdict, message } = judged(&[3173, 3173, 3174, 480], false, None);
         assert_eq!(verdict, Verdict::CoordinatorLost);
-        assert!(reason.contains("or it was stopped by someone else"), "{reason}");
+        assert!(message.contains("or it was stopped by someone else"), "{message}");
     }
 
     #[test]
     fn clients_of_the_last_round_before_a_stop_are_not_called_missing() {
-        let (verdict, reason) = judged(&[3263, 3263, 3264, 180], false, Some("you"));
+        let Judgement { verdict, message } = judged(&[3263, 3263, 3264, 180], false, Some("you"));
         assert_eq!(verdict, Verdict::Stopped);
-        assert!(reason.ends_with("180 clients moved, 30 on their way or missing, 98 s"), "{reason}");
+        assert!(message.ends_with("180 clients moved, 30 on their way or missing, 98 s"), "{message}");
     }
 
     #[test]
     fn the_end_of_the_road_without_balance_is_uneven() {
-        assert_eq!(judged(&[3173, 3173, 3174, 480], true, None).0, Verdict::Uneven);
+        assert_eq!(judged(&[3173, 3173, 3174, 480], true, None).verdict, Verdict::Uneven);
     }
 
     #[test]
     fn whatever_the_thresholds_an_end_that_is_no_better_than_the_start_is_uneven() {
-        let (verdict, reason) = judged_by(None, &[3333, 3333, 3334, 0], true, None);
+        let Judgement { verdict, message } = judged_by(None, &[3333, 3333, 3334, 0], true, None);
         assert_eq!(verdict, Verdict::Uneven);
-        assert!(reason.contains("no better than"), "{reason}");
-        assert_eq!(judged_by(None, &[2553, 2553, 2554, 2340], true, None).0, Verdict::Balanced);
+        assert!(message.contains("no better than"), "{message}");
+        assert_eq!(judged_by(None, &[2553, 2553, 2554, 2340], true, None).verdict, Verdict::Balanced);
         // Some clients moved: EMQX's own decision is the only evidence.
-        assert_eq!(judged_by(None, &[3000, 3000, 3000, 1000], true, None).0, Verdict::Balanced);
+        assert_eq!(judged_by(None, &[3000, 3000, 3000, 1000], true, None).verdict, Verdict::Balanced);
     }
 
     #[test]
     fn missing_clients_precede_every_other_headline() {
-        assert_eq!(judged(&[2553, 2553, 2554, 2000], true, Some("you")).0, Verdict::ClientsMissing);
-        assert_eq!(judged(&[2480, 2480, 2480, 2361], true, None).0, Verdict::Balanced, "98.01 % are enough");
+        assert_eq!(judged(&[2553, 2553, 2554, 2000], true, Some("you")).verdict, Verdict::ClientsMissing);
+        assert_eq!(
+            judged(&[2480, 2480, 2480, 2361], true, None).verdict,
+            Verdict::Balanced,
+            "98.01 % are enough"
+        );
     }
 
     #[test]
@@ -797,7 +817,7 @@ mod tests {
             held: Some(100),
             restarted: false,
         };
-        let (verdict, reason) = end(&Ending {
+        let Judgement { verdict, message } = end(&Ending {
             donors: &donors,
             recipients: &recipients,
             strategy: Some(&strategy()),
@@ -815,19 +835,19 @@ mod tests {
             between: None,
         });
         assert_eq!(verdict, Verdict::NodesLost);
-        assert!(reason.ends_with("with 100 clients on it; all clients are back, 98 s"), "{reason}");
+        assert!(message.ends_with("with 100 clients on it; all clients are back, 98 s"), "{message}");
     }
 
     #[test]
     fn a_stop_is_a_stop_even_within_the_thresholds() {
-        assert_eq!(judged(&[2553, 2553, 2554, 2340], false, Some("you")).0, Verdict::Stopped);
+        assert_eq!(judged(&[2553, 2553, 2554, 2340], false, Some("you")).verdict, Verdict::Stopped);
     }
 
     #[test]
     fn a_refused_start_is_nothing_to_do_or_a_failure() {
         let start = super::super::forecast::numbered(&[3340, 3330, 3330], None);
         let judged = |failure: &str, others| {
-            never_started(Some(failure), &Strategy::default(), Some(&start), others).0
+            never_started(Some(failure), &Strategy::default(), Some(&start), others).verdict
         };
         assert_eq!(judged("Failed to start rebalance: nothing_to_balance", false), Verdict::NothingToDo);
         let bare = "Failed to start rebalance: request api failed: 400 Bad Request";
@@ -848,25 +868,29 @@ mod tests {
             ("Failed to start rebalance: eviction_agent_busy", "eviction_agent_busy"),
             ("EMQX emqx-ee is not found", "EMQX emqx-ee is not found"),
         ] {
-            let (verdict, reason) = never_started(Some(failure), &Strategy::default(), None, false);
+            let Judgement { verdict, message } =
+                never_started(Some(failure), &Strategy::default(), None, false);
             assert_eq!(verdict, Verdict::Failed, "{failure}");
-            assert!(reason.contains(explained), "{reason}");
+            assert!(message.contains(explained), "{message}");
         }
     }
 
     #[test]
     fn without_a_reason_and_without_the_counts_of_its_start_a_refusal_is_unknown() {
         let bare = "Failed to start rebalance: request api failed: 400 Bad Request";
-        let (verdict, reason) = never_started(Some(bare), &Strategy::default(), None, false);
+        let Judgement { verdict, message } = never_started(Some(bare), &Strategy::default(), None, false);
         assert_eq!(verdict, Verdict::Unknown);
         assert!(
-            reason.contains("nothing to balance, or one already ran") && reason.contains(bare),
-            "{reason}"
+            message.contains("nothing to balance, or one already ran") && message.contains(bare),
+            "{message}"
         );
-        assert_eq!(never_started(Some(bare), &Strategy::default(), None, true).0, Verdict::Failed);
+        assert_eq!(never_started(Some(bare), &Strategy::default(), None, true).verdict, Verdict::Failed);
         let told = "Failed to start rebalance: error on node 'emqx@a': nothing_to_balance";
-        assert_eq!(never_started(Some(told), &Strategy::default(), None, false).0, Verdict::NothingToDo);
-        assert_eq!(never_started(None, &Strategy::default(), None, false).0, Verdict::Failed);
+        assert_eq!(
+            never_started(Some(told), &Strategy::default(), None, false).verdict,
+            Verdict::NothingToDo
+        );
+        assert_eq!(never_started(None, &Strategy::default(), None, false).verdict, Verdict::Failed);
     }
 
     #[test]
@@ -880,7 +904,7 @@ mod tests {
             panic!("a Rebalance")
         };
         let later = LaterEvents { began: true, ..LaterEvents::default() };
-        assert_eq!(past(&object, None, fixtures::at(9000), &later).0, Verdict::Unknown);
+        assert_eq!(past(&object, None, fixtures::at(9000), &later).0.verdict, Verdict::Unknown);
         object.recorded = Some(RecordedVerdict {
             uid: object.uid.clone(),
             verdict: Verdict::ClientsMissing,
@@ -892,7 +916,7 @@ mod tests {
             sessions: (None, None),
             by: "kubectl-emqx".to_owned(),
         });
-        let told = (Verdict::ClientsMissing, "300 of 10,000 clients are missing".to_owned(), Some(98));
+        let told = (Judgement::new(Verdict::ClientsMissing, "300 of 10,000 clients are missing"), Some(98));
         assert_eq!(past(&object, None, fixtures::at(9000), &later), told);
         assert_eq!(past(&object, Some(&Counts::default()), fixtures::at(9000), &later), told);
     }
@@ -913,10 +937,12 @@ mod tests {
         };
         let row = |(node, count): (&Participant, u64)| (node.node.clone(), (Some(count), Some(count)));
         let now = Counts(before.iter().zip([2553, 2553, 2554, 2340]).map(row).collect());
-        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(120), &LaterEvents::default());
-        assert_eq!(verdict, Verdict::Unknown, "{reason}");
-        assert!(reason.contains("clock of the API server"), "{reason}");
-        let (verdict, _, _) = past(&object, Some(&now), fixtures::at(3720), &LaterEvents::default());
+        let (Judgement { verdict, message }, _) =
+            past(&object, Some(&now), fixtures::at(120), &LaterEvents::default());
+        assert_eq!(verdict, Verdict::Unknown, "{message}");
+        assert!(message.contains("clock of the API server"), "{message}");
+        let (Judgement { verdict, .. }, _) =
+            past(&object, Some(&now), fixtures::at(3720), &LaterEvents::default());
         assert_ne!(verdict, Verdict::Unknown, "the same times by a clock that was not set back");
     }
 
@@ -941,34 +967,39 @@ mod tests {
                 .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
                 .collect(),
         );
-        let (verdict, reason, duration) =
+        let (Judgement { verdict, message }, duration) =
             past(&object, Some(&now), fixtures::at(200), &LaterEvents::default());
         assert_eq!((verdict, duration), (Verdict::Balanced, None));
-        assert!(reason.ends_with("2,340 clients moved, none missing"), "{reason}");
+        assert!(message.ends_with("2,340 clients moved, none missing"), "{message}");
         // Current counts are those of the end for two minutes, and only if nothing began since.
         assert_eq!(
-            past(&object, Some(&now), fixtures::at(198 + 121), &LaterEvents::default()).0,
+            past(&object, Some(&now), fixtures::at(198 + 121), &LaterEvents::default()).0.verdict,
             Verdict::Unknown
         );
-        let (verdict, reason, _) = past(
+        let (Judgement { verdict, message }, _) = past(
             &object,
             Some(&now),
             fixtures::at(200),
             &LaterEvents { began: true, ..LaterEvents::default() },
         );
         assert_eq!(verdict, Verdict::Unknown);
-        assert!(reason.starts_with("not followed: something else began since"), "{reason}");
+        assert!(message.starts_with("not followed: something else began since"), "{message}");
         // A participant restarted before the end, or since: the current counts are not those of the end.
         let restarted = |at: i64| LaterEvents {
             up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
             ..LaterEvents::default()
         };
-        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(200), &restarted(50));
-        assert_eq!(verdict, Verdict::NodesLost, "{reason}");
-        let (verdict, reason, _) = past(&object, Some(&now), fixtures::at(205), &restarted(203));
-        assert_eq!(verdict, Verdict::Unknown, "{reason}");
-        assert!(reason.contains("restarted at"), "{reason}");
-        assert_eq!(past(&object, Some(&now), fixtures::at(200), &restarted(-900)).0, Verdict::Balanced);
+        let (Judgement { verdict, message }, _) =
+            past(&object, Some(&now), fixtures::at(200), &restarted(50));
+        assert_eq!(verdict, Verdict::NodesLost, "{message}");
+        let (Judgement { verdict, message }, _) =
+            past(&object, Some(&now), fixtures::at(205), &restarted(203));
+        assert_eq!(verdict, Verdict::Unknown, "{message}");
+        assert!(message.contains("restarted at"), "{message}");
+        assert_eq!(
+            past(&object, Some(&now), fixtures::at(200), &restarted(-900)).0.verdict,
+            Verdict::Balanced
+        );
     }
 
     #[test]
@@ -990,8 +1021,8 @@ mod tests {
         let at_end = [3173, 3173, 3174, 480];
         let counts =
             before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
-        let (verdict, reason, _) =
+        let (Judgement { verdict, message }, _) =
             past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &LaterEvents::default());
-        assert_ne!(verdict, Verdict::Balanced, "{reason}");
+        assert_ne!(verdict, Verdict::Balanced, "{message}");
     }
 }

@@ -12,8 +12,8 @@ use crate::model::human::seconds_between;
 use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
     ApiVersion, BrokerUpdate, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState,
-    Instance, InstanceId, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Stage, Update,
-    UpdateSpec, Verdict, World,
+    Instance, InstanceId, Judgement, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Stage,
+    Update, UpdateSpec, Verdict, World,
 };
 
 const OLD: &str = "emqx/emqx-enterprise:5.8.6";
@@ -226,19 +226,19 @@ fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
     events
 }
 
-fn last(events: &[Event]) -> (Verdict, String) {
+fn last(events: &[Event]) -> Judgement {
     let verdicts = || events.iter().filter(|event| event.verdict.is_some());
     let upgrade = verdicts().rfind(|event| event.operation == Operation::Upgrade);
     let event = upgrade.or(verdicts().next_back()).expect("there is a verdict");
-    (event.verdict.expect("a verdict"), event.reason.clone().unwrap_or_default())
+    Judgement::new(event.verdict.expect("a verdict"), event.reason.clone().unwrap_or_default())
 }
 
 fn stalls(scene: Scene, within: i64) -> String {
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, scene)];
     let events = told(&scenes, within);
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Stalled, "{reason}");
-    reason
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::Stalled, "{message}");
+    message
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_change_without_a_reaction_is_not_a_finished_upgrade() {
     let events = told(&[(0, Scene::rest()), (1, Scene::asked())], 30);
     assert_eq!(
         last(&events),
-        (Verdict::StillRunning, "0 of 3 old pods gone, although the operator reports ready".into())
+        Judgement::new(Verdict::StillRunning, "0 of 3 old pods gone, although the operator reports ready")
     );
     assert!(events.iter().all(|event| event.phase.is_none() || event.phase.as_deref() == Some("newPods")));
 }
@@ -254,8 +254,8 @@ fn a_change_without_a_reaction_is_not_a_finished_upgrade() {
 #[test]
 fn a_silent_operator_is_a_stall_with_its_last_complaint() {
     let mut scene = Scene::asked();
-    let reason = stalls(scene.clone(), 90);
-    assert!(reason.contains("the operator is silent: it has not made a new set"), "{reason}");
+    let message = stalls(scene.clone(), 90);
+    assert!(message.contains("the operator is silent: it has not made a new set"), "{message}");
     let dead = stalls(scene.clone().with(|scene| scene.renewed = Some(0)), 90);
     assert!(dead.contains("it has not made a new set: the operator's process is gone: its Lease"), "{dead}");
     let alive = stalls(scene.clone().with(|scene| scene.renewed = Some(85)), 90);
@@ -362,7 +362,7 @@ fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
     // Without a visible problem the kubelet may be pulling an image: the limit is five minutes.
     let quiet = down(|pod| (pod.ready, pod.containers_ready) = (false, false));
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
-    assert_eq!(last(&events).0, Verdict::Running);
+    assert_eq!(last(&events).verdict, Verdict::Running);
     assert!(stalls(quiet, 320).contains("new pods are not ready"));
 }
 
@@ -389,9 +389,9 @@ fn a_new_pod_that_stops_the_operator_between_two_old_ones_is_the_cause_and_not_t
     for stuck in [out_of_room(), emptied] {
         let scenes =
             [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(2)), (10, before.clone()), (12, stuck)];
-        let (verdict, reason) = last(&told(&scenes, 150));
-        assert_eq!(verdict, Verdict::Stalled, "{reason}");
-        assert!(reason.contains("insufficient memory"), "{reason}");
+        let Judgement { verdict, message } = last(&told(&scenes, 150));
+        assert_eq!(verdict, Verdict::Stalled, "{message}");
+        assert!(message.contains("insufficient memory"), "{message}");
     }
 }
 
@@ -399,9 +399,9 @@ fn a_new_pod_that_stops_the_operator_between_two_old_ones_is_the_cause_and_not_t
 fn who_comes_while_emqx_cannot_be_asked_judges_nothing_by_the_copy_of_the_operator() {
     let late = Scene::up(3).empties(2, "waiting_health_check").with(|scene| scene.deaf = true);
     let events = told(&[(50, late)], 400);
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Stalled, "{reason}");
-    assert!(reason.contains("what is left on the old pods is unknown"), "{reason}");
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::Stalled, "{message}");
+    assert!(message.contains("what is left on the old pods is unknown"), "{message}");
     for event in &events {
         assert!(
             !event.message.contains("on old") && !event.message.contains("stays in"),
@@ -430,7 +430,7 @@ fn gates_that_flip_are_no_progress() {
     });
     let mut scenes = vec![(0, Scene::rest()), (1, Scene::asked())];
     scenes.extend((3..100).map(|now| (now, if now % 2 == 0 { open.clone() } else { shut.clone() })));
-    assert_eq!(last(&told(&scenes, 100)).0, Verdict::Stalled);
+    assert_eq!(last(&told(&scenes, 100)).verdict, Verdict::Stalled);
 }
 
 #[test]
@@ -439,16 +439,22 @@ fn an_evacuation_that_does_not_go_on_is_named() {
     // EMQX listed the evacuation and no longer answers: whether it continues is unknown.
     let silent = foreign.clone().with(|scene| scene.unanswered_since = Some(20));
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, foreign.clone()), (20, silent)];
-    let (verdict, reason) = last(&told(&scenes, 200));
-    assert_eq!(verdict, Verdict::Stalled, "{reason}");
-    assert!(!reason.contains("is being evacuated") && reason.contains("no answer of EMQX since"), "{reason}");
-    let reason = stalls(foreign, 120);
-    assert!(reason.contains("emqx-core-b-0 is being evacuated (prohibiting) and is no old pod"), "{reason}");
-    let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sets[0].2[2] = 0);
-    let reason = stalls(stuck, 120);
+    let Judgement { verdict, message } = last(&told(&scenes, 200));
+    assert_eq!(verdict, Verdict::Stalled, "{message}");
     assert!(
-        reason.contains("10 sessions on emqx-core-a-2 do not go") && reason.contains("emqx#14353"),
-        "{reason}"
+        !message.contains("is being evacuated") && message.contains("no answer of EMQX since"),
+        "{message}"
+    );
+    let message = stalls(foreign, 120);
+    assert!(
+        message.contains("emqx-core-b-0 is being evacuated (prohibiting) and is no old pod"),
+        "{message}"
+    );
+    let stuck = Scene::up(3).empties(2, "evicting_sessions").with(|scene| scene.sets[0].2[2] = 0);
+    let message = stalls(stuck, 120);
+    assert!(
+        message.contains("10 sessions on emqx-core-a-2 do not go") && message.contains("emqx#14353"),
+        "{message}"
     );
     let again = Scene::up(3).empties(2, "prohibiting").with(|scene| {
         scene.events.push(ClusterEvent {
@@ -469,7 +475,7 @@ fn an_evacuation_that_does_not_go_on_is_named() {
     );
     let waiting = Scene::up(3).empties(2, "waiting_health_check");
     let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
-    assert_eq!(last(&events).0, Verdict::Running, "three times 60 s are not over");
+    assert_eq!(last(&events).verdict, Verdict::Running, "three times 60 s are not over");
     assert!(stalls(waiting, 200).contains("waiting_health_check"));
 }
 
@@ -496,9 +502,9 @@ fn back_before_anything_was_removed_is_reverted() {
         (30, Scene::rest().with(|scene| scene.conditions = vec![("Ready", 30), ("Available", 29)])),
     ];
     let events = told(&scenes, 40);
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Reverted, "{reason}");
-    assert!(reason.contains("3 nodes of emqx/emqx-enterprise:5.8.6 run and serve"), "{reason}");
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::Reverted, "{message}");
+    assert!(message.contains("3 nodes of emqx/emqx-enterprise:5.8.6 run and serve"), "{message}");
     let notice = events.iter().find(|event| event.kind == EventType::Notice).expect("a notice");
     assert!(notice.message.starts_with("the image was changed back to"), "{}", notice.message);
 }
@@ -511,7 +517,10 @@ fn a_cluster_that_is_deleted_on_the_way_is_failed() {
         (3, Scene::up(3)),
         (9, Scene::rest().with(|it| it.gone = true)),
     ];
-    assert_eq!(last(&told(&scenes, 12)), (Verdict::Failed, "EMQX mq/emqx was deleted on the way".into()));
+    assert_eq!(
+        last(&told(&scenes, 12)),
+        Judgement::new(Verdict::Failed, "EMQX mq/emqx was deleted on the way")
+    );
 }
 
 /// Only the new set remains.
@@ -540,14 +549,14 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
     });
     let events = told(&[(50, late.clone()), (60, done())], 100);
     assert!(events[0].message.contains("from emqx/emqx-enterprise:5.8.6 to emqx/emqx-enterprise:5.8.7"));
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::ClientsMissing, "{reason}");
-    assert!(reason.contains("100 of 400 clients are missing"), "{reason}");
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::ClientsMissing, "{message}");
+    assert!(message.contains("100 of 400 clients are missing"), "{message}");
     // Without a recorded start no missing clients are reported.
     let events = told(&[(50, Scene::up(3).empties(2, "evicting_conns")), (60, done())], 100);
-    let (verdict, reason) = last(&events);
+    let Judgement { verdict, message } = last(&events);
     assert_eq!((verdict, events[1].lost_clients), (Verdict::Upgraded, None));
-    assert!(reason.contains("300 clients") && !reason.contains("missing"), "{reason}");
+    assert!(message.contains("300 clients") && !message.contains("missing"), "{message}");
 }
 
 #[test]
@@ -572,18 +581,18 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
     };
     let scenes = [(50, back(record(NEW))), (52, back(record(OLD))), (60, Scene::rest())];
     let events = told(&scenes, 70);
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Reverted, "{reason}");
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::Reverted, "{message}");
     let end = events.last().expect("an end");
-    assert_eq!((end.lost_clients, end.lost_sessions), (Some(0), Some(0)), "{reason}");
+    assert_eq!((end.lost_clients, end.lost_sessions), (Some(0), Some(0)), "{message}");
 }
 
 #[test]
 fn an_undo_counts_its_time_from_its_own_start() {
     let seconds = |scenes: &[(i64, Scene)]| {
-        let (verdict, reason) = last(&told(scenes, 90));
-        assert_eq!(verdict, Verdict::Reverted, "{reason}");
-        reason.rsplit(", ").next().map(str::to_owned).unwrap_or_default()
+        let Judgement { verdict, message } = last(&told(scenes, 90));
+        assert_eq!(verdict, Verdict::Reverted, "{message}");
+        message.rsplit(", ").next().map(str::to_owned).unwrap_or_default()
     };
     let back = |record: Option<(&str, i64)>| {
         Scene::rest().with(|scene| {
@@ -646,7 +655,7 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
     assert!((30..80).contains(&percents[2]), "one of three pods is removed: {percents:?}");
     assert!((percents[2] + 10..100).contains(&percents[3]), "two of three pods are removed: {percents:?}");
     percent(20, &Scene::rest());
-    assert_eq!(tracker.runs[0].verdict.as_ref().map(|(verdict, _)| *verdict), Some(Verdict::Reverted));
+    assert_eq!(tracker.runs[0].verdict.as_ref().map(|judgement| judgement.verdict), Some(Verdict::Reverted));
 }
 
 #[test]
@@ -654,9 +663,9 @@ fn without_emqx_pods_and_the_object_decide_and_that_is_reported() {
     let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
     let scenes =
         [(0, deaf(Scene::rest())), (1, deaf(Scene::asked())), (3, deaf(Scene::up(3))), (60, deaf(done()))];
-    let (verdict, reason) = last(&told(&scenes, 70));
-    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
-    assert!(reason.contains("EMQX could not be asked"), "{reason}");
+    let Judgement { verdict, message } = last(&told(&scenes, 70));
+    assert_eq!(verdict, Verdict::Upgraded, "{message}");
+    assert!(message.contains("EMQX could not be asked"), "{message}");
 }
 
 #[test]
@@ -664,15 +673,15 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
     let unanswered = || done().with(|it| it.unanswered_since = Some(59));
     let begin = || [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))];
     let answered = [begin().to_vec(), vec![(60, unanswered()), (72, done())]].concat();
-    let (verdict, reason) = last(&told(&answered, 90));
-    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
-    assert!(!reason.contains("EMQX"), "{reason}");
+    let Judgement { verdict, message } = last(&told(&answered, 90));
+    assert_eq!(verdict, Verdict::Upgraded, "{message}");
+    assert!(!message.contains("EMQX"), "{message}");
     // Where no pod answers, the upgrade still ends, and the verdict names what is unknown.
     let never = [begin().to_vec(), vec![(60, unanswered())]].concat();
     let events = told(&never, 120);
-    let (verdict, reason) = last(&events);
-    assert_eq!(verdict, Verdict::Upgraded, "{reason}");
-    assert!(reason.contains("no answer of EMQX since"), "{reason}");
+    let Judgement { verdict, message } = last(&events);
+    assert_eq!(verdict, Verdict::Upgraded, "{message}");
+    assert!(message.contains("no answer of EMQX since"), "{message}");
     let end = events.iter().find(|event| event.verdict.is_some()).expect("an end").time;
     assert_eq!(
         end,
@@ -730,7 +739,7 @@ fn an_old_node_that_emqx_still_lists_is_not_the_end() {
         "currentRevision is new while an old node is listed"
     );
     events.extend(follower.observe(&still.world(10), fixtures::at(10)));
-    assert_eq!(last(&events).0, Verdict::Upgraded);
+    assert_eq!(last(&events).verdict, Verdict::Upgraded);
 }
 
 #[test]
@@ -749,21 +758,21 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
     let phases: Vec<&str> =
         events.iter().filter(|it| it.kind == EventType::Phase).filter_map(|it| it.phase.as_deref()).collect();
     assert_eq!(phases, ["waitHealthCheck", "evictConnections", "prohibiting"]);
-    let (verdict, reason) = last(&events);
+    let Judgement { verdict, message } = last(&events);
     assert_eq!(
         verdict,
         Verdict::Evacuated,
         "an empty node that refuses clients is the end of its evacuation"
     );
-    assert!(reason.contains("is empty and refuses clients"), "{reason}");
+    assert!(message.contains("is empty and refuses clients"), "{message}");
     let goes_on = told(&scenes[..3], 8);
-    assert_eq!(last(&goes_on).0, Verdict::Running);
+    assert_eq!(last(&goes_on).verdict, Verdict::Running);
     let lost = [
         (0, Scene::rest()),
         (1, at("evicting_conns")),
         (5, Scene::rest().with(|it| it.sets[0].2 = vec![150])),
     ];
-    assert_eq!(last(&told(&lost, 9)).0, Verdict::NodesLost);
+    assert_eq!(last(&told(&lost, 9)).verdict, Verdict::NodesLost);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{ApiVersion, NodeName, PodName, Stage, Verdict};
+use crate::model::{ApiVersion, Judgement, NodeName, PodName, Stage, Verdict};
 use crate::plan::rebalance::messages::{short, utc};
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
@@ -60,7 +60,7 @@ pub fn facts(run: &UpgradeRun) -> Vec<String> {
 
 /// A running upgrade, in one sentence.
 pub fn standing(run: &UpgradeRun) -> String {
-    if let Some((Verdict::Stalled, reason)) = &run.verdict {
+    if let Some(Judgement { verdict: Verdict::Stalled, message: reason }) = &run.verdict {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
     }
     let said = if run.contradicted.is_some() { "the operator reports Ready; " } else { "" };

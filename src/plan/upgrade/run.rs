@@ -15,8 +15,8 @@ use super::target::one_by_one;
 use super::verdict::load_heard;
 use crate::model::human::plural;
 use crate::model::{
-    ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, NodeName, Operation, Part,
-    Stage, Verdict, World,
+    ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
+    Operation, Part, Stage, Verdict, World,
 };
 use crate::plan::rebalance::progress::Counts;
 
@@ -154,7 +154,7 @@ pub struct UpgradeRun {
     /// The same, where an outage of a source followed in which it ended.
     pub(super) before_outage: Option<Timestamp>,
     /// The verdict and its reason.
-    pub verdict: Option<(Verdict, String)>,
+    pub verdict: Option<Judgement>,
     /// When the present target was requested; `None` for an upgrade that was in progress when it was first
     /// seen.
     pub(super) asked: Option<Timestamp>,
@@ -220,7 +220,7 @@ impl UpgradeRun {
     /// The present verdict.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
-            Some((verdict, _)) => *verdict,
+            Some(Judgement { verdict, .. }) => *verdict,
             None if self.contradicted.is_some() => Verdict::StillRunning,
             None => Verdict::Running,
         }

@@ -28,7 +28,9 @@ use super::run::{
 };
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
-use crate::model::{ApiVersion, Event, EventType, InstanceId, NodeName, OperationRef, Stage, Verdict, World};
+use crate::model::{
+    ApiVersion, Event, EventType, InstanceId, Judgement, NodeName, OperationRef, Stage, Verdict, World,
+};
 
 use super::super::heartbeat::{self, Quiet};
 use super::super::retention::forget;
@@ -110,7 +112,7 @@ impl UpgradeTracker {
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if world.instance(&run.id).is_none() && !world.ids().is_empty() {
                 let reason = format!("{} was deleted on the way", run.id);
-                settle(run, (Verdict::Failed, reason), now, &mut events);
+                settle(run, Judgement::new(Verdict::Failed, reason), now, &mut events);
             }
         }
         heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
@@ -199,7 +201,7 @@ impl UpgradeTracker {
             let verdict = match run.ended {
                 Some(ended) => verdict::cut_short(run, seconds_between(ended, now))
                     .unwrap_or_else(|| verdict::conclude(run, broker, now)),
-                None => (run.standing(), verdict::goes_on(run)),
+                None => Judgement::new(run.standing(), verdict::goes_on(run)),
             };
             settle(run, verdict, now, &mut events);
         }
@@ -327,7 +329,9 @@ fn absorb(
     match turn(run, revisions, now, events) {
         Turn::On => {}
         Turn::Unsure => return,
-        Turn::Superseded(reason) => return settle(run, (Verdict::Superseded, reason), now, events),
+        Turn::Superseded(reason) => {
+            return settle(run, Judgement::new(Verdict::Superseded, reason), now, events);
+        }
     }
     let broker = world.broker(&run.id);
     run.blind = verdict::blind(broker, now).then(|| verdict::unheard(broker));
@@ -364,7 +368,7 @@ fn absorb(
 }
 
 fn stalled(run: &UpgradeRun) -> bool {
-    run.verdict.as_ref().is_some_and(|(verdict, _)| *verdict == Verdict::Stalled)
+    run.verdict.as_ref().is_some_and(|judgement| judgement.verdict == Verdict::Stalled)
 }
 
 /// Observes a stalled upgrade: it may continue.
@@ -615,7 +619,7 @@ fn judge(
     revisions: &UpgradeRevisions<'_>,
     world: &World,
     now: Timestamp,
-) -> Option<(Verdict, String)> {
+) -> Option<Judgement> {
     if verdict::over(run, revisions, world, now) {
         if run.ended.is_none() {
             run.ended = Some(now);
@@ -628,18 +632,17 @@ fn judge(
     }
     match run.ended {
         Some(_) => verdict::word(run, world.broker(&run.id), now),
-        None => stall::find(run, revisions, world, now).map(|reason| (Verdict::Stalled, reason)),
+        None => {
+            stall::find(run, revisions, world, now).map(|reason| Judgement::new(Verdict::Stalled, reason))
+        }
     }
 }
 
-fn settle(run: &mut UpgradeRun, verdict: (Verdict, String), now: Timestamp, events: &mut Vec<Event>) {
-    if verdict.0.final_word() && !matches!(verdict.0, Verdict::Stalled | Verdict::Superseded) {
+fn settle(run: &mut UpgradeRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+    let verdict = judgement.verdict;
+    if verdict.final_word() && !matches!(verdict, Verdict::Stalled | Verdict::Superseded) {
         run.percent = 100;
     }
-    run.verdict = Some(verdict.clone());
-    let mut event =
-        run.event(now, EventType::Verdict, crate::plan::rebalance::messages::verdict(verdict.0, &verdict.1));
-    event.verdict = Some(verdict.0);
-    event.reason = Some(verdict.1);
-    events.push(event);
+    run.verdict = Some(judgement.clone());
+    events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
 }

@@ -8,7 +8,7 @@ use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::UpgradeRun;
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{BrokerState, Link, Node, Seen, Source, Verdict, World};
+use crate::model::{BrokerState, Judgement, Link, Node, Seen, Source, Verdict, World};
 use crate::plan::rebalance::verdict::not_back;
 use crate::timing::{NEW_POD_ANSWER_SECONDS, OUTAGE_ANSWER_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS};
 
@@ -102,7 +102,7 @@ pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) 
 }
 
 /// The verdict of an upgrade that is over, once the verdict is certain.
-pub(super) fn word(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn word(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Option<Judgement> {
     let since = seconds_between(run.ended?, now);
     if run.missing() && since < RETURN_SECONDS {
         return None;
@@ -112,13 +112,13 @@ pub(super) fn word(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Op
 }
 
 /// The verdict of an upgrade whose follower ends before its clients had the time to reconnect.
-pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<(Verdict, String)> {
+pub(super) fn cut_short(run: &UpgradeRun, since: u64) -> Option<Judgement> {
     let early = run.missing() && since < RETURN_SECONDS;
-    early.then(|| (Verdict::Unknown, not_back(run.lost_clients(), since)))
+    early.then(|| Judgement::new(Verdict::Unknown, not_back(run.lost_clients(), since)))
 }
 
 /// The verdict of an upgrade that is over.
-pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Judgement {
     let tail = messages::tail(run, now);
     if run.missing() {
         let (lost, before) = (run.lost_clients().unwrap_or(0), run.start.connections.unwrap_or(0));
@@ -127,7 +127,7 @@ pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -
             count(lost),
             count(before)
         );
-        return (Verdict::ClientsMissing, reason);
+        return Judgement::new(Verdict::ClientsMissing, reason);
     }
     let image = run.to.as_deref().unwrap_or("the new template");
     let asked = match &run.blind {
@@ -138,7 +138,11 @@ pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -
     let nodes = plural(run.ready.1, "node");
     let does = if run.ready.1 == 1 { "runs and serves" } else { "run and serve" };
     let reason = format!("{nodes} of {image} {does}{asked}; {tail}");
-    if run.turned && run.to == run.from { (Verdict::Reverted, reason) } else { (Verdict::Upgraded, reason) }
+    if run.turned && run.to == run.from {
+        Judgement::new(Verdict::Reverted, reason)
+    } else {
+        Judgement::new(Verdict::Upgraded, reason)
+    }
 }
 
 /// Why an upgrade is not over.

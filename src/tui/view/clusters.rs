@@ -13,7 +13,6 @@ use super::painter::Painter;
 use crate::model::human::{clock, count, count_or_unknown, plural};
 use crate::model::{InstanceId, Operation};
 use crate::output::theme::Tone;
-use crate::plan::rebalance::messages;
 use crate::plan::results::Status;
 use crate::tui::state::State;
 
@@ -90,7 +89,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
 
 /// `idle, even`, `rebalance running 41 %: golden: evicting_conns`.
 fn verdict(status: &Status) -> String {
-    let word = messages::verdict(status.verdict, "").trim_end_matches([':', ' ']).to_owned();
+    let word = status.verdict.words().to_owned();
     let percent = status.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
     match status.operation {
         Operation::None => format!("{word}, {}", status.message),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::{count, duration, seconds_between};
-use crate::model::{Operation, Stage, Verdict};
+use crate::model::{Judgement, Operation, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::verdict;
@@ -92,15 +92,15 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
             if let Some(missing) = missing_since(board).filter(|_| sound) {
                 return ("CLIENTS MISSING".to_owned(), Tone::Bad, missing, Tone::Plain);
             }
-            if let Some((verdict, reason)) = ended(board).filter(|_| sound) {
-                let word = messages::verdict(verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+            if let Some(Judgement { verdict, message: reason }) = ended(board).filter(|_| sound) {
+                let word = verdict.words().to_uppercase();
                 return (word, Tone::of(verdict), reason, Tone::Plain);
             }
             // Uneven nodes are news after an upgrade; after a rebalance the verdict itself reports them.
             let past = board.past.as_ref();
             let past = past.filter(|past| !status.uneven || past.operation == Operation::Rebalance);
             if let Some(past) = past.filter(|_| sound && board.run.is_none()) {
-                let word = messages::verdict(past.verdict, "").trim_end_matches([':', ' ']).to_uppercase();
+                let word = past.verdict.words().to_uppercase();
                 let ago = duration(seconds_between(past.at, board.now));
                 let began = if past.end_known { "" } else { "began " };
                 let text = format!("{began}{ago} ago, {}: {}", past.name, past.message);
@@ -138,14 +138,13 @@ fn images(run: &Upgrade, arrow: &str) -> String {
     }
 }
 
-/// An operation that ended: when, how, why, and the clients after it.
-type Past = (Option<Timestamp>, Verdict, String, Option<u64>);
+/// An operation that ended: when, how, and the clients after it.
+type Past = (Option<Timestamp>, Judgement, Option<u64>);
 
 /// The operation that ended last; an operation that never began ended at its creation.
 fn last(board: &ViewModel) -> Option<Past> {
-    let past = |ended: Option<Timestamp>, began, verdict: &Option<(Verdict, String)>, clients| {
-        let (verdict, reason) = verdict.clone()?;
-        Some((ended.or(Some(began)), verdict, reason, clients))
+    let past = |ended: Option<Timestamp>, began, verdict: &Option<Judgement>, clients| {
+        Some((ended.or(Some(began)), verdict.clone()?, clients))
     };
     let rebalance = board
         .run
@@ -163,24 +162,24 @@ fn last(board: &ViewModel) -> Option<Past> {
 }
 
 /// The verdict of the operation that ended last.
-fn ended(board: &ViewModel) -> Option<(Verdict, String)> {
-    let (_, verdict, reason, _) = last(board)?;
+fn ended(board: &ViewModel) -> Option<Judgement> {
+    let (_, judgement, _) = last(board)?;
     // A node that was evacuated and that EMQX no longer lists as evacuated serves again: no message is
     // needed.
-    (verdict != Verdict::Evacuated).then_some((verdict, reason))
+    (judgement.verdict != Verdict::Evacuated).then_some(judgement)
 }
 
 /// Clients that were connected when the last operation ended and are not connected now.
 fn missing_since(board: &ViewModel) -> Option<String> {
-    let (_, verdict, reason, clients) = last(board)?;
+    let (_, judgement, clients) = last(board)?;
     let (before, now) = (clients?, board.status.totals.connections?);
     let fewer = (now as f64) < before as f64 * verdict::PRESENT;
-    (fewer && verdict != Verdict::ClientsMissing).then(|| {
+    (fewer && judgement.verdict != Verdict::ClientsMissing).then(|| {
         format!(
             "{} of {} clients that were connected at the end of the last operation; it ended {}",
             count(now),
             count(before),
-            messages::verdict(verdict, &reason)
+            judgement.sentence()
         )
     })
 }

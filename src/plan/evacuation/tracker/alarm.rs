@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{EvacuationRun, EvacuationTracker};
 use crate::model::human::{count, seconds_between};
-use crate::model::{BrokerState, Event, EventType, NodeName, Verdict};
+use crate::model::{BrokerState, Event, EventType, Judgement, NodeName, Verdict};
 use crate::plan::eviction_alarm::{EvictionWatch, advice};
 use crate::plan::rebalance::tracker::Alarm;
 use crate::plan::rebalance::tracker::alarm::MISSING_SHARE;
@@ -97,7 +97,7 @@ fn concerns(run: &EvacuationRun, now: Timestamp) -> bool {
     let lately = run.ended.is_some_and(|ended| seconds_between(ended, now) <= EMPTIED_WATCH_SECONDS);
     match &run.verdict {
         None => true,
-        Some((Verdict::Evacuated | Verdict::Stalled, _)) => run.listed && lately,
+        Some(Judgement { verdict: Verdict::Evacuated | Verdict::Stalled, .. }) => run.listed && lately,
         Some(_) => false,
     }
 }

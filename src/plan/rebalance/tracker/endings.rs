@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Phase, Rebalance, Stage, Verdict, World};
+use crate::model::{Judgement, Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::rebalance::messages::utc;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::verdict::{self, Ending, LaterEvents};
@@ -87,7 +87,7 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
     }
 }
 
-pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) {
+pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> Judgement {
     let uncounted = Counts::default();
     let ended = run.ended.unwrap_or(now);
     let known = counted(run, ended) && !late_counts(run, ended);
@@ -102,15 +102,15 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> (Verdict, String) 
             "it ended, and {} had not come back when something else began on the cluster",
             plural(lost, "client")
         );
-        return (Verdict::Unknown, reason);
+        return Judgement::new(Verdict::Unknown, reason);
     }
-    let (verdict, reason) =
+    let judgement =
         verdict::end(&if known { ending } else { Ending { at_end: &uncounted, now: &uncounted, ..ending } });
-    if proved(run, verdict, ended, now) {
-        return (verdict, reason);
+    if proved(run, judgement.verdict, ended, now) {
+        return judgement;
     }
     let counted = run.counted.unwrap_or(run.seen);
-    (Verdict::Unknown, format!("{}, and what came then is not known", standstill(run, counted)))
+    Judgement::new(Verdict::Unknown, format!("{}, and what came then is not known", standstill(run, counted)))
 }
 
 /// How it stood when EMQX last reported counts.
@@ -151,45 +151,51 @@ fn counted(run: &RebalanceRun, ended: Timestamp) -> bool {
 }
 
 /// The last verdict when following ends before the end was confirmed.
-pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<Judgement> {
     let ended = run.ended.filter(|_| !run.confirmed)?;
     // With no work left the rebalance has reached its goal, whatever a second answer shows.
-    let done = run.strategy.is_none() && waited(run) && conclude(run, now).0 == Verdict::Balanced;
+    let done = run.strategy.is_none() && waited(run) && conclude(run, now).verdict == Verdict::Balanced;
     (!done).then(|| {
         let since = plural(seconds_between(ended, now), "second");
         let reason =
             format!("EMQX no longer listed it, and {since} later nothing was known to confirm that it ended");
-        (Verdict::Unknown, reason)
+        Judgement::new(Verdict::Unknown, reason)
     })
 }
 
 /// The last verdict when following ends before the clients had time to reconnect.
-pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<Judgement> {
     let since = seconds_between(run.ended?, now);
     let early = since < RETURN_SECONDS
         && run.losses.lost.is_empty()
         && !run.overtaken
         && verdict::missing(run.start.as_ref(), &run.counts);
-    early
-        .then(|| (Verdict::Unknown, verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since)))
+    early.then(|| {
+        Judgement::new(
+            Verdict::Unknown,
+            verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since),
+        )
+    })
 }
 
 /// The last verdict when following ends and EMQX never listed the rebalance.
-pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> (Verdict, String) {
+pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> Judgement {
     if let Some(seconds) = run.waits() {
-        return (waiting::verdict(seconds), waiting::message(seconds));
+        return Judgement::new(waiting::verdict(seconds), waiting::message(seconds));
     }
     let object = run.object.as_ref().filter(|_| !run.object_gone);
     let asked = if heard { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
     match object.map(|object| (&object.phase, object.phase.text().unwrap_or_default())) {
         Some((Phase::Processing, says)) => {
-            (Verdict::Running, format!("the operator reports {says}; {asked}"))
+            Judgement::new(Verdict::Running, format!("the operator reports {says}; {asked}"))
         }
         Some((Phase::Pending, _)) if heard => {
-            (Verdict::Unknown, "the operator has not requested the start from EMQX".to_owned())
+            Judgement::new(Verdict::Unknown, "the operator has not requested the start from EMQX".to_owned())
         }
-        Some((Phase::Pending, _)) | None => (Verdict::Unknown, asked.to_owned()),
-        Some((_, says)) => (Verdict::Unknown, format!("the object reports {says}, but {asked}")),
+        Some((Phase::Pending, _)) | None => Judgement::new(Verdict::Unknown, asked.to_owned()),
+        Some((_, says)) => {
+            Judgement::new(Verdict::Unknown, format!("the object reports {says}, but {asked}"))
+        }
     }
 }
 
@@ -200,7 +206,7 @@ pub(super) fn word(
     others: bool,
     world: &World,
     now: Timestamp,
-) -> Option<(Verdict, String)> {
+) -> Option<Judgement> {
     if let Some(ended) = run.ended {
         let since = seconds_between(ended, now);
         if !run.confirmed {
@@ -211,8 +217,8 @@ pub(super) fn word(
         if open && run.losses.lost.is_empty() && since < RETURN_SECONDS {
             return None;
         }
-        let verdict = conclude(run, now);
-        if verdict.0 == Verdict::Unknown
+        let judgement = conclude(run, now);
+        if judgement.verdict == Verdict::Unknown
             && since < RETURN_SECONDS
             && run.counted.is_none_or(|counted| counted < ended)
         {
@@ -221,13 +227,14 @@ pub(super) fn word(
         // The last evicted clients are still reconnecting: a bad verdict waits for them. A stop calls EMQX
         // first and deletes the object afterwards: while the operator still reports it as running, the
         // deletion may follow.
-        let stopping = verdict.0 == Verdict::CoordinatorLost
+        let stopping = judgement.verdict == Verdict::CoordinatorLost
             && run
                 .object
                 .as_ref()
                 .is_some_and(|object| !run.object_gone && object.phase == Phase::Processing);
         let early = since < if stopping { STOP_SECONDS } else { RECONNECT_SECONDS };
-        return (!early || matches!(verdict.0, Verdict::Balanced | Verdict::Stopped)).then_some(verdict);
+        return (!early || matches!(judgement.verdict, Verdict::Balanced | Verdict::Stopped))
+            .then_some(judgement);
     }
     if run.entry.is_some() {
         return stalled(run, heard?);
@@ -237,7 +244,7 @@ pub(super) fn word(
         return answered.then(|| {
             let reason =
                 format!("EMQX accepted the start, but did not list it within {DIRECT_START_SECONDS} s");
-            (Verdict::Unknown, reason)
+            Judgement::new(Verdict::Unknown, reason)
         });
     }
     let object = run.object.as_ref()?;
@@ -250,7 +257,7 @@ pub(super) fn word(
         ));
     }
     if run.object_gone && !object.processed {
-        return Some((Verdict::Stopped, "its object was deleted before it started".to_owned()));
+        return Some(Judgement::new(Verdict::Stopped, "its object was deleted before it started".to_owned()));
     }
     let over = run.object_gone || matches!(object.phase, Phase::Completed | Phase::Failed);
     if !over {
@@ -263,18 +270,18 @@ pub(super) fn word(
                 "the operator reports Processing, and EMQX has not listed it for {PROCESSING_UNLISTED_SECONDS} s: it ended \
                  before it was seen"
             );
-            (Verdict::Unknown, reason)
+            Judgement::new(Verdict::Unknown, reason)
         });
     }
     // The follower that saw the end has recorded it: EMQX need not be asked.
     if let Some(recorded) = &object.recorded {
-        return Some((recorded.verdict, recorded.message.clone()));
+        return Some(Judgement::new(recorded.verdict, &recorded.message));
     }
     match heard.filter(|heard| seconds_between(*heard, now) < UNANSWERED_END_SECONDS) {
         // EMQX answers and does not list it: it was over before this process observed it.
         Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
             .then(|| conclude_unseen(run, object, world, now)),
-        None if seconds_between(run.moved, now) >= UNANSWERED_END_SECONDS => Some((
+        None if seconds_between(run.moved, now) >= UNANSWERED_END_SECONDS => Some(Judgement::new(
             Verdict::Unknown,
             format!(
                 "the object reports {}, but EMQX cannot be asked whether it still runs",
@@ -287,49 +294,44 @@ pub(super) fn word(
 
 /// The verdict of a rebalance whose entry was never seen although EMQX was asked: it was too short, or was
 /// over before this process began.
-fn conclude_unseen(
-    run: &RebalanceRun,
-    object: &Rebalance,
-    world: &World,
-    now: Timestamp,
-) -> (Verdict, String) {
+fn conclude_unseen(run: &RebalanceRun, object: &Rebalance, world: &World, now: Timestamp) -> Judgement {
     if run.stopped_by_us || run.deleted.is_some() {
-        return (Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
+        return Judgement::new(Verdict::Stopped, "stopped before EMQX was seen to move anything".to_owned());
     }
     let afterwards = LaterEvents::of(world, object);
-    let (verdict, reason, _) = verdict::past(object, Some(&run.counts), now, &afterwards);
-    if verdict == Verdict::Unknown {
-        let reason = format!("EMQX does not run it, and was not seen to: {reason}");
-        return (verdict, reason);
+    let (judgement, _) = verdict::past(object, Some(&run.counts), now, &afterwards);
+    if judgement.verdict == Verdict::Unknown {
+        let reason = format!("EMQX does not run it, and was not seen to: {}", judgement.message);
+        return Judgement::new(Verdict::Unknown, reason);
     }
-    (verdict, reason)
+    judgement
 }
 
 /// The verdict of a rebalance that ran at EMQX's last answer, once the outage is too long to wait for its
 /// end.
-pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<(Verdict, String)> {
+pub(super) fn lost(run: &RebalanceRun, silent: u64) -> Option<Judgement> {
     if silent >= LONGEST_OUTAGE_SECONDS { unanswered(run, silent) } else { None }
 }
 
 /// The last verdict when following ends while EMQX does not answer: its last answer does not verify that the
 /// rebalance still runs.
-pub(super) fn silent(run: &RebalanceRun, now: Timestamp) -> Option<(Verdict, String)> {
+pub(super) fn silent(run: &RebalanceRun, now: Timestamp) -> Option<Judgement> {
     unanswered(run, seconds_between(run.silent_since()?, now))
 }
 
-fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<(Verdict, String)> {
+fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<Judgement> {
     let entry = run.entry.as_ref().filter(|_| run.ended.is_none())?;
     let why = format!(
         "EMQX has not answered since {}, for {seconds} s; when it last did, the rebalance was in {}",
         utc(run.seen),
         entry.state
     );
-    Some((Verdict::Unknown, why))
+    Some(Judgement::new(Verdict::Unknown, why))
 }
 
 /// The verdict where EMQX's answers show no progress. While EMQX does not answer, or does not report counts,
 /// it is unknown whether the rebalance makes progress.
-fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
+fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<Judgement> {
     let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
     run.counts.each(&entry.donors, Counts::connections_of)?;
     let strategy = run.strategy.clone().unwrap_or_default();
@@ -342,6 +344,9 @@ fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<(Verdict, String)> {
     let limit = (3 * step).max(STALL_SECONDS);
     let still = seconds_between(since, heard);
     (still >= limit).then(|| {
-        (Verdict::Stalled, format!("no progress for {still} s in {}: no count has changed", entry.state))
+        Judgement::new(
+            Verdict::Stalled,
+            format!("no progress for {still} s in {}: no count has changed", entry.state),
+        )
     })
 }

@@ -8,9 +8,9 @@ use super::alarm::Alarms;
 use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, Event, EventNode, EventType, FIELD_MANAGER, InstanceId, Node, NodeName, Operation, Part,
-    Phase, PodName, Rebalance, RecordedVerdict, Role, RunningRebalance, Seen, Stage, Strategy, Verdict,
-    World,
+    BrokerState, Event, EventNode, EventType, FIELD_MANAGER, InstanceId, Judgement, Node, NodeName,
+    Operation, Part, Phase, PodName, Rebalance, RecordedVerdict, Role, RunningRebalance, Seen, Stage,
+    Strategy, Verdict, World,
 };
 use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
@@ -90,7 +90,7 @@ pub struct RebalanceRun {
     /// When something was last reported of it, and since when EMQX does not answer.
     pub(super) quiet: Quiet,
     /// How it ended, and the reason.
-    pub verdict: Option<(Verdict, String)>,
+    pub verdict: Option<Judgement>,
     /// Set by the process that stops it.
     pub stopped_by_us: bool,
     /// When the deletion of the object was requested while it reported `Processing`.
@@ -143,7 +143,8 @@ impl RebalanceRun {
     /// What is recorded on its object once it has ended for good; `None` where there is no object, or one that has a
     /// recorded verdict already.
     pub(crate) fn to_record(&self, now: Timestamp) -> Option<(&Rebalance, RecordedVerdict)> {
-        let (verdict, message) = self.verdict.as_ref().filter(|(verdict, _)| verdict.ends_a_rebalance())?;
+        let Judgement { verdict, message } =
+            self.verdict.as_ref().filter(|judgement| judgement.verdict.ends_a_rebalance())?;
         let object = self
             .object
             .as_ref()
@@ -191,7 +192,7 @@ impl RebalanceRun {
     /// Its present state: its verdict, or that it runs, and whether that contradicts the object.
     pub fn standing(&self) -> Verdict {
         match &self.verdict {
-            Some((verdict, _)) => *verdict,
+            Some(Judgement { verdict, .. }) => *verdict,
             None if self.entry.is_some() && self.ended.is_none() && self.contradicted() => {
                 Verdict::StillRunning
             }
@@ -223,7 +224,7 @@ impl RebalanceRun {
     /// a long time.
     pub(crate) fn is_open(&self) -> bool {
         let lost = || self.entry.is_some() && self.ended.is_none();
-        self.verdict.as_ref().is_none_or(|(verdict, _)| match verdict {
+        self.verdict.as_ref().is_none_or(|judgement| match judgement.verdict {
             Verdict::Stalled => true,
             Verdict::Unknown => lost(),
             _ => false,
@@ -233,8 +234,8 @@ impl RebalanceRun {
     /// Work done, in percent; `None` where the work at the start is unknown, or where the rebalance was not
     /// observed.
     pub(crate) fn work_percent(&self) -> Option<u8> {
-        let over =
-            self.verdict.as_ref().is_some_and(|(verdict, _)| verdict.final_word()) && self.percent == 100;
+        let over = self.verdict.as_ref().is_some_and(|judgement| judgement.verdict.final_word())
+            && self.percent == 100;
         (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
     }
 
@@ -734,7 +735,7 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
 
 /// An operation that was judged as stalled moves again.
 pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
-    if run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Stalled).is_some() {
+    if run.verdict.take_if(|judgement| judgement.verdict == Verdict::Stalled).is_some() {
         run.moved = now;
         events.push(run.event(now, EventType::Notice, messages::RESUMED.to_owned()));
     }
@@ -742,30 +743,19 @@ pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Ev
 
 /// EMQX answers again about a rebalance that was given up because of a long outage.
 pub(super) fn reopen(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
-    if run.ended.is_none() && run.verdict.take_if(|(verdict, _)| *verdict == Verdict::Unknown).is_some() {
+    if run.ended.is_none() && run.verdict.take_if(|judgement| judgement.verdict == Verdict::Unknown).is_some()
+    {
         run.moved = now;
         events.push(run.event(now, EventType::Notice, messages::heard_again(run.seen, now)));
     }
 }
 
-pub(super) fn settle(
-    run: &mut RebalanceRun,
-    verdict: (Verdict, String),
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    if verdict.0.final_word()
-        && !matches!(verdict.0, Verdict::Stalled | Verdict::Unknown)
-        && run.entry.is_some()
+pub(super) fn settle(run: &mut RebalanceRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+    let verdict = judgement.verdict;
+    if verdict.final_word() && !matches!(verdict, Verdict::Stalled | Verdict::Unknown) && run.entry.is_some()
     {
         run.percent = 100;
     }
-    run.verdict = Some(verdict.clone());
-    let mut event = run.event(now, EventType::Verdict, messages::verdict(verdict.0, &verdict.1));
-    if verdict.0 == Verdict::Unknown {
-        (event.percent, event.eta_seconds) = (None, None);
-    }
-    event.verdict = Some(verdict.0);
-    event.reason = Some(verdict.1);
-    events.push(event);
+    run.verdict = Some(judgement.clone());
+    events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
 }

@@ -1,7 +1,7 @@
 //! Rebalances, given to a tracker fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, BrokerUpdate, DonorStart, Load, Object, StopMark, Update};
+use crate::model::{ApiVersion, BrokerUpdate, DonorStart, Judgement, Load, Object, StopMark, Update};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -51,7 +51,7 @@ impl Tale {
             .run("r")
             .or(self.follower.runs.last())
             .and_then(|run| run.verdict.clone())
-            .map(|it| it.0)
+            .map(|it| it.verdict)
     }
 
     fn messages(&self, kind: EventType) -> Vec<&str> {
@@ -219,7 +219,7 @@ fn two_runs_on_one_coordinator_without_a_pause_are_two() {
     tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
     tale.asked(21, &START, fixtures::load("wait_health_check"));
     assert_eq!(tale.follower.runs.len(), 2);
-    assert_eq!(tale.follower.runs[0].verdict.as_ref().map(|it| it.0), Some(Verdict::Stopped));
+    assert_eq!(tale.follower.runs[0].verdict.as_ref().map(|it| it.verdict), Some(Verdict::Stopped));
     assert!(tale.follower.runs[1].name.starts_with("coordinator/"));
 }
 
@@ -285,9 +285,9 @@ fn clients_that_leave_right_after_the_start_are_reported_missing() {
 
 #[test]
 fn the_duration_is_printed_only_where_the_start_is_known() {
-    let reason = |tale: &Tale| {
+    let message = |tale: &Tale| {
         let run = tale.follower.runs.last().expect("one ran");
-        run.verdict.clone().expect("it is over").1
+        run.verdict.clone().expect("it is over").message
     };
     // The rebalance was running when the follower joined, and no object shows its start.
     let mut tale = Tale::of(&START);
@@ -300,14 +300,14 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
     late.asked(7, &END, Load::default());
     late.asked(18, &END, Load::default());
     late.look(20);
-    assert!(!reason(&late).ends_with(" s"), "{}", reason(&late));
+    assert!(!message(&late).ends_with(" s"), "{}", message(&late));
     // The follower observed the start.
     tale.asked(5, &START, fixtures::load("wait_health_check"));
     tale.asked(6, &END, fixtures::load("wait_takeover"));
     tale.asked(7, &END, Load::default());
     tale.asked(18, &END, Load::default());
     tale.look(20);
-    assert!(reason(&tale).ends_with("2 s"), "{}", reason(&tale));
+    assert!(message(&tale).ends_with("2 s"), "{}", message(&tale));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     tale.asked(112, &END, Load::default());
     let run = tale.follower.runs.last().expect("a run");
     assert_eq!(run.name, format!("coordinator/{}", fixtures::core(0)));
-    assert_eq!(run.verdict.as_ref().map(|it| it.0), Some(Verdict::Balanced));
+    assert_eq!(run.verdict.as_ref().map(|it| it.verdict), Some(Verdict::Balanced));
 }
 
 #[test]
@@ -772,22 +772,26 @@ fn an_end_in_an_outage_has_bounds_and_no_duration() {
         tale.asked(251, &END, Load::default());
         tale.asked(262, &END, Load::default());
         let run = tale.follower.runs.last().expect("a run");
-        let (verdict, reason) = run.verdict.clone().expect("a verdict");
-        assert_eq!((verdict, run.duration_seconds()), (Verdict::Balanced, None), "{reason}");
+        let Judgement { verdict, message } = run.verdict.clone().expect("a verdict");
+        assert_eq!((verdict, run.duration_seconds()), (Verdict::Balanced, None), "{message}");
         let id = fixtures::instance(ApiVersion::V2beta1).id;
-        let entry =
-            crate::plan::history::of_rebalance(run, &id, (verdict, reason.clone()), fixtures::at(262));
+        let entry = crate::plan::history::of_rebalance(
+            run,
+            &id,
+            Judgement::new(verdict, &message),
+            fixtures::at(262),
+        );
         assert_eq!((entry.seconds(), entry.ended_after), (None, Some(fixtures::at(13))));
         let recorded =
             run.to_record(fixtures::at(262)).map(|(_, it)| (it.seconds(), it.ended_after, it.ended));
-        (reason, recorded)
+        (message, recorded)
     };
-    let (reason, recorded) = told(None);
-    assert!(reason.ends_with("none missing, ended between 10:00:13 UTC and 10:04:00 UTC"), "{reason}");
+    let (message, recorded) = told(None);
+    assert!(message.ends_with("none missing, ended between 10:00:13 UTC and 10:04:00 UTC"), "{message}");
     assert_eq!(recorded, Some((None, Some(fixtures::at(13)), fixtures::at(240))));
     // The operator saw the end earlier.
-    let (reason, _) = told(Some(108));
-    assert!(reason.ends_with("ended between 10:00:13 UTC and 10:01:48 UTC"), "{reason}");
+    let (message, _) = told(Some(108));
+    assert!(message.ends_with("ended between 10:00:13 UTC and 10:01:48 UTC"), "{message}");
 }
 
 #[test]
@@ -821,9 +825,9 @@ fn a_follower_that_ends_while_emqx_does_not_answer_does_not_report_it_as_running
     }
     let last = end(&tale, 59);
     assert_eq!((last[0].verdict, last[0].percent, last[0].eta_seconds), (Some(Verdict::Unknown), None, None));
-    let reason = last[0].reason.as_deref().unwrap_or_default();
-    assert!(reason.contains("has not answered since 10:00:13 UTC, for 46 s"), "{reason}");
-    assert!(reason.contains("was in evicting_conns"), "{reason}");
+    let message = last[0].reason.as_deref().unwrap_or_default();
+    assert!(message.contains("has not answered since 10:00:13 UTC, for 46 s"), "{message}");
+    assert!(message.contains("was in evicting_conns"), "{message}");
     tale.asked(60, &[3000, 3000, 3000, 1000], fixtures::load("evicting_conns"));
     assert_eq!(end(&tale, 60)[0].verdict, Some(Verdict::Running), "EMQX answers again");
 }
@@ -968,10 +972,10 @@ fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_it
         tale.look(at + 40);
         tale.follower.runs[0].verdict.clone().expect("it is over")
     };
-    assert_eq!(ended_at(90).0, Verdict::CoordinatorLost);
-    let (verdict, reason) = ended_at(100);
-    assert_eq!(verdict, Verdict::Uneven, "{reason}");
-    assert!(reason.contains("not seen from 10:01:25 UTC to 10:01:40 UTC"), "{reason}");
+    assert_eq!(ended_at(90).verdict, Verdict::CoordinatorLost);
+    let Judgement { verdict, message } = ended_at(100);
+    assert_eq!(verdict, Verdict::Uneven, "{message}");
+    assert!(message.contains("not seen from 10:01:25 UTC to 10:01:40 UTC"), "{message}");
 }
 
 #[test]
@@ -1121,9 +1125,9 @@ fn an_object_whose_age_the_clock_of_the_api_server_gives_wrong_is_joined_when_th
     tale.asked(112, &END, Load::default());
     let run = tale.follower.runs.last().expect("a run");
     assert_eq!((tale.follower.runs.len(), run.name.as_str()), (1, "r"));
-    let (verdict, reason) = run.verdict.clone().expect("a verdict");
-    assert_eq!(verdict, Verdict::Balanced, "{reason}");
-    assert_eq!(run.duration_seconds(), Some(99), "since EMQX listed it: {reason}");
+    let Judgement { verdict, message } = run.verdict.clone().expect("a verdict");
+    assert_eq!(verdict, Verdict::Balanced, "{message}");
+    assert_eq!(run.duration_seconds(), Some(99), "since EMQX listed it: {message}");
 }
 
 #[test]
@@ -1151,7 +1155,7 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
             tale.asked(second, &end, Load::default());
         }
         let run = tale.follower.runs.last().expect("a run");
-        (run.verdict.clone().map(|(verdict, _)| verdict), run.duration_seconds())
+        (run.verdict.clone().map(|judgement| judgement.verdict), run.duration_seconds())
     };
     assert_eq!(told(true), (Some(Verdict::Balanced), Some(77)));
     // EMQX did not answer until it ran: the object gives its start, and nothing gives the counts.
