@@ -17,7 +17,7 @@ use crate::model::{
     OperationRef, Verdict,
 };
 use crate::plan::check::{Planned, Purpose};
-use crate::plan::evacuation::checks;
+use crate::plan::evacuation::checks::{self, EvacuatedBy};
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
@@ -251,7 +251,7 @@ fn plan(
     skip: &[String],
 ) -> Result<EvacuationPlan, Problem> {
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
-    checks::plan(&cluster.world, &snapshot, nodes, settings, skip)
+    checks::plan(&cluster.world, &snapshot, nodes, settings, skip, EvacuatedBy::Evacuate)
 }
 
 fn labels(plan: &EvacuationPlan, nodes: &[NodeName]) -> String {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::evacuation::EvacuationWaits;
 use super::name::{NodeName, PodName};
 
 /// The annotation on a Kubernetes node that this program cordoned; its value is the time. Without it an undo
@@ -283,6 +284,9 @@ pub struct DrainedPod {
     /// Whether we closed its readiness gate before its evacuation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
+    /// How long EMQX waits in the evacuation that this program started: EMQX does not report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<EvacuationWaits>,
 }
 
 /// The state of a drain (`drain.json`), written before the first action.

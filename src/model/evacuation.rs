@@ -1,6 +1,6 @@
 //! The requested settings of an evacuation, as the user typed them: they do not depend on a cluster.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::name::NodeName;
 
@@ -25,6 +25,22 @@ pub(crate) const SKIPPABLE: [&str; 8] = [
 /// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.
 pub(crate) const FIRM: [&str; 5] =
     ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
+
+/// The waits of an evacuation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvacuationWaits {
+    /// Seconds for load balancers to notice; 0 where this EMQX does not wait for them.
+    pub health_check_seconds: u64,
+    /// Seconds for clients to take their sessions over.
+    pub takeover_seconds: u64,
+}
+
+impl Default for EvacuationWaits {
+    fn default() -> Self {
+        Self { health_check_seconds: WAIT_SECONDS, takeover_seconds: WAIT_SECONDS }
+    }
+}
 
 /// The requested settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::endpoint::{self, BackendRequest};
+use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
 use super::rebalance::forecast::Return;
@@ -349,7 +350,14 @@ fn of_evacuation(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let rows = snapshot.participants();
     let fullest = rows.iter().max_by_key(|row| row.connections).and_then(|row| row.node.clone());
     let nodes: Vec<NodeName> = fullest.into_iter().collect();
-    let planned = match evacuation::checks::plan(world, snapshot, &nodes, &Settings::default(), &[]) {
+    let planned = match evacuation::checks::plan(
+        world,
+        snapshot,
+        &nodes,
+        &Settings::default(),
+        &[],
+        EvacuatedBy::Evacuate,
+    ) {
         Ok(plan) if !nodes.is_empty() => plan,
         _ => return (Vec::new(), Planned::default()),
     };

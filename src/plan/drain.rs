@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
 pub use super::removal::RemovalStep;
@@ -149,6 +150,7 @@ pub fn plan(
             set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
             started: false,
             closed: false,
+            waits: None,
         });
     }
     if pods.is_empty() {
@@ -216,12 +218,13 @@ fn forecast(
     for (place, group) in groups.iter().enumerate() {
         let nodes: Vec<NodeName> =
             group.iter().filter_map(|at| drain.removal.steps[*at].node.clone()).collect();
-        let planned = evacuation::checks::plan_of_removal(
+        let planned = evacuation::checks::plan(
             world,
             snapshot,
             &nodes,
             &drain.removal.settings,
             &request.skip,
+            EvacuatedBy::Removal,
         )?;
         for at in group {
             let step = &mut drain.removal.steps[*at];

@@ -21,7 +21,7 @@ mod unfinished;
 
 pub(super) use gates::out_of_service_first;
 pub use unfinished::{Unfinished, unfinished};
-pub(super) use unfinished::{unfinished_drain, unfinished_removal, unfinished_scale};
+pub(super) use unfinished::{stored_waits, unfinished_drain, unfinished_removal, unfinished_scale};
 
 /// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]

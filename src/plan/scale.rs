@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings, counted};
 use super::finding::{Decision, Severity};
 use super::removal::RemovalPlan;
@@ -165,6 +166,7 @@ pub fn plan(
                 set: pod.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default(),
                 started: false,
                 closed: false,
+                waits: None,
             }));
         }
         // Recorded pods that are removed already stay in the result.
@@ -232,8 +234,9 @@ fn forecast(
     let number = nodes.len() as u64;
     scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
     scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
+    let settings = &scale.removal.settings;
     let planned =
-        evacuation::checks::plan_of_removal(world, snapshot, &nodes, &scale.removal.settings, &request.skip)?;
+        evacuation::checks::plan(world, snapshot, &nodes, settings, &request.skip, EvacuatedBy::Removal)?;
     for step in &mut scale.removal.steps {
         let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
         step.seconds = own.map(|own| own.seconds);

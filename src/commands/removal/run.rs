@@ -211,13 +211,15 @@ impl<'a, T: Task> Runner<'a, T> {
             })
             .collect();
         let mut new = self.task.prepare(&cluster.world, &acts);
+        let timing = timing(&self.manner.settings, self.manner.waits_for_load_balancers);
+        let waits = Some(timing.waits());
         for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
             let node = acts.iter().find_map(|act| match act {
                 RemovalAction::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
                 _ => None,
             });
-            new |= !pod.started || pod.node != node;
-            (pod.started, pod.node) = (true, node);
+            new |= !pod.started || pod.node != node || pod.waits != waits;
+            (pod.started, pod.node, pod.waits) = (true, node, waits);
         }
         let closing = closing(&acts);
         for pod in self.state.pods.iter_mut().filter(|pod| closing.iter().any(|(_, uid)| *uid == pod.uid)) {

@@ -26,6 +26,7 @@ fn removed(number: usize) -> DrainedPod {
         set: "emqx-core".into(),
         started: true,
         closed: false,
+        waits: None,
     }
 }
 

@@ -1,11 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::evacuation::tracker::EvacuationTracker;
 use super::super::finding::Decision;
 use super::super::fixtures;
 use super::super::snapshot::snapshot;
 use super::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
+use crate::model::evacuation::EvacuationWaits;
 use crate::model::{
     ApiVersion, BrokerUpdate, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind,
     Stage, Update,
@@ -285,6 +287,7 @@ fn stored_pods(numbers: &[usize], started: bool) -> Vec<DrainedPod> {
         set: SET.into(),
         started,
         closed: false,
+        waits: None,
     };
     numbers.iter().map(one).collect()
 }
@@ -460,6 +463,45 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
     world.apply(fixtures::fact(1, Update::Is(Object::State(Box::new(of)))));
     assert_eq!(blocked(&planned(&world, &placement(4), &request(&[1]))), Some("drain-unfinished"));
     assert!(planned(&world, &placement(4), &request(&[2, 1])).removal.resumed);
+}
+
+#[test]
+fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_stored_waits() {
+    let waiting = Evacuation {
+        stage: Stage::WaitHealthCheck,
+        state: "wait_health_check".into(),
+        connections: Some(10),
+        sessions: Some(10),
+        ..entry(1, Stage::EvictingConns)
+    };
+    let message = |waits: Option<EvacuationWaits>, started: bool| {
+        let load = Load { evacuations: vec![waiting.clone()], ..Load::default() };
+        let mut world = world(&[9, 10, 9, 9], load);
+        let pods = stored_pods(&[1], started).into_iter();
+        let state = DrainState {
+            version: 1,
+            time: fixtures::at(0),
+            machines: vec!["worker-1".into()],
+            pods: pods.map(|pod| DrainedPod { waits, ..pod }).collect(),
+            connections: Some(37),
+            by: None,
+            reason: None,
+        };
+        assert_eq!(DrainState::parse(&state.text()), Some(state.clone()));
+        world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored_of(&state))))));
+        let mut tracker = EvacuationTracker::default();
+        let id = fixtures::id(ApiVersion::V2beta1);
+        tracker.observe(&world, &id, &BTreeSet::new(), fixtures::at(1));
+        assert_eq!(tracker.runs[0].planned, None, "it was not seen from its beginning");
+        tracker.runs[0].message()
+    };
+    let stored = EvacuationWaits { health_check_seconds: 5, takeover_seconds: 7 };
+    let ends = |message: &str, with: &str| message.ends_with(with);
+    let known = message(Some(stored), true);
+    assert!(ends(&known, ", at most 13 seconds to go"), "{known}");
+    for unknown in [message(None, true), message(Some(stored), false)] {
+        assert!(ends(&unknown, ", at most 121 seconds to go by default waits"), "{unknown}");
+    }
 }
 
 /// Four replicants of one ReplicaSet, with these clients.

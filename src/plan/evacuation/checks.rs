@@ -13,6 +13,15 @@ use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::messages::short;
 
+/// Which command evacuates nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvacuatedBy {
+    /// `evacuate`, for which a drain or a scale that is not finished is a finding.
+    Evacuate,
+    /// A drain or a scale, which has a check of its own for one that is not finished.
+    Removal,
+}
+
 /// The forecast for these nodes as the cluster is now, with what the checks find.
 pub fn plan(
     world: &World,
@@ -20,28 +29,7 @@ pub fn plan(
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
-) -> Result<EvacuationPlan, Problem> {
-    let unfinished = unfinished_removal(world, &snapshot.instance);
-    planned(world, snapshot, nodes, settings, (skip, unfinished))
-}
-
-/// The same for the evacuations of a drain or a scale, which has a check of its own for one that is not finished.
-pub(in crate::plan) fn plan_of_removal(
-    world: &World,
-    snapshot: &Snapshot,
-    nodes: &[NodeName],
-    settings: &Settings,
-    skip: &[String],
-) -> Result<EvacuationPlan, Problem> {
-    planned(world, snapshot, nodes, settings, (skip, None))
-}
-
-fn planned(
-    world: &World,
-    snapshot: &Snapshot,
-    nodes: &[NodeName],
-    settings: &Settings,
-    (skip, unfinished): (&[String], Option<Finding>),
+    by: EvacuatedBy,
 ) -> Result<EvacuationPlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
@@ -61,7 +49,9 @@ fn planned(
     let to = recipients(world, snapshot, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
     let mut found = findings(world, snapshot, instance, nodes, settings, &to);
-    found.extend(unfinished);
+    if by == EvacuatedBy::Evacuate {
+        found.extend(unfinished_removal(world, &snapshot.instance));
+    }
     finding::skip(&mut found, skip);
     plan.judge(found);
     Ok(plan)
@@ -346,8 +336,15 @@ mod tests {
     ) -> EvacuationPlan {
         let nodes: Vec<NodeName> = nodes.iter().map(|number| node(*number)).collect();
         let skip: Vec<String> = skip.iter().map(|id| (*id).to_owned()).collect();
-        plan(world, &snapshot(world, &fixtures::id(api), fixtures::at(1)), &nodes, settings, &skip)
-            .expect("a plan")
+        plan(
+            world,
+            &snapshot(world, &fixtures::id(api), fixtures::at(1)),
+            &nodes,
+            settings,
+            &skip,
+            EvacuatedBy::Evacuate,
+        )
+        .expect("a plan")
     }
 
     fn refused(plan: &EvacuationPlan) -> Option<&str> {
@@ -487,12 +484,14 @@ mod tests {
         world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
         let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
-        let of = |settings: &Settings| plan(&world, &snapshot, &[node(0)], settings, &[]);
+        let of =
+            |settings: &Settings| plan(&world, &snapshot, &[node(0)], settings, &[], EvacuatedBy::Evacuate);
         assert_eq!(of(&to(node(0))).expect_err("itself").exit, crate::error::Exit::Usage);
         assert_eq!(of(&to("emqx@nowhere".into())).expect_err("unknown").exit, crate::error::Exit::Error);
         assert_eq!(refused(&of(&to(node(2))).expect("a plan")), Some("migrate-to"));
         assert_eq!(refused(&of(&to(node(1))).expect("a plan")), None);
-        let down = plan(&world, &snapshot, &[node(2)], &Settings::default(), &[]).expect("a plan");
+        let down = plan(&world, &snapshot, &[node(2)], &Settings::default(), &[], EvacuatedBy::Evacuate)
+            .expect("a plan");
         assert_eq!(refused(&down), Some("node-not-running"));
     }
 

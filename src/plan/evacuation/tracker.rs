@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use super::super::eviction_alarm::EvictionWatch;
 use super::super::heartbeat::{self, Quiet};
 use super::super::rebalance::tracker::Alarm;
+use super::super::removal::stored_waits;
 use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::upgrade::durations::{DrainTiming, NodeContent};
 use super::super::upgrade::messages::doing;
-use crate::model::evacuation::WAIT_SECONDS;
+use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, Node, NodeName, Operation,
@@ -48,6 +49,8 @@ pub struct EvacuationRun {
     pub start: Option<NodeContent>,
     /// The timing that this program requested; `None` for an evacuation of another client.
     pub timing: Option<DrainTiming>,
+    /// The waits that an earlier process of a drain or a scale requested and stored; when they began is not known.
+    stored_waits: Option<EvacuationWaits>,
     /// Whether EMQX restored it from disk when its node started again.
     pub restored: bool,
     /// Work done, in percent.
@@ -296,6 +299,7 @@ impl EvacuationRun {
             holds: start,
             start,
             timing,
+            stored_waits: stored_waits(world, id, &entry.node),
             restored: again || restored(entry, uptime),
             percent: 0,
             seconds: None,
@@ -553,9 +557,11 @@ impl EvacuationRun {
         let rest = if order == 0 { whole - check + wait(check, 0) } else { left };
         let done = u128::from(whole.saturating_sub(rest)) * 100 / u128::from(whole.max(1));
         self.percent = (done.min(99) as u8).max(self.percent);
-        // EMQX reports neither the length nor the begin of its waits: with its default waits this is the
-        // latest end.
-        let assumed = if self.timing.is_some() { 0 } else { wait(WAIT_SECONDS, 0) + wait(WAIT_SECONDS, 2) };
+        // EMQX reports neither the length nor the begin of its waits: with the stored waits, or its default
+        // ones, this is the latest end.
+        let waits = self.stored_waits.unwrap_or_default();
+        let waits = wait(waits.health_check_seconds, 0) + wait(waits.takeover_seconds, 2);
+        let assumed = if self.timing.is_some() { 0 } else { waits };
         // Where no work remains and EMQX has not finished, the end is unknown.
         self.seconds = Some(left + assumed).filter(|left| *left > 0);
         let whole = self.seconds.map(|left| seconds_between(self.began, now).saturating_add(left));
@@ -571,17 +577,20 @@ impl EvacuationRun {
         events.push(self.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
     }
 
-    /// Whether the end is the latest one: the waits are unknown, and EMQX's defaults are assumed.
+    /// Whether the end is the latest one: when the waits began is unknown, or how long they are, where EMQX's defaults are
+    /// assumed.
     pub(crate) fn end_is_bound(&self) -> bool {
         self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3)
     }
 
-    /// `, 30 seconds to go`; `, at most 30 seconds to go by default waits`. Empty where the end is unknown.
+    /// `, 30 seconds to go`; `, at most 30 seconds to go`, with `by default waits` where the waits are not known. Empty where the
+    /// end is unknown.
     pub(crate) fn to_go(&self) -> String {
         let Some(left) = self.seconds else { return String::new() };
         let left = plural(left, "second");
         if self.end_is_bound() {
-            format!(", at most {left} to go by default waits")
+            let by = if self.stored_waits.is_none() { " by default waits" } else { "" };
+            format!(", at most {left} to go{by}")
         } else {
             format!(", {left} to go")
         }

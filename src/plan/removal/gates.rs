@@ -98,6 +98,7 @@ mod tests {
             set: SET.into(),
             started: false,
             closed: false,
+            waits: None,
         };
         let (pods, sizes) = ([drained(0), drained(1)], BTreeMap::from([(SET.to_owned(), 4)]));
         let run = RemovalRun {

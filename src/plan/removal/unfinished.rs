@@ -11,6 +11,7 @@ use super::super::rebalance::tracker::Alarm;
 use super::super::{drain, scale};
 use super::{PodProgress, RemovalRun, sizes};
 use crate::model::drain::{DrainState, DrainedPod};
+use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::{plural, seconds_between};
 use crate::model::scale::ScaleState;
 use crate::model::{BrokerState, InstanceId, NodeName, Operation, World};
@@ -139,6 +140,21 @@ pub(in crate::plan) fn unfinished_scale(id: &InstanceId, state: &ScaleState) -> 
         state.field.as_str(),
         state.to
     ))
+}
+
+/// How long EMQX waits in an evacuation that a drain or a scale started: EMQX does not report it. `None` for an evacuation that
+/// no unfinished drain or scale started, and where its pod was removed since.
+pub(in crate::plan) fn stored_waits(
+    world: &World,
+    id: &InstanceId,
+    node: &NodeName,
+) -> Option<EvacuationWaits> {
+    let drain = drain::stored(world, id).map(|state| &state.pods);
+    let scale = scale::unfinished(world, id).map(|state| &state.pods);
+    let pods = drain.into_iter().chain(scale).flatten();
+    let mut started = pods.filter(|pod| pod.started && pod.node.as_ref() == Some(node));
+    let here = |it: &&DrainedPod| world.pods_of(id).any(|pod| pod.uid == it.uid && pod.deleting.is_none());
+    started.find(here)?.waits
 }
 
 fn run<'r>(

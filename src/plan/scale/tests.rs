@@ -237,6 +237,7 @@ fn unfinished_state(to: u64) -> ScaleState {
             set: REPLICANTS.into(),
             started: true,
             closed: false,
+            waits: None,
         }],
         costs: BTreeMap::new(),
         connections: Some(900),

@@ -1,6 +1,7 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
 //! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
+use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
 use crate::timing::{BOOT_SECONDS, HELD_FROM_SECONDS, LOOP_SECONDS};
@@ -24,6 +25,13 @@ pub struct DrainTiming {
     pub sess_evict_rate: Option<u64>,
     /// Seconds that a pod takes to start.
     pub boot: u64,
+}
+
+impl DrainTiming {
+    /// The waits alone.
+    pub fn waits(&self) -> EvacuationWaits {
+        EvacuationWaits { health_check_seconds: self.wait_health_check, takeover_seconds: self.wait_takeover }
+    }
 }
 
 /// Seconds that these pods needed for their last start, from their assignment to a Kubernetes node until
