@@ -11,6 +11,7 @@
 //! * `ControlPlane::start_or_skip` is what a test calls. The first call on a machine builds for about six minutes.
 //! * Pods need `spec.nodeName` in their template: there is no scheduler.
 //! * `Ready` follows ContainersReady and the readiness gates, as on a real node (`tests/control_plane/kwok.yaml`).
+//! * A few run at once; further tests wait in `ControlPlane::start`.
 //! * `ControlPlane::forward` sets where a pod's ports lead, at any time and without disturbing open forwards.
 //!
 //! Environment: `CI=true` turns a skip into a failure, `CONTROL_PLANE=skip` skips, `CONTROL_PLANE=keep` keeps the
@@ -34,6 +35,7 @@ mod forward;
 mod objects;
 mod process;
 mod servers;
+mod turns;
 mod wait;
 mod witness;
 
@@ -42,6 +44,7 @@ pub use wait::{condition_is, until};
 
 use objects::read_yaml;
 use process::Process;
+use turns::Turn;
 use wait::try_until;
 use witness::Witness;
 
@@ -184,6 +187,8 @@ pub struct ControlPlane {
     witness: Witness,
     /// Locked while this process runs: the next run removes the folders of processes that ended.
     _alive: File,
+    /// Given back after `drop` has ended the processes.
+    _turn: Turn,
 }
 
 impl ControlPlane {
@@ -221,6 +226,7 @@ impl ControlPlane {
     }
 
     async fn try_start(binaries: Binaries, options: Options) -> Result<Self, String> {
+        let turn = Turn::wait();
         let (dir, alive) = run_folder()?;
         let plane = Self {
             binaries,
@@ -231,6 +237,7 @@ impl ControlPlane {
             kubelets: AtomicU32::new(0),
             dir,
             _alive: alive,
+            _turn: turn,
         };
         plane.helper(&["certs", &plane.path("pki")])?;
         plane.write_kubeconfig("admin", "admin");
