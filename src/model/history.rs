@@ -29,6 +29,16 @@ const MOST_STORED: usize = 30;
 /// The longest [`HISTORY_KEY`] that is read or written, in bytes; a ConfigMap holds at most 1 MiB.
 const LONGEST_STORED: usize = 128 << 10;
 
+/// Seconds in which a drain or a scale evacuated nodes. How long the replacements of its pods take to start is not forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EvacuationTimes {
+    /// By the plan.
+    pub planned_seconds: u64,
+    /// Seconds in which at least one node was evacuated.
+    pub seconds: u64,
+}
+
 /// How one operation ended, as recorded by a client that followed the operation to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,6 +75,9 @@ pub struct HistoryEntry {
     /// How long it should have taken by the first forecast of the client that followed it, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_seconds: Option<u64>,
+    /// How long the evacuations of a drain or a scale took, where they were seen from the first to the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evacuations: Option<EvacuationTimes>,
     /// Connections of all nodes at the start and after the end, where they were known.
     #[serde(default)]
     pub connections: (Option<u64>, Option<u64>),
@@ -218,6 +231,7 @@ mod tests {
             ended_after: None,
             followed: Some(Timestamp::UNIX_EPOCH),
             planned_seconds: Some(90),
+            evacuations: Some(EvacuationTimes { planned_seconds: 80, seconds: 82 }),
             connections: (Some(10_000), Some(9_990)),
             sessions: (None, None),
             moved_connections: Some(3333),

@@ -34,7 +34,7 @@ pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
 pub use fact::{BrokerUpdate, Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
-pub use history::{HISTORY_KEY, HistoryEntry};
+pub use history::{EvacuationTimes, HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_ref::OperationRef;

@@ -12,7 +12,8 @@ use super::tracker::OperationTracker;
 use super::upgrade::run::UpgradeRun;
 use crate::model::human::seconds_between;
 use crate::model::{
-    EventType, HistoryEntry, InstanceId, Judgement, Operation, Rebalance, RecordedVerdict, Verdict, World,
+    EvacuationTimes, EventType, HistoryEntry, InstanceId, Judgement, Operation, Rebalance, RecordedVerdict,
+    Verdict, World,
 };
 use crate::timing::{FOLLOWED_AGAIN_SECONDS, SAME_END_SECONDS};
 
@@ -187,6 +188,7 @@ fn ended(
         ended_after: None,
         followed: None,
         planned_seconds: None,
+        evacuations: None,
         connections: (None, None),
         sessions: (None, None),
         moved_connections: None,
@@ -213,6 +215,7 @@ pub fn of_rebalance(
         followed: Some(run.key().1),
         connections: pair(Counts::known_connections),
         sessions: pair(Counts::all_sessions),
+        planned_seconds: run.planned().map(|plan| plan.total_seconds),
         moved_connections: run.report(now, EventType::Notice, String::new()).moved_connections,
         ended_after: run.ended_after(),
         ..ended(
@@ -266,9 +269,15 @@ pub(crate) fn of_removal(
     name: &str,
     judgement: Judgement,
     connections: (Option<u64>, Option<u64>),
+    evacuations: Option<EvacuationTimes>,
     times: (Timestamp, Timestamp),
 ) -> HistoryEntry {
-    HistoryEntry { started: Some(times.0), connections, ..ended(operation, id, name, judgement, times.1) }
+    HistoryEntry {
+        started: Some(times.0),
+        connections,
+        evacuations,
+        ..ended(operation, id, name, judgement, times.1)
+    }
 }
 
 /// The entry of a rebalance that has an object and is over, by the verdict on the object where one is recorded.
@@ -431,6 +440,7 @@ fn both(one: &PastEntry, other: &PastEntry) -> PastEntry {
             started,
             followed: kept.followed.into_iter().chain(more.followed).min(),
             planned_seconds: kept.planned_seconds.or(more.planned_seconds),
+            evacuations: kept.evacuations.or(more.evacuations),
             uid: kept.uid.clone().or_else(|| more.uid.clone()),
             connections: pair(kept.connections, more.connections),
             sessions: pair(kept.sessions, more.sessions),

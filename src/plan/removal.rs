@@ -146,6 +146,11 @@ impl RemovalPlan {
         }
     }
 
+    /// Seconds of all evacuations of the operation; `None` where this plan is of a part of them, or of none.
+    pub fn planned_seconds(&self) -> Option<u64> {
+        Some(self.total_seconds).filter(|seconds| *seconds > 0 && !self.resumed)
+    }
+
     /// Refuses the operation for a reason that is found outside of the plan.
     pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
         self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));

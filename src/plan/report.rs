@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
-use super::rebalance::record::PlanRecord;
+use super::rebalance::forecast::RebalancePlan;
 use super::rebalance::tracker::RebalanceRun;
 use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;
@@ -406,31 +405,10 @@ impl Draft {
         if let Some(start) = run.start.as_ref().filter(|_| run.counted_since.is_none()) {
             self.before.clone_from(&start.0);
         }
-        if self.plan.is_some() || run.entry.is_none() {
+        if self.plan.is_some() {
             return;
         }
-        let record = run.object.as_ref().and_then(|object| PlanRecord::read(object.plan.as_deref()?));
-        let planned = record.map(|record| (record.participants(), record.strategy));
-        let nodes: Vec<&NodeName> = run.donors().iter().chain(run.recipients()).collect();
-        let participant = |node: &&NodeName| {
-            let (connections, sessions) = *run.start.as_ref()?.0.get(*node)?;
-            let connections = connections?;
-            Some(Participant {
-                node: (*node).clone(),
-                pod: None,
-                connections,
-                sessions: sessions.unwrap_or(connections),
-            })
-        };
-        let observed = || {
-            let strategy = run.strategy.clone().filter(|_| run.counted_since.is_none())?;
-            let mut participants = nodes.iter().map(participant).collect::<Option<Vec<_>>>()?;
-            participants.sort_by(|one, other| one.node.cmp(&other.node));
-            Some((participants, strategy))
-        };
-        self.plan = planned
-            .or_else(observed)
-            .map(|(participants, strategy)| forecast(None, &participants, &strategy, Return::default()));
+        self.plan = run.planned();
     }
 
     fn finish(mut self, last: Option<Timestamp>) -> ReportedOperation {

@@ -19,6 +19,7 @@ fn entry(number: u64) -> HistoryEntry {
         ended: Timestamp::UNIX_EPOCH,
         followed: None,
         planned_seconds: None,
+        evacuations: None,
         connections: (None, None),
         sessions: (None, None),
         moved_connections: Some(number),

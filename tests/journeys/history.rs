@@ -76,6 +76,48 @@ fn a_rebalance_stays_in_the_history_when_its_object_is_gone_and_is_reported_in_e
     assert!(text.contains("**balanced**") && !text.contains(&name) && !text.contains("emqx-core"), "{text}");
 }
 
+#[test]
+fn reports_from_the_history_compare_a_rebalance_without_an_object_a_drain_and_a_scale_with_their_forecasts() {
+    let demo = Cluster::demo("documented", 40);
+    demo.run(&format!("rebalance apply --backend emqx --yes --watch {DOCUMENTED}")).exits(0);
+    let report = |name: &str, form: &str| other_user(&demo, &format!("report {name} {form}")).exits(0);
+    let operation = |name: &str| report(name, "-o json").says("no recording").json()["operations"][0].clone();
+    let past = demo.run("history -o json").exits(0).json();
+    let name = past["items"][0]["name"].as_str().expect("a name").to_owned();
+    assert!(name.starts_with("coordinator/"), "{past:#}");
+    let rebalance = operation(&name);
+    let seconds =
+        |value: &Value, key: &str| value[key].as_i64().unwrap_or_else(|| panic!("{key} of {value:#}"));
+    assert_eq!(seconds(&rebalance, "plannedSeconds"), 98);
+    let took = seconds(&rebalance, "durationSeconds");
+    assert_eq!(seconds(&rebalance, "forecastErrorSeconds"), took - 98);
+
+    let quick = "--conn-evict-rate 100 --sess-evict-rate 2000 --wait-health-check 3 --wait-takeover 5 --yes";
+    for (command, name) in [("drain sim-3", "drain/"), ("scale emqx --cores 3", "scale/")] {
+        let plan = demo.run(&format!("{command} {quick} --dry-run=client -o json")).exits(0).json();
+        demo.run(&format!("{command} {quick}")).exits(0);
+        let past = demo.run("history -o json").exits(0).json();
+        let items = past["items"].as_array().expect("items");
+        let of = items.iter().filter_map(|item| item["name"].as_str());
+        let name = of.rev().find(|it| it.starts_with(name)).expect("an entry").to_owned();
+        let operation = operation(&name);
+        let phase = &operation["phases"][0];
+        assert_eq!(
+            (&phase["name"], &phase["plannedSeconds"]),
+            (&json!("evacuations"), &plan["totalSeconds"])
+        );
+        let error = seconds(&operation, "forecastErrorSeconds");
+        assert_eq!(error, seconds(phase, "seconds") - seconds(phase, "plannedSeconds"));
+        assert!(error.abs() <= 20, "{operation:#}");
+        // The time that new pods take to start is in the duration alone.
+        assert!(operation["plannedSeconds"].is_null(), "{operation:#}");
+        assert!(seconds(&operation, "durationSeconds") >= seconds(phase, "seconds"), "{operation:#}");
+        report(&name, "").shows("| evacuations | ").shows(&format!("| forecast error | - | {error:+} s"));
+        let page = report(&name, "-o html").out;
+        assert!(page.contains("<td>evacuations</td>") && page.contains(&format!("{error:+} s")), "{page}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluster() {

@@ -70,6 +70,7 @@ impl Task for Draining<'_> {
             settings: self.drain.removal.settings.clone(),
             waits_for_load_balancers: self.drain.removal.waits_for_load_balancers,
             gates: self.drain.removal.gates,
+            planned_seconds: self.drain.removal.planned_seconds(),
             connections: self.connections,
             began: self.began,
         }

@@ -163,7 +163,7 @@ async fn undo(
             let (name, now) = (OperationRef::Drain(cluster.id.name.clone()).to_string(), context.clock.now());
             let verdict = Judgement::new(Verdict::Reverted, message);
             let (counts, times) = ((None, None), (began, now));
-            let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, times);
+            let entry = past::of_removal(Operation::Drain, &cluster.id, &name, verdict, counts, None, times);
             Box::pin(history::record(context, entry, false)).await;
         }
     }

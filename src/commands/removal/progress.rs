@@ -10,7 +10,9 @@ use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural, seconds_between};
-use crate::model::{Event, EventNode, EventType, Judgement, NodeName, Operation, Part, Verdict};
+use crate::model::{
+    EvacuationTimes, Event, EventNode, EventType, Judgement, NodeName, Operation, Part, Verdict,
+};
 use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::PodProgress;
@@ -66,6 +68,14 @@ impl<T: Task> Runner<'_, T> {
 
     /// Prints which pods changed their state.
     pub(super) fn stand(&mut self, cluster: &ClusterView, standings: &[PodProgress], now: Timestamp) {
+        let evacuates = standings.contains(&PodProgress::Evacuating);
+        match self.evacuating {
+            (None, before) if evacuates => self.evacuating = (Some(now), before),
+            (Some(since), before) if !evacuates => {
+                self.evacuating = (None, before.saturating_add(seconds_between(since, now)));
+            }
+            _ => {}
+        }
         let mut done = 0.0;
         for (place, stands) in standings.iter().enumerate() {
             let (began, ended) = &mut self.turns[place];
@@ -97,6 +107,14 @@ impl<T: Task> Runner<'_, T> {
         }
         let percent = done * 100.0 / standings.len().max(1) as f64;
         self.percent = self.percent.max((percent as u8).min(99));
+    }
+
+    /// How long the evacuations took, where all of them came to their end in this run.
+    pub(super) fn evacuations(&self) -> Option<EvacuationTimes> {
+        let ended = self.standings.iter().all(|stands| *stands == PodProgress::Done);
+        let (now, seconds) = self.evacuating;
+        let planned_seconds = self.manner.planned_seconds.filter(|_| ended && now.is_none())?;
+        Some(EvacuationTimes { planned_seconds, seconds })
     }
 
     /// The verdict after every pod was moved: whether every client came back.

@@ -51,7 +51,9 @@ pub(in crate::commands) async fn follow<T: Task>(
         let left = counts.and_then(|nodes| Counts::of(&nodes.value).known_connections());
         let times = (runner.manner.began, context.clock.now());
         let counts = (runner.state.connections, left);
-        let entry = past::of_removal(T::OPERATION, &cluster.id, &runner.name, verdict, counts, times);
+        let evacuations = runner.evacuations();
+        let entry =
+            past::of_removal(T::OPERATION, &cluster.id, &runner.name, verdict, counts, evacuations, times);
         Box::pin(history::record(context, entry, false)).await;
     }
     if let Some(notifier) = &mut runner.notifier {
@@ -88,6 +90,8 @@ pub(super) struct Runner<'a, T> {
     /// Compares the clients with those at the start.
     pub(super) watch: EvictionWatch,
     pub(super) began: Timestamp,
+    /// Since when nodes are evacuated, and the seconds of the evacuations before.
+    pub(super) evacuating: (Option<Timestamp>, u64),
     /// How it ended.
     pub(super) judged: Option<Judgement>,
 }
@@ -109,6 +113,7 @@ impl<'a, T: Task> Runner<'a, T> {
             filtering: Filtering::default(),
             leased: now,
             began: now,
+            evacuating: (None, 0),
             judged: None,
             standings: vec![PodProgress::Planned; pods.len()],
             turns: vec![(None, None); pods.len()],

@@ -29,6 +29,8 @@ pub(in crate::commands) struct RemovalSettings {
     pub(in crate::commands) waits_for_load_balancers: bool,
     /// Whether pods leave the Service through their gates before the first evacuation begins.
     pub(in crate::commands) gates: bool,
+    /// Seconds of all evacuations by the plan; `None` where an earlier run did a part of them.
+    pub(in crate::commands) planned_seconds: Option<u64>,
     /// Live clients at the start, where an earlier run stored them.
     pub(in crate::commands) connections: Option<u64>,
     /// When it began: the start of the first run, where an earlier run stored it.

@@ -168,6 +168,7 @@ impl Task for Scaling<'_> {
             settings: self.scale.removal.settings.clone(),
             waits_for_load_balancers: self.scale.removal.waits_for_load_balancers,
             gates: self.scale.removal.gates,
+            planned_seconds: self.scale.removal.planned_seconds(),
             connections: self.connections,
             began: self.began,
         }

@@ -31,6 +31,7 @@ use crate::timing::{
 pub(in crate::plan) mod alarm;
 mod endings;
 mod losses;
+mod planned;
 mod report;
 mod run;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::curves::ReportCurves;
 use crate::model::verdict::two_decimals_or_null;
-use crate::model::{EventType, HistoryEntry, InstanceId, Operation, Verdict};
+use crate::model::{EvacuationTimes, EventType, HistoryEntry, InstanceId, Operation, Verdict};
 use crate::plan::check::{CheckStatus, Checks};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::rebalance::forecast::{Return, forecast};
@@ -81,7 +81,8 @@ pub struct ReportedOperation {
     pub duration_seconds: Option<u64>,
     /// How long it should have taken, by the first forecast.
     pub planned_seconds: Option<u64>,
-    /// How much longer it took than planned; negative is shorter.
+    /// How much longer it took than planned; negative is shorter. Of a drain and a scale: its evacuations, because only they are
+    /// forecast.
     pub forecast_error_seconds: Option<i64>,
     /// The same as a share of the planned time, in percent.
     #[serde(serialize_with = "two_decimals_or_null")]
@@ -228,7 +229,12 @@ impl ReportedOperation {
 
     /// Computes the error of the forecast.
     pub(super) fn compare(&mut self) {
-        let Some((planned, took)) = self.planned_seconds.zip(self.duration_seconds) else { return };
+        if let Some((planned, took)) = self.planned_seconds.zip(self.duration_seconds) {
+            self.missed(planned, took);
+        }
+    }
+
+    fn missed(&mut self, planned: u64, took: u64) {
         let error = i64::try_from(took).unwrap_or(i64::MAX) - i64::try_from(planned).unwrap_or(i64::MAX);
         self.forecast_error_seconds = Some(error);
         self.forecast_error_percent = (planned > 0).then(|| error as f64 * 100.0 / planned as f64);
@@ -237,7 +243,7 @@ impl ReportedOperation {
     /// The data that the history has about an operation.
     fn of_entry(entry: &HistoryEntry) -> Self {
         let over = entry.verdict != Verdict::Unknown;
-        Self {
+        let mut operation = Self {
             message: entry.message.clone(),
             started_time: entry.started,
             ended_time: Some(entry.ended).filter(|_| over),
@@ -250,7 +256,17 @@ impl ReportedOperation {
             lost_clients: entry.lost_clients(),
             lost_sessions: entry.sessions.0.zip(entry.sessions.1).map(|(one, two)| one.saturating_sub(two)),
             ..Self::new(entry.operation, entry.name.clone(), entry.verdict)
+        };
+        if let Some(EvacuationTimes { planned_seconds, seconds }) = entry.evacuations {
+            operation.phases.push(ReportedPhase {
+                name: "evacuations".to_owned(),
+                started_time: None,
+                seconds: Some(seconds),
+                planned_seconds: Some(planned_seconds),
+            });
+            operation.missed(planned_seconds, seconds);
         }
+        operation
     }
 }
 

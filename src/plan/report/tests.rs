@@ -1,7 +1,11 @@
 use super::*;
-use crate::model::{ApiVersion, BrokerUpdate, HistoryEntry, InstanceKind, Load, Object, Update};
+use crate::model::{
+    ApiVersion, BrokerUpdate, EvacuationTimes, HistoryEntry, InstanceKind, Load, Object, Update,
+};
 use crate::plan::fixtures;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
+use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::record::PlanRecord;
 
 /// A report of these answers of EMQX, by the seconds at which they came.
 fn made(answers: Vec<(i64, Vec<BrokerUpdate>)>) -> (Report, ReportNames) {
@@ -101,6 +105,7 @@ fn without_a_recording_the_report_holds_the_entry_and_the_plan_of_the_object() {
         ended: fixtures::at(99),
         followed: None,
         planned_seconds: None,
+        evacuations: None,
         connections: (Some(10_000), Some(9_999)),
         sessions: (None, None),
         moved_connections: Some(2340),
@@ -123,4 +128,15 @@ fn without_a_recording_the_report_holds_the_entry_and_the_plan_of_the_object() {
     assert_eq!((operation.forecast_error_seconds, operation.lost_clients), (Some(1), Some(1)));
     assert_eq!(operation.nodes[3].planned_connections_after, Some(2340));
     assert_eq!(operation.nodes[3].connections_after, None, "unknown is not what was planned");
+    // Of a drain only the evacuations are forecast, not the starts of new pods.
+    let drain = HistoryEntry {
+        operation: Operation::Drain,
+        evacuations: Some(EvacuationTimes { planned_seconds: 40, seconds: 36 }),
+        ..entry
+    };
+    let report = Report::of_entry(&drain, None);
+    let operation = &report.operations[0];
+    assert_eq!((operation.planned_seconds, operation.duration_seconds), (None, Some(99)));
+    assert_eq!((operation.forecast_error_seconds, operation.forecast_error_percent), (Some(-4), Some(-10.0)));
+    assert_eq!((operation.phases[0].planned_seconds, operation.phases[0].seconds), (Some(40), Some(36)));
 }

@@ -209,6 +209,7 @@ fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ende
         ended: at(ended),
         followed: None,
         planned_seconds: None,
+        evacuations: None,
         connections: (Some(10_000), Some(9_990)),
         sessions: (None, None),
         moved_connections: Some(3_334),
