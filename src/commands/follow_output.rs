@@ -224,9 +224,8 @@ impl FollowOutput {
             self.deltas = counts
                 .0
                 .iter()
-                .filter_map(|(node, (connections, _))| {
-                    let change =
-                        connections.as_ref()?.cast_signed() - before.connections(node)?.cast_signed();
+                .filter_map(|(node, counts)| {
+                    let change = counts.connections?.cast_signed() - before.connections(node)?.cast_signed();
                     Some((node.clone(), (change as f64 / seconds).round() as i64))
                 })
                 .collect();

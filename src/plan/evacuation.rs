@@ -19,7 +19,7 @@ pub mod tracker;
 
 /// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeCounts {
+pub struct CountedNode {
     pub node: NodeName,
     pub pod: Option<PodName>,
     /// Live clients.
@@ -86,13 +86,13 @@ pub struct EvacuationPlan {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipients {
     /// Where clients reconnect to.
-    pub clients: Vec<NodeCounts>,
+    pub clients: Vec<CountedNode>,
     /// Where EMQX moves sessions to.
-    pub sessions: Vec<NodeCounts>,
+    pub sessions: Vec<CountedNode>,
 }
 
 /// The seconds of each phase of one node: first wait, connections, wait for takeovers, sessions.
-fn phases(node: &NodeCounts, settings: &Settings, health_check: bool) -> [u64; 4] {
+fn phases(node: &CountedNode, settings: &Settings, health_check: bool) -> [u64; 4] {
     let offline = node.sessions.saturating_sub(node.connections);
     let rounds = node.connections.div_ceil(settings.conn_evict_rate.max(1));
     let session_rounds = offline.div_ceil(settings.sess_evict_rate.max(1));
@@ -107,7 +107,7 @@ fn phases(node: &NodeCounts, settings: &Settings, health_check: bool) -> [u64; 4
 /// waits for load balancers (4.4 and 5.0 do not).
 pub fn forecast(
     instance: InstanceId,
-    nodes: &[NodeCounts],
+    nodes: &[CountedNode],
     recipients: &Recipients,
     settings: &Settings,
     health_check: bool,
@@ -145,7 +145,7 @@ pub fn forecast(
             .collect(),
     };
     let mut planned: Vec<PlannedRecipient> = Vec::new();
-    let row = |it: &NodeCounts| PlannedRecipient {
+    let row = |it: &CountedNode| PlannedRecipient {
         node: it.node.clone(),
         pod: it.pod.clone(),
         connections: it.connections,
@@ -240,10 +240,10 @@ pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settin
 }
 
 /// A running node with its counts; `None` when it does not run or EMQX does not report its live clients.
-pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<NodeCounts> {
+pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<CountedNode> {
     let found = world.broker(&snapshot.instance).nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
     let connections = found.connections.filter(|_| found.running)?;
-    Some(NodeCounts {
+    Some(CountedNode {
         node: node.clone(),
         pod: snapshot.node(node).and_then(|row| row.pod.clone()),
         connections,
@@ -267,8 +267,8 @@ mod tests {
     use super::*;
     use crate::model::{ApiVersion, InstanceKind};
 
-    fn counted(node: &str, connections: u64, sessions: u64) -> NodeCounts {
-        NodeCounts { node: node.into(), pod: None, connections, sessions }
+    fn counted(node: &str, connections: u64, sessions: u64) -> CountedNode {
+        CountedNode { node: node.into(), pod: None, connections, sessions }
     }
 
     fn id() -> InstanceId {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn three() -> Recipients {
-        let nodes: Vec<NodeCounts> = ["a", "b", "d"].map(|node| counted(node, 500, 500)).to_vec();
+        let nodes: Vec<CountedNode> = ["a", "b", "d"].map(|node| counted(node, 500, 500)).to_vec();
         Recipients { clients: nodes.clone(), sessions: nodes }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::rebalance::forecast::RebalancePlan;
+use super::rebalance::progress::{Counts, NodeCounts};
 use super::rebalance::tracker::RebalanceRun;
 use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;
@@ -37,16 +38,14 @@ const MOST_CLUSTER_EVENTS: usize = 500;
 /// The most notices of a recording in a report.
 const MOST_NOTICES: usize = 100;
 
-type NodeCounts = BTreeMap<NodeName, (Option<u64>, Option<u64>)>;
-
 /// An operation, while the recording is read.
 struct Draft {
     report: ReportedOperation,
     /// Which of the runs with its name it is.
     began: Timestamp,
     over: bool,
-    before: NodeCounts,
-    after: NodeCounts,
+    before: Counts,
+    after: Counts,
     parts: BTreeMap<NodeName, Option<String>>,
     pods: BTreeMap<NodeName, String>,
     peaks: BTreeMap<NodeName, u64>,
@@ -83,7 +82,7 @@ pub struct ReportBuilder {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     /// The counts of the last answer, when it came, and whether EMQX has answered since.
-    counts: Option<(Timestamp, NodeCounts)>,
+    counts: Option<(Timestamp, Counts)>,
     answered: bool,
     rising: BTreeMap<NodeName, RisingCounts>,
 }
@@ -176,8 +175,7 @@ impl ReportBuilder {
         let nodes = || asked.iter().flat_map(|broker| broker.listed());
         self.versions.extend(nodes().filter_map(|node| node.version.clone()));
         let running = nodes().filter(|node| !node.stopped);
-        let counts: NodeCounts =
-            running.map(|node| (node.name.clone(), (node.connections, node.sessions))).collect();
+        let counts = Counts::of(running);
         let answered = std::mem::replace(&mut self.answered, up);
         let rising = &mut self.rising;
         let Some((at, before)) = self.counts.as_ref() else {
@@ -196,9 +194,9 @@ impl ReportBuilder {
         if seconds_between(since, now) > RATE_GAP_SECONDS {
             rising.clear();
         } else {
-            for (node, (count, _)) in &counts {
-                let earlier = before.get(node).and_then(|(count, _)| *count);
-                let Some((earlier, count)) = earlier.zip(*count) else { continue };
+            for node in counts.0.keys() {
+                let known = before.connections(node).zip(counts.connections(node));
+                let Some((earlier, count)) = known else { continue };
                 let rising = rising.entry(node.clone()).or_default();
                 rates.extend(rising.add((since, earlier), now, count).map(|rate| (node.clone(), rate)));
             }
@@ -378,7 +376,7 @@ fn end(phases: &mut [ReportedPhase], at: Timestamp) {
 }
 
 impl Draft {
-    fn new(seen: &Seen<'_>, before: NodeCounts) -> Self {
+    fn new(seen: &Seen<'_>, before: Counts) -> Self {
         Self {
             report: ReportedOperation::new(seen.operation, seen.name.to_owned(), seen.standing),
             began: seen.began,
@@ -403,7 +401,7 @@ impl Draft {
     fn rebalance(&mut self, run: &RebalanceRun) {
         // Counts since a follower joined are not those of the start.
         if let Some(start) = run.start.as_ref().filter(|_| run.counted_since.is_none()) {
-            self.before.clone_from(&start.0);
+            self.before.clone_from(start);
         }
         if self.plan.is_some() {
             return;
@@ -440,26 +438,23 @@ impl Draft {
             .zip(seen_end.filter(|_| report.verdict.final_word()))
             .map(|(started, ended)| seconds_between(started, ended));
         report.compare();
-        let sum = |counts: &NodeCounts| -> Option<u64> {
-            if counts.is_empty() { None } else { counts.values().map(|counts| counts.0).sum() }
-        };
-        report.connections_before = sum(&self.before);
-        report.connections_after = sum(&self.after);
+        report.connections_before = self.before.known_connections();
+        report.connections_after = self.after.known_connections();
         let mut names: BTreeSet<&NodeName> = self.parts.keys().collect();
         names.extend(self.plan.iter().flat_map(|plan| &plan.nodes).map(|node| &node.node));
         let node = |node: &NodeName| {
             let planned = self.plan.iter().flat_map(|plan| &plan.nodes).find(|it| it.node == *node);
-            let before = self.before.get(node).copied().unwrap_or_default();
-            let after = self.after.get(node).copied().unwrap_or_default();
+            let before = self.before.0.get(node).copied().unwrap_or_default();
+            let after = self.after.0.get(node).copied().unwrap_or_default();
             ReportedNode {
                 node: node.to_string(),
                 pod: self.pods.get(node).cloned(),
                 part: self.parts.get(node).cloned().flatten(),
-                connections_before: before.0,
-                connections_after: after.0,
+                connections_before: before.connections,
+                connections_after: after.connections,
                 planned_connections_after: planned.map(|planned| planned.connections_after),
-                sessions_before: before.1,
-                sessions_after: after.1,
+                sessions_before: before.sessions,
+                sessions_after: after.sessions,
                 peak_reconnects_per_second: self.peaks.get(node).copied(),
             }
         };

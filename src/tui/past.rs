@@ -244,8 +244,8 @@ fn counts(run: &RebalanceRun) -> (Option<u64>, Option<u64>) {
 /// Clients that left the nodes whose count is lower than at the start.
 fn moved(start: &Counts, now: &Counts) -> Option<u64> {
     let left = start.0.iter().map(|(node, before)| {
-        let now = now.0.get(node)?.0?;
-        Some(before.0?.saturating_sub(now))
+        let now = now.connections(node)?;
+        Some(before.connections?.saturating_sub(now))
     });
     left.sum()
 }

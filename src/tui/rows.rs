@@ -92,7 +92,7 @@ pub(super) fn held_at_start(
     evacuations: &[Evacuation],
 ) -> Option<u64> {
     let evacuation = evacuations.iter().find(|it| it.node == *node).and_then(|it| it.initial_connections);
-    let rebalance = || active?.start.as_ref()?.0.get(node)?.0;
+    let rebalance = || active?.start.as_ref()?.connections(node);
     evacuation.or_else(rebalance)
 }
 

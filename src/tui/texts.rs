@@ -79,7 +79,7 @@ pub(super) fn why(state: &State, board: &ViewModel) -> Option<TextPage> {
     ));
     for row in &board.rows {
         let Some(node) = &row.node else { continue };
-        let before = run.start.as_ref().and_then(|start| start.0.get(node)?.0);
+        let before = run.start.as_ref().and_then(|start| start.connections(node));
         let part = row.part.map_or("takes no part", crate::model::Part::as_str);
         let (before, now) = (count_or_unknown(before), count_or_unknown(row.connections));
         let serving = match row.serving {

@@ -202,7 +202,7 @@ impl ViewModel {
         }
         let start = run.iter().flat_map(|run| run.start.iter()).flat_map(|start| start.0.values());
         let most = rows.iter().flat_map(|row| [row.connections, row.goal, row.start]).flatten();
-        let scale = start.filter_map(|counts| counts.0).chain(most).max().unwrap_or(0).max(1);
+        let scale = start.filter_map(|counts| counts.connections).chain(most).max().unwrap_or(0).max(1);
         let mut board = Self {
             now,
             arrivals: history.arrivals(now),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::forecast::thresholds;
-use super::progress::Counts;
+use super::progress::{Counts, NodeCounts};
 use super::tracker::RebalanceRun;
 use crate::model::{NodeName, Stage};
 use emqx_rebalance::eviction::{Landing, Loop, run};
@@ -78,7 +78,7 @@ fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
     let each = lost / recipients.len() as u64;
     let rest = (lost % recipients.len() as u64) as usize;
     for (place, node) in recipients.iter().enumerate() {
-        if let Some((Some(connections), _)) = counts.0.get_mut(node) {
+        if let Some(NodeCounts { connections: Some(connections), .. }) = counts.0.get_mut(node) {
             *connections += each + u64::from(place < rest);
         }
     }

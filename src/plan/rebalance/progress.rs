@@ -8,30 +8,43 @@ use crate::model::{Node, NodeName, Stage, Strategy};
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};
 
-/// Connections and sessions of one node. `None` is not known.
-pub type NodeHolds = (Option<u64>, Option<u64>);
+/// What one node holds. `None` is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCounts {
+    /// Live clients.
+    pub connections: Option<u64>,
+    /// With or without a client.
+    pub sessions: Option<u64>,
+}
+
+impl NodeCounts {
+    /// Counts that are known.
+    pub fn known(connections: u64, sessions: u64) -> Self {
+        Self { connections: Some(connections), sessions: Some(sessions) }
+    }
+}
 
 /// Connections and sessions of every node at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(pub BTreeMap<NodeName, NodeHolds>);
+pub struct Counts(pub BTreeMap<NodeName, NodeCounts>);
 
 impl Counts {
     /// The counts of these nodes. A stopped node holds nothing and is left out, like a node that EMQX no
     /// longer lists.
     pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
-        let counts = |node: &Node| (node.connections, node.sessions);
+        let counts = |node: &Node| NodeCounts { connections: node.connections, sessions: node.sessions };
         let running = nodes.into_iter().filter(|node| !node.stopped);
         Self(running.map(|node| (node.name.clone(), counts(node))).collect())
     }
 
     /// The live clients of one node.
     pub fn connections(&self, node: &NodeName) -> Option<u64> {
-        self.0.get(node).and_then(|counts| counts.0)
+        self.0.get(node).and_then(|counts| counts.connections)
     }
 
     /// The sessions of one node.
     pub fn sessions(&self, node: &NodeName) -> Option<u64> {
-        self.0.get(node).and_then(|counts| counts.1)
+        self.0.get(node).and_then(|counts| counts.sessions)
     }
 
     /// The sessions of one node that have no client.
@@ -40,18 +53,21 @@ impl Counts {
     }
 
     /// The live clients of a node that holds this.
-    pub fn connections_of(held: NodeHolds) -> Option<u64> {
-        held.0
+    pub fn connections_of(held: NodeCounts) -> Option<u64> {
+        held.connections
     }
 
     /// The sessions without a client of a node that holds this.
-    pub fn offline_of((connections, sessions): NodeHolds) -> Option<u64> {
+    pub fn offline_of(NodeCounts { connections, sessions }: NodeCounts) -> Option<u64> {
         Some(sessions?.saturating_sub(connections?))
     }
 
     /// All live clients of the nodes whose count is known.
     pub(crate) fn all_connections(&self) -> Option<u64> {
-        self.0.values().filter_map(|counts| counts.0).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
+        self.0
+            .values()
+            .filter_map(|counts| counts.connections)
+            .fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
     /// All live clients, to be compared with earlier counts; `None` where a node that was counted then runs and does not
@@ -72,17 +88,20 @@ impl Counts {
 
     /// All live clients; `None` where one node does not report them.
     pub(crate) fn known_connections(&self) -> Option<u64> {
-        if self.0.is_empty() { None } else { self.0.values().map(|counts| counts.0).sum() }
+        if self.0.is_empty() { None } else { self.0.values().map(|counts| counts.connections).sum() }
     }
 
     /// All sessions of the nodes whose count is known.
     pub fn all_sessions(&self) -> Option<u64> {
-        self.0.values().filter_map(|counts| counts.1).fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
+        self.0
+            .values()
+            .filter_map(|counts| counts.sessions)
+            .fold(None, |sum, count| Some(sum.unwrap_or(0) + count))
     }
 
     /// What each of these nodes holds, by `of`; nodes that do not run are left out. `None` when the count of one is not
     /// known, or nothing is known at all.
-    pub fn each(&self, nodes: &[NodeName], of: impl Fn(NodeHolds) -> Option<u64>) -> Option<Vec<u64>> {
+    pub fn each(&self, nodes: &[NodeName], of: impl Fn(NodeCounts) -> Option<u64>) -> Option<Vec<u64>> {
         if self.0.is_empty() {
             return None;
         }
@@ -94,7 +113,7 @@ impl Counts {
         &self,
         donors: &[NodeName],
         recipients: &[NodeName],
-        of: impl Fn(NodeHolds) -> Option<u64> + Copy,
+        of: impl Fn(NodeCounts) -> Option<u64> + Copy,
     ) -> Option<(f64, f64)> {
         let side = |nodes| self.each(nodes, of).filter(|counts| !counts.is_empty()).map(mean);
         Some((side(donors)?, side(recipients)?))
@@ -189,7 +208,11 @@ mod tests {
     use super::*;
 
     fn counts(of: &[(&str, u64)]) -> Counts {
-        Counts(of.iter().map(|(node, count)| (NodeName::from(*node), (Some(*count), Some(*count)))).collect())
+        Counts(
+            of.iter()
+                .map(|(node, count)| (NodeName::from(*node), NodeCounts::known(*count, *count)))
+                .collect(),
+        )
     }
 
     fn strategy() -> Strategy {

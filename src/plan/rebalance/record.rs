@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::forecast::{Participant, RebalancePlan};
-use super::progress::Counts;
+use super::progress::{Counts, NodeCounts};
 use crate::model::{NodeName, Part, Strategy};
 use emqx_rebalance::rules::donors;
 
@@ -74,7 +74,7 @@ impl PlanRecord {
     /// The counts at the start.
     pub fn counts(&self) -> Counts {
         let row = |(node, connections, sessions): &(NodeName, u64, u64)| {
-            (node.clone(), (Some(*connections), Some(*sessions)))
+            (node.clone(), NodeCounts::known(*connections, *sessions))
         };
         Counts(self.nodes.iter().map(row).collect())
     }

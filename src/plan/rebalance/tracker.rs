@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::messages;
 use super::ownership::{self, outlived, owns};
-use super::progress::Counts;
+use super::progress::{Counts, NodeCounts};
 use crate::model::human::seconds_between;
 use crate::model::{
     BrokerState, Event, EventType, InstanceId, Judgement, Link, Load, NodeName, Phase, Rebalance,
@@ -607,9 +607,9 @@ impl RebalanceTracker {
 /// Takes in later counts only where clients came back: a node that lost clients lost them for another reason,
 /// and clients beyond the number at the start are other clients.
 fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
-    let fell = |(node, (before, _)): (&NodeName, &(Option<u64>, Option<u64>))| {
+    let fell = |(node, before): (&NodeName, &NodeCounts)| {
         let now = now.connections(node);
-        before.is_some_and(|before| now.is_some_and(|now| now + 1 + before / 50 < before))
+        before.connections.is_some_and(|before| now.is_some_and(|now| now + 1 + before / 50 < before))
     };
     let totals = start.and_then(|start| start.all_connections().zip(now.connections_since(start)));
     let others = totals.is_some_and(|(before, now)| now > before + before / 50 + 1);

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::forecast::{Participant, Return, forecast, holding, thresholds};
 use super::messages::{short, utc};
-use super::progress::{Counts, NodeHolds};
+use super::progress::{Counts, NodeCounts};
 use super::record::PlanRecord;
 use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
@@ -300,7 +300,7 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
 /// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
 /// decide nothing; EMQX's own decision does: it leaves `evicting_conns` only when its own thresholds hold.
 fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> Judgement {
-    let means = |counts: &Counts, of: fn(NodeHolds) -> Option<u64>| {
+    let means = |counts: &Counts, of: fn(NodeCounts) -> Option<u64>| {
         counts.means(ending.donors, ending.recipients, of)
     };
     let Some((donors, recipients)) = means(ending.at_end, Counts::connections_of) else {
@@ -349,14 +349,14 @@ fn no_better(ending: &Ending<'_>) -> bool {
     }
     // EMQX starts only where donors hold more: counts that show otherwise were taken later, and are not those
     // of the start.
-    let held_more = |of: fn(NodeHolds) -> Option<u64>| {
+    let held_more = |of: fn(NodeCounts) -> Option<u64>| {
         let start = ending.start.and_then(|start| start.means(ending.donors, ending.recipients, of));
         start.is_some_and(|(gave, got)| gave > got)
     };
     if !held_more(Counts::connections_of) && !held_more(Counts::offline_of) {
         return false;
     }
-    let no_better = |of: fn(NodeHolds) -> Option<u64>| {
+    let no_better = |of: fn(NodeCounts) -> Option<u64>| {
         let means = |counts: &Counts| counts.means(ending.donors, ending.recipients, of);
         let before = ending.start.and_then(means);
         before
@@ -622,7 +622,9 @@ mod tests {
         Counts(
             of.iter()
                 .enumerate()
-                .map(|(place, count)| (NodeName::from(format!("n{place}")), (Some(*count), Some(*count))))
+                .map(|(place, count)| {
+                    (NodeName::from(format!("n{place}")), NodeCounts::known(*count, *count))
+                })
                 .collect(),
         )
     }
@@ -679,7 +681,7 @@ mod tests {
     /// Live clients and sessions without a client of each node.
     fn holding_sessions(of: &[(u64, u64)]) -> Counts {
         let row = |(place, (live, offline)): (usize, &(u64, u64))| {
-            (NodeName::from(format!("n{place}")), (Some(*live), Some(live + offline)))
+            (NodeName::from(format!("n{place}")), NodeCounts::known(*live, live + offline))
         };
         Counts(of.iter().enumerate().map(row).collect())
     }
@@ -935,7 +937,7 @@ mod tests {
         else {
             panic!("a Rebalance")
         };
-        let row = |(node, count): (&Participant, u64)| (node.node.clone(), (Some(count), Some(count)));
+        let row = |(node, count): (&Participant, u64)| (node.node.clone(), NodeCounts::known(count, count));
         let now = Counts(before.iter().zip([2553, 2553, 2554, 2340]).map(row).collect());
         let (Judgement { verdict, message }, _) =
             past(&object, Some(&now), fixtures::at(120), &LaterEvents::default());
@@ -964,7 +966,7 @@ mod tests {
             before
                 .iter()
                 .zip([2553, 2553, 2554, 2340])
-                .map(|(it, count)| (it.node.clone(), (Some(count), Some(count))))
+                .map(|(it, count)| (it.node.clone(), NodeCounts::known(count, count)))
                 .collect(),
         );
         let (Judgement { verdict, message }, duration) =
@@ -1020,7 +1022,7 @@ mod tests {
         };
         let at_end = [3173, 3173, 3174, 480];
         let counts =
-            before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), (Some(count), Some(count))));
+            before.iter().zip(at_end).map(|(it, count)| (it.node.clone(), NodeCounts::known(count, count)));
         let (Judgement { verdict, message }, _) =
             past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &LaterEvents::default());
         assert_ne!(verdict, Verdict::Balanced, "{message}");

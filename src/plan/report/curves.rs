@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::NodeCounts;
 use crate::model::NodeName;
+use crate::plan::rebalance::progress::Counts;
 
 /// The most points of all curves together.
 const MOST_POINTS: usize = 200_000;
@@ -39,15 +39,15 @@ pub struct ReportCurve {
 /// Points while a recording is read. Beyond a limit every second one is dropped, so that memory is bounded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Samples {
-    all: Vec<(Timestamp, NodeCounts)>,
+    all: Vec<(Timestamp, Counts)>,
     /// The fewest milliseconds between two points.
     every: i64,
     /// The last point, where it came too soon after the one before.
-    late: Option<(Timestamp, NodeCounts)>,
+    late: Option<(Timestamp, Counts)>,
 }
 
 impl Samples {
-    pub(super) fn push(&mut self, at: Timestamp, counts: &NodeCounts) {
+    pub(super) fn push(&mut self, at: Timestamp, counts: &Counts) {
         let early = self
             .all
             .last()
@@ -58,7 +58,7 @@ impl Samples {
         }
         self.late = None;
         self.all.push((at, counts.clone()));
-        let most = (MOST_POINTS / counts.len().max(1)).clamp(FEWEST, MOST_OF_ONE);
+        let most = (MOST_POINTS / counts.0.len().max(1)).clamp(FEWEST, MOST_OF_ONE);
         if self.all.len() > most {
             let mut place = 0;
             self.all.retain(|_| {
@@ -78,18 +78,19 @@ impl Samples {
         let Some(first) = self.all.first().map(|(at, _)| at.as_millisecond()) else {
             return ReportCurves::default();
         };
-        let names: BTreeSet<&NodeName> = self.all.iter().flat_map(|(_, counts)| counts.keys()).collect();
+        let names: BTreeSet<&NodeName> = self.all.iter().flat_map(|(_, counts)| counts.0.keys()).collect();
         let milliseconds = self
             .all
             .iter()
             .map(|(at, _)| u64::try_from(at.as_millisecond().saturating_sub(first)).unwrap_or(0))
             .collect();
         let curve = |node: &NodeName| {
-            let counts = || self.all.iter().map(|(_, counts)| counts.get(node).copied().unwrap_or_default());
+            let counts =
+                || self.all.iter().map(|(_, counts)| counts.0.get(node).copied().unwrap_or_default());
             ReportCurve {
                 node: node.to_string(),
-                connections: counts().map(|counts| counts.0).collect(),
-                sessions: counts().map(|counts| counts.1).collect(),
+                connections: counts().map(|counts| counts.connections).collect(),
+                sessions: counts().map(|counts| counts.sessions).collect(),
             }
         };
         ReportCurves { milliseconds, nodes: names.into_iter().map(curve).collect() }

@@ -79,7 +79,8 @@ fn the_curves_of_a_long_recording_are_bounded_and_reach_to_its_end() {
     let mut samples = Samples::default();
     let node = NodeName::from("a");
     for second in 0..100_000 {
-        let counts = NodeCounts::from([(node.clone(), (Some(second), None))]);
+        let counts =
+            Counts([(node.clone(), NodeCounts { connections: Some(second), sessions: None })].into());
         samples.push(fixtures::at(second.cast_signed()), &counts);
     }
     let curves = samples.curves();

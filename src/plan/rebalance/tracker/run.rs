@@ -15,7 +15,7 @@ use crate::model::{
 use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::messages;
-use crate::plan::rebalance::progress::{Counts, NodeHolds, Remaining, remaining, work_done};
+use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, remaining, work_done};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
@@ -288,7 +288,7 @@ impl RebalanceRun {
         let known =
             donors.iter().filter_map(|node| Some((self.begun.get(node)?.0, self.counts.connections(node)?)));
         let lost = known.map(|(then, now)| then.saturating_sub(now).div_ceil(rate) * rate).max();
-        let most = |of: fn(NodeHolds) -> Option<u64>| {
+        let most = |of: fn(NodeCounts) -> Option<u64>| {
             let held: u64 = self.counts.each(recipients, of)?.iter().sum();
             Some(held / donors.len().max(1) as u64)
         };
@@ -298,20 +298,20 @@ impl RebalanceRun {
         for node in donors {
             let counts = start.0.get_mut(node)?;
             let begun = self.begun.get(node);
-            let (now, all) = (counts.0?, counts.1);
+            let (now, all) = (counts.connections?, counts.sessions);
             let then = begun.map_or(now.saturating_add(lost), |begun| begun.0);
             let all_then = begun.and_then(|begun| begun.1).or(all.map(|all| all.saturating_add(lost)));
             connections += then.saturating_sub(now);
             sessions += all_then.zip(all).map_or(0, |(then, now)| then.saturating_sub(now));
-            *counts = (Some(then), all_then);
+            *counts = NodeCounts { connections: Some(then), sessions: all_then };
         }
         let many = recipients.len().max(1) as u64;
         for node in recipients {
             let counts = start.0.get_mut(node)?;
             let less =
                 |count: &mut Option<u64>, by: u64| *count = count.map(|it| it.saturating_sub(by / many));
-            less(&mut counts.0, connections);
-            less(&mut counts.1, sessions);
+            less(&mut counts.connections, connections);
+            less(&mut counts.sessions, sessions);
         }
         Some(start)
     }
@@ -537,7 +537,7 @@ pub(super) fn begin(
         let mut start = counts.clone();
         let all = nodes.map(|seen| seen.value.as_slice()).unwrap_or_default();
         for node in all.iter().filter(|node| !older_than(node, record.time, now)) {
-            start.0.insert(node.name.clone(), (Some(0), Some(0)));
+            start.0.insert(node.name.clone(), NodeCounts::known(0, 0));
         }
         start.0.extend(record.counts().0);
         start
