@@ -16,7 +16,7 @@ use crate::cli::{self, Global, Intent, Parsed};
 use crate::commands::replay::ReadableMoments;
 use crate::commands::{self, CommandContext, Interrupt, Outcome};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Exit, Problem};
 use crate::k8s::{Cluster, Connect, Relay};
 use crate::model::form::Output;
 use crate::model::image::Image;
@@ -373,7 +373,7 @@ async fn connected(
             })
         }
         Err(problem) if standalone && !chosen(&global.connect) => {
-            if !problem.why.starts_with(crate::k8s::NO_KUBECONFIG) {
+            if problem.cause != Cause::NoKubeconfig {
                 printer.notice(&format!("Kubernetes is not used: {problem}"));
             }
             None

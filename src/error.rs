@@ -59,6 +59,8 @@ pub enum Cause {
     Forbidden,
     /// The API server is unreachable: every request through it fails.
     Away,
+    /// There is no kubeconfig.
+    NoKubeconfig,
 }
 
 impl Problem {

@@ -23,15 +23,17 @@ use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{
     InstanceId, NodeName, Operation, OperationRef, PodName, Strategy, StrategyRequest, Target,
 };
+use crate::output::printer::Reported;
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::RecordedFacts;
+use crate::plan::results::Stopped;
+use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{BoxedFuture, RecordingSink, RefreshScope, Right, Scope};
 use crate::replay::{Recorder, Recording};
 use crate::timing::STOP_TIMEOUT;
 use crate::tui::{
-    self, ActionResult, ClusterActions, Live, OpenRecording, Playback, Records, UpgradePlanText, ViewContext,
-    ViewSetup,
+    self, ActionResult, ClusterActions, Live, OpenRecording, Playback, Records, ViewContext, ViewSetup,
 };
 use user_files as files;
 
@@ -365,23 +367,21 @@ struct Doing {
     context: CommandContext,
 }
 
-/// A context whose output is captured.
-pub(super) fn quiet(
-    context: &CommandContext,
-    id: &InstanceId,
-) -> (CommandContext, crate::output::printer::Captured) {
-    let (printer, out, _) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
+/// A context that prints nothing: what a command reports is in its printer.
+pub(super) fn quiet(context: &CommandContext, id: &InstanceId) -> CommandContext {
+    let (printer, ..) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
     let mut context = context.clone();
     context.namespace.clone_from(&id.namespace);
     context.printer = Rc::new(printer);
     context.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
-    (context, out)
+    context
 }
 
-/// What a command that creates something reported.
+/// What a command that changes something reported.
 fn result(context: &CommandContext) -> ActionResult {
-    let reported = context.printer.reported();
-    ActionResult { name: reported.created, says: reported.notices }
+    let Reported { created, stopped, notices, .. } = context.printer.reported();
+    let says = stopped.iter().flat_map(Stopped::sentences).chain(notices).collect();
+    ActionResult { name: created.into_iter().next(), says }
 }
 
 /// An upgrade to this image.
@@ -392,11 +392,9 @@ fn ask(image: &str) -> Result<UpgradeRequest, Problem> {
 impl Doing {
     /// A command of `evacuate`.
     async fn evacuation(&self, id: &InstanceId, evacuate: &Evacuate) -> Result<ActionResult, Problem> {
-        let (context, out) = quiet(&self.context, id);
+        let context = quiet(&self.context, id);
         commands::evacuate::run(&context, evacuate).await?;
-        let notices = context.printer.reported().notices;
-        let says = out.text().lines().map(|line| line.trim().to_owned()).chain(notices).collect();
-        Ok(ActionResult { name: None, says })
+        Ok(result(&context))
     }
 }
 
@@ -408,7 +406,7 @@ impl ClusterActions for Doing {
         backend: BackendRequest,
     ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, _) = quiet(&self.context, id);
+            let context = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             let apply = Apply {
                 source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy.clone())),
@@ -432,7 +430,7 @@ impl ClusterActions for Doing {
 
     fn stop<'a>(&'a self, id: &'a InstanceId, name: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, out) = quiet(&self.context, id);
+            let context = quiet(&self.context, id);
             let operation = OperationName::of_rebalance(name);
             let stop = Stop {
                 operation: Some(operation),
@@ -443,8 +441,7 @@ impl ClusterActions for Doing {
                 output: Output::Text,
             };
             commands::stop::run(&context, &stop).await?;
-            let says = out.text().lines().map(|line| line.trim().to_owned()).collect();
-            Ok(ActionResult { name: Some(name.to_owned()), says })
+            Ok(result(&context))
         })
     }
 
@@ -478,9 +475,9 @@ impl ClusterActions for Doing {
         })
     }
 
-    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText> {
+    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlan> {
         Box::pin(async move {
-            let (context, out) = quiet(&self.context, id);
+            let context = quiet(&self.context, id);
             let plan = upgrade::UpgradePlanArguments {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -488,15 +485,16 @@ impl ClusterActions for Doing {
                 skip: Vec::new(),
                 output: Output::Text,
             };
-            let exit = Box::pin(commands::upgrade::run(&context, Upgrade::Plan(plan))).await?;
-            let lines = out.text().lines().map(str::to_owned).collect();
-            Ok(UpgradePlanText { lines, goes: exit == Exit::Reached })
+            Box::pin(commands::upgrade::run(&context, Upgrade::Plan(plan))).await?;
+            let planned = context.printer.reported().upgrade_plan;
+            planned
+                .ok_or_else(|| Problem::new(format!("cannot plan the upgrade of {id}"), "there is no plan"))
         })
     }
 
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let (context, _) = quiet(&self.context, id);
+            let context = quiet(&self.context, id);
             let apply = upgrade::UpgradeApply {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
@@ -513,7 +511,7 @@ impl ClusterActions for Doing {
 
     fn guard_upgrade<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, ()> {
         Box::pin(async move {
-            let (context, ..) = quiet(&self.context, id);
+            let context = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
             match commands::upgrade::watch::meant(&context, Some(&name)).await? {
                 Some(meant) if meant.held => {

@@ -92,7 +92,7 @@ async fn show(
         ours: None,
         id: Some(id.clone()),
     };
-    let (quiet, _) = screen::quiet(context, &id);
+    let quiet = screen::quiet(context, &id);
     let mut failed: Option<Problem> = None;
     let outcome = {
         let mut view = std::pin::pin!(screen::live(context, looked, follow, Strategy::default(), recordings));

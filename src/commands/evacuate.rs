@@ -310,7 +310,7 @@ fn made(
         return;
     }
     for name in names {
-        context.printer.line(&format!("{name}{note}"));
+        context.printer.started(&name, note);
     }
 }
 

@@ -140,14 +140,14 @@ pub async fn upgrade(
         then: Then::Leave(Output::Name),
     };
     // The name that the command prints is not an event of the stream.
-    let (printer, _, messages) = Printer::captured(context.printer.look(), context.printer.terminal());
+    let (printer, ..) = Printer::captured(context.printer.look(), context.printer.terminal());
     let quiet = CommandContext { printer: Rc::new(printer), ..context.clone() };
     let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
     let id = &cluster.id;
     if exit != Exit::Reached {
-        let messages = messages.text();
-        let last = messages.lines().next_back().unwrap_or_default().to_owned();
-        return Err(Problem::new(format!("{id} is not rolled back"), last)
+        let plan = quiet.printer.reported().upgrade_plan;
+        let why = plan.map_or_else(|| "there is no plan".to_owned(), |plan| plan.message);
+        return Err(Problem::new(format!("{id} is not rolled back"), why)
             .hint(format!("kubectl emqx upgrade undo {}", id.name))
             .exit(exit));
     }

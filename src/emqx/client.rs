@@ -164,7 +164,7 @@ impl Shared {
                 }
                 Err(Lost::Unsent(_)) if idle => {}
                 // A request that timed out is not repeated here: the caller would wait twice.
-                Err(Lost::Unanswered(why)) if idle && repeatable && !why.starts_with("no answer") => {}
+                Err(Lost::Unanswered(_)) if idle && repeatable => {}
                 Err(lost) => return Err(self.next_pod(lost)),
             }
         }
@@ -258,7 +258,9 @@ impl Shared {
                     self.erred.set(self.erred.get() || erred);
                     facts.extend(read);
                 }
-                Err(Failed::Lost(Lost::Unanswered(why))) if path == STATUS && self.nodes_answered.get() => {
+                Err(Failed::Lost(Lost::Unanswered(why) | Lost::Late(why)))
+                    if path == STATUS && self.nodes_answered.get() =>
+                {
                     facts.push(self.status_silent(&why));
                 }
                 Err(failed) => return Err(failed),
@@ -338,7 +340,7 @@ impl Shared {
                     Err((fact, Failed::Lost(lost))) => {
                         // A pod that did not answer has used up the time; the next pod is asked in the next
                         // round.
-                        let late = matches!(lost, Lost::Unanswered(_)) && silent_left == 0;
+                        let late = matches!(lost, Lost::Unanswered(_) | Lost::Late(_)) && silent_left == 0;
                         match others.next().filter(|_| !late) {
                             Some(other) => asked.push(ask(other)),
                             None if asked.is_empty() => return error.ok_or(fact),
@@ -356,7 +358,7 @@ impl Shared {
                     if let Some(error) = error {
                         return Ok(error);
                     }
-                    let failed = Failed::Lost(Lost::Unanswered(no_answer(self.time_limit)));
+                    let failed = Failed::Lost(Lost::Late(no_answer(self.time_limit)));
                     return Err(self.lost(&failed, &name));
                 }
                 () = &mut silent, if others.len() > 0 && silent_left > 0 => {
@@ -493,7 +495,7 @@ impl Shared {
     pub(super) fn problem(what: String, failed: Failed) -> Problem {
         match failed {
             Failed::Keyless(problem) => problem,
-            Failed::Lost(Lost::Unanswered(why)) => {
+            Failed::Lost(Lost::Unanswered(why) | Lost::Late(why)) => {
                 Problem::new(what, format!("{why}; whether it was done is not known"))
                     .hint("kubectl emqx status shows what runs")
             }

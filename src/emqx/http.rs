@@ -33,6 +33,8 @@ pub(super) enum Lost {
     Unsent(String),
     /// The request was sent, and its result is unknown.
     Unanswered(String),
+    /// The same, because the time limit passed.
+    Late(String),
     /// The answer is unusable; a second request would give the same.
     Useless(String),
     /// Port-forward is forbidden, for every pod; a whole sentence.
@@ -47,6 +49,7 @@ impl Lost {
         match self {
             Self::Unsent(text)
             | Self::Unanswered(text)
+            | Self::Late(text)
             | Self::Useless(text)
             | Self::Forbidden(text)
             | Self::Away(text) => text,
@@ -142,7 +145,7 @@ impl EmqxConnection {
     ) -> Result<HttpResponse, Lost> {
         match tokio::time::timeout(time_limit, self.ask_for_ever(method, path, key, body)).await {
             Ok(result) => result,
-            Err(_) => Err(Lost::Unanswered(no_answer(time_limit))),
+            Err(_) => Err(Lost::Late(no_answer(time_limit))),
         }
     }
 

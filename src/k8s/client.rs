@@ -28,7 +28,7 @@ use super::kubeconfig::{
 };
 use super::login::{Authorized, Login, LoginCommand, Relay, basic};
 use super::proxy::{Proxy, named, proxy};
-use crate::error::Problem;
+use crate::error::{Cause, Problem};
 use crate::timing::CONNECT_TIMEOUT;
 use crate::tls::{self, Trust};
 
@@ -85,9 +85,6 @@ pub(super) struct KubernetesConnection {
 
 /// The beginning of every problem of connecting.
 pub(super) const WHAT: &str = "cannot connect to a cluster";
-
-/// The beginning of the reason where no kubeconfig names any cluster.
-pub const NO_KUBECONFIG: &str = "there is no kubeconfig";
 
 /// The settings of a connection.
 struct Settings {
@@ -151,8 +148,9 @@ impl Connect {
             {
                 return self.in_cluster(config);
             }
-            return Err(Problem::new(WHAT, format!("{NO_KUBECONFIG}: {place} holds no cluster"))
-                .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo"));
+            return Err(Problem::new(WHAT, format!("there is no kubeconfig: {place} holds no cluster"))
+                .hint("set KUBECONFIG or --kubeconfig; without any cluster: kubectl emqx demo")
+                .cause(Cause::NoKubeconfig));
         }
         self.chosen(&kubeconfig, &place)
     }

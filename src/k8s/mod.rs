@@ -51,7 +51,7 @@ mod tunnel;
 mod watch;
 pub mod wire;
 
-pub use client::{Connect, NO_KUBECONFIG};
+pub use client::Connect;
 pub use clock::ServerClock;
 pub use kubeconfig::KubeconfigEntry;
 pub use login::Relay;

@@ -122,10 +122,13 @@ impl std::fmt::Debug for Printer {
 }
 
 /// What a command reported, as values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reported {
-    /// The name of what was created.
-    pub(crate) created: Option<String>,
+    /// The names of what was created or started.
+    pub(crate) created: Vec<String>,
+    pub(crate) stopped: Vec<Stopped>,
+    /// The plan of the upgrade that was asked for.
+    pub(crate) upgrade_plan: Option<UpgradePlan>,
     pub(crate) notices: Vec<String>,
 }
 
@@ -559,6 +562,7 @@ impl Printer {
 
     /// The plan of an upgrade.
     pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
+        self.reported.borrow_mut().upgrade_plan = Some(plan.clone());
         let name = || resource(&plan.instance);
         let now = Some((now, self.zone()));
         self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
@@ -566,18 +570,19 @@ impl Printer {
 
     /// Prints the plan of an upgrade to stderr, before the prompt.
     pub(crate) fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
+        self.reported.borrow_mut().upgrade_plan = Some(plan.clone());
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
         self.push(true, &(text::upgrade::plan(plan, Some((now, self.zone())), layout) + "\n"));
     }
 
-    /// The notices so far, and the name of what was created, for a caller that shows them in another form.
+    /// The results and notices so far, for a caller that shows them in another form.
     pub(crate) fn reported(&self) -> Reported {
         self.reported.borrow().clone()
     }
 
     /// The result of `apply`. `note` follows the name in text output only: ` (server dry run)`.
     pub fn applied<P: serde::Serialize>(&self, applied: &Applied<P>, output: Output, note: &str) {
-        self.reported.borrow_mut().created = Some(applied.name.clone());
+        self.reported.borrow_mut().created.push(applied.name.clone());
         let theme = self.theme();
         self.result(
             "Applied",
@@ -652,8 +657,15 @@ impl Printer {
         );
     }
 
+    /// The name of what was started, where nothing else is printed about it. `note` follows it.
+    pub fn started(&self, name: &str, note: &str) {
+        self.reported.borrow_mut().created.push(name.to_owned());
+        self.line(&format!("{name}{note}"));
+    }
+
     /// The result of `stop`.
     pub fn stopped(&self, stopped: &Stopped, output: Output) {
+        self.reported.borrow_mut().stopped.push(stopped.clone());
         self.result(
             "Stopped",
             stopped,
@@ -665,6 +677,7 @@ impl Printer {
 
     /// The result of one `stop` of several operations.
     pub fn several_stopped(&self, all: &[Stopped], output: Output) {
+        self.reported.borrow_mut().stopped.extend_from_slice(all);
         let name = |stopped: &Stopped| rebalance_name(&stopped.name);
         let text = |layout: Layout| all.iter().map(|it| text::lists::stopped(it, layout)).collect();
         self.results("Stopped", all, output, name, text);

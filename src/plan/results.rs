@@ -214,6 +214,23 @@ pub struct Stopped {
     pub proof: Vec<String>,
 }
 
+impl Stopped {
+    /// The message after the verdict: one that begins with the verdict does not repeat it.
+    pub fn tail(&self) -> String {
+        match self.message.strip_prefix(self.verdict.words()) {
+            Some(rest) => rest.to_owned(),
+            None if self.message.is_empty() => String::new(),
+            None => format!(", {}", self.message),
+        }
+    }
+
+    /// What stopped, and what verifies it, as sentences.
+    pub fn sentences(&self) -> Vec<String> {
+        let first = format!("{}: {}{}", self.name, self.verdict.words(), self.tail());
+        [first].into_iter().chain(self.proof.iter().cloned()).collect()
+    }
+}
+
 /// The evacuation of one node: `evacuate status`, an item of `evacuate list`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -238,7 +238,7 @@ pub(super) fn upgrade(state: &mut State) {
     else {
         return state.say(Tone::Faint, "Enter plans the upgrade first");
     };
-    if !plan.goes {
+    if plan.decision == Decision::Refused {
         return state.say(Tone::Warning, "the plan above does not allow it");
     }
     let Some(board) = state.board() else { return };

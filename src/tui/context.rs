@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::msg::{ActionResult, UpgradePlanText};
+use super::msg::ActionResult;
 use super::setup::ViewSetup;
 use crate::error::Problem;
 use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::RecordedFacts;
+use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
 
 /// Actions on a cluster; they run the same code as the commands.
@@ -29,7 +30,7 @@ pub trait ClusterActions {
     fn stop_evacuation<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName)
     -> BoxedFuture<'a, ActionResult>;
     /// The plan of an upgrade to this image.
-    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlanText>;
+    fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlan>;
     /// Changes the image, after the checks.
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult>;
     /// Continues a guarded upgrade to its end; returns at once where none is guarded.

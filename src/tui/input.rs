@@ -315,9 +315,7 @@ fn go_by(state: &mut State, steps: isize) {
         }
         Page::Upgrade => {
             if let Some(form) = &mut state.upgrade {
-                let lines =
-                    form.plan.as_ref().and_then(|plan| plan.as_ref().ok()).map_or(0, |plan| plan.lines.len());
-                form.top = form.top.saturating_add_signed(steps).min(lines.saturating_sub(1));
+                form.top = form.top.saturating_add_signed(steps).min(form.lines.get().saturating_sub(1));
             }
         }
     }

@@ -42,7 +42,7 @@ pub mod view;
 pub mod view_model;
 
 pub use context::{ClusterActions, Live, OpenRecording, Records, ViewContext};
-pub use msg::{ActionResult, Done, Effect, Msg, Play, UpgradePlanText};
+pub use msg::{ActionResult, Done, Effect, Msg, Play};
 pub use run::{Closed, open};
 pub use setup::{Playback, ViewSetup};
 pub use state::State;

@@ -9,6 +9,7 @@ use crate::error::Problem;
 use crate::model::{Fact, InstanceId, NodeName, PodName, Strategy};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::playback::RecordedFacts;
+use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -44,14 +45,6 @@ pub struct ActionResult {
     pub says: Vec<String>,
 }
 
-/// The plan of an upgrade, as `upgrade plan` prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpgradePlanText {
-    pub lines: Vec<String>,
-    /// Whether a check allows it.
-    pub goes: bool,
-}
-
 /// The result of an effect.
 #[derive(Debug)]
 pub enum Done {
@@ -70,7 +63,7 @@ pub enum Done {
     /// The core of each replicant; `None` where EMQX does not report it.
     Replicants(InstanceId, Result<Option<BTreeMap<NodeName, NodeName>>, Problem>),
     /// The plan of an upgrade to this image.
-    UpgradePlan(String, Result<UpgradePlanText, Problem>),
+    UpgradePlan(String, Result<Box<UpgradePlan>, Problem>),
     /// The guard of an upgrade ended.
     Guarded(Result<(), Problem>),
     /// An effect failed.

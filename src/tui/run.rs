@@ -372,7 +372,7 @@ impl Loop {
             }),
             Effect::PlanUpgrade(id, image) => Box::pin(async move {
                 let plan = acts.plan_upgrade(&id, &image).await;
-                Late::Done(Done::UpgradePlan(image, plan))
+                Late::Done(Done::UpgradePlan(image, plan.map(Box::new)))
             }),
             Effect::Upgrade(id, image) => {
                 let (guarding, guarded) = (acts.clone(), id.clone());

@@ -1,9 +1,10 @@
 //! The setup of the view, and the overlays over its pages.
 
+use std::cell::Cell;
+
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::marks::Mark;
-use super::msg::UpgradePlanText;
 use crate::error::Problem;
 use crate::model::{NodeName, Strategy};
 use crate::output::theme::{Theme, Tone};
@@ -11,6 +12,7 @@ use crate::plan::endpoint::BackendRequest;
 use crate::plan::history::PastEntry;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
+use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The change that a prompt confirms.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +107,9 @@ pub struct UpgradeForm {
     pub editing: bool,
     /// Whether its plan is being read.
     pub planning: bool,
-    pub plan: Option<Result<UpgradePlanText, String>>,
+    pub plan: Option<Result<Box<UpgradePlan>, String>>,
+    /// The lines of the plan, as it was drawn last.
+    pub lines: Cell<usize>,
     /// The first line of the plan that is shown.
     pub top: usize,
 }

@@ -127,14 +127,7 @@ pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String
 pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
     let word = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
-    let mut text = format!("{}: {word}", theme.clean(&stopped.name));
-    let message = stopped.message.strip_prefix(stopped.verdict.words());
-    // A message that begins with the verdict does not repeat it.
-    if message.is_none() && !stopped.message.is_empty() {
-        text.push_str(", ");
-    }
-    text.push_str(&theme.clean(message.unwrap_or(&stopped.message)));
-    text.push('\n');
+    let mut text = format!("{}: {word}{}\n", theme.clean(&stopped.name), theme.clean(&stopped.tail()));
     for proof in &stopped.proof {
         text.push_str("  ");
         text.push_str(&theme.clean(proof));

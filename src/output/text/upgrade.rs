@@ -9,6 +9,7 @@ use crate::model::upgrade::Way;
 use crate::output::names::shorten;
 use crate::output::table::Table;
 use crate::output::theme::Tone;
+use crate::plan::finding::Severity;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The most pods that are listed; more are counted (`-o wide` lists them).
@@ -16,6 +17,32 @@ const LISTED: usize = 12;
 
 /// The plan; `now` gives the time of day of its end.
 pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Layout) -> String {
+    let (word, tone) = decision(plan.decision);
+    let decided = format!("{}: {}\n", layout.theme.paint(tone, word), layout.theme.clean(&plan.message));
+    order(plan, layout) + &decided + &time(plan, now) + &findings(&plan.findings, layout.theme)
+}
+
+/// The same plan as lines for a screen, each with its tone.
+pub(crate) fn lines(
+    plan: &UpgradePlan,
+    now: Option<(Timestamp, &TimeZone)>,
+    layout: Layout,
+) -> Vec<(Tone, String)> {
+    let (word, tone) = decision(plan.decision);
+    let decided = format!("{word}: {}", layout.theme.clean(&plan.message));
+    let parts = [(Tone::Plain, order(plan, layout)), (tone, decided), (Tone::Plain, time(plan, now))];
+    let found = plan.findings.iter().map(|finding| {
+        let tone = if finding.severity == Severity::Info { Tone::Plain } else { Tone::Warning };
+        (tone, findings([finding], layout.theme))
+    });
+    let parts = parts.into_iter().chain(found);
+    parts
+        .flat_map(|(tone, text)| text.lines().map(|line| (tone, line.to_owned())).collect::<Vec<_>>())
+        .collect()
+}
+
+/// What is replaced, how, and the order of the pods.
+fn order(plan: &UpgradePlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
     put!(
@@ -32,8 +59,12 @@ pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Lay
     };
     put!(text, "{way}\n\n");
     text.push_str(&steps(plan, layout));
-    let (word, tone) = decision(plan.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
+    text
+}
+
+/// How long it takes; empty where no pod is replaced.
+fn time(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>) -> String {
+    let mut text = String::new();
     if !plan.steps.is_empty() {
         let up = match plan.strategy {
             Way::BlueGreen => "once the new pods are up (the time to pull images is unknown)",
@@ -45,7 +76,6 @@ pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Lay
         }
         text.push('\n');
     }
-    text.push_str(&findings(&plan.findings, theme));
     text
 }
 

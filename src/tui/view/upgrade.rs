@@ -8,6 +8,7 @@
 
 use super::painter::{Painter, wrap};
 use super::{foot, head};
+use crate::output::text::{Layout, upgrade::lines};
 use crate::output::theme::Tone;
 use crate::tui::state::State;
 
@@ -43,11 +44,16 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             return;
         }
         (Some(Ok(plan)), ..) => {
-            let lines: Vec<String> = plan.lines.iter().flat_map(|line| broken(line, width - 2)).collect();
+            let now = Some((state.now, &state.setup.zone));
+            let layout = Layout { width: Some(width - 2), ..Layout::default() };
+            let lines: Vec<(Tone, String)> = lines(plan, now, layout)
+                .into_iter()
+                .flat_map(|(tone, line)| broken(&line, width - 2).into_iter().map(move |part| (tone, part)))
+                .collect();
+            form.lines.set(lines.len());
             let top = form.top.min(lines.len().saturating_sub(room));
-            for (line, text) in lines.iter().skip(top).take(room).enumerate() {
-                let warns = text.trim_start().starts_with('!') || text.contains("refused");
-                place.put(0, line, width - 2, text, if warns { Tone::Warning } else { Tone::Plain });
+            for (line, (tone, text)) in lines.iter().skip(top).take(room).enumerate() {
+                place.put(0, line, width - 2, text, *tone);
             }
             return;
         }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use kubectl_emqx::error::Problem;
+use kubectl_emqx::model::upgrade::Way;
 use kubectl_emqx::model::{
     BrokerUpdate, Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName,
     Strategy, Update, Verdict,
 };
+use kubectl_emqx::plan::finding::Decision;
+use kubectl_emqx::plan::finding::{Finding, Severity};
 use kubectl_emqx::plan::history::{PastEntry, Recorded};
-use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, UpgradePlanText, ViewSetup};
+use kubectl_emqx::plan::upgrade::forecast::UpgradePlan;
+use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use serde_json::{Value, json};
 
 use crate::screens::make::{
@@ -377,15 +381,27 @@ fn an_upgrade_is_planned_before_it_can_be_applied() {
     assert!(bench.effects.contains(&Effect::PlanUpgrade(id(), image.clone())));
     bench.keys("a");
     assert!(bench.screen(80, 24).contains("Enter plans the upgrade first"));
-    let plan =
-        |goes| UpgradePlanText { lines: vec!["emqx 5.8.6 -> 5.8.7".into(), "! be careful".into()], goes };
-    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(false)))));
+    let plan = |decision| {
+        Box::new(UpgradePlan {
+            instance: id(),
+            from: Some("emqx/emqx-enterprise:5.8.6".into()),
+            to: image.clone(),
+            strategy: Way::BlueGreen,
+            guarded: false,
+            decision,
+            message: "one pod after the other".into(),
+            steps: Vec::new(),
+            total_seconds: 0,
+            findings: vec![Finding::new("pods-pending", Severity::Warning, "be careful").hint("look first")],
+        })
+    };
+    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(Decision::Refused)))));
     bench.keys("a");
     assert!(bench.screen(80, 24).contains("does not allow it"));
-    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(true)))));
+    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(Decision::Go)))));
     for (width, height) in SIZES {
         bench.state.overlay = None;
-        assert!(bench.screen(width, height).contains("! be careful"));
+        assert!(bench.screen(width, height).contains("warning: be careful (pods-pending)"));
         bench.keys("a");
         let screen = bench.screen(width, height);
         for text in ["UPGRADE THE CLUSTER", "10,000 clients", "--image", "Type emqx"] {
