@@ -110,7 +110,9 @@ impl EmqxEndpoint {
                     Cause::Forbidden => Lost::Forbidden(problem.to_string()),
                     Cause::Away => Lost::Away(problem.why),
                     // The caller adds the pod and the port.
-                    Cause::Other | Cause::NoKubeconfig if problem.why.is_empty() => Lost::Unsent(problem.what),
+                    Cause::Other | Cause::NoKubeconfig if problem.why.is_empty() => {
+                        Lost::Unsent(problem.what)
+                    }
                     Cause::Other | Cause::NoKubeconfig => Lost::Unsent(problem.why),
                 })?;
                 if port.tls {

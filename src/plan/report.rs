@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::rebalance::forecast::RebalancePlan;
-use super::rebalance::progress::{Counts, NodeCounts};
+use super::rebalance::progress::Counts;
 use super::rebalance::tracker::RebalanceRun;
 use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;

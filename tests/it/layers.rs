@@ -43,9 +43,10 @@ const NARROWER: [(&str, &[&str]); 11] = [
 const SAME_LAYER: [(&str, &str, &str); 1] =
     [("model", "error", "a verdict knows its exit class; both are leaves, and error names nothing")];
 
-/// The parts of `output` that the view may use: the colours, and how names are shortened and texts truncated,
-/// so that both outputs look alike. None of them prints.
-const TUI_SEES_OF_OUTPUT: [&str; 3] = ["theme", "names", "table::cut"];
+/// The parts of `output` that the view may use: the colours, how names are shortened and texts truncated, and the lines of
+/// the plan of an upgrade, so that both outputs look alike. None of them prints.
+const TUI_SEES_OF_OUTPUT: [&str; 5] =
+    ["theme", "names", "table::cut", "text::Layout", "text::upgrade::lines"];
 
 /// Expressions that only some modules may use, each with its reason.
 const WORDS: &[(&[&str], &[&str], &str)] = &[

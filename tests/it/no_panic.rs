@@ -3,11 +3,11 @@
 //! cargo test --test it no_panic` searches longer.
 #![expect(clippy::disallowed_methods, reason = "the inputs are files")]
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Once;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use emqx_sim::{self as sim, Scenario};
@@ -408,15 +408,17 @@ fn instance() -> kubectl_emqx::model::InstanceId {
     world.ids().into_iter().next().expect("an instance in the recording")
 }
 
-/// Panics of this process: one in a task of the simulation ends that task alone.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Panics of this thread: one in a task of the simulation ends that task alone.
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
 
 fn count_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            PANICS.fetch_add(1, Ordering::SeqCst);
+            PANICS.set(PANICS.get() + 1);
             usual(panic);
         }));
     });
@@ -444,7 +446,7 @@ proptest! {
         if nodes > 50 {
             return Ok(());
         }
-        let before = PANICS.load(Ordering::SeqCst);
+        let before = PANICS.get();
         count_panics();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
@@ -452,6 +454,6 @@ proptest! {
             let Ok(_running) = sim::memory::start(scenario, &clock) else { return };
             let _ = tokio::time::timeout(Duration::from_secs(20), clock.advance(Duration::from_mins(2))).await;
         });
-        prop_assert_eq!(PANICS.load(Ordering::SeqCst), before, "a task of the simulation panicked");
+        prop_assert_eq!(PANICS.get(), before, "a task of the simulation panicked");
     }
 }

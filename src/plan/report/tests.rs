@@ -5,6 +5,7 @@ use crate::model::{
 use crate::plan::fixtures;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
 use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::progress::NodeCounts;
 use crate::plan::rebalance::record::PlanRecord;
 
 /// A report of these answers of EMQX, by the seconds at which they came.

@@ -8,7 +8,8 @@
 
 use super::painter::{Painter, wrap};
 use super::{foot, head};
-use crate::output::text::{Layout, upgrade::lines};
+use crate::output::text::Layout;
+use crate::output::text::upgrade::lines;
 use crate::output::theme::Tone;
 use crate::tui::state::State;
 

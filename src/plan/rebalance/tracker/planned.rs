@@ -3,6 +3,7 @@
 use super::run::RebalanceRun;
 use crate::model::NodeName;
 use crate::plan::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
+use crate::plan::rebalance::progress::NodeCounts;
 use crate::plan::rebalance::record::PlanRecord;
 
 impl RebalanceRun {
@@ -12,7 +13,7 @@ impl RebalanceRun {
         let record = self.object.as_ref().and_then(|object| PlanRecord::read(object.plan.as_deref()?));
         let recorded = record.map(|record| (record.participants(), record.strategy));
         let participant = |node: &NodeName| {
-            let (connections, sessions) = *self.start.as_ref()?.0.get(node)?;
+            let NodeCounts { connections, sessions } = *self.start.as_ref()?.0.get(node)?;
             let connections = connections?;
             Some(Participant {
                 node: node.clone(),
