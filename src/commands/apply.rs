@@ -219,7 +219,7 @@ fn settled(
         context,
         &intent.write,
         plan.decision,
-        &plan.message,
+        plan.sentence(),
         &plan.findings,
         format!("will not rebalance {}", cluster.id),
     )

@@ -101,11 +101,11 @@ pub(super) fn apply(state: &mut State) {
     match plan.decision {
         Decision::Go => {}
         Decision::NothingToDo => {
-            let text = format!("nothing to do: {}", plan.message);
+            let text = format!("nothing to do: {}", plan.sentence());
             return state.say(Tone::Plain, text);
         }
         Decision::Refused => {
-            let text = format!("refused: {}", plan.message);
+            let text = format!("refused: {}", plan.sentence());
             return state.say(Tone::Bad, text);
         }
     }

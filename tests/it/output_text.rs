@@ -296,7 +296,7 @@ fn a_plan_of_plain_numbers() {
         node-3   donor             3,334   → 2,554   ███████████████████░░░░░
         node-4   recipient             0   → 2,340   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
 
-        go: donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1
+        go: donors hold 3,333.33 connections on average, the recipient 0; 78 rounds until 2,553.33 <= 2,340 x 1.1
         3 donors from 3,333.33 to 2,553.33 on average, 1 recipient from 0 to 2,340
         78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
         wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s
@@ -349,7 +349,7 @@ fn a_plan_in_ascii_as_talk() {
         node-3   donor             3,334   -> 2,554   ###################.....
         node-4   recipient             0   -> 2,340   +++++++++++++++++
 
-        go: donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1
+        go: donors hold 3,333.33 connections on average, the recipient 0; 78 rounds until 2,553.33 <= 2,340 x 1.1
         3 donors from 3,333.33 to 2,553.33 on average, 1 recipient from 0 to 2,340
         78 rounds, 2,340 disconnections, at most 30 reconnects a second on one recipient
         wait for load balancers 10s + evict connections 78s + wait for takeover 10s = 98s, would end 10:16:30 if it began now
@@ -394,7 +394,7 @@ fn a_plan_with_sessions_and_many_nodes() {
         node-30   recipient             0   → 2,000      5,000   → 7,000   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
         and 8 donors more (-o wide lists them)
 
-        go: donors hold 2000 connections on average, recipients 0; 2 rounds until 1000.00 <= 2000.00 + 10
+        go: donors hold 2,000 connections on average, recipients 0; 2 rounds until 1,000 <= 2,000 + 10
         20 donors from 2,000 to 1,000 on average, 10 recipients from 0 to 2,000
         2 rounds, 20,000 disconnections, at most 1,000 reconnects a second on one recipient
         wait for load balancers 60s + evict connections 2s + wait for takeover 60s = 2m2s
@@ -419,7 +419,7 @@ fn nothing_to_do_names_what_would_make_it_start() {
         node-2   donor               900   → 900   ████████████████████████
         node-3   recipient             0   →   0
 
-        nothing to do: within the thresholds: 900.00 <= 0.00 + 1000
+        nothing to do: within the thresholds: 900 <= 0 + 1,000
           hint: it would start with --abs-conn-threshold 899 or less
 
         warning: uneven by eye (a node holds 0 of 600 on average), but within the default thresholds: a difference under 1,000 connections does not count (threshold-blind)
@@ -441,7 +441,7 @@ fn items() -> Vec<RebalanceItem> {
         alarm: false,
     };
     vec![
-        item("emqx-20261123-101000", Some("Failed"), Verdict::Balanced, "2553.33 <= 2340.00 x 1.1"),
+        item("emqx-20261123-101000", Some("Failed"), Verdict::Balanced, "2,553.33 <= 2,340 x 1.1"),
         RebalanceItem {
             terminating: true,
             ..item("emqx-2", Some("Failed"), Verdict::StillRunning, "evicting_conns")
@@ -459,7 +459,7 @@ fn items() -> Vec<RebalanceItem> {
 fn rebalances_are_listed_with_their_verdict() {
     insta::assert_snapshot!(plainly(|printer| printer.rebalances(&items(), Output::Text, now())), @r"
         NAME                        INSTANCE   PHASE              VERDICT            STARTED     DURATION   BACKEND     REASON
-        emqx-20261123-101000        emqx       Failed             balanced           4m52s ago   98s        rebalance   2553.33 <= 2340.00 x 1.1
+        emqx-20261123-101000        emqx       Failed             balanced           4m52s ago   98s        rebalance   2,553.33 <= 2,340 x 1.1
         emqx-2                      emqx       Failed, deleting   still running      4m52s ago   98s        rebalance   evicting_conns
         coordinator/emqx@10.0.0.7   emqx       -                  coordinator lost   ?           ?          emqx
     ");

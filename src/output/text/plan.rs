@@ -49,7 +49,7 @@ pub fn plan(
     }
     text.push('\n');
     text.push_str(&nodes(plan, layout));
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
+    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(plan.sentence()));
     if !plan.phases.is_empty() {
         text.push_str(&theme.clean_lines(&price(plan, now)));
     }

@@ -129,8 +129,11 @@ pub struct RebalancePlan {
     pub decision: Decision,
     /// What would drive it.
     pub backend: Backend,
-    /// The reason for the decision, as a sentence.
+    /// The reason for the decision, as a sentence; its numbers have no thousands separators, as all of JSON.
     pub message: String,
+    /// The same with thousands separators, where it has numbers.
+    #[serde(skip)]
+    sentence: Option<String>,
     /// Every node that takes part.
     pub nodes: Vec<PlannedNode>,
     /// The means.
@@ -170,6 +173,11 @@ pub struct SessionRounds {
 }
 
 impl RebalancePlan {
+    /// The reason for the decision, as text outputs and the view show it.
+    pub(crate) fn sentence(&self) -> &str {
+        self.sentence.as_deref().unwrap_or(&self.message)
+    }
+
     /// How many donors and recipients there are.
     pub(crate) fn participant_counts(&self) -> (usize, usize) {
         let count = |part| self.nodes.iter().filter(|node| node.part == Some(part)).count();
@@ -201,6 +209,7 @@ impl RebalancePlan {
         {
             self.decision = Decision::Refused;
             self.message.clone_from(&finding.message);
+            self.sentence = None;
         }
     }
 }
@@ -238,6 +247,7 @@ pub fn forecast(
         decision: Decision::NothingToDo,
         backend: Backend::Rebalance,
         message: String::new(),
+        sentence: None,
         nodes: nodes
             .iter()
             .zip(&gives)
@@ -282,9 +292,10 @@ pub fn forecast(
         return plan;
     }
     if conn.holds(means.0, means.1) && sess.holds(session_means.0, session_means.1) {
-        let (text, hint) = why_within(means, conn, session_means, sess);
-        plan.message = text;
-        plan.findings.push(nothing(&plan.message, hint.clone()));
+        let hint = would_start(means, conn);
+        let why = |style| why_within(means, conn, session_means, sess, style);
+        plan.message = why(NumberStyle::Json);
+        plan.findings.push(nothing(plan.sentence.insert(why(NumberStyle::Text)), hint.clone()));
         if let Some(finding) = blind(&counts, strategy, hint) {
             plan.findings.push(finding);
         }
@@ -319,7 +330,9 @@ pub fn forecast(
     };
     let conn_ms = u128::from(moving.rounds) * u128::from(back.round_ms);
     settle(&mut plan, nodes, &gives, &moving, &shifting, (seconds(conn_ms), seconds(session_ms)));
-    plan.message = why_go(means, conn, session_means, &moving, takers.len());
+    let why = |style| why_go(means, conn, session_means, &moving, takers.len(), style);
+    plan.message = why(NumberStyle::Json);
+    plan.sentence = Some(why(NumberStyle::Text));
     let found = warnings(&plan, means, &moving, &shifting);
     plan.findings.extend(found);
     plan
@@ -391,8 +404,31 @@ fn nothing(reason: &str, hint: Option<String>) -> Finding {
     }
 }
 
-fn plain(value: f64) -> String {
-    format!("{value:.2}")
+/// How the numbers of a sentence are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NumberStyle {
+    /// With thousands separators: `2,553.33`, `2,340`.
+    Text,
+    /// Without, because programs read it: `2553.33`, `2340.00`.
+    Json,
+}
+
+impl NumberStyle {
+    /// A mean beside another: in JSON always with two decimals.
+    fn mean(self, value: f64) -> String {
+        match self {
+            Self::Text => average(value),
+            Self::Json => format!("{value:.2}"),
+        }
+    }
+
+    /// A mean alone: without decimals where it is whole.
+    fn count(self, value: f64) -> String {
+        match self {
+            Self::Json if value.fract() == 0.0 => format!("{value:.0}"),
+            _ => self.mean(value),
+        }
+    }
 }
 
 /// A factor as it was given: `1.1`, `2.0`.
@@ -400,13 +436,14 @@ fn factor(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// The rule as text, where it holds: `2553.33 <= 2340.00 x 1.1`.
-pub(crate) fn holding(means: (f64, f64), threshold: Threshold) -> Option<String> {
+/// The rule as text, where it holds: `2,553.33 <= 2,340 x 1.1`.
+pub(crate) fn holding(means: (f64, f64), threshold: Threshold, style: NumberStyle) -> Option<String> {
+    let sides = format!("{} <= {}", style.mean(means.0), style.mean(means.1));
     let (donors, recipients) = means;
     if donors <= recipients + threshold.abs {
-        Some(format!("{} <= {} + {}", plain(donors), plain(recipients), threshold.abs))
+        Some(format!("{sides} + {}", style.count(threshold.abs)))
     } else if donors <= recipients * threshold.rel {
-        Some(format!("{} <= {} x {}", plain(donors), plain(recipients), factor(threshold.rel)))
+        Some(format!("{sides} x {}", factor(threshold.rel)))
     } else {
         None
     }
@@ -417,13 +454,14 @@ fn why_within(
     conn: Threshold,
     session_means: (f64, f64),
     sess: Threshold,
-) -> (String, Option<String>) {
-    let mut text = format!("within the thresholds: {}", holding(means, conn).unwrap_or_default());
+    style: NumberStyle,
+) -> String {
+    let mut text = format!("within the thresholds: {}", holding(means, conn, style).unwrap_or_default());
     if (session_means.0 - means.0).abs() > 0.5 || (session_means.1 - means.1).abs() > 0.5 {
         text.push_str("; sessions ");
-        text.push_str(&holding(session_means, sess).unwrap_or_default());
+        text.push_str(&holding(session_means, sess, style).unwrap_or_default());
     }
-    (text, would_start(means, conn))
+    text
 }
 
 /// The thresholds with which the rebalance would start: below the difference, and below the ratio, of the two
@@ -455,29 +493,25 @@ fn why_go(
     session_means: (f64, f64),
     moving: &Outcome,
     recipients: usize,
+    style: NumberStyle,
 ) -> String {
     let who = if recipients == 1 { "the recipient" } else { "recipients" };
     if moving.rounds == 0 {
         return format!(
             "connections are within ({}), but donors hold {} sessions on average, {who} {}: only sessions move",
-            holding(means, conn).unwrap_or_default(),
-            trim(session_means.0),
-            trim(session_means.1)
+            holding(means, conn, style).unwrap_or_default(),
+            style.count(session_means.0),
+            style.count(session_means.1)
         );
     }
-    let end = holding((moving.donors_mean, moving.recipients_mean), conn).unwrap_or_default();
+    let end = holding((moving.donors_mean, moving.recipients_mean), conn, style).unwrap_or_default();
+    let rounds = plural(moving.rounds, "round");
     format!(
         "donors hold {} connections on average, {who} {}; {} until {end}",
-        trim(means.0),
-        trim(means.1),
-        plural(moving.rounds, "round").replace(',', ""),
+        style.count(means.0),
+        style.count(means.1),
+        if style == NumberStyle::Json { rounds.replace(',', "") } else { rounds },
     )
-}
-
-/// Two decimals, or none for a whole number. Without thousands separators, because machine output is copied
-/// from it.
-fn trim(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { plain(value) }
 }
 
 /// Participants of plain numbers: `node-1`, `node-2`, …

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::forecast::{Participant, Return, forecast, holding, thresholds};
+use super::forecast::{NumberStyle, Participant, Return, forecast, holding, thresholds};
 use super::messages::{short, utc};
 use super::progress::{Counts, NodeCounts};
 use super::record::PlanRecord;
@@ -133,7 +133,7 @@ struct Balance {
 fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Balance> {
     let (donors, recipients) = (ending.donors, ending.recipients);
     let means = ending.at_end.means(donors, recipients, Counts::connections_of)?;
-    let rule = holding(means, conn);
+    let rule = holding(means, conn, NumberStyle::Text);
     let sessions = ending.at_end.means(donors, recipients, Counts::offline_of);
     // Only what was moved can overshoot. Where the start is unknown, everything that may have been moved is
     // judged.
@@ -235,7 +235,7 @@ pub fn end(ending: &Ending<'_>) -> Judgement {
         return Judgement::new(Verdict::Overshot, reason);
     }
     if balance.within {
-        let rule = marks(&balance.rule.unwrap_or_default());
+        let rule = balance.rule.unwrap_or_default();
         return Judgement::new(Verdict::Balanced, format!("{standing} ({rule}){tail}{when}"));
     }
     if let Some((from, to)) = ending.unheard {
@@ -372,19 +372,6 @@ fn uncounted(ending: &Ending<'_>) -> String {
     format!("{what}, but the counts of its nodes at its end are not known")
 }
 
-/// Thousands marks in a rule: `2553.33 <= 2340.00 x 1.1` becomes `2,553.33 <= 2,340 x 1.1`.
-fn marks(rule: &str) -> String {
-    let mut words = Vec::new();
-    for (place, word) in rule.split(' ').enumerate() {
-        match word.parse::<f64>() {
-            // The last number is the threshold itself and stays as it was given.
-            Ok(number) if place < 3 => words.push(average(number)),
-            _ => words.push(word.to_owned()),
-        }
-    }
-    words.join(" ")
-}
-
 /// Judges one that EMQX never started: `failure` is the operator's reason, `start` the counts at that time as far as
 /// they are known, `others` whether EMQX was running another one.
 pub fn never_started(
@@ -421,7 +408,7 @@ pub fn never_started(
         if plan.decision == Decision::NothingToDo {
             return Judgement::new(
                 Verdict::NothingToDo,
-                format!("no work was needed: {} ({failure})", plan.message),
+                format!("no work was needed: {} ({failure})", plan.sentence()),
             );
         }
     }

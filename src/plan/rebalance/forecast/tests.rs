@@ -39,6 +39,10 @@ fn v1_the_documented_run_is_forecast_exactly() {
         plan.message,
         "donors hold 3333.33 connections on average, the recipient 0; 78 rounds until 2553.33 <= 2340.00 x 1.1"
     );
+    assert_eq!(
+        plan.sentence(),
+        "donors hold 3,333.33 connections on average, the recipient 0; 78 rounds until 2,553.33 <= 2,340 x 1.1"
+    );
     assert_eq!(plan.findings.iter().map(|f| f.id).collect::<Vec<_>>(), ["few-recipients"]);
     let json = serde_json::to_value(&plan).expect("json");
     assert_eq!(json["averages"]["donorsBefore"], 3333.33);
