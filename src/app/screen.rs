@@ -26,6 +26,7 @@ use crate::model::{
 use crate::output::printer::Reported;
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
+use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::results::Stopped;
 use crate::plan::upgrade::forecast::UpgradePlan;
@@ -532,6 +533,18 @@ impl ClusterActions for Doing {
         target: Target,
     ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>> {
         Box::pin(async move { self.context.brokers.broker(target).replicants().await })
+    }
+
+    fn record(&self, ended: Vec<FollowedOperation>) -> BoxedFuture<'_, Vec<String>> {
+        Box::pin(async move {
+            let mut notices = Vec::new();
+            for ended in ended {
+                let context = quiet(&self.context, &ended.entry.instance);
+                commands::history::followed(&context, vec![ended]).await;
+                notices.extend(context.printer.reported().notices);
+            }
+            Ok(notices)
+        })
     }
 
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>> {

@@ -9,6 +9,7 @@ use super::setup::ViewSetup;
 use crate::error::Problem;
 use crate::model::{InstanceId, NodeName, PodName, Strategy, Target};
 use crate::plan::endpoint::BackendRequest;
+use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{BoxedFuture, Brokers, Clock, Kubernetes, Scope};
@@ -43,6 +44,8 @@ pub trait ClusterActions {
         id: &'a InstanceId,
         target: Target,
     ) -> BoxedFuture<'a, Option<BTreeMap<NodeName, NodeName>>>;
+    /// Records how operations ended; returns what could not be written.
+    fn record(&self, ended: Vec<FollowedOperation>) -> BoxedFuture<'_, Vec<String>>;
     /// Whether a Rebalance may be created; `None` when the permission review fails.
     fn allowed<'a>(&'a self, id: &'a InstanceId) -> BoxedFuture<'a, Option<bool>>;
 }

@@ -3,6 +3,7 @@
 //! open.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 
@@ -50,13 +51,65 @@ fn pick(pair: Pair, which: Which) -> Option<u64> {
     (value != NONE).then_some(u64::from(value))
 }
 
+/// An unknown count among differences.
+const UNKNOWN: i16 = i16::MIN;
+
+/// The counts of all nodes at one moment, by their places. Most counts change little over an hour: a sample has the differences
+/// from counts that many samples share, which take half of the memory.
+#[derive(Clone, Debug)]
+struct Sample {
+    base: Rc<[Pair]>,
+    differences: Box<[(i16, i16)]>,
+}
+
+impl Sample {
+    /// Counts as differences from those of an earlier sample where they are small, otherwise from themselves.
+    fn new(values: &[Pair], earlier: Option<&Self>) -> Self {
+        let shared = earlier.and_then(|earlier| {
+            let base = earlier.base.clone();
+            let all = values.iter().enumerate().map(|(place, value)| {
+                let base = base.get(place)?;
+                Some((difference(base.0, value.0)?, difference(base.1, value.1)?))
+            });
+            let differences = all.collect::<Option<Box<[_]>>>()?;
+            Some(Self { base, differences })
+        });
+        shared.unwrap_or_else(|| {
+            let own = |count: u32| if count == NONE { UNKNOWN } else { 0 };
+            let differences = values.iter().map(|value| (own(value.0), own(value.1))).collect();
+            Self { base: values.into(), differences }
+        })
+    }
+
+    /// The counts of the node in a place; a node that was seen later has none.
+    fn pair(&self, place: usize) -> Pair {
+        let count = |base: u32, difference: i16| match difference {
+            UNKNOWN => NONE,
+            difference => base.wrapping_add_signed(difference.into()),
+        };
+        match self.base.get(place).zip(self.differences.get(place)) {
+            Some((base, differences)) => (count(base.0, differences.0), count(base.1, differences.1)),
+            None => (NONE, NONE),
+        }
+    }
+}
+
+/// The difference from `base`; `None` where it is too large.
+fn difference(base: u32, count: u32) -> Option<i16> {
+    if count == NONE {
+        return Some(UNKNOWN);
+    }
+    let known = Some(base).filter(|base| *base != NONE)?;
+    i16::try_from(i64::from(count) - i64::from(known)).ok().filter(|difference| *difference != UNKNOWN)
+}
+
 #[derive(Clone, Debug)]
 struct Tier {
     every: i64,
     keep: usize,
     times: VecDeque<i64>,
-    /// For each time the counts of all nodes, by their places: a queue for each node would double its memory whenever it grows.
-    samples: VecDeque<Box<[Pair]>>,
+    /// One for each time: a queue for each node would double its memory whenever it grows.
+    samples: VecDeque<Sample>,
 }
 
 impl Tier {
@@ -74,12 +127,12 @@ impl Tier {
             self.samples.pop_front();
         }
         self.times.push_back(at);
-        self.samples.push_back(values.into());
+        self.samples.push_back(Sample::new(values, self.samples.back()));
     }
 
     /// The counts of a node in a sample; a node that was seen later has none.
     fn pair(&self, sample: usize, place: usize) -> Pair {
-        self.samples[sample].get(place).copied().unwrap_or((NONE, NONE))
+        self.samples[sample].pair(place)
     }
 
     /// Whether no sample has a count of this node.
@@ -171,9 +224,18 @@ impl History {
             .collect();
         self.index.retain(|_, place| !gone[*place]);
         self.index.values_mut().for_each(|place| *place = places[*place]);
-        for sample in self.fine.samples.iter_mut().chain(&mut self.coarse.samples) {
-            let kept = sample.iter().zip(&gone).filter(|(_, gone)| !**gone).map(|(pair, _)| *pair);
-            *sample = kept.collect();
+        for tier in [&mut self.fine, &mut self.coarse] {
+            let mut before: Option<Sample> = None;
+            for sample in &mut tier.samples {
+                let kept: Vec<Pair> = gone
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, gone)| !**gone)
+                    .map(|(place, _)| sample.pair(place))
+                    .collect();
+                *sample = Sample::new(&kept, before.as_ref());
+                before = Some(sample.clone());
+            }
         }
     }
 
@@ -395,6 +457,42 @@ mod tests {
         assert_eq!(held, [Some(9), None, None, None, None, Some(7)], "50 s, 100 s … 300 s");
         assert_eq!(history.held(&node, &steps, Which::Sessions)[0], None);
         assert_eq!(history.held(&NodeName::from("b"), &steps, Which::Sessions), [None; 6]);
+    }
+
+    #[test]
+    fn counts_of_any_size_and_unknown_ones_are_kept_exactly() {
+        let nodes = ["a", "b", "c"].map(NodeName::from);
+        let (mut history, far) = (History::default(), u64::from(u32::MAX) - 1);
+        let samples = [
+            [Some(0), Some(40_000), None],
+            [Some(32_767), Some(7_234), Some(5)],
+            [Some(65_536), Some(40_000), None],
+            [None, Some(far), Some(6)],
+            [Some(1), Some(far - 32_768), Some(40_000)],
+        ];
+        for (second, counts) in (0..).zip(&samples) {
+            let of =
+                nodes.iter().zip(counts).map(|(node, count)| (node, *count, count.map(|count| count / 2)));
+            history.push(at(second), of);
+        }
+        let last = 4;
+        let steps = history.steps(samples.len(), last + 1, at(last));
+        for (place, node) in nodes.iter().enumerate() {
+            let counts: Vec<Option<u64>> = samples.iter().map(|counts| counts[place]).collect();
+            assert_eq!(history.held(node, &steps, Which::Connections), counts, "{node}");
+            let halves: Vec<Option<u64>> = counts.iter().map(|count| count.map(|count| count / 2)).collect();
+            assert_eq!(history.held(node, &steps, Which::Sessions), halves, "{node}");
+        }
+    }
+
+    #[test]
+    fn samples_of_counts_that_change_little_share_what_they_differ_from() {
+        let (mut history, node) = (History::default(), NodeName::from("a"));
+        for second in 0..100 {
+            history.push(at(second), [(&node, Some(50_000 - second.unsigned_abs() * 50), Some(50_000))]);
+        }
+        let first = &history.fine.samples[0].base;
+        assert!(history.fine.samples.iter().all(|sample| Rc::ptr_eq(&sample.base, first)));
     }
 
     #[test]

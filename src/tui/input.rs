@@ -72,11 +72,13 @@ fn why_not(state: &mut State, key: KeyEvent) {
 }
 
 fn help(state: &mut State, key: KeyEvent, top: usize) -> Vec<Effect> {
+    let last = state.last_top.get();
+    let by = |steps: isize| top.saturating_add_signed(steps).min(last);
     match key.code {
-        KeyCode::Char('j') | KeyCode::Down => state.overlay = Some(Overlay::Help(top + 1)),
-        KeyCode::Char('k') | KeyCode::Up => state.overlay = Some(Overlay::Help(top.saturating_sub(1))),
-        KeyCode::PageDown => state.overlay = Some(Overlay::Help(top + 10)),
-        KeyCode::PageUp => state.overlay = Some(Overlay::Help(top.saturating_sub(10))),
+        KeyCode::Char('j') | KeyCode::Down => state.overlay = Some(Overlay::Help(by(1))),
+        KeyCode::Char('k') | KeyCode::Up => state.overlay = Some(Overlay::Help(by(-1))),
+        KeyCode::PageDown => state.overlay = Some(Overlay::Help(by(10))),
+        KeyCode::PageUp => state.overlay = Some(Overlay::Help(by(-10))),
         _ => {}
     }
     Vec::new()

@@ -16,6 +16,7 @@ mod cluster_state;
 pub mod context;
 mod copy;
 pub mod curves;
+pub mod endings;
 mod feed;
 pub mod form;
 mod found_strategy;

@@ -40,12 +40,13 @@ pub(super) fn mouse(state: &mut State, event: MouseEvent) -> bool {
 
 fn wheel(state: &mut State, down: bool) -> bool {
     let moved = |at: usize, by: usize| if down { at + by } else { at.saturating_sub(by) };
+    let last = state.last_top.get();
     match &mut state.overlay {
-        Some(Overlay::Help(top)) => *top = moved(*top, WHEEL),
+        Some(Overlay::Help(top)) => *top = moved(*top, WHEEL).min(last),
         Some(Overlay::Text(page)) => {
             // A text that is shown from its end counts the lines below the shown part.
             let by = if down == page.from_end { -3 } else { 3 };
-            page.top = page.top.saturating_add_signed(by).min(page.lines.len().saturating_sub(1));
+            page.top = page.top.saturating_add_signed(by).min(last);
         }
         None if state.notices => {
             let most = state.here().map_or(0, |cluster| cluster.log.len().saturating_sub(1));

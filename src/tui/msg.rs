@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::Timestamp;
 
+use super::endings::EndingKey;
 use crate::error::Problem;
 use crate::model::{Fact, InstanceId, NodeName, PodName, Strategy};
 use crate::plan::endpoint::BackendRequest;
+use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
@@ -64,6 +66,8 @@ pub enum Done {
     Replicants(InstanceId, Result<Option<BTreeMap<NodeName, NodeName>>, Problem>),
     /// The plan of an upgrade to this image.
     UpgradePlan(String, Result<Box<UpgradePlan>, Problem>),
+    /// These ends are recorded; the texts name what could not be written.
+    Recorded(Vec<EndingKey>, Vec<String>),
     /// The guard of an upgrade ended.
     Guarded(Result<(), Problem>),
     /// An effect failed.
@@ -121,6 +125,8 @@ pub enum Effect {
     Allowed(InstanceId),
     /// EMQX is asked now.
     Refresh,
+    /// The verdicts of operations that ended are recorded in the history and in the cluster.
+    RecordVerdicts(Vec<FollowedOperation>),
     /// The recording of facts starts or ends.
     Record(bool),
     /// A text is copied to the clipboard.

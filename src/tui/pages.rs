@@ -12,7 +12,7 @@ use crate::output::theme::Tone;
 /// Moves the lines of a text; any other key closes it.
 pub(super) fn reading(state: &mut State, key: KeyEvent, mut page: TextPage) {
     let step = state.lines.get().max(2) - 1;
-    let last = page.lines.len().saturating_sub(1);
+    let last = state.last_top.get();
     let by = |top: usize, steps: isize| top.saturating_add_signed(steps).min(last);
     // A text that is shown from its end scrolls in the opposite direction.
     let sign: isize = if page.from_end { -1 } else { 1 };

@@ -1,5 +1,6 @@
 //! The results of effects: a change that was made or failed, a text that was read.
 
+use super::endings;
 use super::msg::{ActionResult, Done};
 use super::setup::Overlay;
 use super::state::{Page, State};
@@ -135,6 +136,17 @@ pub(super) fn finish(state: &mut State, done: Done) {
                     None => problem.to_string(),
                 }));
             }
+        }
+        Done::Recorded(keys, notices) => {
+            let now = state.now;
+            for notice in notices {
+                let first = keys.first().and_then(|(id, ..)| state.clusters.get_mut(id));
+                if let Some(cluster) = first {
+                    cluster.log.push(now, Tone::Warning, notice);
+                    state.dirty = true;
+                }
+            }
+            endings::done(state, keys);
         }
         Done::Guarded(Ok(())) => {}
         Done::Guarded(Err(problem)) | Done::Failed(problem) => complain(state, &problem),

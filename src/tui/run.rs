@@ -18,6 +18,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{ClusterActions, FactSource, ViewContext};
+use super::endings::{self, ending_key};
 use super::feed::Feed;
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
@@ -27,7 +28,7 @@ use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
 use crate::model::{Fact, Verdict};
 use crate::output::theme::Tone;
-use crate::plan::history::{FollowedOperation, followed};
+use crate::plan::history::FollowedOperation;
 use crate::plan::rebalance::messages;
 use crate::timing::{CLOCK_REFRESH, FACTS_TOGETHER, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
@@ -63,7 +64,7 @@ pub struct Closed {
     /// The line that stays in the scrollback: the verdict, or what is still running and how to follow it.
     pub line: Option<String>,
     pub exit: Result<Exit, Problem>,
-    /// The operations that ended while it was open.
+    /// The operations that ended while it was open and that are not recorded yet.
     pub ended: Vec<FollowedOperation>,
 }
 
@@ -93,7 +94,7 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
         run.turn(&mut screen, timeout, interrupt).await?
     };
     let line = matches!(left, Left::Quit).then(|| super::closing_line::line(&run.state)).flatten();
-    let ended = run.ended();
+    let ended = endings::open(&run.state);
     let exit = run.close(left, judged);
     // An error names by itself what is still running.
     Ok(Closed { line: line.filter(|_| exit.is_ok()), exit, ended })
@@ -402,6 +403,11 @@ impl Loop {
                     Late::Done(Done::Replicants(id, cores))
                 })
             }
+            Effect::RecordVerdicts(ended) => Box::pin(async move {
+                let keys = ended.iter().map(ending_key).collect();
+                let failed = acts.record(ended).await.unwrap_or_else(|problem| vec![problem.to_string()]);
+                Late::Done(Done::Recorded(keys, failed))
+            }),
             Effect::Allowed(id) => Box::pin(async move {
                 // A failed permission review refuses nothing: the create request shows the error.
                 let allowed = acts.allowed(&id).await.ok().flatten();
@@ -410,16 +416,6 @@ impl Loop {
             _ => return,
         };
         self.late.push(soon);
-    }
-
-    /// The operations of live clusters that ended while the view was open.
-    fn ended(&self) -> Vec<FollowedOperation> {
-        if matches!(self.source, Source::Recording(_)) {
-            return Vec::new();
-        }
-        let (since, now) = (self.state.setup.now, self.state.now);
-        let clusters = self.state.clusters.iter();
-        clusters.flat_map(|(id, cluster)| followed(&cluster.operations, id, since, now)).collect()
     }
 
     /// The exit of the view.

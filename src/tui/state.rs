@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 pub use super::cluster_state::ClusterState;
 use super::curves;
+use super::endings::Endings;
 use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
 use super::mouse::ClickTargets;
@@ -58,6 +59,10 @@ pub struct State {
     pub top: Cell<usize>,
     /// The lines of a page, as last drawn.
     pub lines: Cell<usize>,
+    /// The greatest first line of the text that scrolls, as last drawn.
+    pub last_top: Cell<usize>,
+    /// The ends of operations, and whether they are recorded.
+    pub(super) endings: Endings,
     /// The visible columns by which rows can be sorted.
     pub sortable: RefCell<Vec<SortBy>>,
     /// The positions in the table.
@@ -127,6 +132,8 @@ impl State {
             cluster: 0,
             top: Cell::new(0),
             lines: Cell::new(10),
+            last_top: Cell::new(usize::MAX),
+            endings: Endings::default(),
             sortable: RefCell::new(SortBy::ALL.to_vec()),
             hits: RefCell::default(),
             notices: false,

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::endings;
 use super::input::press;
 use super::mouse::mouse;
 use super::msg::{Effect, Msg};
 use super::results::finish;
 use super::state::{ClusterState, State};
 use crate::model::{
-    BrokerUpdate, Event, EventType, Fact, InstanceId, Link, Object, Source, Update, Verdict, World,
+    BrokerUpdate, ClusterEvent, Event, EventType, Fact, InstanceId, InstanceKind, Link, Object, Source,
+    Update, Verdict, World,
 };
 use crate::output::theme::Tone;
 use crate::plan::playback::RecordedFacts;
@@ -33,7 +35,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             meet(state);
             let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
             for id in &ids {
-                tell_events(state, id, true);
+                tell_events(state, id);
             }
             if let ([only], None) = (ids.as_slice(), &state.open)
                 && !state.setup.many
@@ -49,7 +51,15 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             observe(state);
             changed(state);
         }
-        Msg::Tick(now) => tick(state, now),
+        Msg::Tick(now) => {
+            tick(state, now);
+            let due = endings::due(state);
+            if !due.is_empty() {
+                let mut effects = alarms(state);
+                effects.push(Effect::RecordVerdicts(due));
+                return effects;
+            }
+        }
         Msg::RecordedFacts(told) => listen(state, told),
         Msg::Over => over(state),
         Msg::Rewound => {
@@ -144,7 +154,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     if events {
         let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
         for id in &ids {
-            tell_events(state, id, false);
+            tell_events(state, id);
         }
     }
     visible |= observe(state);
@@ -300,30 +310,30 @@ fn sample(world: &World, id: &InstanceId, cluster: &mut ClusterState) {
     cluster.history.push(nodes.at, counts);
 }
 
+/// Whether an event is about this instance or one of its objects, whose names begin with its own. Of `emqx` and
+/// `emqx-ee` in one namespace the longer name decides.
+fn ours(id: &InstanceId, names: &[&str], event: &ClusterEvent) -> bool {
+    if InstanceKind::ALL.iter().any(|kind| kind.as_str() == event.about_kind) {
+        return event.about_kind == id.kind.as_str() && event.about == id.name;
+    }
+    let belongs = |name: &str| {
+        event.about.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    belongs(&id.name) && !names.iter().any(|name| name.len() > id.name.len() && belongs(name))
+}
+
 /// Announces new Kubernetes events.
-fn tell_events(state: &mut State, id: &InstanceId, first: bool) {
+fn tell_events(state: &mut State, id: &InstanceId) {
     let now = state.now;
     let Some(cluster) = state.clusters.get_mut(id) else { return };
-    let from = match (cluster.events_until, first) {
-        (Some(until), _) => until,
-        (None, _) => now.checked_sub(EVENT_AGE).unwrap_or(now),
-    };
-    let dashed = format!("{}-", id.name);
-    let ours = |about: &str| about == id.name || about.starts_with(&dashed);
-    let mut fresh: Vec<_> = state
-        .world
-        .kubernetes
-        .events
-        .values()
-        .map(|seen| &seen.value)
-        .filter(|event| event.namespace == id.namespace && ours(&event.about))
-        .filter_map(|event| Some((event.last?, event)))
-        .filter(|(last, _)| *last > from)
-        .collect();
-    fresh.sort_by_key(|(last, _)| *last);
-    for (last, event) in fresh {
+    let from = now.checked_sub(EVENT_AGE).unwrap_or(now);
+    let instances = state.world.kubernetes.instances.keys();
+    let names: Vec<&str> =
+        instances.filter(|it| it.namespace == id.namespace).map(|it| it.name.as_str()).collect();
+    let events = state.world.kubernetes.events.values().map(|seen| &seen.value);
+    let own = events.filter(|event| event.namespace == id.namespace && ours(id, &names, event));
+    for (last, event) in cluster.events.fresh(from, own) {
         let text = format!("{} {}: {}", event.about_kind, event.about, event.message.trim());
-        cluster.events_until = cluster.events_until.max(Some(last));
         // The operator repeats some events every second.
         if !cluster.log.newest(now.max(last)).take(12).any(|entry| entry.text == text) {
             cluster.log.push(last, if event.warning { Tone::Warning } else { Tone::Faint }, text);
@@ -355,7 +365,7 @@ fn listen(state: &mut State, told: RecordedFacts) {
             }
         }
         if is_event {
-            tell_events(state, &id, false);
+            tell_events(state, &id);
         }
     }
     changed(state);

@@ -11,8 +11,10 @@ mod sections;
 mod svg;
 
 use jiff::SignedDuration;
+use kubectl_emqx::app::Wire;
 use kubectl_emqx::model::{BrokerUpdate, Fact, Link, Source, Update};
 use kubectl_emqx::output::theme::Theme;
+use kubectl_emqx::ports::Translate;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
     Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance,
@@ -610,22 +612,54 @@ fn an_unreachable_server_is_reported_once_and_not_for_each_resource() {
 
 /// The recorded run of the real operator, as the view showed it live.
 fn live() -> Bench {
+    live_until(55.5)
+}
+
+fn live_until(seconds: f64) -> Bench {
     let (recorded, lines) = recorded(REBALANCE, false);
     let begin = recorded.state.setup.now;
     let theme = Theme { color: true, ascii: false };
     let mut bench = Bench::new(ViewSetup { theme, now: begin, ..setup() });
     bench.learn_at(begin, heard(begin));
     let mut ready = false;
-    for told in lines.into_iter().filter(|told| told.t <= 55.5) {
+    for told in lines.into_iter().filter(|told| told.t <= seconds) {
         if told.change && !std::mem::replace(&mut ready, true) {
             bench.send(Msg::Ready(told.at));
         }
         bench.learn_at(told.at, told.facts);
     }
-    let now = begin + SignedDuration::from_millis(55_500);
+    let now = begin + SignedDuration::try_from_secs_f64(seconds).expect("seconds");
     bench.learn_at(now, heard(now));
     bench.send(Msg::Tick(now));
     bench
+}
+
+#[test]
+fn a_verdict_is_recorded_once_as_soon_as_the_operation_has_ended() {
+    let requests = |bench: &Bench| -> Vec<String> {
+        let ended = bench.effects.iter().filter_map(|effect| match effect {
+            Effect::RecordVerdicts(ended) => Some(ended),
+            _ => None,
+        });
+        ended.flatten().map(|it| format!("{} {}", it.entry.name, it.entry.verdict.as_str())).collect()
+    };
+    assert!(requests(&live()).is_empty(), "it still runs");
+    let mut bench = live_until(106.5);
+    let now = bench.state.now;
+    let names: Vec<String> = (0..4).map(|number| node(&core(number))).collect();
+    for second in 1..60 {
+        let now = now + SignedDuration::from_secs(second);
+        let mut facts =
+            Wire.emqx(now, &id(), "/api/v5/nodes", 200, &nodes(&names, &[2553, 2553, 2554, 2340]));
+        facts.extend(Wire.emqx(now, &id(), "/api/v5/load_rebalance/global_status", 200, &nothing()));
+        facts.extend(heard(now));
+        bench.learn_at(now, facts);
+        bench.send(Msg::Tick(now));
+    }
+    let screen = bench.screen(120, 40);
+    let [one] = requests(&bench).try_into().unwrap_or_else(|all| panic!("{all:?}\n{screen}"));
+    assert!(one.ends_with(" balanced"), "{one}");
+    assert!(requests(&played(REBALANCE, 106.5)).is_empty(), "a recording changes nothing");
 }
 
 #[test]
@@ -682,7 +716,7 @@ fn the_chart_shows_each_quantity_in_each_window_and_takes_the_whole_page() {
 #[test]
 fn the_chart_of_an_upgrade_has_a_curve_for_each_revision() {
     let screen = played("v1beta4-guarded-operator-2.2", 48.5).screen(120, 50);
-    for text in ["connections per revision", "previous", "target", "all"] {
+    for text in ["connections per revision", "previous\n", "target\n", "all\n"] {
         assert!(screen.contains(text), "{text}\n{screen}");
     }
     insta::assert_snapshot!("chart_upgrade_120x50", screen);
@@ -709,4 +743,79 @@ fn where_rows_are_out_of_sight_the_table_says_which_are_shown() {
     let last = bench.screen(80, 24);
     assert!(last.contains("–1,000 of 1,000"), "{last}");
     assert!(!idle().screen(80, 24).contains(" of 4 "), "not where all are in sight");
+}
+
+#[test]
+fn the_topology_and_the_lists_name_the_visible_rows_where_not_all_fit() {
+    let mut bench = thousand();
+    let first = bench.keys("t").screen(80, 24);
+    assert!(first.contains(" 1–") && first.contains(" of 1,000\n"), "{first}");
+    let last = bench.keys("G").screen(80, 24);
+    assert!(last.contains("–1,000 of 1,000\n"), "{last}");
+    bench.screen(60, 15);
+    let narrow = bench.keys("G").screen(60, 15);
+    assert!(narrow.contains("–1,000 of 1,000\n"), "{narrow}");
+    let whole = idle().keys("t").screen(80, 24);
+    assert!(!whole.contains("–4 of 4"), "{whole}");
+
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    for number in 0..40 {
+        let (name, uid) = (format!("emqx-{number}"), format!("uid-{number}"));
+        facts.extend(kubernetes(0, "LISTED", &instance("prod", &name, &uid)));
+    }
+    let mut bench = Bench::of(ViewSetup { many: true, ..setup() }, facts);
+    let clusters = bench.screen(80, 24);
+    assert!(clusters.contains("41 EMQX clusters   1–"), "{clusters}");
+    let clusters = bench.keys("G").screen(80, 24);
+    assert!(clusters.contains("–41 of 41"), "{clusters}");
+}
+
+#[test]
+fn a_text_that_was_scrolled_past_its_end_moves_with_the_first_key_back() {
+    let mut bench = idle();
+    let before = bench.keys("?").screen(80, 15);
+    for _ in 0..60 {
+        bench.keys("j");
+        bench.screen(80, 15);
+    }
+    let end = bench.screen(80, 15);
+    assert_ne!(end, before);
+    bench.keys("k");
+    assert_ne!(bench.screen(80, 15), end, "one key goes one line back");
+}
+
+#[test]
+fn an_event_of_another_instance_with_a_longer_name_is_not_announced() {
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    facts.extend(kubernetes(0, "LISTED", &instance("mq", "emqx-core-66c88f5c8-0", "two")));
+    let mut bench = Bench::of(setup(), facts);
+    bench.state.open(&id());
+    bench.learn(20, kubernetes(20, "ADDED", &cluster_event("one", "of the longer name", 20)));
+    let screen = bench.keys("Tab").screen(120, 40);
+    assert!(!screen.contains("of the longer name"), "{screen}");
+}
+
+/// An event of the first pod, as the watch delivers it.
+fn cluster_event(name: &str, message: &str, last: i64) -> serde_json::Value {
+    serde_json::json!({"apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "Unhealthy", "message": message,
+        "metadata": {"name": name, "namespace": "mq", "uid": name, "resourceVersion": "1"},
+        "involvedObject": {"kind": "Pod", "namespace": "mq", "name": core(0)}, "count": 1,
+        "lastTimestamp": at(last).to_string()})
+}
+
+#[test]
+fn each_event_of_one_second_is_announced_whenever_it_arrives() {
+    let mut bench = idle();
+    for (seconds, name, message, last) in [
+        (20, "one", "the first of a second", 20),
+        (20, "two", "the second of the same second", 20),
+        (22, "three", "one of an earlier second", 19),
+        (23, "one", "the first of a second", 20),
+    ] {
+        bench.learn(seconds, kubernetes(seconds, "ADDED", &cluster_event(name, message, last)));
+    }
+    let screen = bench.keys("Tab").screen(120, 40);
+    for message in ["the first of a second", "the second of the same second", "one of an earlier second"] {
+        assert_eq!(screen.matches(message).count(), 1, "{message}\n{screen}");
+    }
 }

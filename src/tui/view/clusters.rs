@@ -25,7 +25,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         (true, true) => "no EMQX in sight".to_owned(),
         (true, false) => plural(state.clusters.len() as u64, "EMQX cluster"),
     };
-    pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
+    let titled = pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
     pen.right(0, 0, width - 1, &clock(state.shown_at(), &state.setup.zone), Tone::Plain);
     let foot = foot::draw(state, None, pen, narrow);
     let widest = |of: fn(&InstanceId) -> &str, least: usize| {
@@ -52,6 +52,9 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let room = height.saturating_sub(4 + foot);
     state.lines.set(room);
     let first = (state.cluster + 1).saturating_sub(room);
+    if let Some(position) = super::position(first, room.min(ids.len()), ids.len()) {
+        pen.put(titled + 3, 0, width.saturating_sub(titled + 14), &position, Tone::Faint);
+    }
     for (place, id) in ids.iter().enumerate().skip(first).take(room) {
         let y = 3 + place - first;
         let here = place == state.cluster.min(ids.len().saturating_sub(1));

@@ -65,7 +65,8 @@ pub(super) fn draw(state: &State, top: usize, pen: &mut Painter<'_>) {
     let mut place = window(pen, y, height);
     let width = place.width();
     let room = height.saturating_sub(3);
-    let top = top.min(lines.saturating_sub(room));
+    state.last_top.set(lines.saturating_sub(room));
+    let top = top.min(state.last_top.get());
     let more = if lines > room { "j k more, any other key closes" } else { "any key closes" };
     place.put(2, 1, width, "KEYS", Tone::Strong);
     place.right(0, 1, width - 2, more, Tone::Faint);

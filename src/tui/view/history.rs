@@ -40,7 +40,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let foot = foot::draw(state, Some(board), pen, narrow);
     let x = pen.put(1, 1, width, "HISTORY", Tone::Strong) + 2;
     let all = &board.operations;
-    pen.put(x, 1, width, &plural(all.len() as u64, "operation"), Tone::Plain);
+    let counted = pen.put(x, 1, width, &plural(all.len() as u64, "operation"), Tone::Plain);
     let top = 2 + usize::from(!narrow);
     if all.is_empty() {
         let text =
@@ -73,6 +73,8 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     state.lines.set(room);
     let cursor = state.past.min(all.len() - 1);
     let first = (cursor + 1).saturating_sub(room);
+    let position = super::position(first, room.min(all.len()), all.len()).unwrap_or_default();
+    pen.right(counted, 1, width.saturating_sub(counted + 1), &position, Tone::Faint);
     for (place, it) in all.iter().enumerate().skip(first).take(room) {
         let y = top + 1 + place - first;
         if place == cursor {

@@ -36,6 +36,7 @@ use ratatui::layout::Rect;
 use super::setup::Overlay;
 use super::state::{Page, State};
 use super::view_model::ViewModel;
+use crate::model::human::count;
 use painter::Painter;
 
 /// On a narrower or lower screen everything is in one column.
@@ -69,6 +70,15 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// The position in a list of which not every row is visible: `11–20 of 1,003`; `None` where all are.
+fn position(first: usize, shown: usize, all: usize) -> Option<String> {
+    let text = |number: usize| count(number as u64);
+    (shown < all).then(|| match shown {
+        0 => format!("0 of {}", text(all)),
+        _ => format!("{}–{} of {}", text(first + 1), text(first + shown), text(all)),
+    })
+}
+
 /// The board of the selected cluster; before EMQX's first answer the page shows what it waits for.
 fn board_or_waiting<'s>(state: &'s State, pen: &mut Painter<'_>, narrow: bool) -> Option<&'s ViewModel> {
     let board = state.board();
@@ -84,15 +94,22 @@ fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let Some(board) = board_or_waiting(state, pen, narrow) else { return };
     let top = head::draw(state, board, pen, narrow) + usize::from(!narrow || height > 12);
     let foot = foot::draw(state, Some(board), pen, narrow);
-    let notices = notices::height(state, height, narrow);
-    let bottom = height.saturating_sub(foot + notices);
-    let rows = bottom.saturating_sub(top);
+    let mut notices = notices::height(state, height, narrow);
+    let mut rows = height.saturating_sub(foot + notices + top);
     let side = if width >= ROOMY && !narrow { 64.min(width * 2 / 5) } else { 0 };
     if state.chart.whole {
         cluster_chart::draw(state, board, &mut pen.part(1, top, width - side - 2, rows));
     } else {
-        let left = rows.saturating_sub(table::height(board, pen.theme) + 1);
-        let chart = if narrow { 0 } else { cluster_chart::height(state, left, width - side) };
+        let left = |rows: usize| rows.saturating_sub(table::height(board, pen.theme) + 1);
+        let fitting =
+            |rows: usize| if narrow { 0 } else { cluster_chart::height(state, left(rows), width - side) };
+        let mut chart = 0;
+        // Notices beyond a few do not remove the chart.
+        let spare = if state.notices { 0 } else { notices.saturating_sub(notices::FEW) };
+        if let Some(more) = (0..=spare).find(|more| fitting(rows + more) > 0) {
+            (notices, rows) = (notices - more, rows + more);
+            chart = fitting(rows);
+        }
         table::draw(state, board, &mut pen.part(0, top, width - side, rows - chart), narrow);
         if chart > 0 {
             cluster_chart::draw(
@@ -106,6 +123,6 @@ fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         let mut beside = pen.part(width - side + 2, top, side - 3, rows);
         detail::beside(state, board, &mut beside);
     }
-    let mut low = pen.part(0, bottom, width, notices);
+    let mut low = pen.part(0, height.saturating_sub(foot + notices), width, notices);
     notices::draw(state, &mut low);
 }

@@ -11,7 +11,7 @@ use crate::output::theme::Tone;
 use crate::tui::state::State;
 
 /// The lines that stay free for later notices, so that the first ones do not move the page.
-const FEW: usize = 4;
+pub(super) const FEW: usize = 4;
 
 /// The lines of the pane on a screen of this height.
 pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {

@@ -74,7 +74,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     };
     let x = pen.put(x, 1, width, &word, tone) + 2;
     if !state.forecast_due {
-        pen.put(x, 1, width.saturating_sub(x + 1), &plan.message, Tone::Plain);
+        pen.put(x, 1, width.saturating_sub(x + 1), plan.sentence(), Tone::Plain);
     }
     if state.notices {
         findings(state, plan, backend, &mut pen.part(1, 2, width - 2, bottom.saturating_sub(2)));
@@ -138,11 +138,10 @@ fn way(backend: Option<(Backend, &String)>) -> Option<(String, Tone)> {
 /// Every finding in full, with its hint; the keys scroll.
 fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &String)>, pen: &mut Painter<'_>) {
     let (width, height) = (pen.width(), pen.height());
-    let above = if state.back > 0 { format!(", {} above", state.back) } else { String::new() };
-    let text = format!("FINDINGS ({}{above})  Tab back", plan.findings.len());
     let mut y = 1;
-    pen.put(0, 0, width, &text, Tone::Strong);
+    let mut whole = state.back;
     for finding in plan.findings.iter().skip(state.back) {
+        whole += usize::from(y < height);
         y = pen.wrapped(
             0,
             y,
@@ -154,6 +153,10 @@ fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &Stri
             y = pen.wrapped(2, y, height.saturating_sub(y), &format!("hint: {hint}"), Tone::Plain);
         }
     }
+    let all = plan.findings.len();
+    let position = super::position(state.back, whole - state.back, all);
+    let position = position.map_or_else(|| all.to_string(), |it| format!("{it}, j k scroll"));
+    pen.put(0, 0, width, &format!("FINDINGS ({position})  Tab back"), Tone::Strong);
     if let Some((text, tone)) = way(backend) {
         pen.wrapped(0, y, height.saturating_sub(y), &text, tone);
     }

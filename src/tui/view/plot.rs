@@ -1,10 +1,13 @@
 //! Curves on a scale: dots of an eighth of a cell, or letters where only ASCII may be drawn. Both charts use
 //! it.
 
+use std::collections::BTreeMap;
+
 use ratatui::style::Color;
 use ratatui::symbols::Marker;
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Line, Points};
+use unicode_width::UnicodeWidthStr;
 
 use super::painter::Painter;
 use crate::model::human::count;
@@ -103,27 +106,35 @@ pub(super) fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usi
     }
 }
 
-/// The names of the curves at their ends; curves that end on one line share it.
+/// The names of the curves at their ends; curves that end on one line share it. Where the names are wider than the
+/// line, the last ones are on a free line beside it.
 pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
-    let mut rows: Vec<(usize, String, Tone)> = Vec::new();
+    let mut rows: BTreeMap<usize, Vec<&Curve>> = BTreeMap::new();
     for curve in curves {
         let Some(value) = curve.values.last().copied().flatten() else { continue };
-        let row = scale.row(value);
-        match rows.iter_mut().find(|(other, ..)| *other == row) {
-            Some((_, text, tone)) => {
-                text.push(',');
-                text.push_str(&curve.label);
-                if *tone != curve.tone {
-                    *tone = Tone::Plain;
-                }
-            }
-            None => rows.push((row, curve.label.clone(), curve.tone)),
-        }
+        rows.entry(scale.row(value)).or_default().push(curve);
     }
     let width = pen.width();
-    for (row, text, tone) in rows {
+    let joined =
+        |curves: &[&Curve]| curves.iter().map(|curve| curve.label.as_str()).collect::<Vec<_>>().join(",");
+    for row in rows.keys().copied().collect::<Vec<_>>() {
+        let beside = [Some(row + 1), row.checked_sub(1)].into_iter().flatten();
+        let free = beside.filter(|other| *other < scale.rows).find(|other| !rows.contains_key(other));
+        let Some((here, free)) = rows.get_mut(&row).zip(free) else { continue };
+        let mut moved = Vec::new();
+        while here.len() > 1 && joined(here).width() > width {
+            moved.extend(here.pop());
+        }
+        if !moved.is_empty() {
+            moved.reverse();
+            rows.insert(free, moved);
+        }
+    }
+    for (row, curves) in rows {
+        let tones = || curves.iter().map(|curve| curve.tone);
+        let tone = tones().next().filter(|tone| tones().all(|other| other == *tone)).unwrap_or(Tone::Plain);
         let blank = " ".repeat(width);
         pen.put(0, row, width, &blank, Tone::Plain);
-        pen.put(0, row, width, &text, tone);
+        pen.put(0, row, width, &joined(&curves), tone);
     }
 }

@@ -89,8 +89,8 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narr
             let first = top - titles;
             let all = board.lines.iter().filter(|line| matches!(line, Line::Row(_))).count();
             let dot = if right.is_empty() { String::new() } else { format!(" {} ", pen.symbols().dot) };
-            let place = [first + 1, first + rows, all].map(|number| count(number as u64));
-            right = format!("{}–{} of {}{dot}{right}", place[0], place[1], place[2]);
+            let place = super::position(first, rows, all).unwrap_or_default();
+            right = format!("{place}{dot}{right}");
         }
         let line = (header + board.lines.len().min(room) + 1).min(height - 1);
         let width = pen.width();

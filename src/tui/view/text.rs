@@ -35,6 +35,7 @@ pub(super) fn draw(state: &State, page: &TextPage, pen: &mut Painter<'_>) {
         .collect();
     let all = lines.len();
     let most = all.saturating_sub(room);
+    state.last_top.set(most);
     let first = if page.from_end { most.saturating_sub(page.top) } else { page.top.min(most) };
     for (place, (tone, line)) in lines.iter().skip(first).take(room).enumerate() {
         pen.put(1, y + place, width - 1, line, *tone);

@@ -51,8 +51,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let foot = foot::draw(state, Some(board), pen, narrow);
     let bottom = height.saturating_sub(foot);
     let dot = pen.symbols().dot;
-    let x = pen.put(1, 1, width, "TOPOLOGY", Tone::Strong) + 2;
-    pen.put(x, 1, width.saturating_sub(x), &summary(board, dot), Tone::Plain);
+    let summary_at = pen.put(1, 1, width, "TOPOLOGY", Tone::Strong) + 2;
     let mut y = 2;
     // Problems come first; the nodes keep half of the page.
     let most = (bottom.saturating_sub(y) / 2).max(1);
@@ -86,6 +85,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             fits.then_some((*title, *size, *right, used - size))
         })
         .collect();
+    let header = y;
     pen.put(3, y, name, "NODE", Tone::Faint);
     for (title, size, right, x) in &columns {
         put(pen, *x, y, *size, *right, title, Tone::Faint);
@@ -95,6 +95,14 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     state.lines.set(room);
     let top = state.top.get().min(tree.len().saturating_sub(room));
     state.top.set(top);
+    let nodes = |lines: &[Branch]| lines.iter().filter(|it| matches!(it, Branch::Node(..))).count();
+    let visible = &tree[top..tree.len().min(top + room)];
+    let position = super::position(nodes(&tree[..top]), nodes(visible), nodes(&tree)).unwrap_or_default();
+    // On a narrow screen no line is free for it.
+    let line = if narrow { 1 } else { header - 1 };
+    pen.right(0, line, width - 1, &position, Tone::Faint);
+    let most = if narrow && !position.is_empty() { width - position.width() - 3 } else { width };
+    pen.put(summary_at, 1, width, &summary(board, dot, most.saturating_sub(summary_at)), Tone::Plain);
     for (place, branch) in tree.iter().skip(top).take(room).enumerate() {
         let y = y + place;
         match branch {
@@ -127,7 +135,8 @@ fn reported<'a>(state: &'a State, node: &NodeName) -> Option<&'a Node> {
     state.world.broker(state.open.as_ref()?).listed().iter().find(|it| it.name == *node)
 }
 
-fn summary(board: &ViewModel, dot: &str) -> String {
+/// The counts that fit into `width` columns.
+fn summary(board: &ViewModel, dot: &str, width: usize) -> String {
     let of =
         |role| board.rows.iter().filter(|row| row.role == Some(role) && row.node.is_some()).count() as u64;
     let (cores, replicants) = (of(Role::Core), of(Role::Replicant));
@@ -142,7 +151,11 @@ fn summary(board: &ViewModel, dot: &str) -> String {
     if pods > 0 {
         facts.push(format!("{} without an EMQX node", plural(pods, "pod")));
     }
-    facts.join(&format!(" {dot} "))
+    let separator = format!(" {dot} ");
+    while facts.len() > 1 && facts.join(&separator).width() > width {
+        facts.pop();
+    }
+    facts.join(&separator)
 }
 
 /// Cores with their replicants, then replicants without a known core, then pods that are not nodes.
