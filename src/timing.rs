@@ -303,6 +303,10 @@ pub(crate) const STOP_SECONDS: u64 = 6;
 /// Seconds after its end in which a rebalance without a follower can be judged by the present counts.
 pub(crate) const UNFOLLOWED_VERDICT_SECONDS: u64 = 120;
 
+/// Seconds after the planned end until which the operator's `completedTime` counts as the end: later it is the time at which
+/// the operator noticed the end.
+pub(crate) const LATE_COMPLETION_SECONDS: u64 = 20;
+
 /// A node that started up to this many seconds after the plan was made may have been starting when it was made; EMQX 4.4
 /// reports uptimes in whole seconds.
 pub(crate) const NODE_START_SLACK_SECONDS: i64 = 2;

@@ -390,6 +390,10 @@ impl FollowRequest {
         let events = self.operations.observe(&self.cluster.world, now);
         // An object with this name may be created again: that is another operation, and the first one is
         // followed.
+        // EMQX's entry has the name of its object as soon as that is known.
+        if let Some(run) = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key)) {
+            (self.followed, self.name) = (Some(run.key()), run.name.clone());
+        }
         if self.followed.is_none() {
             self.followed = self.operations.rebalances.run(&self.name).map(RebalanceRun::key);
         }

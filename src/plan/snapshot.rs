@@ -475,8 +475,7 @@ impl<'a> Parts<'a> {
             .values()
             .map(|seen| &seen.value)
             // The copy in an object that reports Failed is as old as the failure.
-            .filter(|it| it.phase == crate::model::Phase::Processing)
-            .filter(|it| it.namespace == id.namespace && it.instance_name == id.name);
+            .filter(|it| it.phase == crate::model::Phase::Processing && it.is_of(id));
         let evacuations = instance.map(|it| it.evacuations.as_slice()).unwrap_or_default();
         Self::listed(copied.flat_map(|it| &it.states), evacuations)
     }

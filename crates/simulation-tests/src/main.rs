@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use simulation_tests::kept::{self, Kept};
+use simulation_tests::removals::{self, Removal};
 use simulation_tests::shrink::shrink;
 use simulation_tests::{Breadth, Case, findings, judge, run};
 
@@ -16,6 +17,8 @@ cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --fro
 
   --narrow       only a rebalance by an object on v2beta1 and v2, with at most one of six faults
   --upgrades     upgrades, with every fault
+  --removals     drains and scale-downs that are killed and run again
+  --operation O  only seeds that draw this operation, as evacuation or stoppedRebalance
   --from N       the first seed
   --print        with --seed: prints the case as a file that can be kept
   --first        ends at the first seed that finds anything
@@ -33,6 +36,8 @@ struct Options {
     from: u64,
     narrow: bool,
     upgrades: bool,
+    removals: bool,
+    operation: Option<String>,
     keep: bool,
     first: bool,
     quiet: bool,
@@ -53,6 +58,8 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = number(value()?)?,
             "--narrow" => options.narrow = true,
             "--upgrades" => options.upgrades = true,
+            "--removals" => options.removals = true,
+            "--operation" => options.operation = Some(value()?),
             "--first" => options.first = true,
             "--keep" => options.keep = true,
             "--print" => options.print = true,
@@ -88,6 +95,7 @@ fn main() -> ExitCode {
             return replay(&read(path)?, &options);
         }
         match options.seeds {
+            Some(number) if options.removals => removed(options.from, number),
             Some(number) => many(&options, breadth, number),
             None => Err(HELP.to_owned()),
         }
@@ -119,12 +127,18 @@ fn replay(case: &Case, options: &Options) -> Result<bool, String> {
             next += if due { 5.0 } else { 0.0 };
             due
         }) {
-            let states: Vec<&str> = moment.runs.iter().map(|run| run.state).collect();
+            let mut states: Vec<String> = moment.runs.iter().map(|run| run.state.to_owned()).collect();
+            let emptied = moment.evacuations.iter();
+            states.extend(emptied.map(|(node, state)| format!("node {node}: {state}")));
             let nodes: Vec<String> = moment
                 .nodes
                 .iter()
                 .map(|node| {
-                    let down = if node.alive { "" } else { " down" };
+                    let down = match (node.alive, node.serves) {
+                        (false, _) => " down",
+                        (true, false) => " out of the Service",
+                        (true, true) => "",
+                    };
                     format!("{}+{}{down}", node.connections, node.offline)
                 })
                 .collect();
@@ -174,6 +188,23 @@ struct Kind {
     what: String,
 }
 
+/// Runs many drains and scale-downs.
+fn removed(from: u64, number: u64) -> Result<bool, String> {
+    let began = Instant::now();
+    let mut failed = 0_u64;
+    for seed in from..from + number {
+        let removal = Removal::of(seed);
+        let found = removals::findings(&removal)?;
+        if !found.is_empty() {
+            failed += 1;
+            say(&format!("seed {seed}: {removal:?}\n  {}", found.join("\n  ")));
+        }
+    }
+    let rate = number as f64 / began.elapsed().as_secs_f64().max(0.001);
+    say(&format!("{number} seeds of removals ({rate:.1} a second), {failed} failed"));
+    Ok(failed == 0)
+}
+
 /// Runs many seeds and reports the kinds of faults.
 fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String> {
     let began = Instant::now();
@@ -181,6 +212,10 @@ fn many(options: &Options, breadth: Breadth, number: u64) -> Result<bool, String
     let mut failed = 0_u64;
     for seed in options.from..options.from + number {
         let case = Case::of(seed, breadth);
+        let drawn = serde_json::to_value(case.operation).unwrap_or_default();
+        if options.operation.as_ref().is_some_and(|wanted| drawn != wanted.as_str()) {
+            continue;
+        }
         let found = findings(&case)?;
         failed += u64::from(!found.is_empty());
         if let Some(finding) = found.first().filter(|_| options.first) {

@@ -490,3 +490,177 @@ fn a_rollback_is_reverted_only_when_every_node_is() {
     undo("4.4.19").is_true();
     undo("4.4.24").breaks("reverted although it is not done");
 }
+
+#[test]
+fn an_object_that_no_operator_picks_up_and_that_does_not_wait_is_found() {
+    let list = |verdict: &str| {
+        let document = json!({ "items": [{ "name": "emqx-1", "verdict": verdict, "message": "" }] });
+        let mut story = Story::new().at(0.0, 400.0, no_run).typed("rebalance list -o json", 60.0, 60.5, 0);
+        story.0.case.operator_away = Some(100.0);
+        let request = "POST /apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances".to_owned();
+        story.0.writes.push(Write { at: 1.0, request });
+        story.0.processes.insert(0, apply());
+        story.prints(60.4, &document)
+    };
+    list("waiting").is_true();
+    list("running").breaks("an object that no operator picks up does not wait");
+    list("unknown").breaks("an object that no operator picks up does not wait");
+}
+
+/// The process that created an object.
+fn apply() -> Process {
+    let arguments = "rebalance apply emqx --yes".split(' ').map(str::to_owned).collect();
+    Process { arguments, started: 0.0, ended: Some(2.0), exit: Some(0) }
+}
+
+#[test]
+fn an_upgrade_that_is_upgraded_although_clients_are_missing_is_found() {
+    let left =
+        |from: f64| upgraded("4.4.24", 3000, 0).at(from, 400.0, |moment| moment.nodes[0].connections -= 200);
+    verdict(left(15.0), "upgraded", 0).breaks("upgraded although clients are missing");
+    // Clients that left a moment ago may come back.
+    verdict(left(45.0), "upgraded", 0).is_true();
+}
+
+#[test]
+fn a_percent_that_stands_still_is_accepted_where_the_evicted_clients_stay_away() {
+    let begun = |arrived: u64| {
+        let away =
+            move |moment: &mut Moment| moment.nodes[3].connections = moment.nodes[3].connections.min(arrived);
+        Story::new()
+            .at(0.0, 400.0, away)
+            .typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, 63.0, 0)
+            .event(16.0, "progress", 20, None, "")
+            .event(36.0, "progress", 20, None, "")
+    };
+    begun(600).breaks("percent stands still while clients move");
+    let rules = begun(100).rules();
+    assert!(!rules.iter().any(|rule| rule.starts_with("percent stands still")), "{rules:?}");
+}
+
+#[test]
+fn a_clock_that_was_set_forward_explains_as_many_seconds_of_a_duration_as_it_jumped() {
+    let joined = |jump: i64, message: &str| {
+        Story::new()
+            .operation(Operation::OthersRebalance)
+            .fault(10.0, Fault::DateJump(jump))
+            .typed("rebalance watch -o jsonl", 12.0, 63.0, 0)
+            .event(30.0, "progress", 30, None, "")
+            .event(63.0, "verdict", 100, Some("balanced"), message)
+    };
+    joined(120, "none missing, 176 s").is_true();
+    joined(120, "none missing, 56 s").is_true();
+    joined(120, "none missing, 290 s").breaks("another duration is reported than it took");
+    joined(5, "none missing, 176 s").breaks("another duration is reported than it took");
+}
+
+#[test]
+fn an_object_may_seem_too_old_only_where_the_jump_of_the_clock_makes_it_so() {
+    let joined = |jump: i64, started: f64| {
+        let mut story = Story::new()
+            .operation(Operation::OthersRebalance)
+            .fault(6.0, Fault::DateJump(jump))
+            .typed("rebalance watch -o jsonl", started, 63.0, 1)
+            .event(40.0, "progress", 30, None, "")
+            .prints(63.0, &json!({ "kind": "Event", "type": "verdict", "name": "emqx-1", "verdict": "unknown", "message": "" }));
+        story.0.case.strategy.wait_health_check = 10;
+        story
+    };
+    joined(3600, 8.0).is_true();
+    joined(60, 8.0).breaks("unknown instead of balanced");
+    joined(-3600, 8.0).breaks("unknown instead of balanced");
+    // The first wait was over, or the clock jumped afterwards.
+    joined(3600, 30.0).breaks("unknown instead of balanced");
+    joined(3600, 5.5).breaks("unknown instead of balanced");
+}
+
+#[test]
+fn whoever_watches_an_instance_may_see_the_upgrade_to_a_third_image_end() {
+    let story = |superseded: bool, third: bool| {
+        let image = simulation_tests::case::Image::Third;
+        let version = if third { "4.4.25" } else { "4.4.24" };
+        let mut story = upgraded(version, 0, 0)
+            .operation(Operation::OthersUpgrade)
+            .fault(20.0, Fault::ImageChanged(image))
+            .typed("watch --plain -o jsonl", 0.0, 63.0, 0);
+        if superseded {
+            story = story.event(22.0, "verdict", 10, Some("superseded"), "");
+        }
+        story.event(61.0, "verdict", 100, Some("upgraded"), "")
+    };
+    let third = simulation_tests::case::Api::V1beta4.third_image();
+    assert!(third.ends_with(":4.4.25"), "{third}");
+    let rules = story(true, true).rules();
+    assert!(!rules.iter().any(|rule| rule.starts_with("upgraded although")), "{rules:?}");
+    story(false, true).breaks("upgraded although it is not done");
+}
+
+#[test]
+fn pods_that_stop_and_start_in_turn_are_no_progress_of_an_upgrade() {
+    let story = |period: u32, news: bool| {
+        let mut story = upgraded("4.4.19", 0, 0).at(0.0, 400.0, move |moment| {
+            moment.nodes[3].alive = (moment.at as u32 / period).is_multiple_of(2);
+        });
+        if news {
+            story = story.at(150.0, 400.0, |moment| moment.nodes[2].connections = 1);
+        }
+        story = story.typed("upgrade emqx-ee --image emqx/emqx-ee:4.4.24 --yes -o jsonl", 0.0, 200.0, 4);
+        for place in 0..9 {
+            story = story.event(f64::from(place) * 20.0, "progress", 10, None, "");
+        }
+        story.event(200.0, "verdict", 10, Some("stalled"), "")
+    };
+    story(20, false).is_true();
+    story(20, true).breaks("an upgrade is stalled while it moves");
+}
+
+#[test]
+fn a_process_that_begins_after_the_end_may_not_know_the_verdict() {
+    let watch = |started: f64| {
+        Story::new()
+            .operation(Operation::OthersRebalance)
+            .typed("rebalance watch -o jsonl", started, 75.0, 1)
+            .prints(75.0, &json!({ "kind": "Event", "type": "verdict", "name": "emqx-1", "verdict": "unknown", "message": "" }))
+    };
+    watch(61.0).is_true();
+    watch(59.0).breaks("unknown instead of balanced");
+}
+
+#[test]
+fn a_list_is_not_compared_with_a_rebalance_that_an_operator_starts_later() {
+    let list = |at: f64| {
+        let document = json!({ "items": [{ "name": "emqx-1", "verdict": "waiting", "message": "" }] });
+        Story::new()
+            .at(58.0, 400.0, |moment| moment.runs = vec![run()])
+            .at(0.0, 50.0, no_run)
+            .typed("rebalance list -o json", at, at + 0.5, 0)
+            .prints(at + 0.4, &document)
+    };
+    list(40.0).is_true();
+    list(70.0).breaks("the list has waiting while it runs");
+}
+
+fn run() -> Run {
+    Run {
+        coordinator: 0,
+        donors: vec![0, 1, 2],
+        recipients: vec![3],
+        state: "evicting_conns",
+        thresholds: [(50.0, 1.1), (50.0, 1.1)],
+    }
+}
+
+#[test]
+fn the_deletion_of_an_object_does_not_end_a_rebalance_that_has_none() {
+    let direct = |operation: Operation| {
+        let uneven = |moment: &mut Moment| moment.nodes[0].connections += 1500;
+        Story::new()
+            .operation(operation)
+            .fault(30.0, Fault::ObjectDeleted)
+            .at(50.0, 400.0, uneven)
+            .at(0.0, 400.0, |moment| moment.runs.iter_mut().for_each(|run| run.state = "evicting_conns"))
+            .follows(63.0, "uneven", 7, "")
+    };
+    direct(Operation::DirectRebalance).is_true();
+    direct(Operation::Rebalance).breaks("uneven instead of");
+}

@@ -69,11 +69,7 @@ pub(super) fn all(
     id: &InstanceId,
     operations: &OperationTracker,
 ) -> Vec<RebalanceStatus> {
-    let of = |run: &&RebalanceRun| {
-        run.object
-            .as_ref()
-            .is_none_or(|object| object.instance_name == id.name && object.namespace == id.namespace)
-    };
+    let of = |run: &&RebalanceRun| run.object.as_ref().is_none_or(|object| object.is_of(id));
     // What another EMQX cluster runs does not belong to this instance.
     let runs: Vec<&RebalanceRun> = match current.snapshot.wrong_emqx {
         None => operations.rebalances.runs.iter().filter(of).collect(),

@@ -1,8 +1,8 @@
 use super::super::fixtures;
 use super::*;
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, Fact, Load, Node, NodeName, Object, OperatorLine, Phase, Pod,
-    Served, Update,
+    ApiVersion, BrokerUpdate, Condition, Fact, InstanceKind, Load, Node, NodeName, Object, OperatorLine,
+    Part, Phase, Pod, Served, Update,
 };
 use crate::plan::tracker::Tracker;
 
@@ -332,4 +332,21 @@ fn an_object_that_no_operator_has_picked_up_is_waiting_after_30_seconds() {
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Waiting);
     assert_eq!(is.message, "golden: waiting for the operator (150s)");
+}
+
+#[test]
+fn a_rebalance_of_an_instance_of_another_kind_with_the_same_name_gives_no_node_a_part() {
+    let part = |kind: InstanceKind| {
+        let mut world = World::of(pods(4));
+        world.apply(is(fixtures::instance(API)));
+        world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
+        world.apply(fixtures::rebalance("r", Phase::Processing, |it| {
+            it.instance_kind = kind;
+            it.states = fixtures::load("evicting_conns").rebalances;
+        }));
+        let rows = crate::plan::snapshot::snapshot(&world, &fixtures::id(API), fixtures::at(5)).nodes;
+        rows.iter().find(|row| row.node == Some(fixtures::core(0))).and_then(|row| row.part)
+    };
+    assert_eq!(part(InstanceKind::Emqx), Some(Part::Donor));
+    assert_eq!(part(InstanceKind::EmqxEnterprise), None);
 }

@@ -412,6 +412,7 @@ impl EvacuationRun {
         };
         let down = here.is_some_and(|node| node.stopped);
         if down || restarted {
+            self.answered(now);
             let end = self.gone(if restarted { RESTARTED } else { "stopped running" });
             self.settle(end, now, events);
             // An entry that EMQX restores from disk is another evacuation.
@@ -653,3 +654,6 @@ pub(crate) fn residue(broker: &BrokerState, entry: &Evacuation) -> Option<u64> {
     (!others.is_empty() && others.iter().all(|node| offline(node).is_some_and(|number| number >= rest)))
         .then_some(rest)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::forecast::{Participant, RebalancePlan};
 use super::progress::{Counts, NodeCounts};
-use crate::model::{NodeName, Part, Strategy};
+use crate::model::human::seconds_between;
+use crate::model::{NodeName, Part, Rebalance, Strategy};
+use crate::timing::LISTED_SECONDS;
 use emqx_rebalance::rules::donors;
 
 /// The record. Nodes are rows of name, connections, sessions: a thousand of them stay well below the 256 KiB that all
@@ -46,6 +48,13 @@ impl PlanRecord {
     /// The record in an annotation; `None` when it is not one of ours.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|record: &Self| record.version == 1)
+    }
+
+    /// For how many seconds the object waited from its plan to its start, where that is so long that the counts of the plan
+    /// are not those of the start: an operator may start an object late.
+    pub(crate) fn started_late(&self, object: &Rebalance) -> Option<u64> {
+        let began = object.started.or(object.created)?;
+        Some(seconds_between(self.time, began)).filter(|seconds| *seconds > LISTED_SECONDS)
     }
 
     /// As it goes into the annotation.

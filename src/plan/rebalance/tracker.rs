@@ -109,7 +109,7 @@ impl RebalanceTracker {
 
     /// The run with this key.
     pub(crate) fn keyed(&self, key: &RunKey) -> Option<&RebalanceRun> {
-        self.runs.iter().find(|run| run.key() == *key)
+        self.runs.iter().find(|run| run.key() == *key || run.formerly.contains(key))
     }
 
     /// The current run, if there is one.
@@ -300,6 +300,8 @@ impl RebalanceTracker {
         };
         let Some(other) = self.runs.iter().position(started) else { return };
         let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
+        // Whoever follows one of the two follows both from now on.
+        run.formerly.extend([run.key(), own_run.key()]);
         run.name.clone_from(&own_run.name);
         run.object = own_run.object;
         if seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS {
@@ -406,6 +408,11 @@ impl RebalanceTracker {
                 }
                 _ => {}
             }
+            // No counts were known when the entry appeared.
+            let late = run.recounts && run.entry.is_some() && run.ended.is_none();
+            if let Some(since) = late.then(|| run.count_from(Some(nodes), now)).flatten() {
+                events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
+            }
         }
     }
 
@@ -474,8 +481,8 @@ impl RebalanceTracker {
             }
         }
         // An entry in EMQX's first answer, or in the first one after an outage, may have run for a long time.
-        let appeared = self.began
-            && self.seen_load.is_some_and(|seen| seconds_between(seen, load.at) <= NEW_ENTRY_SECONDS);
+        let unlisted = self.seen_load.filter(|_| self.began).map(|seen| seconds_between(seen, load.at));
+        let appeared = unlisted.is_some_and(|seconds| seconds <= NEW_ENTRY_SECONDS);
         for entry in fresh {
             let mine = |run: &&mut RebalanceRun| {
                 let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
@@ -492,7 +499,7 @@ impl RebalanceTracker {
             let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
             if let Some(run) = run {
                 // An operator may start it long after the object was created.
-                run.starts_late(appeared, now);
+                run.starts_late(unlisted, now);
                 run.close_baseline(entry, now);
                 if let Some(since) = run.count_from(run::counted(broker, now), now) {
                     events.push(run.event(now, EventType::Notice, messages::counted_since(since)));

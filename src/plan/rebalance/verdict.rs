@@ -17,7 +17,8 @@ use crate::model::{
 };
 use crate::plan::finding::Decision;
 use crate::timing::{
-    CLOCK_BACK_SECONDS, NODE_START_SLACK_SECONDS, RETURN_SECONDS, UNFOLLOWED_VERDICT_SECONDS,
+    CLOCK_BACK_SECONDS, LATE_COMPLETION_SECONDS, NODE_START_SLACK_SECONDS, RETURN_SECONDS,
+    UNFOLLOWED_VERDICT_SECONDS,
 };
 use emqx_rebalance::rules::Threshold;
 
@@ -503,6 +504,11 @@ pub fn past(
     let Some(record) = record else {
         return unknown("it was not created by kubectl emqx, and the counts at its start are not known");
     };
+    if let Some(seconds) = record.started_late(object) {
+        return unknown(&format!(
+            "the operator started it {seconds} s after it was planned, and the counts at its start are not known"
+        ));
+    }
     let Some(now) = now else {
         return unknown("EMQX cannot be asked, and the phase alone is no evidence");
     };
@@ -539,6 +545,8 @@ pub fn past(
     }
     // Where the operator reports the end, a rebalance that ran for as long as planned came to its end.
     let planned = seconds_between(record.time, record.expected_end);
+    // The operator may report the end long after it, for example because EMQX did not answer the operator.
+    let duration = duration.filter(|seconds| *seconds <= planned + LATE_COMPLETION_SECONDS);
     let ran = seconds_between(record.time, last);
     let waited = object.completed.is_some() && ran >= planned;
     // A rebalance that was over long before its planned end did not come to its end, if its clients
@@ -933,6 +941,54 @@ mod tests {
         let (Judgement { verdict, .. }, _) =
             past(&object, Some(&now), fixtures::at(3720), &LaterEvents::default());
         assert_ne!(verdict, Verdict::Unknown, "the same times by a clock that was not set back");
+    }
+
+    fn completed_object(started: i64, completed: i64) -> Rebalance {
+        let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
+        let plan = forecast(None, &before, &strategy(), Return::default());
+        let record = PlanRecord::of(&plan, fixtures::at(0)).text();
+        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+            it.processed = true;
+            it.plan = Some(record);
+            it.started = Some(fixtures::at(started));
+            it.completed = Some(fixtures::at(completed));
+        })
+        .update
+        else {
+            panic!("a Rebalance")
+        };
+        *object
+    }
+
+    fn numbered_counts(of: &[u64]) -> Counts {
+        let rows = super::super::forecast::numbered(of, None).into_iter();
+        Counts(rows.map(|it| (it.node, NodeCounts::known(it.connections, it.sessions))).collect())
+    }
+
+    #[test]
+    fn counts_of_a_plan_that_an_operator_started_late_judge_nothing() {
+        let now = numbered_counts(&[2003, 2003, 2004, 1989]);
+        let of = |object: &Rebalance, at: i64| {
+            past(object, Some(&now), fixtures::at(at), &LaterEvents::default()).0
+        };
+        assert_eq!(of(&completed_object(1, 200), 240).verdict, Verdict::ClientsMissing);
+        let Judgement { verdict, message } = of(&completed_object(100, 300), 340);
+        assert_eq!(verdict, Verdict::Unknown);
+        assert!(message.contains("started it 100 s after it was planned"), "{message}");
+    }
+
+    #[test]
+    fn an_end_that_the_operator_reports_long_after_the_plan_gives_no_duration() {
+        let now = numbered_counts(&[2553, 2553, 2554, 2340]);
+        let duration = |completed: i64| {
+            let object = completed_object(1, completed);
+            let (judgement, duration) =
+                past(&object, Some(&now), fixtures::at(completed + 10), &LaterEvents::default());
+            assert_eq!(judgement.verdict, Verdict::Balanced, "{}", judgement.message);
+            duration
+        };
+        assert_eq!(duration(203), Some(202));
+        assert_eq!(duration(260), None, "the plan takes 198 s");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::model::human::seconds_between;
 use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
     ApiVersion, BrokerUpdate, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState,
-    Instance, InstanceId, Judgement, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Stage,
-    Update, UpdateSpec, Verdict, World,
+    Instance, InstanceId, Judgement, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source,
+    Stage, Update, UpdateSpec, Verdict, World,
 };
 
 const OLD: &str = "emqx/emqx-enterprise:5.8.6";
@@ -37,6 +37,8 @@ struct Scene {
     deaf: bool,
     /// EMQX gave its last answer at this second.
     unanswered_since: Option<i64>,
+    /// The API server gave its last list of pods at this second.
+    unlisted_since: Option<i64>,
     /// The second in which the operator renewed its Lease.
     renewed: Option<i64>,
     gone: bool,
@@ -64,6 +66,7 @@ impl Scene {
             record: None,
             deaf: false,
             unanswered_since: None,
+            unlisted_since: None,
             renewed: None,
             gone: false,
         }
@@ -133,6 +136,12 @@ impl Scene {
                 seconds: 15,
             })))
         }));
+        if let Some(since) = self.unlisted_since {
+            let refused = Link::Unreachable("connection refused".into());
+            for (at, link) in [(since, Link::Up), (now, refused)] {
+                facts.push(fixtures::fact(at, Update::Link(Source::Pods, "pods", link)));
+            }
+        }
         let mut nodes = Vec::new();
         for (place, Side(revision, image, clients)) in (0_i64..).zip(&self.sets) {
             let set = format!("emqx-core-{revision}");
@@ -656,6 +665,71 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
     assert!((percents[2] + 10..100).contains(&percents[3]), "two of three pods are removed: {percents:?}");
     percent(20, &Scene::rest());
     assert_eq!(tracker.runs[0].verdict.as_ref().map(|judgement| judgement.verdict), Some(Verdict::Reverted));
+}
+
+#[test]
+fn an_upgrade_that_ended_in_an_outage_has_the_earliest_and_the_latest_time_of_its_end() {
+    let moved = |left: u64| {
+        Scene::up(3)
+            .with(|it| it.sets = vec![Side("a", OLD, vec![left]), Side("b", NEW, vec![100, 100, 100 - left])])
+    };
+    let end = |answers_again: i64| {
+        let silent = moved(40).with(|it| (it.unanswered_since, it.unlisted_since) = (Some(30), Some(30)));
+        let scenes = [
+            (0, Scene::rest()),
+            (1, Scene::asked()),
+            (3, Scene::up(3)),
+            (20, moved(40)),
+            (31, silent),
+            (answers_again, done()),
+        ];
+        let mut tracker = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
+        for now in 0..answers_again + 60 {
+            let scene = &scenes.iter().rfind(|(from, _)| *from <= now).expect("a scene").1;
+            tracker.observe(&scene.world(now), fixtures::at(now));
+        }
+        let run = tracker.runs.last().expect("it is followed").clone();
+        let verdict = run.verdict.clone().expect("a verdict");
+        let entry = super::super::history::of_upgrade(&run, verdict.clone(), fixtures::at(900));
+        assert_eq!(verdict.verdict, Verdict::Upgraded, "{}", verdict.message);
+        (run.ended_after(), entry.ended_after, entry.seconds(), verdict.message)
+    };
+    let (after, recorded, seconds, reason) = end(200);
+    assert_eq!(
+        (after, recorded, seconds),
+        (Some(fixtures::at(30)), Some(fixtures::at(30)), None),
+        "{reason}"
+    );
+    assert!(reason.contains("ended between 10:00:30 UTC and 10:03:20 UTC"), "{reason}");
+    let (after, recorded, seconds, reason) = end(35);
+    assert_eq!((after, recorded), (None, None), "{reason}");
+    assert!(seconds.is_some_and(|seconds| seconds <= 40), "{seconds:?}");
+    assert!(!reason.contains("ended between"), "{reason}");
+}
+
+#[test]
+fn an_evacuation_in_a_pod_that_an_undo_keeps_is_progress_although_emqx_does_not_answer() {
+    let record = UpgradeRecord {
+        version: 1,
+        time: fixtures::at(0),
+        from: Some(OLD.into()),
+        to: OLD.into(),
+        version_only: false,
+        connections: Some(300),
+        sessions: Some(330),
+        edit: Vec::new(),
+    };
+    let undone = |state| {
+        Scene::up(3).with(|it| {
+            (it.image, it.revisions, it.record) = (OLD, ("b", "a"), Some(record.clone()));
+            (it.deaf, it.evacuations) = (true, vec![(node("a", 1), state)]);
+        })
+    };
+    let states = [(0, "waiting_health_check"), (45, "evicting_conns"), (55, "prohibiting")];
+    let scenes = states.map(|(from, state)| (from, undone(state)));
+    let events = told(&scenes, 200);
+    let stalled = events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("a stall");
+    assert!(stalled.time >= fixtures::at(55 + 60), "{stalled:?}");
 }
 
 #[test]

@@ -433,17 +433,18 @@ impl UpgradeRun {
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }
-        // After an undo an evacuation may continue in a pod that stays: its clients still move.
-        let evacuated = evacuations(world, revisions);
-        for member in &revisions.new {
-            let evacuation =
-                member.node.as_ref().and_then(|node| evacuated.iter().find(|it| it.node == *node));
-            let Some((evacuation, holds)) = evacuation.zip(member.holds) else { continue };
+        // After an undo an evacuation may continue in a pod that stays: its clients still move, also where EMQX does not
+        // report how many they are.
+        let old = |node: &NodeName| self.known.values().any(|known| known.node.as_ref() == Some(node));
+        for evacuation in evacuations(world, revisions).iter().filter(|it| !old(&it.node)) {
+            let member = revisions.new.iter().find(|member| member.node.as_ref() == Some(&evacuation.node));
+            let holds = member.and_then(|member| member.holds);
+            let (connections, sessions) =
+                holds.map_or((u64::MAX, u64::MAX), |holds| (holds.connections, holds.sessions));
             let order = evacuation.stage.order().map_or(0, |order| order + 1);
-            let reached = best.nodes.entry(member.pod.name.as_str().to_owned());
-            let reached = reached.or_insert((order, holds.connections, holds.sessions));
-            *reached =
-                (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
+            let reached = best.nodes.entry(evacuation.node.as_str().to_owned());
+            let reached = reached.or_insert((order, connections, sessions));
+            *reached = (reached.0.max(order), reached.1.min(connections), reached.2.min(sessions));
         }
         if best != self.best {
             self.best = best;

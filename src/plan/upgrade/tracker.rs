@@ -175,8 +175,9 @@ impl UpgradeTracker {
         if let Some(run) = self.runs.get_mut(place) {
             absorb(run, &revisions, world, counted, now, events);
             // What was done before it was first seen is known only now.
-            if let Some(event) = created.and_then(|place| events.get_mut(place)) {
-                event.percent = Some(run.percent).filter(|_| run.verdict.is_none()).or(event.percent);
+            let begun = created.and_then(|place| events.get_mut(place..)).filter(|_| run.verdict.is_none());
+            for event in begun.into_iter().flatten().filter(|event| event.name == run.name) {
+                event.percent = event.percent.map(|percent| percent.max(run.percent));
             }
         }
     }

@@ -123,7 +123,9 @@ fn waits(record: &Record, from: f64, to: f64) -> f64 {
     let runs = record.truth.within(from - 1.0, to).all(|moment| evicts(moment) && !moment.runs.is_empty());
     // Time counts within a wait, up to its length.
     let strategy = &record.case.strategy;
-    let longest = strategy.wait_health_check.max(strategy.wait_takeover) as f64;
+    // EMQX waits for a minute where no length is given.
+    let length = |seconds: u64| if seconds == 0 { 60 } else { seconds };
+    let longest = length(strategy.wait_health_check).max(length(strategy.wait_takeover)) as f64;
     if runs { 4.0 } else { (longest + 5.0).max(25.0) }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::printed::{Printed, verdicts};
-use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, is_hidden, knowable, moved};
+use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, is_hidden, jumps, knowable, moved};
 use super::{Finding, find};
 use crate::case::{Fault, Operation, Shape};
 use crate::run::{LIMIT, Process, Record};
@@ -92,7 +92,8 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
             may.insert("unknown");
         }
         // One answer without it, at the end of its last wait and with counts within: the cause of an end is seen.
-        let over = history.end.is_some_and(|end| end <= at + 3.0) && history.run.state == "wait_takeover";
+        let last = matches!(history.run.state, "wait_takeover" | "evicting_sessions");
+        let over = history.end.is_some_and(|end| end <= at + 3.0) && last;
         let odd = fired(|fault| matches!(fault, Fault::Misshapen(Shape::Empty, _)), at - 4.0, at);
         if over && odd && truth.at(at).is_some_and(|moment| shape(moment, history) == "balanced") {
             may.insert("balanced");
@@ -136,7 +137,10 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
             return may;
         }
     }
-    let deleted = fired(|fault| matches!(fault, Fault::ObjectDeleted), history.start, end + 0.6);
+    // A rebalance that was started through EMQX has no object.
+    let direct =
+        matches!(record.case.operation, Operation::DirectRebalance | Operation::OthersDirectRebalance);
+    let deleted = !direct && fired(|fault| matches!(fault, Fault::ObjectDeleted), history.start, end + 0.6);
     let by_other = fired(|fault| matches!(fault, Fault::StoppedByOther), end - 1.0, end + 0.6);
     let crashed = fired(|fault| matches!(fault, Fault::CoordinatorCrash), end - 1.0, end + 0.6);
     let ordered = record.orders.iter().any(|(_, path)| path.ends_with("/stop"));
@@ -170,12 +174,6 @@ pub(super) fn acceptable(record: &Record, history: &History, at: f64) -> BTreeSe
             may.insert("uneven");
         }
     }
-    // Where the clock of the API server jumped before the process began, an object that runs seems to be too old.
-    let jumped = fired(|fault| matches!(fault, Fault::DateJump(_)), 0.0, at);
-    let others = matches!(record.case.operation, Operation::OthersRebalance | Operation::WatchInstance);
-    if jumped && (others || fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at)) {
-        may.insert("unknown");
-    }
     // Another client or a killed process started it without an object: the thresholds are unknown.
     let killed = fired(|fault| matches!(fault, Fault::Killed(_)), 0.0, at);
     let operation = record.case.operation;
@@ -205,7 +203,12 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             never_started(verdict, found);
             continue;
         };
-        let may = acceptable(record, history, verdict.at);
+        let mut may = acceptable(record, history, verdict.at);
+        // A process that began after the end did not follow it.
+        let past = history.end.is_some_and(|end| end <= process.started);
+        if past || seems_too_old(record, history, process) {
+            may.insert("unknown");
+        }
         if !may.contains(verdict.verdict.as_str()) {
             let wanted: Vec<&str> = may.iter().copied().collect();
             let wanted = if wanted.is_empty() { "it still runs".to_owned() } else { wanted.join(" or ") };
@@ -248,6 +251,17 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         }
         silent(record, process.started, process.ended, number, found);
     }
+}
+
+/// Seconds by which an object may be older than its first wait lasts before it counts as another rebalance's.
+const WAIT_SLACK: f64 = 60.0;
+
+/// Whether the clock of the API server was set forward between the begin of a rebalance and the begin of this process, by so
+/// much that its object seems to be too old for the first wait, in which EMQX lists it.
+fn seems_too_old(record: &Record, history: &History, process: &Process) -> bool {
+    let wait = record.case.strategy.wait_health_check as f64;
+    let age = process.started - history.start;
+    age <= wait + 3.0 && age + jumps(record, history.start, process.started) > wait + WAIT_SLACK
 }
 
 /// `nodesLost` names at least one node that was lost.

@@ -3,7 +3,7 @@
 
 use crate::case::Fault;
 use crate::run::{LIMIT, Record};
-use crate::truth::{Moment, Truth};
+use crate::truth::{Moment, Node, Truth};
 
 /// An end has to be reported within this many seconds after it can be known.
 pub(super) const IN_TIME: f64 = 45.0;
@@ -37,7 +37,7 @@ fn unused(record: &Record, fault: &Fault) -> f64 {
 /// Seconds after a fault until the next request is answered: one that got no answer is given up after 10 s.
 fn after(fault: &Fault) -> f64 {
     match fault {
-        Fault::EmqxSilent(_) | Fault::EmqxAnswersNobody(_) => 11.0,
+        Fault::EmqxSilent(_) | Fault::EmqxAnswersNobody(_) | Fault::NodeSilent(_) => 11.0,
         _ => 3.0,
     }
 }
@@ -86,4 +86,36 @@ pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
                 || moment.evacuations != first.evacuations
                 || moment.in_flight != first.in_flight
         })
+}
+
+/// Whether a node came to a state in this span in which it had not been before, or EMQX began something: pods that stop and
+/// start in turn move and make no progress.
+pub(super) fn advanced(truth: &Truth, from: f64, to: f64) -> bool {
+    let (mut nodes, mut drained): (Vec<Vec<&Node>>, Vec<_>) = (Vec::new(), Vec::new());
+    let mut advanced = from < 0.0;
+    for moment in truth.within(0.0, to) {
+        let mut news = false;
+        nodes.resize(moment.nodes.len().max(nodes.len()), Vec::new());
+        for (seen, node) in nodes.iter_mut().zip(&moment.nodes) {
+            if !seen.contains(&node) {
+                seen.push(node);
+                news = true;
+            }
+        }
+        for stage in &moment.evacuations {
+            if !drained.contains(stage) {
+                drained.push(*stage);
+                news = true;
+            }
+        }
+        advanced |= moment.at >= from && (news || !moment.runs.is_empty());
+    }
+    advanced
+}
+
+/// Seconds by which the clock of the API server was set forward in this span.
+pub(super) fn jumps(record: &Record, from: f64, to: f64) -> f64 {
+    let within = record.faults.iter().filter(|(at, _)| *at >= from && *at <= to);
+    let seconds = within.map(|(_, fault)| if let Fault::DateJump(by) = fault { *by as f64 } else { 0.0 });
+    seconds.sum()
 }

@@ -1,8 +1,8 @@
 //! Upgrades: whether the verdict is true, when it is due, and how clients are affected.
 
-use super::printed::verdicts;
+use super::printed::{Printed, verdicts};
 use super::rebalance::silent;
-use super::times::{IN_TIME, MISSING_IN_TIME, is_hidden, knowable, moved};
+use super::times::{IN_TIME, MISSING_IN_TIME, advanced, is_hidden, knowable};
 use super::{Finding, find};
 use crate::case::{Api, Fault, Image, NewPods, Operation};
 use crate::run::{LIMIT, Process, Record};
@@ -58,16 +58,27 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             };
             fired(changes, at) && within(tag(record.case.api.previous_image()), 6.0)
         };
+        // Whoever watches an instance follows the upgrade to a third image as the next one.
+        let third = |at: f64| {
+            let process = &record.processes[verdict.process];
+            let ended = |it: &Printed| {
+                it.process == verdict.process && it.verdict == "superseded" && it.at <= verdict.at
+            };
+            let next = printed.iter().any(ended)
+                || fired(|fault| *fault == Fault::ImageChanged(Image::Third), process.started);
+            let changed = fired(|fault| *fault == Fault::ImageChanged(Image::Third), at);
+            changed && next && within(tag(record.case.api.third_image()), 6.0)
+        };
         let goal = tag(goal(record, verdict.process));
         let ours = record.processes.iter().take(verdict.process + 1).any(undoes);
         let rule = match verdict.verdict.as_str() {
-            "upgraded" if !within(goal, 6.0) && !back(at) => "upgraded although it is not done",
+            "upgraded" if !within(goal, 6.0) && !back(at) && !third(at) => "upgraded although it is not done",
             "upgraded" if left_for_good(record, verdict.process, at) => {
                 "upgraded although clients are missing"
             }
             "reverted" if ours && !within(goal, 6.0) => "reverted although it is not done",
             // Movement that a fault causes is no progress.
-            "stalled" if moved(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
+            "stalled" if advanced(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
                 "an upgrade is stalled while it moves"
             }
             "superseded"
@@ -139,7 +150,7 @@ fn struck(record: &Record, from: f64, to: f64) -> bool {
 }
 
 /// The end is reported in time.
-fn due(record: &Record, printed: &[super::printed::Printed], found: &mut Vec<Finding>) {
+fn due(record: &Record, printed: &[Printed], found: &mut Vec<Finding>) {
     let last = record.processes.iter().rposition(crate::run::Process::follows);
     let Some(number) = last else { return };
     let process = &record.processes[number];

@@ -27,6 +27,10 @@ use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, LISTED_SECONDS};
 pub struct RebalanceRun {
     /// `NAME` of the object, or `coordinator/NODE`.
     pub name: String,
+    /// The counts from before its start are not those of its start: the next ones are counted from.
+    pub(super) recounts: bool,
+    /// Its keys before its object and its entry turned out to be one rebalance.
+    pub(super) formerly: Vec<RunKey>,
     /// The object, in its last version.
     pub object: Option<Rebalance>,
     /// EMQX's entry, in its last version.
@@ -176,6 +180,15 @@ impl RebalanceRun {
     /// When it was last seen to run, where it is not known when after that it ended.
     pub(crate) fn ended_after(&self) -> Option<Timestamp> {
         self.end_span().filter(|(earliest, latest)| earliest < latest).map(|(earliest, _)| earliest)
+    }
+
+    /// EMQX was never seen to run it, although the operator started it: it ended at some time since then.
+    fn end_unseen(&mut self, now: Timestamp) {
+        let started =
+            self.object.as_ref().filter(|object| object.processed && object.phase != Phase::Pending);
+        if started.is_some() {
+            (self.ended, self.unheard) = (Some(now), Some((self.began, now)));
+        }
     }
 
     /// How long it took, where its start and its end are known.
@@ -388,25 +401,37 @@ impl RebalanceRun {
         }
     }
 
-    /// An operator may start it long after the object was created: its start is then that of EMQX's entry, which `appeared`
-    /// just now, or appeared in an outage of EMQX. Counts from before an outage are not those of that start.
-    pub(super) fn starts_late(&mut self, appeared: bool, now: Timestamp) {
+    /// An operator may start it long after the object was created: its start is then that of EMQX's entry, which appeared
+    /// since EMQX's answer `unlisted` seconds ago, or in an outage of EMQX. Counts from before an outage are not those of
+    /// that start.
+    pub(super) fn starts_late(&mut self, unlisted: Option<u64>, now: Timestamp) {
         if seconds_between(self.began, now) <= LISTED_SECONDS {
             return;
         }
-        let old = self.counted.is_none_or(|at| seconds_between(at, now) > CURRENT_COUNTS_SECONDS);
-        if appeared {
-            (self.began, self.begin_known) = (now, true);
-            if old {
-                (self.start, self.recorded, self.baseline) = (None, None, Baseline::Closed);
-            }
-            return;
-        }
+        let appeared = unlisted.is_some_and(|seconds| seconds <= LISTED_SECONDS);
         let started = self.object.as_ref().and_then(|object| object.started).filter(|at| *at <= now);
-        if let Some(started) = started.filter(|at| seconds_between(self.began, *at) > LISTED_SECONDS) {
-            self.began = started;
-            (self.start, self.recorded, self.baseline) = (None, None, Baseline::Closed);
+        match started.filter(|_| !appeared) {
+            Some(started) if seconds_between(self.began, started) > LISTED_SECONDS => {
+                self.began = started;
+                self.drop_start();
+                return;
+            }
+            Some(_) => return,
+            None if appeared => (self.began, self.begin_known) = (now, true),
+            None => self.begin_known = false,
         }
+        if !self.has_current_counts(now) {
+            self.drop_start();
+        }
+    }
+
+    fn drop_start(&mut self) {
+        (self.start, self.recorded, self.baseline) = (None, None, Baseline::Closed);
+        self.recounts = true;
+    }
+
+    fn has_current_counts(&self, now: Timestamp) -> bool {
+        self.counted.is_some_and(|at| seconds_between(at, now) <= CURRENT_COUNTS_SECONDS)
     }
 
     /// The entry was seen for the first time: from now on counts are those of the start only while EMQX
@@ -414,7 +439,9 @@ impl RebalanceRun {
     pub(super) fn close_baseline(&mut self, entry: &RunningRebalance, now: Timestamp) {
         let open = std::mem::replace(&mut self.baseline, Baseline::Closed);
         if entry.stage == Stage::WaitHealthCheck {
-            self.start.get_or_insert_with(|| self.counts.clone());
+            if !self.recounts || self.has_current_counts(now) {
+                self.start.get_or_insert_with(|| self.counts.clone());
+            }
             let after = |at: Timestamp, seconds: u64| {
                 at.checked_add(SignedDuration::from_secs(i64::try_from(seconds).ok()?)).ok()
             };
@@ -524,6 +551,7 @@ pub(super) fn begin(
     let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
     // A record whose donors are not those of EMQX is of another rebalance.
+    let record = record.filter(|record| object.is_none_or(|object| record.started_late(object).is_none()));
     let record = record.filter(|record| {
         let gives = |node: &NodeName| {
             entry.is_none_or(|entry| entry.donors.is_empty() || entry.donors.contains(node))
@@ -557,6 +585,8 @@ pub(super) fn begin(
     };
     RebalanceRun {
         name,
+        recounts: false,
+        formerly: Vec::new(),
         object: object.cloned(),
         entry: None,
         strategy: object
@@ -755,6 +785,9 @@ pub(super) fn settle(run: &mut RebalanceRun, judgement: Judgement, now: Timestam
     if verdict.final_word() && !matches!(verdict, Verdict::Stalled | Verdict::Unknown) && run.entry.is_some()
     {
         run.percent = 100;
+    }
+    if run.entry.is_none() && run.ended.is_none() && judgement.verdict.ends_a_rebalance() {
+        run.end_unseen(now);
     }
     run.verdict = Some(judgement.clone());
     events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));

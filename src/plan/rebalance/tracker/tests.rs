@@ -1161,3 +1161,109 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
     // EMQX did not answer until it ran: the object gives its start, and nothing gives the counts.
     assert_eq!(told(false), (Some(Verdict::Balanced), Some(78)));
 }
+
+#[test]
+fn clients_that_left_before_a_late_start_are_not_missing_although_emqx_reported_no_counts_at_that_start() {
+    let mut tale = Tale::of(&START);
+    tale.object(1, Phase::Pending, |_| {});
+    let listed = |tale: &mut Tale, at: i64, load: Load| {
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        tale.look(at);
+    };
+    for second in 2..100 {
+        listed(&mut tale, second, Load::default());
+    }
+    tale.object(100, Phase::Processing, |it| it.started = Some(fixtures::at(100)));
+    listed(&mut tale, 101, fixtures::load("wait_health_check"));
+    listed(&mut tale, 112, fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].start, None, "the counts of second 0 are not those of the start");
+    // A fifth of the clients left before the operator began.
+    tale.asked(113, &[2656, 2656, 2657, 30], fixtures::load("evicting_conns"));
+    assert_eq!(tale.follower.runs[0].counted_since, Some(fixtures::at(113)));
+    let end = [2003, 2003, 2004, 1989];
+    tale.asked(168, &end, fixtures::load("wait_takeover"));
+    for second in [178, 189, 220] {
+        tale.asked(second, &end, Load::default());
+    }
+    assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
+}
+
+#[test]
+fn a_watcher_that_joins_does_not_use_the_counts_of_a_plan_that_was_made_long_before_the_start() {
+    let of = |started: i64| {
+        let mut tale = Tale {
+            world: World::new(),
+            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
+            events: Vec::new(),
+        };
+        let plan = record();
+        tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| {
+            it.plan = Some(plan);
+            it.started = Some(fixtures::at(started));
+        }));
+        tale.asked(150, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
+        tale.follower.runs[0].counted_since
+    };
+    assert_eq!(of(1), None);
+    assert_eq!(of(100), Some(fixtures::at(150)));
+}
+
+#[test]
+fn a_rebalance_that_began_while_the_machine_slept_has_the_duration_since_its_start() {
+    let duration = |started: Option<i64>| {
+        let mut tale = Tale::of(&START);
+        tale.object(1, Phase::Pending, |_| {});
+        // The machine sleeps from second 1 to second 31.
+        tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| {
+            (it.created, it.started) = (Some(fixtures::at(1)), started.map(fixtures::at));
+        }));
+        tale.asked(31, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
+        tale.asked(91, &END, fixtures::load("wait_takeover"));
+        for second in [101, 112] {
+            tale.asked(second, &END, Load::default());
+        }
+        assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
+        tale.follower.runs[0].duration_seconds()
+    };
+    assert_eq!(duration(Some(1)), Some(100));
+    // Without the start that the operator reports it is not known.
+    assert_eq!(duration(None), None);
+}
+
+#[test]
+fn a_rebalance_that_was_over_before_it_was_followed_is_recorded_without_a_duration() {
+    let plan = record();
+    let mut tale = Tale {
+        world: World::new(),
+        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)).wanting("r"),
+        events: Vec::new(),
+    };
+    tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| {
+        (it.processed, it.plan) = (true, Some(plan));
+        it.completed = Some(fixtures::at(100));
+    }));
+    for second in [160, 172, 184] {
+        tale.asked(second, &END, Load::default());
+    }
+    let run = tale.follower.runs.last().expect("a run");
+    let (_, recorded) = run.to_record(fixtures::at(184)).expect("a verdict to record");
+    assert_eq!(recorded.verdict, Verdict::Balanced, "{}", recorded.message);
+    let (after, ended) = (Some(fixtures::at(0)), fixtures::at(100));
+    assert_eq!((recorded.ended_after, recorded.ended, recorded.seconds()), (after, ended, None));
+}
+
+#[test]
+fn who_follows_an_entry_follows_it_further_when_its_object_is_seen() {
+    let mut tale = Tale::of(&START);
+    // Objects cannot be listed, and the first version that is seen has no status.
+    tale.asked(2, &START, fixtures::load("wait_health_check"));
+    let key = tale.follower.runs[0].key();
+    assert!(key.0.starts_with("coordinator/"), "{key:?}");
+    tale.object(14, Phase::Pending, |it| it.created = Some(fixtures::at(1)));
+    tale.object(15, Phase::Processing, |it| {
+        (it.created, it.started) = (Some(fixtures::at(1)), Some(fixtures::at(1)));
+        it.states = fixtures::load("wait_health_check").rebalances;
+    });
+    assert_eq!(tale.follower.runs.len(), 1, "{:?}", tale.follower.runs);
+    assert_eq!(tale.follower.keyed(&key).map(|run| run.name.as_str()), Some("r"));
+}
