@@ -98,8 +98,14 @@ impl<'a> Painter<'a> {
     /// Draws a text on as many lines as it needs, at most `most`; returns the line after it.
     pub(super) fn wrapped(&mut self, x: usize, y: usize, most: usize, text: &str, tone: Tone) -> usize {
         let width = self.width().saturating_sub(x);
+        let mut parts = wrap(&self.clean(text), width);
+        if parts.len() > most && most > 0 {
+            // The last line has the rest, and `put` shortens it.
+            let rest = parts.split_off(most - 1).join(" ");
+            parts.push(rest);
+        }
         let mut line = y;
-        for part in wrap(&self.clean(text), width).into_iter().take(most) {
+        for part in parts.into_iter().take(most) {
             self.put(x, line, width, &part, tone);
             line += 1;
         }

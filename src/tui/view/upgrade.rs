@@ -25,11 +25,10 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let x = pen.put(1, 1, width, "UPGRADE", Tone::Strong) + 2;
     let x = pen.put(x, 1, width, "image: ", Tone::Plain);
     let cursor = if form.editing { "_" } else { "" };
-    pen.put(x, 1, width.saturating_sub(x), &format!("{}{cursor}", form.image), Tone::Strong);
+    let x = pen.put(x, 1, width.saturating_sub(x), &format!("{}{cursor}", form.image), Tone::Strong);
     let y = 2 + usize::from(!narrow);
     let room = height.saturating_sub(y + foot);
     state.lines.set(room);
-    let mut place = pen.part(1, y, width - 2, room);
     let text = match (&form.plan, form.planning, form.editing) {
         (_, true, _) => "reading the plan …",
         (None, false, true) => {
@@ -37,6 +36,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         }
         (None, false, false) => "",
         (Some(Err(why)), ..) => {
+            let mut place = pen.part(1, y, width - 2, room);
             let mut line = 0;
             for part in why.lines() {
                 let tone = if part.starts_with("hint:") { Tone::Plain } else { Tone::Bad };
@@ -53,13 +53,23 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
                 .collect();
             form.lines.set(lines.len());
             let top = form.top.min(lines.len().saturating_sub(room));
+            if let Some(position) = super::position(top, room.min(lines.len()), lines.len()) {
+                pen.right(
+                    x + 2,
+                    1,
+                    width.saturating_sub(x + 3),
+                    &format!("{position}, j k scroll"),
+                    Tone::Faint,
+                );
+            }
+            let mut place = pen.part(1, y, width - 2, room);
             for (line, (tone, text)) in lines.iter().skip(top).take(room).enumerate() {
                 place.put(0, line, width - 2, text, *tone);
             }
             return;
         }
     };
-    place.wrapped(0, 0, 3, text, Tone::Faint);
+    pen.part(1, y, width - 2, room).wrapped(0, 0, 3, text, Tone::Faint);
 }
 
 fn broken(text: &str, width: usize) -> Vec<String> {

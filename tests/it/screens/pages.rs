@@ -409,7 +409,16 @@ fn an_upgrade_is_planned_before_it_can_be_applied() {
         }
         insta::assert_snapshot!(format!("upgrade_asks_{width}x{height}"), screen);
     }
-    bench.types("emqx").keys("Enter");
+    bench.keys("Esc");
+    let mut long = plan(Decision::Go);
+    long.findings = vec![long.findings[0].clone(); 20];
+    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(long))));
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("1–18 of 65, j k scroll"), "{screen}");
+    bench.keys("j");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("2–19 of 65"), "{screen}");
+    bench.keys("a").types("emqx").keys("Enter");
     assert!(bench.effects.contains(&Effect::Upgrade(id(), image.clone())));
     bench.send(Msg::Done(Done::Acted("image".into(), Err(Problem::new("cannot upgrade", "forbidden")))));
     assert!(bench.screen(80, 24).contains("cannot upgrade: forbidden"));
