@@ -31,10 +31,6 @@ pub mod catalog;
 pub mod emqx;
 
 #[cfg(test)]
-mod around_tests;
-#[cfg(test)]
-mod emqx_tests;
-#[cfg(test)]
 mod tests;
 
 pub use crate::model::check::SURROUNDINGS;

@@ -22,9 +22,6 @@ pub mod checks;
 pub mod next;
 pub mod room;
 
-#[cfg(test)]
-mod tests;
-
 /// What is requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrainRequest {
@@ -305,3 +302,6 @@ fn message(drain: &DrainPlan, remain: usize) -> String {
         plural(remain as u64, "remaining node"),
     )
 }
+
+#[cfg(test)]
+mod tests;

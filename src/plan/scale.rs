@@ -20,9 +20,6 @@ use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind
 pub mod checks;
 pub mod next;
 
-#[cfg(test)]
-mod tests;
-
 /// What is requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScaleRequest {
@@ -312,3 +309,6 @@ pub fn flags(strategy: &Strategy) -> String {
         strategy.rel_sess_threshold
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -427,3 +427,6 @@ fn capacity(placement: &Placement, pods: &[Placed], what: &str) -> Option<Findin
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

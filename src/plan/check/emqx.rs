@@ -338,3 +338,6 @@ pub(super) fn dying(subject: Subject<'_>, stuck_seconds: u64) -> Option<Finding>
         ))
     })
 }
+
+#[cfg(test)]
+pub(in crate::plan::check) mod tests;

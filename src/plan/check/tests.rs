@@ -110,7 +110,7 @@ impl Case {
                 },
                 object: Some(json!({})),
                 permissions: Purpose::ALL.map(permission).to_vec(),
-                emqx: super::emqx_tests::report(&nodes),
+                emqx: super::emqx::tests::report(&nodes),
             },
             instance,
         }

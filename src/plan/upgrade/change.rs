@@ -275,3 +275,6 @@ fn lines_of(value: &Value, path: &str, lines: &mut Vec<(String, String)>) {
         other => lines.push((path.to_owned(), other.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -339,3 +339,6 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
         .sum();
     Some(RollbackComparison { forward, back: forward + later, sets: 3 })
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,17 +17,9 @@
 
 mod announcements;
 pub mod change;
-#[cfg(test)]
-mod change_tests;
-#[cfg(test)]
-mod checks_tests;
 pub mod durations;
 pub mod field_owners;
-#[cfg(test)]
-mod follow_tests;
 pub mod forecast;
-#[cfg(test)]
-mod forecast_tests;
 pub mod guard;
 mod impact;
 pub mod messages;

@@ -363,3 +363,6 @@ fn no_permission(check: &UpgradeCheck<'_>) -> Option<Finding> {
         .hint(format!("ask for the right to patch {}.apps.emqx.io", id.kind.plural()))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -647,3 +647,6 @@ fn settle(run: &mut UpgradeRun, judgement: Judgement, now: Timestamp, events: &m
     run.verdict = Some(judgement.clone());
     events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
 }
+
+#[cfg(test)]
+mod tests;

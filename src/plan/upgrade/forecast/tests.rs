@@ -1,13 +1,13 @@
 //! Forecasts of clusters with replicants, and of operator 3.x.
 
-use super::super::fixtures;
-use super::forecast::{forecast, turn_back};
-use super::target::{UpgradeRequest, UpgradeTarget, Wanted};
+use super::super::target::{UpgradeRequest, UpgradeTarget, Wanted};
+use super::{forecast, turn_back};
 use crate::model::image::Image;
 use crate::model::{
     ApiVersion, BrokerUpdate, Fact, Instance, Node, NodeName, Object, Owner, Role, Set, SetKind, Update,
     UpdateSpec, World,
 };
+use crate::plan::fixtures;
 use crate::timing::BOOT_SECONDS;
 
 /// The image that the cluster runs.
@@ -89,7 +89,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
     World::of(facts)
 }
 
-fn plan(world: &World, api: ApiVersion) -> super::forecast::UpgradePlan {
+fn plan(world: &World, api: ApiVersion) -> super::UpgradePlan {
     let id = fixtures::id(api);
     let ask = UpgradeRequest::new(Wanted::Image(Image::parse(NEXT).expect("an image")));
     let settled =

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::fixtures;
-use super::change::UpgradeRecord;
-use super::tracker::UpgradeTracker;
+use super::super::change::UpgradeRecord;
+use super::UpgradeTracker;
 use crate::model::human::seconds_between;
 use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
@@ -15,6 +14,7 @@ use crate::model::{
     Instance, InstanceId, Judgement, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source,
     Stage, Update, UpdateSpec, Verdict, World,
 };
+use crate::plan::fixtures;
 
 const OLD: &str = "emqx/emqx-enterprise:5.8.6";
 const NEW: &str = "emqx/emqx-enterprise:5.8.7";
@@ -690,7 +690,7 @@ fn an_upgrade_that_ended_in_an_outage_has_the_earliest_and_the_latest_time_of_it
         }
         let run = tracker.runs.last().expect("it is followed").clone();
         let verdict = run.verdict.clone().expect("a verdict");
-        let entry = super::super::history::of_upgrade(&run, verdict.clone(), fixtures::at(900));
+        let entry = crate::plan::history::of_upgrade(&run, verdict.clone(), fixtures::at(900));
         assert_eq!(verdict.verdict, Verdict::Upgraded, "{}", verdict.message);
         (run.ended_after(), entry.ended_after, entry.seconds(), verdict.message)
     };

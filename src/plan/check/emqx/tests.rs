@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::CheckStatus::{self, Blocked, Warning};
-use super::emqx::{confirmed, cores_differ};
-use super::tests::Case;
+use super::super::CheckStatus::{self, Blocked, Warning};
+use super::super::tests::Case;
+use super::{confirmed, cores_differ};
 use crate::model::ApiVersion::{V2, V2beta1};
 use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
 use crate::model::{Node, NodeName};
 use crate::plan::fixtures;
 
 /// What a healthy EMQX reports: enough of everything.
-pub(super) fn report(nodes: &[Node]) -> EmqxReport {
+pub(in crate::plan::check) fn report(nodes: &[Node]) -> EmqxReport {
     let all: BTreeSet<NodeName> = nodes.iter().map(|node| node.name.clone()).collect();
     let licence = Licence {
         kind: Some("official".into()),

@@ -1,9 +1,7 @@
 //! The checks, table by table.
 
-use super::super::fixtures;
-use super::super::snapshot::snapshot;
-use super::preflight::{FieldOwner, UpgradeCheck, findings};
-use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
+use super::super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
+use super::{FieldOwner, UpgradeCheck, findings};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
@@ -11,6 +9,8 @@ use crate::model::{
     Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
+use crate::plan::fixtures;
+use crate::plan::snapshot::snapshot;
 
 /// A ready cluster of this version, changed, with this number of EMQX nodes `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {

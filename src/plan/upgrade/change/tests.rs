@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::super::fixtures;
-use super::change::{ManifestEdit, OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
-use super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
+use super::super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
+use super::{ManifestEdit, OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
+use crate::plan::fixtures;
 
 fn enterprise(update: UpdateSpec) -> Instance {
     let mut instance = fixtures::instance(ApiVersion::V1beta4);

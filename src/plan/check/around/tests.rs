@@ -1,8 +1,8 @@
 //! What runs without an owner, and what a scale-up needs.
 
-use super::CheckStatus::{Ok, Warning};
-use super::tests::{Case, drain_state, evacuation, scale_state};
-use super::{AddedPods, Planned, Purpose, before};
+use super::super::CheckStatus::{Ok, Warning};
+use super::super::tests::{Case, drain_state, evacuation, scale_state};
+use super::super::{AddedPods, Planned, Purpose, before};
 use crate::model::ApiVersion::{V2beta1, V3beta1};
 use crate::model::Role;
 use crate::model::drain::DrainedPod;
@@ -10,7 +10,7 @@ use crate::model::surroundings::{Conversion, QuotaLimit};
 use crate::plan::finding::Severity;
 use crate::plan::fixtures;
 
-fn status(id: &str, change: impl FnOnce(&mut Case)) -> super::CheckStatus {
+fn status(id: &str, change: impl FnOnce(&mut Case)) -> super::super::CheckStatus {
     let mut case = Case::healthy(V2beta1);
     change(&mut case);
     case.status(id)
