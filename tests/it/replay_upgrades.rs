@@ -111,7 +111,7 @@ fn percent_never_goes_backwards_and_a_hundred_comes_with_the_verdict() {
         let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
         assert!(percents.is_sorted(), "{name}: {percents:?}");
         assert!(percents[..percents.len() - 1].iter().all(|percent| *percent < 100), "{name}");
-        assert_eq!(percents.last(), Some(if name == UNDO { &59 } else { &100 }), "{name}");
+        assert_eq!(percents.last(), Some(if name == UNDO { &72 } else { &100 }), "{name}");
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{PodTurn, UpgradeRun, UpgradeStep, evacuations};
+use super::run::{ForecastBasis, PodTurn, UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
@@ -26,8 +26,19 @@ impl UpgradeRun {
         };
         let (gone, total) = self.places();
         match (left, self.work) {
-            (Some(left), work) => {
+            (Some(left), _) => {
                 let rest = before + left;
+                // The pods that an undo has to remove are known when the operator reports the other target revision.
+                if self.turned {
+                    let basis = self.basis(rest, revisions, world, now);
+                    let revised = self.forecast_from.as_ref().is_some_and(|last| last.is_revised_by(&basis));
+                    self.forecast_from = Some(basis);
+                    if revised {
+                        // The percentage stands still with the work, and rises from there.
+                        self.work = Some(rest * 100 / (100 - u64::from(self.percent.min(99))));
+                    }
+                }
+                let work = self.work;
                 // The pods that an undo finds running were not started for the undo.
                 let new_pods = if self.turned { before } else { NEW_PODS_SECONDS };
                 let work = *self
@@ -46,6 +57,26 @@ impl UpgradeRun {
         let whole = self.seconds.map(|left| seconds_between(self.began, now).saturating_add(left));
         self.planned = self.planned.or(whole);
         self.turns = if self.seconds.is_some() { self.turns(revisions, world, now) } else { BTreeMap::new() };
+    }
+
+    fn basis(
+        &self,
+        rest: u64,
+        revisions: &UpgradeRevisions<'_>,
+        world: &World,
+        now: Timestamp,
+    ) -> ForecastBasis {
+        let pods = revisions.old.iter().chain(&revisions.new).map(|member| member.pod);
+        let drained = evacuations(world, revisions).iter().map(|it| (it.node.clone(), it.stage.clone()));
+        ForecastBasis {
+            at: now,
+            rest,
+            pods: pods
+                .map(|pod| (pod.uid.clone(), u8::from(pod.containers_ready) + u8::from(pod.ready)))
+                .collect(),
+            evacuations: drained.collect(),
+            counts: self.counts.clone(),
+        }
     }
 
     /// For each old pod that is not being emptied yet, by name: the seconds until its turn. For the others:

@@ -13,7 +13,7 @@ use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
 use super::verdict::load_heard;
-use crate::model::human::plural;
+use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
     Operation, Part, Stage, Verdict, World,
@@ -175,10 +175,45 @@ pub struct UpgradeRun {
     pub trouble: Option<String>,
     /// Seconds of work of the whole upgrade, by the first forecast.
     pub(super) work: Option<u64>,
+    /// From what the last forecast of an undo was made.
+    pub(super) forecast_from: Option<ForecastBasis>,
     /// Whether the clients of this upgrade stay missing.
     pub(super) alarm: EvictionAlarm,
     /// When something was last reported of it, and since when EMQX does not answer.
     pub(super) quiet: Quiet,
+}
+
+/// From what a forecast was made: while all of it is the same, nothing was done but to wait.
+#[derive(Clone, Debug)]
+pub(super) struct ForecastBasis {
+    /// When it was made.
+    pub(super) at: Timestamp,
+    /// The seconds that remained.
+    pub(super) rest: u64,
+    /// The pods, by uid: 0, 1 when their containers run, 2 when they are ready.
+    pub(super) pods: BTreeMap<String, u8>,
+    /// The nodes that EMQX evacuates, and in which stage.
+    pub(super) evacuations: BTreeMap<NodeName, Stage>,
+    /// What the nodes held.
+    pub(super) counts: Counts,
+}
+
+impl ForecastBasis {
+    /// Whether nothing was done between the two: no pod was created, removed or started, no evacuation came to another stage,
+    /// and the clients are the same.
+    fn is_same(&self, next: &Self) -> bool {
+        let started = next.pods.iter().any(|(uid, now)| self.pods.get(uid).is_some_and(|then| now > then));
+        !started
+            && self.pods.keys().eq(next.pods.keys())
+            && self.evacuations == next.evacuations
+            && self.counts == next.counts
+    }
+
+    /// Whether less remains now than the time that has passed explains, although nothing was done: then the forecast
+    /// changed, as where an operator reports another target revision.
+    pub(super) fn is_revised_by(&self, next: &Self) -> bool {
+        self.is_same(next) && next.rest + seconds_between(self.at, next.at) < self.rest
+    }
 }
 
 impl Followed for UpgradeRun {

@@ -308,6 +308,7 @@ fn begin(
         blind: verdict::blind(broker, now).then(|| verdict::unheard(broker)),
         trouble: None,
         work: None,
+        forecast_from: None,
         alarm: EvictionAlarm::default(),
         quiet: Quiet::new(now),
     }

@@ -668,6 +668,37 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
 }
 
 #[test]
+fn percent_does_not_rise_where_an_undo_finds_less_to_do_than_was_forecast() {
+    let record = UpgradeRecord {
+        version: 1,
+        time: fixtures::at(20),
+        from: Some(OLD.into()),
+        to: OLD.into(),
+        version_only: false,
+        connections: Some(300),
+        sessions: Some(330),
+        edit: Vec::new(),
+    };
+    let undone = |revisions| {
+        Scene::up(3).with(|it| {
+            (it.image, it.revisions, it.record) = (OLD, revisions, Some(record.clone()));
+        })
+    };
+    let mut tracker = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
+    let mut percent = |second: i64, scene: &Scene| {
+        tracker.observe(&scene.world(second), fixtures::at(second));
+        tracker.runs.last().map_or(0, |run| run.percent)
+    };
+    percent(0, &Scene::rest());
+    percent(1, &Scene::asked());
+    let before = percent(4, &Scene::up(3));
+    // The operator reports the other target revision a second after the image was changed back.
+    let at_first = percent(21, &undone(("a", "b")));
+    let then = percent(22, &undone(("b", "a")));
+    assert!(at_first >= before && then <= at_first + 1, "{before}, {at_first}, {then}");
+}
+
+#[test]
 fn an_upgrade_that_ended_in_an_outage_has_the_earliest_and_the_latest_time_of_its_end() {
     let moved = |left: u64| {
         Scene::up(3)
