@@ -337,7 +337,7 @@ fn facts(run: &RebalanceRun) -> Vec<String> {
     if let Some(now) = run.counts.all_connections() {
         facts.push(format!("{} connected", count(now)));
     }
-    facts.extend(messages::missing(run));
+    facts.extend(messages::missing(run).map(|fact| fact.text));
     facts
 }
 

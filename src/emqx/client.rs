@@ -62,6 +62,14 @@ pub(super) enum Failed {
     Keyless(Problem),
 }
 
+/// A round without an answer.
+struct LostRound {
+    /// The state of the source.
+    fact: Fact,
+    /// Whether the time limit passed.
+    late: bool,
+}
+
 impl Shared {
     pub(super) fn new(
         way: EmqxEndpoint,
@@ -293,7 +301,7 @@ impl Shared {
     /// One round from the first pod that responds. The next pod is queried when one fails or responds with an error, and
     /// concurrently with one that does not respond; all of them share the time limit of one. If all respond with errors, the
     /// first error is reported.
-    async fn first_round(&self) -> Result<Vec<Fact>, Fact> {
+    async fn first_round(&self) -> Result<Vec<Fact>, LostRound> {
         let first = self.pod.get();
         self.nodes_answered.set(false);
         let others: Vec<Self> = (1..self.tries()).map(|later| self.beside(later)).collect();
@@ -335,7 +343,7 @@ impl Shared {
                         return Ok(facts);
                     }
                     Err((fact, Failed::Keyless(_) | Failed::Lost(Lost::Forbidden(_)))) => {
-                        return Err(fact);
+                        return Err(LostRound { fact, late: false });
                     }
                     Err((fact, Failed::Lost(lost))) => {
                         // A pod that did not answer has used up the time; the next pod is asked in the next
@@ -343,7 +351,9 @@ impl Shared {
                         let late = matches!(lost, Lost::Unanswered(_) | Lost::Late(_)) && silent_left == 0;
                         match others.next().filter(|_| !late) {
                             Some(other) => asked.push(ask(other)),
-                            None if asked.is_empty() => return error.ok_or(fact),
+                            None if asked.is_empty() => {
+                                return error.ok_or(LostRound { fact, late: matches!(lost, Lost::Late(_)) });
+                            }
                             None => {}
                         }
                     }
@@ -359,7 +369,7 @@ impl Shared {
                         return Ok(error);
                     }
                     let failed = Failed::Lost(Lost::Late(no_answer(self.time_limit)));
-                    return Err(self.lost(&failed, &name));
+                    return Err(LostRound { fact: self.lost(&failed, &name), late: true });
                 }
                 () = &mut silent, if others.len() > 0 && silent_left > 0 => {
                     silent_left -= 1;
@@ -375,16 +385,14 @@ impl Shared {
     /// ([EMQX-21]).
     async fn round_or_reason(&self) -> Result<Vec<Fact>, Fact> {
         let asked = self.clock.now();
-        let lost = match self.first_round().await {
+        let (lost, late) = match self.first_round().await {
             Ok(facts) => {
                 self.hangs.set(None);
                 return Ok(facts);
             }
-            Err(lost) => lost,
+            Err(LostRound { fact, late }) => (fact, late),
         };
-        let timed_out = matches!(&lost.update, Update::Broker(_, BrokerUpdate::Link(_, Link::Unreachable(why)))
-            if why.ends_with(&no_answer(self.time_limit)));
-        let alive = if timed_out { self.answers_for_itself().await } else { None };
+        let alive = if late { self.answers_for_itself().await } else { None };
         let Some((pod, name)) = alive else {
             self.hangs.set(None);
             return Err(lost);

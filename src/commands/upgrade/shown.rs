@@ -49,7 +49,7 @@ pub fn view(
         percent: Some(run.percent),
         ends: run.seconds.filter(|_| run.verdict.is_none()).and_then(end),
         timeline: names.iter().enumerate().map(step).collect(),
-        facts: messages::facts(run),
+        facts: messages::facts(run).into_iter().map(|fact| fact.text).collect(),
         rows: UpgradeRevisions::of(world, &run.id)
             .map(|revisions| rows(run, &revisions, deltas))
             .unwrap_or_default(),

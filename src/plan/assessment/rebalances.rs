@@ -129,7 +129,7 @@ fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
     is.message.extend(assumption(run).map(|it| format!(", {it}")));
     // Where the start is known (`apply` records it), missing clients are reported first.
     if verdict::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
-        is.message.extend(missing(run).map(|missing| format!(", {missing}")));
+        is.message.extend(missing(run).map(|missing| format!(", {}", missing.text)));
     }
     if let Some(alarm) = run.alarm() {
         is.alarm = Some(alarm.clone());

@@ -165,7 +165,7 @@ pub fn progress(run: &RebalanceRun) -> String {
         parts.push(format!("donor{} {}", many(run.donors()), average(donors)));
         parts.push(format!("recipient{} {}", many(run.recipients()), average(recipients)));
     }
-    parts.extend(missing(run));
+    parts.extend(missing(run).map(|fact| fact.text));
     if let Some(ratio) = run.landing_ratio().filter(|ratio| *ratio < 0.9) {
         parts.push(format!("{} of the evicted arrived", share(ratio)));
     }
@@ -203,13 +203,30 @@ pub(crate) fn assumption(run: &RebalanceRun) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
+/// A phrase of the progress, and whether it reports a loss of clients or sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressFact {
+    pub text: String,
+    pub loss: bool,
+}
+
+impl ProgressFact {
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), loss: false }
+    }
+
+    pub(crate) fn loss(text: String) -> Self {
+        Self { text, loss: true }
+    }
+}
+
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
-pub fn missing(run: &RebalanceRun) -> Option<String> {
+pub fn missing(run: &RebalanceRun) -> Option<ProgressFact> {
     let lost = super::verdict::lost(run.start.as_ref(), &run.counts)?;
     Some(if lost <= flight(run) {
-        "none missing".to_owned()
+        ProgressFact::plain("none missing")
     } else {
-        format!("{} clients missing", count(lost))
+        ProgressFact::loss(format!("{} clients missing", count(lost)))
     })
 }
 

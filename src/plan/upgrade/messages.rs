@@ -8,7 +8,7 @@ use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{ApiVersion, Judgement, NodeName, PodName, Stage, Verdict};
-use crate::plan::rebalance::messages::{short, utc};
+use crate::plan::rebalance::messages::{ProgressFact, short, utc};
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -36,24 +36,24 @@ pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
 }
 
 /// The progress, in the phrases of one line.
-pub fn facts(run: &UpgradeRun) -> Vec<String> {
-    let mut facts = vec![run.pods_gone()];
+pub fn facts(run: &UpgradeRun) -> Vec<ProgressFact> {
+    let mut facts = vec![ProgressFact::plain(run.pods_gone())];
     if run.blind.is_some() {
-        facts.push("clients unknown".to_owned());
+        facts.push(ProgressFact::plain("clients unknown"));
     } else if let Some(now) = run.counts.all_connections() {
-        facts.push(format!("{} connected", count(now)));
+        facts.push(ProgressFact::plain(format!("{} connected", count(now))));
         match run.lost_clients().filter(|_| run.missing()) {
-            Some(lost) => facts.push(format!("{} on their way or missing", count(lost))),
-            None if run.start.connections.is_some() => facts.push("none missing".to_owned()),
+            Some(lost) => facts.push(ProgressFact::loss(format!("{} on their way or missing", count(lost)))),
+            None if run.start.connections.is_some() => facts.push(ProgressFact::plain("none missing")),
             None => {}
         }
     }
     // The session of a client that is reconnecting is missing with the client.
     if let Some(lost) = run.lost_sessions().filter(|lost| *lost > run.lost_clients().unwrap_or(0)) {
-        facts.push(format!("{} lost", plural(lost, "session")));
+        facts.push(ProgressFact::loss(format!("{} lost", plural(lost, "session"))));
     }
     if run.holding {
-        facts.push("held: nothing is removed until old pods are empty".to_owned());
+        facts.push(ProgressFact::plain("held: nothing is removed until old pods are empty"));
     }
     facts
 }
@@ -64,7 +64,7 @@ pub fn standing(run: &UpgradeRun) -> String {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
     }
     let said = if run.contradicted.is_some() { "the operator reports Ready; " } else { "" };
-    let mut facts = facts(run);
+    let mut facts: Vec<String> = facts(run).into_iter().map(|fact| fact.text).collect();
     facts.extend(run.trouble.clone());
     facts.extend(run.blind.clone());
     format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts.join(", "))

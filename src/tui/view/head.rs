@@ -19,7 +19,7 @@ use crate::model::OperatorLine;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::tracker::EvacuationRun;
-use crate::plan::rebalance::messages;
+use crate::plan::rebalance::messages::{self, ProgressFact};
 use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::snapshot::SourceState;
 use crate::plan::status::copied;
@@ -213,7 +213,7 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let ends = ends(state, board);
     let room = width - ends.as_ref().map_or(0, |ends| ends.width() + 2);
     let mut x = 1;
-    for (text, tone) in numbers(board, room) {
+    for HeadNumber { text, tone, .. } in numbers(board, room) {
         if x + text.width() + 1 > room {
             break;
         }
@@ -225,48 +225,66 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     y + 1
 }
 
+/// A number of the head.
+struct HeadNumber {
+    text: String,
+    tone: Tone,
+    /// Whether it must be visible: a bad one, missing clients, and clients that do not arrive.
+    urgent: bool,
+}
+
+impl HeadNumber {
+    fn new(text: String, tone: Tone) -> Self {
+        Self { text, tone, urgent: tone == Tone::Bad }
+    }
+
+    /// Clients that were just evicted are offline for a moment: that is an alarm only after a while.
+    fn of_clients(board: &ViewModel, text: String) -> Self {
+        let tone = if board.alarm().is_some() { Tone::Bad } else { Tone::Warning };
+        Self { text, tone, urgent: true }
+    }
+}
+
 /// The numbers of the running operation, or of the cluster; a warning comes first if it would not fit otherwise.
-fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
+fn numbers(board: &ViewModel, room: usize) -> Vec<HeadNumber> {
     let status = &board.status;
-    let mut numbers = Vec::new();
+    let mut numbers: Vec<HeadNumber> = Vec::new();
     // Where EMQX does not answer, what it does now is not known.
     if let Some(run) = active(board).filter(|_| board.unsure.is_none()) {
         if let Some(rounds) = rounds(board, run) {
-            numbers.push((rounds, Tone::Plain));
+            numbers.push(HeadNumber::new(rounds, Tone::Plain));
         }
         if let Some(arrivals) = board.arrivals {
-            numbers.push((format!("{} moved/s", count(arrivals.round() as u64)), Tone::Plain));
+            numbers.push(HeadNumber::new(format!("{} moved/s", count(arrivals.round() as u64)), Tone::Plain));
         }
     }
     let emqx = &status.sources.emqx;
     if let (Some(age), SourceState::Unreachable | SourceState::Stale) = (emqx.age_seconds, emqx.state) {
         let word = if emqx.state == SourceState::Stale { "silent" } else { "LOST" };
-        numbers.push((format!("EMQX {word}: numbers {} old", duration(age)), Tone::Bad));
+        numbers.push(HeadNumber::new(format!("EMQX {word}: numbers {} old", duration(age)), Tone::Bad));
     } else if let (Some(_), Some(silent)) = (&board.unsure, status.operator.silent_seconds)
         && copied(status)
     {
-        numbers.push((format!("the operator's numbers, {} old", duration(silent)), Tone::Warning));
+        let text = format!("the operator's numbers, {} old", duration(silent));
+        numbers.push(HeadNumber::new(text, Tone::Warning));
     }
     if let Some(run) = upgrade(board) {
-        let toned = |fact: String| {
-            let bad = fact.ends_with(" lost") || fact.ends_with(" or missing");
-            (fact, if bad { Tone::Bad } else { Tone::Plain })
-        };
+        let toned =
+            |fact: ProgressFact| HeadNumber::new(fact.text, if fact.loss { Tone::Bad } else { Tone::Plain });
         numbers.extend(upgrade_words::facts(run).into_iter().map(toned));
     } else {
         let about = about(board, status.totals.connections);
         let connected = format!("{about}{}", count_or_unknown(status.totals.connections));
+        let connected = format!("{connected} connected");
         match active(board).filter(|_| board.unsure.is_none()).and_then(messages::missing) {
-            Some(missing) if missing.starts_with("none") => {
-                numbers.push((format!("{connected} connected, {missing}"), Tone::Plain));
+            Some(ProgressFact { text, loss: false }) => {
+                numbers.push(HeadNumber::new(format!("{connected}, {text}"), Tone::Plain));
             }
             Some(missing) => {
-                // Clients that were just evicted are offline for a moment: that is not an alarm.
-                let tone = if board.alarm().is_some() { Tone::Bad } else { Tone::Warning };
-                numbers.push((missing, tone));
-                numbers.push((format!("{connected} connected"), Tone::Plain));
+                numbers.push(HeadNumber::of_clients(board, missing.text));
+                numbers.push(HeadNumber::new(connected, Tone::Plain));
             }
-            None => numbers.push((format!("{connected} connected"), Tone::Plain)),
+            None => numbers.push(HeadNumber::new(connected, Tone::Plain)),
         }
     }
     if let Some(ratio) = active(board)
@@ -274,23 +292,24 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
         .filter(|ratio| *ratio < 0.9 && board.unsure.is_none())
     {
         let text = format!("{} of the evicted arrived", crate::model::human::share(ratio));
-        numbers.push((text, if board.alarm().is_some() { Tone::Bad } else { Tone::Warning }));
+        numbers.push(HeadNumber::of_clients(board, text));
     }
     if active(board).is_none() {
         let about = about(board, status.totals.sessions);
-        numbers.push((format!("{about}{} sessions", count_or_unknown(status.totals.sessions)), Tone::Plain));
+        let text = format!("{about}{} sessions", count_or_unknown(status.totals.sessions));
+        numbers.push(HeadNumber::new(text, Tone::Plain));
         if let Some((serving, all)) = board.in_service() {
             let tone = if serving < all { Tone::Warning } else { Tone::Plain };
-            numbers.push((in_the_service(serving, all), tone));
+            numbers.push(HeadNumber::new(in_the_service(serving, all), tone));
         }
     }
     let mut end = 1;
-    let cut = numbers.iter().any(|(text, tone)| {
-        end += text.width() + 3;
-        urgent(text, *tone) && end > room + 2
+    let cut = numbers.iter().any(|number| {
+        end += number.text.width() + 3;
+        number.urgent && end > room + 2
     });
     if cut {
-        numbers.sort_by_key(|(text, tone)| !urgent(text, *tone));
+        numbers.sort_by_key(|number| !number.urgent);
     }
     numbers
 }
@@ -298,12 +317,6 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<(String, Tone)> {
 /// The mark of a number that is not current.
 fn about(board: &ViewModel, number: Option<u64>) -> &'static str {
     if board.unsure.is_some() && number.is_some() { "~" } else { "" }
-}
-
-/// Whether a fact must be visible: a bad one, missing clients, and clients that do not arrive.
-fn urgent(text: &str, tone: Tone) -> bool {
-    let clients = text.ends_with(" missing") || text.ends_with(" arrived");
-    tone == Tone::Bad || (tone == Tone::Warning && clients)
 }
 
 fn active(board: &ViewModel) -> Option<&RebalanceRun> {
@@ -360,7 +373,7 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
         facts.push(timeline::short(&entry.stage));
     }
     let room = width.saturating_sub(facts.iter().map(|stage| stage.width() + 3).sum());
-    facts.extend(numbers(board, room).into_iter().map(|(text, _)| text));
+    facts.extend(numbers(board, room).into_iter().map(|number| number.text));
     let mut line = String::new();
     for fact in facts {
         if 1 + line.width() + fact.width() + 3 > width {

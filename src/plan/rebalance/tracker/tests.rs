@@ -280,7 +280,7 @@ fn clients_that_leave_right_after_the_start_are_reported_missing() {
     tale.asked(4, &[3133, 3133, 3134, 0], fixtures::load("wait_health_check"));
     tale.asked(6, &[3133, 3133, 3134, 0], fixtures::load("wait_health_check"));
     let run = tale.follower.running().expect("it runs");
-    assert_eq!(messages::missing(run).as_deref(), Some("600 clients missing"));
+    assert_eq!(messages::missing(run).map(|it| it.text).as_deref(), Some("600 clients missing"));
 }
 
 #[test]
