@@ -300,7 +300,7 @@ impl RebalanceTracker {
         };
         let Some(other) = self.runs.iter().position(started) else { return };
         let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
-        // Whoever follows one of the two follows both from now on.
+        // A follower of one of the two follows both from now on.
         run.formerly.extend([run.key(), own_run.key()]);
         run.name.clone_from(&own_run.name);
         run.object = own_run.object;

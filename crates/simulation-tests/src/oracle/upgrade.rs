@@ -58,7 +58,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             };
             fired(changes, at) && within(tag(record.case.api.previous_image()), 6.0)
         };
-        // Whoever watches an instance follows the upgrade to a third image as the next one.
+        // A watcher of an instance follows the upgrade to a third image as the next one.
         let third = |at: f64| {
             let process = &record.processes[verdict.process];
             let ended = |it: &Printed| {
