@@ -34,6 +34,13 @@ pub struct Node {
     pub renewed: bool,
 }
 
+impl Node {
+    /// The same node without clients and sessions.
+    pub(crate) fn without_counts(&self) -> Self {
+        Self { connections: 0, offline: 0, ..self.clone() }
+    }
+}
+
 /// One rebalance at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {

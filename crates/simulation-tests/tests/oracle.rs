@@ -615,6 +615,32 @@ fn pods_that_stop_and_start_in_turn_are_no_progress_of_an_upgrade() {
 }
 
 #[test]
+fn clients_that_a_rebalance_moves_are_no_progress_of_an_upgrade() {
+    let story = |rebalanced: bool, another: fn(&mut Moment)| {
+        let mut story = upgraded("4.4.19", 0, 0).at(100.0, 180.0, |moment| {
+            moment.nodes[0].connections = 1000 - moment.at as u64;
+        });
+        if rebalanced {
+            story = story.at(100.0, 180.0, |moment| moment.runs = vec![run()]);
+        }
+        story = story.at(150.0, 180.0, another).typed(
+            "upgrade emqx-ee --image emqx/emqx-ee:4.4.24 --yes -o jsonl",
+            0.0,
+            200.0,
+            4,
+        );
+        for place in 0..9 {
+            story = story.event(f64::from(place) * 20.0, "progress", 10, None, "");
+        }
+        story.event(200.0, "verdict", 10, Some("stalled"), "")
+    };
+    story(true, |_| {}).is_true();
+    story(true, |_| {}).at(60.0, 120.0, |moment| moment.nodes[1].serves = false).is_true();
+    story(false, |_| {}).breaks("an upgrade is stalled while it moves");
+    story(true, |moment| moment.nodes[3].serves = false).breaks("an upgrade is stalled while it moves");
+}
+
+#[test]
 fn a_process_that_begins_after_the_end_may_not_know_the_verdict() {
     let watch = |started: f64| {
         Story::new()

@@ -3,13 +3,16 @@
 
 use crate::case::Fault;
 use crate::run::{LIMIT, Record};
-use crate::truth::{Moment, Node, Truth};
+use crate::truth::{Moment, Truth};
 
 /// An end has to be reported within this many seconds after it can be known.
 pub(super) const IN_TIME: f64 = 45.0;
 
 /// The same where clients are missing, which is decided 30 s after the end.
 pub(super) const MISSING_IN_TIME: f64 = 75.0;
+
+/// Evicted clients are connected again after this many seconds.
+const RECONNECTED: f64 = 10.0;
 
 /// The second answer that nothing runs is due this many seconds after the first.
 pub(super) const ASKED_TWICE: f64 = 12.0;
@@ -88,29 +91,38 @@ pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
         })
 }
 
-/// Whether a node came to a state in this span in which it had not been before, or EMQX began something: pods that stop and
-/// start in turn move and make no progress.
+/// Whether an upgrade made progress in this span: a node came to a state or to counts that it did not have before, or an
+/// evacuation to a stage. Pods that stop and start in turn move and make no progress, and neither do clients that a rebalance
+/// moves.
 pub(super) fn advanced(truth: &Truth, from: f64, to: f64) -> bool {
-    let (mut nodes, mut drained): (Vec<Vec<&Node>>, Vec<_>) = (Vec::new(), Vec::new());
+    let (mut states, mut counts, mut drained) = (Vec::new(), Vec::new(), Vec::new());
     let mut advanced = from < 0.0;
+    let mut rebalanced = f64::NEG_INFINITY;
     for moment in truth.within(0.0, to) {
+        if !moment.runs.is_empty() {
+            rebalanced = moment.at;
+        }
         let mut news = false;
-        nodes.resize(moment.nodes.len().max(nodes.len()), Vec::new());
-        for (seen, node) in nodes.iter_mut().zip(&moment.nodes) {
-            if !seen.contains(&node) {
-                seen.push(node);
-                news = true;
-            }
+        for node in &moment.nodes {
+            news |= is_new(&mut states, node.without_counts());
+            let counted = is_new(&mut counts, (&node.name, node.connections, node.offline));
+            news |= counted && moment.at > rebalanced + RECONNECTED;
         }
         for stage in &moment.evacuations {
-            if !drained.contains(stage) {
-                drained.push(*stage);
-                news = true;
-            }
+            news |= is_new(&mut drained, *stage);
         }
-        advanced |= moment.at >= from && (news || !moment.runs.is_empty());
+        advanced |= moment.at >= from && news;
     }
     advanced
+}
+
+/// Whether the list does not have this yet; it has it afterwards.
+fn is_new<T: PartialEq>(seen: &mut Vec<T>, item: T) -> bool {
+    let new = !seen.contains(&item);
+    if new {
+        seen.push(item);
+    }
+    new
 }
 
 /// Seconds by which the clock of the API server was set forward in this span.
