@@ -57,6 +57,12 @@ pub enum Cause {
     Other,
     /// A permission is missing: a second request would fail, too.
     Forbidden,
+    /// The request was refused for its content, or for the state of its target.
+    Refused,
+    /// A name fits several instances.
+    Ambiguous,
+    /// The user interrupted the command.
+    Interrupted,
     /// The API server is unreachable: every request through it fails.
     Away,
     /// There is no kubeconfig.
@@ -83,7 +89,7 @@ impl Problem {
 
     /// A refusal: nothing was changed.
     pub fn refused(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { exit: Exit::Refused, ..Self::new(what, why) }
+        Self { exit: Exit::Refused, cause: Cause::Refused, ..Self::new(what, why) }
     }
 
     /// The same with a hint.
@@ -98,6 +104,12 @@ impl Problem {
     pub fn cause(mut self, cause: Cause) -> Self {
         self.cause = cause;
         self
+    }
+
+    /// The same, because the user interrupted the command.
+    #[must_use]
+    pub fn interrupted(self) -> Self {
+        self.cause(Cause::Interrupted).exit(Exit::Interrupted)
     }
 
     /// The same with another exit class.

@@ -388,6 +388,8 @@ pub trait Kubernetes {
     ) -> BoxedFuture<'a, bool>;
     /// The name of this process for others: user, host and process id.
     fn holder(&self) -> String;
+    /// The user and host of this process, `user@host`; empty without Kubernetes.
+    fn client(&self) -> String;
     /// Takes or renews the Lease of an instance for this process: `None`, or the process that holds it.
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>>;
     /// Releases the Lease of an instance, if this process holds it.

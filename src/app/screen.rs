@@ -381,8 +381,8 @@ pub(super) fn quiet(context: &CommandContext, id: &InstanceId) -> CommandContext
 /// What a command that changes something reported.
 fn result(context: &CommandContext) -> ActionResult {
     let Reported { created, stopped, notices, .. } = context.printer.reported();
-    let says = stopped.iter().flat_map(Stopped::sentences).chain(notices).collect();
-    ActionResult { name: created.into_iter().next(), says }
+    let notices = stopped.iter().flat_map(Stopped::sentences).chain(notices).collect();
+    ActionResult { name: created.into_iter().next(), notices }
 }
 
 /// An upgrade to this image.

@@ -386,6 +386,10 @@ impl Kubernetes for Standalone {
         self.used().map(Kubernetes::holder).unwrap_or_default()
     }
 
+    fn client(&self) -> String {
+        self.used().map(Kubernetes::client).unwrap_or_default()
+    }
+
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>> {
         match self.used() {
             Some(cluster) => cluster.take_lease(instance),

@@ -8,7 +8,7 @@ use super::manifest::AppliedFile;
 use super::plan::{CheckedPlan, Planning, WANT, flags, live};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Exit, Problem};
 use crate::model::limits::Percent;
 use crate::model::{
     InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source, StrategyRequest,
@@ -135,7 +135,7 @@ async fn gather_meant(
 ) -> Result<ClusterView, Problem> {
     let Some(written) = written else { return cluster_view::one(context, name, WANT).await };
     match cluster_view::one(context, name, WANT).await {
-        Err(problem) if problem.exit == Exit::Usage => {
+        Err(problem) if problem.cause == Cause::Ambiguous => {
             let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
             let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
             let name = InstanceName { kind, name: written.instance_name.clone() };

@@ -163,11 +163,13 @@ pub async fn choose(
                 .collect::<Vec<_>>()
                 .join(", "),
         )
+        .cause(Cause::Ambiguous)
         .hint(format!("name the kind: {}/{}", several[0].kind.singular(), name.name))),
         (several, None) => Err(Problem::usage(
             format!("namespace {} holds {} EMQX clusters", context.namespace, several.len()),
             several.iter().map(|id| id.name.clone()).collect::<Vec<_>>().join(", "),
         )
+        .cause(Cause::Ambiguous)
         .hint(format!("name one of them, for example {}", several[0].name))),
     }
 }
@@ -304,7 +306,7 @@ pub async fn all(
 pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
     let hearings = world.kubernetes.hearings.iter();
     let mut of = hearings.filter(|((_, name), _)| *name == resource).map(|(_, hearing)| &hearing.link);
-    of.find(|link| matches!(link, Link::Forbidden(_) | Link::Unreachable(_)))
+    of.find(|link| link.why().is_some())
 }
 
 /// Queries EMQX again.

@@ -51,7 +51,7 @@ pub(crate) async fn confirm(
     let mut interrupt = (context.interrupt)();
     tokio::select! {
         biased;
-        () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").exit(Exit::Interrupted)),
+        () = &mut interrupt => Err(Problem::new("interrupted", "nothing was changed").interrupted()),
         yes = context.printer.ask(&question) => {
             if yes { Ok(()) } else { Err(Problem::refused("not confirmed", "nothing was changed")) }
         }

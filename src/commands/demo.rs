@@ -6,7 +6,7 @@ use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, ReadOptions, Then,
     WriteOptions,
 };
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
@@ -26,7 +26,7 @@ pub fn documented() -> Strategy {
     }
 }
 
-fn says(context: &CommandContext, what: &str) {
+fn announce(context: &CommandContext, what: &str) {
     context.printer.line("");
     context.printer.line(&format!("$ kubectl emqx {what}"));
 }
@@ -58,10 +58,10 @@ pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
 
 /// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
 pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
-    says(context, "status");
+    announce(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     let apply = upgrade(image);
-    says(context, &format!("upgrade plan --image {image}"));
+    announce(context, &format!("upgrade plan --image {image}"));
     let plan = upgrade::UpgradePlanArguments {
         instance: None,
         ask: apply.ask.clone(),
@@ -70,30 +70,30 @@ pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
         output: Output::Text,
     };
     Box::pin(super::upgrade::run(context, Upgrade::Plan(plan))).await?;
-    says(context, &format!("upgrade apply --image {image} --watch --yes"));
+    announce(context, &format!("upgrade apply --image {image} --watch --yes"));
     let exit = Box::pin(super::upgrade::run(context, Upgrade::Apply(apply))).await?;
-    says(context, "status");
+    announce(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
 }
 
 /// An interrupted demo cannot be continued: the cluster ends with the process.
 pub fn interrupted(problem: Problem) -> Problem {
-    if problem.exit != Exit::Interrupted {
+    if problem.cause != Cause::Interrupted {
         return problem;
     }
     Problem::new("interrupted", "the simulated cluster ended with the demo")
         .hint("kubectl emqx demo serve keeps one running for other commands")
-        .exit(Exit::Interrupted)
+        .interrupted()
 }
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
 pub async fn run(context: &CommandContext) -> Outcome {
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
-    says(context, "status");
+    announce(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
-    says(context, &format!("rebalance plan {flags}"));
+    announce(context, &format!("rebalance plan {flags}"));
     let plan = Plan {
         nodes: Vec::new(),
         source: PlanSource::Cluster(None),
@@ -109,7 +109,7 @@ pub async fn run(context: &CommandContext) -> Outcome {
         output: Output::Text,
     };
     super::plan::run(context, &plan, None).await?;
-    says(context, &format!("rebalance apply {flags} --watch --yes"));
+    announce(context, &format!("rebalance apply {flags} --watch --yes"));
     let apply = Apply {
         source: ApplySource::Instance(None, StrategyRequest::Given(documented())),
         session_move_ms: SESSION_MOVE_MS,
@@ -122,9 +122,9 @@ pub async fn run(context: &CommandContext) -> Outcome {
         then: Then::Follow(Follow::default()),
     };
     let exit = super::apply::run(context, &apply, None).await?;
-    says(context, "rebalance list");
+    announce(context, "rebalance list");
     super::list::run(context, &crate::cli::intent::List::default()).await?;
-    says(context, "status");
+    announce(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     Ok(exit)
 }

@@ -257,11 +257,11 @@ async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [Cluster
         if worst.is_none_or(|worst| verdict.exit().code() > worst.exit().code()) {
             worst = Some(verdict);
         }
-        if verdict.exit() != Exit::Reached {
+        if !verdict.is_reached() {
             break;
         }
     }
-    let reached = worst.is_none_or(|worst| worst.exit() == Exit::Reached);
+    let reached = worst.is_none_or(Verdict::is_reached);
     report(context, intent, &planned, reached);
     if reached {
         others(context, intent);

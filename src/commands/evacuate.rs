@@ -655,7 +655,7 @@ async fn follow(
         output.finish();
         output.notified(context, true).await;
         return Err(match cut {
-            Cut::Interrupted => left("interrupted", &verdicts).exit(Exit::Interrupted),
+            Cut::Interrupted => left("interrupted", &verdicts).interrupted(),
             Cut::TimedOut => left("timed out", &verdicts).exit(Exit::TimedOut),
         });
     }

@@ -165,9 +165,7 @@ impl FollowRequest {
                 };
                 Err(left(&self.cluster, name, &what).exit(Exit::TimedOut))
             }
-            FollowEnd::Interrupted => {
-                Err(left(&self.cluster, &self.name, "interrupted").exit(Exit::Interrupted))
-            }
+            FollowEnd::Interrupted => Err(left(&self.cluster, &self.name, "interrupted").interrupted()),
         }
     }
 
@@ -293,7 +291,7 @@ impl FollowRequest {
                     let kept = guard::unfinished(&self.cluster.world, &self.cluster.id);
                     return Ok(match kept.filter(|_| self.guard.is_some()) {
                         // An exit code of 0 would mean that nothing remains to be done.
-                        Some(_) if verdict.exit() == Exit::Reached && !over => FollowEnd::Held(verdict, None),
+                        Some(_) if verdict.is_reached() && !over => FollowEnd::Held(verdict, None),
                         Some(kept) => {
                             self.output.notice(context, &kept);
                             FollowEnd::Verdict(verdict)

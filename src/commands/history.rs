@@ -122,9 +122,8 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
 
 /// The name of this process in entries.
 fn client(context: &CommandContext) -> String {
-    let holder = context.kubernetes.holder();
-    let client = holder.split(" (process ").next().unwrap_or_default();
-    if client.is_empty() { crate::model::FIELD_MANAGER.to_owned() } else { client.to_owned() }
+    let client = context.kubernetes.client();
+    if client.is_empty() { crate::model::FIELD_MANAGER.to_owned() } else { client }
 }
 
 /// The entries of the user's own history about the cluster of this process. Entries that cannot be read are a

@@ -7,7 +7,7 @@ use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, demo, evacuate, stop, upgrade};
 use crate::cli::intent::upgrade::UpgradeUndo;
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, WriteOptions};
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Exit, Problem};
 use crate::model::NodeName;
 use crate::model::limits::Limits;
 use crate::output::Printer;
@@ -58,8 +58,7 @@ pub enum LimitStop {
 
 /// The problem of a stop that the user interrupted.
 pub(super) fn interrupted() -> Problem {
-    Problem::new("the stop was interrupted", "it is not known whether EMQX has stopped")
-        .exit(Exit::Interrupted)
+    Problem::new("the stop was interrupted", "it is not known whether EMQX has stopped").interrupted()
 }
 
 /// Stops a rebalance.
@@ -202,11 +201,11 @@ pub fn reached(name: &str, why: &str, hint: String) -> Problem {
 
 /// The problem with which a follow ends when a limit was reached and the stop failed.
 pub(crate) fn not_stopped(name: &str, why: &str, problem: Problem) -> Problem {
-    let exit = if problem.exit == Exit::Interrupted { Exit::Interrupted } else { Exit::TimedOut };
+    let interrupted = problem.cause == Cause::Interrupted;
     Problem {
         what: format!("a limit was reached ({why}), but {name} is not stopped"),
         why: problem.to_string(),
+        exit: if interrupted { Exit::Interrupted } else { Exit::TimedOut },
         ..problem
     }
-    .exit(exit)
 }

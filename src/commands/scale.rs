@@ -77,7 +77,7 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
     let outcome = carry_out(context, intent, &mut cluster, field, to).await;
     release(context, std::slice::from_ref(&cluster)).await;
     let (scale, verdict) = outcome?;
-    if verdict.exit() == Exit::Reached && scale.to > scale.from {
+    if verdict.is_reached() && scale.to > scale.from {
         return even_out(context, intent, cluster).await;
     }
     Ok(verdict.exit())
@@ -207,7 +207,7 @@ async fn carry_out(
     let pods = scale.removal.pods.clone();
     let mut task = Scaling::of(context, intent, cluster, &mut scale);
     let ended = run::follow(context, &mut task, pods, cluster, &[], limit).await;
-    let reached = ended.as_ref().is_ok_and(|verdict| verdict.exit() == Exit::Reached);
+    let reached = ended.as_ref().is_ok_and(|verdict| verdict.is_reached());
     report(context, intent, &scale, reached);
     let verdict = ended?;
     if !reached {
@@ -256,7 +256,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
             () = &mut interrupt => {
                 return Err(Problem::new("interrupted", "the scale is done, and no rebalance was started")
                     .hint(format!("kubectl emqx rebalance plan {}", cluster.id.name))
-                    .exit(Exit::Interrupted));
+                    .interrupted());
             }
             () = sleep(beat(context).max(Duration::from_millis(200))) => {}
         }

@@ -134,7 +134,7 @@ async fn recorded(
             "requests that were already sent to EMQX and Kubernetes stay in effect",
         )
         .hint("kubectl emqx rebalance list shows what still runs")
-        .exit(Exit::Interrupted)),
+        .interrupted()),
     };
     outcome.map(|exit| (exit, stopping.stopped, stopping.entry))
 }

@@ -54,7 +54,7 @@ pub async fn meant(
             }
             let instance = InstanceName { kind: None, name: name.clone() };
             match running(Some(&instance)).await {
-                Err(problem) if problem.exit == Exit::Error => Err(match object {
+                Err(problem) if problem.cause != Cause::Ambiguous => Err(match object {
                     Ok(_) => {
                         let no_such = no_such(context, name);
                         Problem {
@@ -81,7 +81,7 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
     let mut cluster = match cluster_view::one(context, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may no longer be served, or the instance may be deleted: the object can still be judged.
-        Err(problem) if problem.exit == Exit::Error => {
+        Err(problem) if problem.cause != Cause::Ambiguous => {
             let other = match object.instance_kind {
                 InstanceKind::Emqx => InstanceKind::EmqxEnterprise,
                 _ => InstanceKind::Emqx,

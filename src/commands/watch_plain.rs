@@ -51,7 +51,7 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
         match facts.next(context, &mut cluster).await {
             Ok(notices) => notices.iter().for_each(|notice| context.printer.notice(notice)),
             Err(Cut::Interrupted) => {
-                return Err(left(&cluster, &operations, "interrupted").exit(Exit::Interrupted));
+                return Err(left(&cluster, &operations, "interrupted").interrupted());
             }
             Err(Cut::TimedOut) => {
                 return match going(&operations) {

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::sync::mpsc::Sender;
 
 use super::endpoint::{EmqxEndpoint, Transport};
-use super::error::{Failure, NOT_EMQX, failure};
+use super::error::{Failure, failure};
 use super::http::{EmqxConnection, HttpResponse, Lost, no_answer};
 use super::request;
 use super::wire::{self, NODES, STATUS};
@@ -172,7 +172,7 @@ impl Shared {
                 }
                 Err(Lost::Unsent(_)) if idle => {}
                 // A request that timed out is not repeated here: the caller would wait twice.
-                Err(Lost::Unanswered(_)) if idle && repeatable => {}
+                Err(Lost::Unanswered(_) | Lost::NotHttp(_)) if idle && repeatable => {}
                 Err(lost) => return Err(self.next_pod(lost)),
             }
         }
@@ -266,7 +266,7 @@ impl Shared {
                     self.erred.set(self.erred.get() || erred);
                     facts.extend(read);
                 }
-                Err(Failed::Lost(Lost::Unanswered(why) | Lost::Late(why)))
+                Err(Failed::Lost(Lost::Unanswered(why) | Lost::NotHttp(why) | Lost::Late(why)))
                     if path == STATUS && self.nodes_answered.get() =>
                 {
                     facts.push(self.status_silent(&why));
@@ -348,7 +348,8 @@ impl Shared {
                     Err((fact, Failed::Lost(lost))) => {
                         // A pod that did not answer has used up the time; the next pod is asked in the next
                         // round.
-                        let late = matches!(lost, Lost::Unanswered(_) | Lost::Late(_)) && silent_left == 0;
+                        let late = matches!(lost, Lost::Unanswered(_) | Lost::NotHttp(_) | Lost::Late(_))
+                            && silent_left == 0;
                         match others.next().filter(|_| !late) {
                             Some(other) => asked.push(ask(other)),
                             None if asked.is_empty() => {
@@ -411,7 +412,7 @@ impl Shared {
              disconnected",
             since.strftime("%H:%M UTC")
         );
-        let link = BrokerUpdate::Link("nodes", Link::Unreachable(why));
+        let link = BrokerUpdate::Link("nodes", Link::Hung(why));
         Err(Fact::answer(lost.at, &self.target.instance, link))
     }
 
@@ -491,7 +492,7 @@ impl Shared {
             Failed::Lost(Lost::Away(why)) => Link::Unreachable(why.clone()),
             Failed::Lost(lost) => {
                 // Something did answer: it was not EMQX, or the answer was too large.
-                let useless = matches!(lost, Lost::Useless(_)) || lost.why().starts_with(NOT_EMQX);
+                let useless = matches!(lost, Lost::Useless(_) | Lost::NotHttp(_));
                 let how = if useless { "cannot be asked" } else { "does not answer" };
                 Link::Unreachable(format!("{name} {how}: {}", lost.why()))
             }
@@ -503,7 +504,7 @@ impl Shared {
     pub(super) fn problem(what: String, failed: Failed) -> Problem {
         match failed {
             Failed::Keyless(problem) => problem,
-            Failed::Lost(Lost::Unanswered(why) | Lost::Late(why)) => {
+            Failed::Lost(Lost::Unanswered(why) | Lost::NotHttp(why) | Lost::Late(why)) => {
                 Problem::new(what, format!("{why}; whether it was done is not known"))
                     .hint("kubectl emqx status shows what runs")
             }

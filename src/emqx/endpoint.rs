@@ -110,10 +110,8 @@ impl EmqxEndpoint {
                     Cause::Forbidden => Lost::Forbidden(problem.to_string()),
                     Cause::Away => Lost::Away(problem.why),
                     // The caller adds the pod and the port.
-                    Cause::Other | Cause::NoKubeconfig if problem.why.is_empty() => {
-                        Lost::Unsent(problem.what)
-                    }
-                    Cause::Other | Cause::NoKubeconfig => Lost::Unsent(problem.why),
+                    _ if problem.why.is_empty() => Lost::Unsent(problem.what),
+                    _ => Lost::Unsent(problem.why),
                 })?;
                 if port.tls {
                     let trust = if ca.is_some() && !insecure { Trust::AnyName } else { Trust::Anything };

@@ -208,7 +208,7 @@ impl Failure {
                         | Refusal::NodesUnavailable
                         | Refusal::AgentBusy
                         | Refusal::NodeHeld => {
-                            problem.exit(Exit::Refused)
+                            problem.exit(Exit::Refused).cause(Cause::Refused)
                         }
                         _ => problem,
                     };

@@ -35,6 +35,8 @@ pub(super) enum Lost {
     Unanswered(String),
     /// The same, because the time limit passed.
     Late(String),
+    /// The request was sent, and what answers does not speak HTTP; the result is unknown.
+    NotHttp(String),
     /// The answer is unusable; a second request would give the same.
     Useless(String),
     /// Port-forward is forbidden, for every pod; a whole sentence.
@@ -50,6 +52,7 @@ impl Lost {
             Self::Unsent(text)
             | Self::Unanswered(text)
             | Self::Late(text)
+            | Self::NotHttp(text)
             | Self::Useless(text)
             | Self::Forbidden(text)
             | Self::Away(text) => text,
@@ -181,6 +184,8 @@ impl EmqxConnection {
         let response = self.sender.send_request(request).await.map_err(|error| {
             if error.is_canceled() {
                 Lost::Unsent(sentence(&error))
+            } else if error.is_parse() {
+                Lost::NotHttp(sentence(&error))
             } else {
                 Lost::Unanswered(sentence(&error))
             }

@@ -73,7 +73,9 @@ impl<'a> Place<'a> {
                 Problem::new(what, "it was changed or created again in the meantime")
                     .hint(format!("check it and try again: kubectl emqx status {}", self.name))
             }
-            ApiError::Lost(_) if dry_run == ServerDryRun::No => trouble.problem(what, "").hint(self.look()),
+            ApiError::Lost(_) | ApiError::Untrusted(_) if dry_run == ServerDryRun::No => {
+                trouble.problem(what, "").hint(self.look())
+            }
             _ if trouble.is_invalid() => Problem::new(what, trouble.why()).hint(format!(
                 "what this cluster's operator takes: kubectl explain {}.spec --api-version={GROUP}/{}",
                 self.kind.singular(),

@@ -192,7 +192,10 @@ pub(super) async fn instance_kind(api: &Api) -> Option<bool> {
 impl ApiError {
     /// The same as the API server being away, for callers that do not distinguish the two.
     pub(super) fn is_away(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Busy { .. } | Self::Refused { code: 500.., .. })
+        matches!(
+            self,
+            Self::Lost(_) | Self::Untrusted(_) | Self::Busy { .. } | Self::Refused { code: 500.., .. }
+        )
     }
 }
 

@@ -1,11 +1,20 @@
 //! Errors of the API server as sentences, with a command for the user.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 
 use serde_json::Value;
 
 use super::login::LoginError;
 use crate::error::{Cause, Exit, Problem};
+
+/// The kinds of errors of a connection that was closed.
+const CLOSED: [ErrorKind; 4] = [
+    ErrorKind::ConnectionReset,
+    ErrorKind::ConnectionAborted,
+    ErrorKind::BrokenPipe,
+    ErrorKind::UnexpectedEof,
+];
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +39,8 @@ pub(super) enum ApiError {
     },
     /// The API server could not be reached; a sentence that names the server.
     Lost(String),
+    /// The API server was reached, and one side does not accept the other's certificate; a sentence that names the server.
+    Untrusted(String),
     /// Authentication failed: certificates, exec plugins, tokens; a sentence.
     Identity(String),
     /// The answer cannot be read.
@@ -60,6 +71,7 @@ impl ApiError {
     /// From any error: searches the chain of causes for one that the user can act on.
     pub(super) fn of_error(server: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut causes = Vec::new();
+        let mut kinds = Vec::new();
         let mut next = Some(error);
         while let Some(cause) = next {
             if let Some(error) = cause.downcast_ref::<LoginError>() {
@@ -68,48 +80,45 @@ impl ApiError {
             if let Some(error) = cause.downcast_ref::<kube::client::AuthError>() {
                 return Self::Identity(auth_sentence(error));
             }
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                causes.push(match io.kind() {
-                    std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-                    std::io::ErrorKind::ConnectionReset
-                    | std::io::ErrorKind::ConnectionAborted
-                    | std::io::ErrorKind::BrokenPipe
-                    | std::io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
-                    std::io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-                    _ => io.to_string(),
-                });
-            } else {
-                causes.push(cause.to_string());
-            }
+            kinds.extend(cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind));
+            causes.push(cause.to_string());
             next = cause.source();
         }
         let all = causes.join(": ");
-        let why = certificate_sentence(&all).unwrap_or_else(|| {
-            if all.contains("connection refused") || all.contains("Connection refused") {
+        let is = |wanted: &[ErrorKind]| kinds.iter().any(|kind| wanted.contains(kind));
+        let untrusted = certificate_sentence(&all);
+        let is_untrusted = untrusted.is_some() || all.contains("certificate");
+        let why = untrusted.unwrap_or_else(|| {
+            if is(&[ErrorKind::ConnectionRefused]) || all.contains("onnection refused") {
                 "connection refused".to_owned()
             } else if all.contains("InvalidContentType") {
                 "it does not speak TLS (http instead of https?)".to_owned()
-            } else if all.contains("deadline has elapsed") || all.contains("no answer in time") {
+            } else if is(&[ErrorKind::TimedOut]) || all.contains("deadline has elapsed") {
                 "no answer in time".to_owned()
             } else if all.contains("failed to lookup address") || all.contains("dns error") {
                 "its name cannot be resolved".to_owned()
             } else if all.contains("keep-alive timed out") {
                 "the connection is dead: a ping was not answered".to_owned()
-            } else if ["connection closed", "incomplete message", "http2 error"]
-                .iter()
-                .any(|it| all.contains(it))
+            } else if is(&CLOSED)
+                || ["connection closed", "incomplete message", "http2 error"]
+                    .iter()
+                    .any(|it| all.contains(it))
             {
                 "the connection was closed".to_owned()
             } else {
                 causes.last().cloned().unwrap_or_default()
             }
         });
-        Self::Lost(format!("the API server at {server} does not answer: {why}"))
+        let text = format!("the API server at {server} does not answer: {why}");
+        if is_untrusted { Self::Untrusted(text) } else { Self::Lost(text) }
     }
 
     /// Whether the API server is unreachable or rejects the credentials: every other request fails, too.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Identity(_) | Self::Refused { code: 401, .. })
+        matches!(
+            self,
+            Self::Lost(_) | Self::Untrusted(_) | Self::Identity(_) | Self::Refused { code: 401, .. }
+        )
     }
 
     /// Whether the object or resource does not exist.
@@ -149,7 +158,9 @@ impl ApiError {
                 .unwrap_or_else(|| bounded(message)),
             Self::Owned(owners) => owned_sentence(owners),
             Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
-            Self::Lost(text) | Self::Identity(text) | Self::Nonsense(text) => text.clone(),
+            Self::Lost(text) | Self::Untrusted(text) | Self::Identity(text) | Self::Nonsense(text) => {
+                text.clone()
+            }
         }
     }
 
@@ -162,7 +173,7 @@ impl ApiError {
     /// The problem of an attempt to do `what`; `needs` is the verb and the resource that allow it.
     pub(super) fn problem(&self, what: impl Into<String>, needs: &str) -> Problem {
         let problem = Problem::new(what, self.why()).cause(match self {
-            Self::Lost(_) => Cause::Away,
+            Self::Lost(_) | Self::Untrusted(_) => Cause::Away,
             Self::Refused { code: 403, message, .. }
                 if !denied(message) && !message.contains("exceeded quota") && !ends(message) =>
             {
@@ -178,7 +189,7 @@ impl ApiError {
             Self::Busy { .. } | Self::Refused { code: 500.., .. } => {
                 problem.hint("try again in a moment; how it is: kubectl get --raw '/readyz?verbose'")
             }
-            Self::Owned(_) => problem.exit(Exit::Refused).hint(
+            Self::Owned(_) => problem.exit(Exit::Refused).cause(Cause::Refused).hint(
                 "change it where it is kept (kubectl emqx upgrade generate), or take it over with --force-conflicts",
             ),
             Self::Refused { code: 401, .. } | Self::Identity(_) => {
@@ -198,7 +209,7 @@ impl ApiError {
             Self::Refused { code: 403, .. } if !needs.is_empty() => {
                 problem.hint(format!("this needs {needs}; see: kubectl auth can-i --list"))
             }
-            Self::Lost(text) if text.contains("certificate") => problem.hint(
+            Self::Untrusted(_) => problem.hint(
                 "check the cluster's certificate-authority in the kubeconfig, or --tls-server-name, or \
                  --insecure-skip-tls-verify",
             ),

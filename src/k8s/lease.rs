@@ -18,6 +18,11 @@ use crate::timing::LEASE_SECONDS;
 
 /// The name of this process for others: user, host and process id.
 pub(super) fn holder() -> String {
+    format!("{} (process {})", client(), std::process::id())
+}
+
+/// The user and host of this process: `user@host`.
+pub(super) fn client() -> String {
     #[expect(clippy::disallowed_methods, reason = "k8s reads the environment to name this process to others")]
     let word = |name: &str| std::env::var(name).ok().filter(|word| !word.is_empty());
     let user = word("USER").or_else(|| word("USERNAME")).unwrap_or_else(|| "unknown".to_owned());
@@ -25,7 +30,7 @@ pub(super) fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|host| host.trim().to_owned());
     let host =
         host.filter(|host| !host.is_empty()).or_else(|| word("HOSTNAME")).or_else(|| word("COMPUTERNAME"));
-    format!("{user}@{} (process {})", host.unwrap_or_else(|| "unknown".to_owned()), std::process::id())
+    format!("{user}@{}", host.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 fn collection(instance: &Instance) -> String {

@@ -336,6 +336,10 @@ impl Kubernetes for Cluster {
         lease::holder()
     }
 
+    fn client(&self) -> String {
+        lease::client()
+    }
+
     fn take_lease<'a>(&'a self, instance: &'a Instance) -> BoxedFuture<'a, Option<String>> {
         Box::pin(lease::take(self, instance))
     }

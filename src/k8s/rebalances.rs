@@ -102,7 +102,7 @@ pub(super) async fn create_rebalance(
             ApiError::Refused { code: 400 | 422, .. } if !trouble.is_policy() => {
                 Problem::new(&what, trouble.why()).hint("kubectl emqx rebalance generate writes a valid one")
             }
-            ApiError::Lost(_) if dry_run == ServerDryRun::No => trouble
+            ApiError::Lost(_) | ApiError::Untrusted(_) if dry_run == ServerDryRun::No => trouble
                 .problem(&what, "")
                 .hint(format!("it may or may not be there: kubectl get rebalance -n {namespace} {name}")),
             _ => trouble.problem(&what, &needs("create")),

@@ -124,6 +124,8 @@ fn stub(object: &Value) -> Box<str> {
 enum End {
     /// The watch or its connection ended: resume from the last version.
     Over,
+    /// The heartbeat reported that the API server does not answer; the link is lost already.
+    Away,
     /// The version is too old to resume (410).
     Expired,
     Failed(ApiError),
@@ -252,7 +254,7 @@ impl Follow {
             let begun = tokio::time::Instant::now();
             let end = tokio::select! {
                 biased;
-                () = self.lost.notified() => End::Failed(ApiError::Lost(String::new())),
+                () = self.lost.notified() => End::Away,
                 end = self.watch_once(index, resource, &mut version) => end,
             };
             failures = if begun.elapsed() > Duration::from_secs(10) { 1 } else { failures + 1 };
@@ -260,6 +262,10 @@ impl Follow {
                 // A server that ends watches at once must not be asked in a tight loop.
                 End::Over => tokio::time::sleep(back_off(failures)).await,
                 End::Expired => return tokio::time::sleep(back_off(failures)).await,
+                End::Away => {
+                    self.feeds[index].heard.set(false);
+                    tokio::time::sleep(back_off(failures)).await;
+                }
                 End::Failed(trouble) if trouble.is_forbidden() => {
                     // `list` is permitted and `watch` is not: the list is polled.
                     let why = resource.forbidden("watch", &trouble);
@@ -268,8 +274,7 @@ impl Follow {
                     return tokio::time::sleep(jitter(DENIED_LIST_PAUSE)).await;
                 }
                 End::Failed(trouble) => {
-                    let silent = matches!(&trouble, ApiError::Lost(text) if text.is_empty());
-                    if self.feeds[index].heard.replace(false) && !silent {
+                    if self.feeds[index].heard.replace(false) {
                         self.teller.link(resource, read::link(resource, &trouble)).await;
                     }
                     tokio::time::sleep(back_off(failures)).await;

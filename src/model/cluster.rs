@@ -298,3 +298,7 @@ impl Instance {
         self.blue_green.is_some() || self.core_revisions.differ() || self.replicant_revisions.differ()
     }
 }
+/// Whether EMQX's name of its edition (`Opensource`, `Enterprise`) is that of the open source edition.
+pub(crate) fn is_open_source(edition: Option<&str>) -> bool {
+    edition.is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"))
+}

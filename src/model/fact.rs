@@ -49,6 +49,9 @@ pub enum Link {
     Forbidden(String),
     /// The source does not answer; the text gives the reason.
     Unreachable(String),
+    /// The source answers about itself alone: its calls to the other nodes of the cluster do not return. The text gives the
+    /// reason and the time.
+    Hung(String),
     /// The source does not exist here (a kind that is not served, EMQX not requested); the text names it.
     Absent(String),
 }
@@ -57,9 +60,14 @@ impl Link {
     /// Why the source does not answer, if it should.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::Forbidden(why) | Self::Unreachable(why) => Some(why),
+            Self::Forbidden(why) | Self::Unreachable(why) | Self::Hung(why) => Some(why),
             Self::Up | Self::Absent(_) => None,
         }
+    }
+
+    /// Whether the source should answer and does not.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Hung(_))
     }
 }
 

@@ -112,6 +112,11 @@ impl Verdict {
         )
     }
 
+    /// Whether the goal is reached: the exit code is 0.
+    pub fn is_reached(self) -> bool {
+        matches!(self.exit(), Exit::Reached)
+    }
+
     /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are
     /// successes only for the command that requested them.
     pub fn exit(self) -> Exit {

@@ -175,7 +175,9 @@ impl World {
 fn notice(link: &Link) -> Option<String> {
     match link {
         Link::Up => None,
-        Link::Forbidden(text) | Link::Unreachable(text) | Link::Absent(text) => Some(text.clone()),
+        Link::Forbidden(text) | Link::Unreachable(text) | Link::Hung(text) | Link::Absent(text) => {
+            Some(text.clone())
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::jsonpath;
 use super::report;
 use super::text::{self, Layout, resource};
 use super::theme::{Theme, Tone};
-use crate::error::{Exit, Problem};
+use crate::error::{Cause, Problem};
 use crate::model::form::{Color, Look, Manifest, Output, ReportForm, Stream};
 use crate::model::human::clock;
 use crate::model::jsonpath::Template;
@@ -342,7 +342,7 @@ impl Printer {
             put!(text, "{} {}\n", theme.paint(Tone::Busy, "hint:"), theme.clean(hint));
         }
         // The terminal has written `^C` at the cursor.
-        if problem.exit == Exit::Interrupted && self.terminal.stderr {
+        if problem.cause == Cause::Interrupted && self.terminal.stderr {
             text.insert(0, '\n');
         }
         self.push(true, &text);
@@ -742,5 +742,8 @@ impl Printer {
 
 /// A rebalance as `-o name` prints it; one without an object is `coordinator/NODE`.
 fn rebalance_name(name: &str) -> String {
-    if name.contains('/') { name.to_owned() } else { format!("rebalance.apps.emqx.io/{name}") }
+    match OperationRef::printed(name) {
+        OperationRef::Rebalance(name) => format!("rebalance.apps.emqx.io/{name}"),
+        other => other.to_string(),
+    }
 }

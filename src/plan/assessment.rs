@@ -1,6 +1,8 @@
 //! One assessment of one instance at one moment: health, membership, what runs, the verdict with its message, what is not
 //! known, and the command to type next. Every output of the program uses this function, and none judges for itself.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -37,9 +39,27 @@ pub struct Health {
     pub condition: Option<String>,
     /// Since when that condition has held.
     pub since: Option<Timestamp>,
-    /// What is wrong, in words; `None` for an instance that is ready.
+    /// What is wrong; `None` for an instance that is ready.
     #[serde(skip)]
-    pub problem: Option<String>,
+    pub problem: Option<HealthProblem>,
+}
+
+/// What is wrong with an instance, with its details in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthProblem {
+    /// It is being deleted.
+    Deleting(String),
+    /// The operator does not report it as ready.
+    NotReady(String),
+}
+
+impl fmt::Display for HealthProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deleting(text) => out.write_str(text),
+            Self::NotReady(why) => write!(out, "not ready: {why}"),
+        }
+    }
 }
 
 /// How the nodes that are wanted, the pods and EMQX's list of nodes fit together.
@@ -242,7 +262,7 @@ pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Times
     let heard = |resource: &'static str| {
         broker.link(resource).is_none_or(|link| match link {
             Link::Up => age <= OLD_ANSWER_SECONDS,
-            Link::Unreachable(_) => fresh,
+            Link::Unreachable(_) | Link::Hung(_) => fresh,
             Link::Forbidden(_) | Link::Absent(_) => false,
         })
     };
@@ -267,7 +287,10 @@ pub fn health(instance: &Instance, now: Timestamp) -> Health {
         return Health {
             condition: instance.state().map(str::to_owned),
             since: Some(deleting),
-            problem: Some(format!("the instance is being deleted{}", lasting(Some(deleting), now))),
+            problem: Some(HealthProblem::Deleting(format!(
+                "the instance is being deleted{}",
+                lasting(Some(deleting), now)
+            ))),
         };
     }
     if let Some(ready) = holds(wanted) {
@@ -284,23 +307,28 @@ pub fn health(instance: &Instance, now: Timestamp) -> Health {
         Some(it) if it.holds() => Health {
             condition: Some(it.kind.clone()),
             since: it.since,
-            problem: Some(format!("not ready: {}{}", it.kind, lasting(it.since, now))),
+            problem: Some(HealthProblem::NotReady(format!("{}{}", it.kind, lasting(it.since, now)))),
         },
         Some(it) => Health {
             condition: None,
             since: it.since,
-            problem: Some(format!("not ready: {} is {}{}", it.kind, it.status, lasting(it.since, now))),
+            problem: Some(HealthProblem::NotReady(format!(
+                "{} is {}{}",
+                it.kind,
+                it.status,
+                lasting(it.since, now)
+            ))),
         },
         None => Health {
             condition: None,
             since: None,
-            problem: Some(match instance.created {
+            problem: Some(HealthProblem::NotReady(match instance.created {
                 Some(created) => format!(
-                    "not ready: the operator has written no condition since the instance was created {} ago",
+                    "the operator has written no condition since the instance was created {} ago",
                     duration(seconds_between(created, now))
                 ),
-                None => "not ready: the operator has written no condition".to_owned(),
-            }),
+                None => "the operator has written no condition".to_owned(),
+            })),
         },
     }
 }
@@ -457,7 +485,7 @@ fn idle(
         }
         parts.push(text);
     }
-    parts.extend(health.problem.clone());
+    parts.extend(health.problem.as_ref().map(ToString::to_string));
     if snapshot.wrong_emqx.is_some() {
         return Judgement::new(Verdict::Unknown, parts.join("; "));
     }

@@ -9,7 +9,7 @@ use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
 pub use super::removal::RemovalStep;
-use super::removal::{RemovalPlan, sizes};
+use super::removal::{RemovalPlan, StepState, sizes};
 use super::snapshot::Snapshot;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
@@ -76,7 +76,9 @@ impl DrainPlan {
     pub fn reverted(world: &World, snapshot: &Snapshot, state: &DrainState, message: String) -> Self {
         let mut drain = Self::of(world, snapshot, &state.machines, state.pods.clone(), &Settings::default());
         for step in &mut drain.removal.steps {
-            step.state = if step.state == "planned" { "planned" } else { "done" };
+            if step.state != StepState::Planned {
+                step.state = StepState::Done;
+            }
         }
         drain.removal.verdict = Some(Verdict::Reverted);
         drain.removal.message = message;
@@ -173,7 +175,7 @@ fn forecast(
     let evacuations = world.broker(&snapshot.instance).evacuations();
     let waits = |step: &&RemovalStep| {
         let evacuated = evacuations.iter().any(|it| Some(&it.node) == step.node.as_ref());
-        step.state == "planned" && step.connections.is_some() && !evacuated
+        step.state == StepState::Planned && step.connections.is_some() && !evacuated
     };
     let serving = snapshot.participants();
     let role = serving.first().map_or(Role::Core, |row| row.role);
@@ -181,7 +183,12 @@ fn forecast(
         .filter(|place| waits(&&drain.removal.steps[*place]) && drain.removal.steps[*place].role == role)
         .collect();
     let remain = serving.len().saturating_sub(
-        drain.removal.steps.iter().filter(|step| step.role == role && step.state == "planned").count(),
+        drain
+            .removal
+            .steps
+            .iter()
+            .filter(|step| step.role == role && step.state == StepState::Planned)
+            .count(),
     );
     drain.together = with_clients.len() > 1
         && remain * 2 >= serving.len()

@@ -53,14 +53,14 @@ pub(super) fn outages<R: Followed>(
     now: Timestamp,
     events: &mut Vec<Event>,
 ) {
-    let why = unreachable(broker);
+    let link = unreachable(broker);
     for run in runs.iter_mut().filter(|run| run.is_open()) {
         let Some(answered) = run.answered(broker) else { continue };
         let silent = seconds_between(answered, now) >= SILENT_SECONDS;
         let message = match run.quiet().silent_since {
             None if silent => {
                 run.quiet().silent_since = Some(answered);
-                messages::silent(answered, why)
+                messages::silent(answered, link)
             }
             Some(since) if !silent && answered > since => {
                 run.quiet().silent_since = None;
@@ -96,7 +96,8 @@ pub(super) fn standing<R: Followed>(
     }
 }
 
-/// Why EMQX cannot be asked, if it cannot.
-pub(super) fn unreachable(broker: &BrokerState) -> Option<&str> {
-    [broker.link("nodes"), broker.link("load_rebalance")].into_iter().flatten().find_map(Link::why)
+/// The link by which EMQX cannot be asked, if it cannot.
+pub(super) fn unreachable(broker: &BrokerState) -> Option<&Link> {
+    let links = [broker.link("nodes"), broker.link("load_rebalance")];
+    links.into_iter().flatten().find(|link| link.why().is_some())
 }

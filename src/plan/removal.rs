@@ -57,6 +57,34 @@ pub enum RemovalAction {
     Done,
 }
 
+/// The state of a pod in a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    Planned,
+    Evacuating,
+    Empty,
+    /// A drain: it is being deleted, or its set is not complete again.
+    Replacing,
+    /// A scale: it is being deleted.
+    Removing,
+    Done,
+}
+
+impl StepState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Evacuating => "evacuating",
+            Self::Empty => "empty",
+            Self::Replacing => "replacing",
+            Self::Removing => "removing",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// One pod that is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,8 +98,7 @@ pub struct RemovalStep {
     pub set: String,
     /// Core or replicant.
     pub role: Role,
-    /// `planned`, `evacuating`, `empty`, `replacing` (of a scale: `removing`) or `done`.
-    pub state: &'static str,
+    pub state: StepState,
     /// Live clients at the start; `None` where that is not known.
     pub connections: Option<u64>,
     /// Sessions at the start; `None` where that is not known.
@@ -210,15 +237,14 @@ pub enum PodProgress {
     Done,
 }
 
-impl PodProgress {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Evacuating => "evacuating",
-            Self::Empty => "empty",
-            Self::Replacing => "replacing",
-            Self::Done => "done",
+impl From<PodProgress> for StepState {
+    fn from(progress: PodProgress) -> Self {
+        match progress {
+            PodProgress::Planned => Self::Planned,
+            PodProgress::Evacuating => Self::Evacuating,
+            PodProgress::Empty => Self::Empty,
+            PodProgress::Replacing => Self::Replacing,
+            PodProgress::Done => Self::Done,
         }
     }
 }
@@ -383,7 +409,7 @@ pub(super) fn steps(
             kubernetes_node: it.machine.clone(),
             set: it.set.clone(),
             role: role.unwrap_or(Role::Core),
-            state: if pod.is_some() { "planned" } else { "replacing" },
+            state: if pod.is_some() { StepState::Planned } else { StepState::Replacing },
             connections: held.as_ref().map(|held| held.connections),
             sessions: held.as_ref().map(|held| held.sessions),
             seconds: None,

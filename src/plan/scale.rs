@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings, counted};
 use super::finding::{Decision, Severity};
-use super::removal::RemovalPlan;
 pub use super::removal::RemovalStep;
+use super::removal::{RemovalPlan, StepState};
 use super::snapshot::Snapshot;
 use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
@@ -172,8 +172,8 @@ pub fn plan(
     let mut removal = RemovalPlan::of(world, snapshot, pods, &request.settings);
     removal.resumed = state.is_some();
     let mut scale = ScalePlan { removal, field: request.field, from, to: request.to, by_operator };
-    for step in scale.removal.steps.iter_mut().filter(|step| step.state == "replacing") {
-        step.state = "done";
+    for step in scale.removal.steps.iter_mut().filter(|step| step.state == StepState::Replacing) {
+        step.state = StepState::Done;
     }
     if scale.to == scale.from && unfinished(world, id).is_none() {
         scale.removal.decision = Decision::NothingToDo;
@@ -211,7 +211,7 @@ fn forecast(
         .removal
         .steps
         .iter()
-        .filter(|step| step.state == "planned" && step.connections.is_some())
+        .filter(|step| step.state == StepState::Planned && step.connections.is_some())
         .filter_map(|step| step.node.clone())
         .filter(|node| !evacuations.iter().any(|entry| entry.node == *node))
         .collect();
@@ -222,7 +222,7 @@ fn forecast(
         .removal
         .steps
         .iter()
-        .filter(|step| step.state == "planned")
+        .filter(|step| step.state == StepState::Planned)
         .filter_map(|step| step.connections)
         .sum();
     if scale.by_operator {

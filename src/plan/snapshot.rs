@@ -542,7 +542,7 @@ fn source_age(world: &World, id: &InstanceId, source: Source, now: Timestamp) ->
         // One resource of a source may be absent or forbidden while the others answer: the first one that is
         // not up gives the state, and the snapshot lacks only that resource.
         Some(Link::Forbidden(why)) => (SourceState::Forbidden, Some(why.clone())),
-        Some(Link::Unreachable(why)) => (SourceState::Unreachable, Some(why.clone())),
+        Some(Link::Unreachable(why) | Link::Hung(why)) => (SourceState::Unreachable, Some(why.clone())),
         Some(Link::Absent(why)) if heard.is_none() => (SourceState::Absent, Some(why.clone())),
         None | Some(_) if age_seconds.is_some_and(|age| age > STALE_SOURCE_SECONDS) => {
             (SourceState::Stale, None)

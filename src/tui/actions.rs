@@ -3,7 +3,7 @@
 
 use super::msg::Effect;
 use super::rows::Row;
-use super::setup::{Confirm, ConfirmedAction, Overlay};
+use super::setup::{ChangeInProgress, Confirm, ConfirmedAction, Overlay};
 use super::state::State;
 use super::texts::own_place;
 use super::view_model::ViewModel;
@@ -23,7 +23,7 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
     let Some(id) = state.open.clone() else { return Vec::new() };
     match act {
         ConfirmedAction::Apply(strategy, backend) => {
-            state.doing = Some("creating the rebalance".to_owned());
+            state.doing = Some(ChangeInProgress::Create);
             vec![Effect::Apply(id, strategy, backend)]
         }
         ConfirmedAction::Stop(name) => {
@@ -31,19 +31,19 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
                 // The end of the rebalance may be observed before its stop is verified.
                 cluster.operations.rebalances.we_stopped(&name);
             }
-            state.doing = Some(format!("stopping {name}"));
+            state.doing = Some(ChangeInProgress::Stop(name.clone()));
             vec![Effect::Stop(id, name)]
         }
         ConfirmedAction::Evacuate(node) => {
-            state.doing = Some(format!("evacuating {node}"));
+            state.doing = Some(ChangeInProgress::Evacuate(node.clone()));
             vec![Effect::Evacuate(id, node)]
         }
         ConfirmedAction::StopEvacuation(node) => {
-            state.doing = Some(format!("ending the evacuation of {node}"));
+            state.doing = Some(ChangeInProgress::StopEvacuation(node.clone()));
             vec![Effect::StopEvacuation(id, node)]
         }
         ConfirmedAction::Upgrade(image) => {
-            state.doing = Some(format!("changing the image to {image}"));
+            state.doing = Some(ChangeInProgress::Upgrade(image.clone()));
             vec![Effect::Upgrade(id, image)]
         }
     }
@@ -56,17 +56,16 @@ fn word(state: &State) -> String {
     if typed { name.to_owned() } else { "yes".to_owned() }
 }
 
-/// Opens the prompt, unless another change is being made.
-fn ask(
-    state: &mut State,
-    act: ConfirmedAction,
-    title: &'static str,
-    says: Vec<String>,
-    command: String,
-    typed: bool,
-) {
-    let word = if typed { word(state) } else { String::new() };
-    state.overlay = Some(Overlay::Confirm(Confirm { act, title, says, command, word, typed: String::new() }));
+/// A prompt without warnings, in which Enter confirms.
+fn prompt(act: ConfirmedAction, title: &'static str, effects: Vec<String>, command: String) -> Confirm {
+    let (word, typed) = (String::new(), String::new());
+    Confirm { act, title, effects, warnings: Vec::new(), command, word, typed }
+}
+
+/// Opens a prompt in which the user types the name of the cluster: clients lose their connection.
+fn ask_typed(state: &mut State, confirm: Confirm) {
+    let word = word(state);
+    state.overlay = Some(Overlay::Confirm(Confirm { word, ..confirm }));
 }
 
 fn busy(state: &mut State) -> bool {
@@ -110,7 +109,7 @@ pub(super) fn apply(state: &mut State) {
         }
     }
     let Some(id) = &state.open else { return };
-    let mut says = vec![
+    let effects = vec![
         format!(
             "Disconnects {} clients of {id} over {}, through {}.",
             count(plan.moves.connections),
@@ -123,14 +122,16 @@ pub(super) fn apply(state: &mut State) {
         ends(plan),
         "The counts are read again before it is created.".to_owned(),
     ];
-    says.extend(plan.findings.iter().take(ASKED).map(|finding| format!("! {}", finding.message)));
+    let mut warnings: Vec<String> =
+        plan.findings.iter().take(ASKED).map(|finding| finding.message.clone()).collect();
     if let Some(more @ 1..) = plan.findings.len().checked_sub(ASKED) {
-        says.push(format!("! {} more: Esc, then Tab shows all", plural(more as u64, "finding")));
+        warnings.push(format!("{} more: Esc, then Tab shows all", plural(more as u64, "finding")));
     }
     let Some((name, place)) = named(state) else { return };
     let command = state.form.command("apply", &name) + &place;
     let act = ConfirmedAction::Apply(state.form.strategy.clone(), state.form.backend);
-    ask(state, act, "START A REBALANCE", says, command, true);
+    let confirm = Confirm { warnings, ..prompt(act, "START A REBALANCE", effects, command) };
+    ask_typed(state, confirm);
 }
 
 /// `Ends even: 2,553 / 2,553 / 2,554 / 2,340.`
@@ -151,13 +152,13 @@ pub(super) fn stop(state: &mut State) {
         return;
     }
     let Some(running) = state.running() else { return };
-    let says = vec![
+    let effects = vec![
         format!("Stops {running} in EMQX, verifies that it stopped, then deletes the object."),
         "Clients that have moved stay where they are.".to_owned(),
     ];
     let Some((_, place)) = named(state) else { return };
     let command = format!("kubectl emqx rebalance stop {running}{place}");
-    ask(state, ConfirmedAction::Stop(running), "STOP THE REBALANCE", says, command, true);
+    ask_typed(state, prompt(ConfirmedAction::Stop(running), "STOP THE REBALANCE", effects, command));
 }
 
 /// The row under the cursor, if it is an EMQX node.
@@ -188,7 +189,7 @@ pub(super) fn evacuate(state: &mut State) {
     let seconds = row.connections.map(|held| held.div_ceil(rate.max(1)));
     let waits = settings.wait_health_check_seconds + settings.wait_takeover_seconds;
     let about = seconds.map(|seconds| format!(", about {} with the waits", duration(seconds + waits)));
-    let mut says = vec![
+    let effects = vec![
         format!(
             "Disconnects the {} clients of {}, {}/s, and moves its {} sessions{}.",
             count_or_unknown(row.connections),
@@ -199,11 +200,15 @@ pub(super) fn evacuate(state: &mut State) {
         ),
         "The node refuses clients until the evacuation is stopped (E).".to_owned(),
     ];
-    if board.upgrading {
-        says.push("! an upgrade is running: the operator evacuates the old nodes by itself".to_owned());
-    }
+    let warnings = if board.upgrading {
+        vec!["an upgrade is running: the operator evacuates the old nodes by itself".to_owned()]
+    } else {
+        Vec::new()
+    };
     let command = format!("kubectl emqx evacuate start {}{}", target(row, &node), own_place(state, board));
-    ask(state, ConfirmedAction::Evacuate(node), "EVACUATE A NODE", says, command, true);
+    let act = ConfirmedAction::Evacuate(node);
+    let confirm = Confirm { warnings, ..prompt(act, "EVACUATE A NODE", effects, command) };
+    ask_typed(state, confirm);
 }
 
 /// Asks before the evacuation of the selected node is stopped.
@@ -218,15 +223,19 @@ pub(super) fn stop_evacuation(state: &mut State) {
         let text = format!("{} is not being evacuated", row.name);
         return state.say(Tone::Faint, text);
     }
-    let mut says = vec![
+    let effects = vec![
         format!("{} accepts clients again. Clients that have moved stay where they are.", row.name),
         "No client is disconnected.".to_owned(),
     ];
-    if board.upgrading {
-        says.push("! the upgrade waits until this node is empty: the operator may start again".to_owned());
-    }
+    let warnings = if board.upgrading {
+        vec!["the upgrade waits until this node is empty: the operator may start again".to_owned()]
+    } else {
+        Vec::new()
+    };
     let command = format!("kubectl emqx evacuate stop {}{}", target(row, &node), own_place(state, board));
-    ask(state, ConfirmedAction::StopEvacuation(node), "STOP THE EVACUATION", says, command, false);
+    let act = ConfirmedAction::StopEvacuation(node);
+    let confirm = Confirm { warnings, ..prompt(act, "STOP THE EVACUATION", effects, command) };
+    state.overlay = Some(Overlay::Confirm(confirm));
 }
 
 /// Asks before the image is changed.
@@ -244,14 +253,14 @@ pub(super) fn upgrade(state: &mut State) {
     let Some(board) = state.board() else { return };
     let nodes = board.status.totals.nodes as u64;
     let clients = count_or_unknown(board.status.totals.connections);
-    let mut says = vec![
+    let mut effects = vec![
         format!("Replaces {} of {} by {image}.", plural(nodes, "node"), board.status.instance),
         format!("All {clients} clients reconnect once. The checks run again before the change."),
     ];
     if board.status.api == Some(ApiVersion::V1beta4) {
-        says.push("The view guards the upgrade: keep it open, or continue with upgrade watch.".to_owned());
+        effects.push("The view guards the upgrade: keep it open, or continue with upgrade watch.".to_owned());
     }
     let Some((name, place)) = named(state) else { return };
     let command = format!("kubectl emqx upgrade apply {name} --image {image}{place}");
-    ask(state, ConfirmedAction::Upgrade(image), "UPGRADE THE CLUSTER", says, command, true);
+    ask_typed(state, prompt(ConfirmedAction::Upgrade(image), "UPGRADE THE CLUSTER", effects, command));
 }

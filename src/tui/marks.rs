@@ -64,10 +64,10 @@ impl Marks {
     pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };
-        let says = (run.name.clone(), phase.to_owned());
-        let before = self.operator.replace(says.clone());
-        if before.is_some_and(|before| before.0 == says.0 && before.1 != says.1) {
-            self.push(now, format!("operator: {}", says.1));
+        let reported = (run.name.clone(), phase.to_owned());
+        let before = self.operator.replace(reported.clone());
+        if before.is_some_and(|before| before.0 == reported.0 && before.1 != reported.1) {
+            self.push(now, format!("operator: {}", reported.1));
         }
     }
 }

@@ -43,8 +43,8 @@ pub enum Msg {
 pub struct ActionResult {
     /// The name of the created object, where one was created.
     pub name: Option<String>,
-    /// The notice.
-    pub says: Vec<String>,
+    /// Notices of the command, and what it verified.
+    pub notices: Vec<String>,
 }
 
 /// The result of an effect.

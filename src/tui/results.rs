@@ -35,7 +35,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
             let (now, name) = (state.now, acted.name.clone().unwrap_or_default());
             let operation = OperationRef::printed(&name);
             if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
-                for text in acted.says {
+                for text in acted.notices {
                     cluster.log.push(now, Tone::Warning, text);
                 }
                 // An object has its own strategy and is followed from its watch event. A rebalance that was
@@ -65,7 +65,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
             match result {
                 Ok(acted) => {
                     if let Some(cluster) = cluster {
-                        for text in acted.says {
+                        for text in acted.notices {
                             cluster.log.push(now, Tone::Plain, text);
                         }
                     }
@@ -131,10 +131,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
         Done::UpgradePlan(image, result) => {
             if let Some(form) = state.upgrade.as_mut().filter(|form| form.image == image) {
                 form.planning = false;
-                form.plan = Some(result.map_err(|problem| match &problem.hint {
-                    Some(hint) => format!("{problem}\nhint: {hint}"),
-                    None => problem.to_string(),
-                }));
+                form.plan = Some(result);
             }
         }
         Done::Recorded(keys, notices) => {
@@ -160,7 +157,7 @@ fn acted(state: &mut State, what: String, result: Result<ActionResult, Problem>)
     match result {
         Ok(acted) => {
             if let Some(cluster) = state.open.clone().and_then(|id| state.clusters.get_mut(&id)) {
-                for text in acted.says {
+                for text in acted.notices {
                     cluster.log.push(now, Tone::Plain, text);
                 }
             }

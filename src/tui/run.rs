@@ -423,27 +423,27 @@ impl Loop {
         let wanted = self.state.setup.wanted.as_slice();
         let running = self.state.going();
         let verdict = verdict(&self.state, wanted).filter(|_| judged);
-        let goes_on = |what: String, exit: Exit| {
-            let problem = Problem::new(what, "").exit(exit);
-            match (&running, &self.state.open) {
-                (Some(name), Some(id)) => {
-                    let (why, hint) = messages::left(&self.state.world, id, name);
-                    Problem { why, ..problem }.hint(hint)
-                }
-                _ => problem,
+        let still_running = |problem: Problem| match (&running, &self.state.open) {
+            (Some(name), Some(id)) => {
+                let (why, hint) = messages::left(&self.state.world, id, name);
+                Problem { why, ..problem }.hint(hint)
             }
+            _ => problem,
         };
         let stopped = judged && stopped_here(&self.state, wanted);
         match left {
             Left::Quit | Left::TimedOut if stopped => Ok(Exit::Reached),
-            Left::Interrupted => Err(goes_on("interrupted".to_owned(), Exit::Interrupted)),
+            Left::Interrupted => Err(still_running(Problem::new("interrupted", "").interrupted())),
             Left::TimedOut => match (&running, verdict) {
-                (Some(name), _) => Err(goes_on(timed_out(&self.state, name, verdict), Exit::TimedOut)),
+                (Some(name), _) => {
+                    let what = timed_out(&self.state, name, verdict);
+                    Err(still_running(Problem::new(what, "").exit(Exit::TimedOut)))
+                }
                 (None, verdict) => Ok(verdict.map_or(Exit::Reached, Verdict::exit)),
             },
             Left::Quit => match verdict {
                 Some(verdict) if verdict.final_word() => Ok(verdict.exit()),
-                Some(_) => Err(goes_on("left before its verdict".to_owned(), Exit::Interrupted)),
+                Some(_) => Err(still_running(Problem::new("left before its verdict", "").interrupted())),
                 None => Ok(Exit::Reached),
             },
         }

@@ -1,6 +1,7 @@
 //! The setup of the view, and the overlays over its pages.
 
 use std::cell::Cell;
+use std::fmt;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -36,13 +37,42 @@ pub struct Confirm {
     /// Its name, in capitals.
     pub title: &'static str,
     /// What will happen, in sentences.
-    pub says: Vec<String>,
+    pub effects: Vec<String>,
+    /// Findings and warnings about it.
+    pub warnings: Vec<String>,
     /// The equivalent command line.
     pub command: String,
     /// The text to type; empty where no client loses its connection: then Enter confirms.
     pub word: String,
     /// Typed text.
     pub typed: String,
+}
+
+/// A change that is being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeInProgress {
+    /// A rebalance is created.
+    Create,
+    /// This rebalance is stopped.
+    Stop(String),
+    /// This node is evacuated.
+    Evacuate(NodeName),
+    /// The evacuation of this node is stopped.
+    StopEvacuation(NodeName),
+    /// The cluster is upgraded to this image.
+    Upgrade(String),
+}
+
+impl fmt::Display for ChangeInProgress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create => out.write_str("creating the rebalance"),
+            Self::Stop(name) => write!(out, "stopping {name}"),
+            Self::Evacuate(node) => write!(out, "evacuating {node}"),
+            Self::StopEvacuation(node) => write!(out, "ending the evacuation of {node}"),
+            Self::Upgrade(image) => write!(out, "changing the image to {image}"),
+        }
+    }
 }
 
 /// A text over the page: a log, events, a description.
@@ -107,7 +137,7 @@ pub struct UpgradeForm {
     pub editing: bool,
     /// Whether its plan is being read.
     pub planning: bool,
-    pub plan: Option<Result<Box<UpgradePlan>, String>>,
+    pub plan: Option<Result<Box<UpgradePlan>, Problem>>,
     /// The lines of the plan, as it was drawn last.
     pub lines: Cell<usize>,
     /// The first line of the plan that is shown.

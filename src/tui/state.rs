@@ -14,7 +14,7 @@ use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
 use super::mouse::ClickTargets;
 use super::rows::Row;
-use super::setup::{Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
+use super::setup::{ChangeInProgress, Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::sort::{Order, SortBy};
 use super::view_model::{Sources, ViewModel};
 use crate::model::{InstanceId, Link, Operation, Phase, Target, World};
@@ -95,7 +95,7 @@ pub struct State {
     /// The last message of the footer, and its time.
     pub said: Option<(Tone, String, Timestamp)>,
     /// The action in progress.
-    pub doing: Option<String>,
+    pub doing: Option<ChangeInProgress>,
     /// The operations that the user stopped in the view, verified: they ended as requested.
     pub stopped: Vec<String>,
     /// Whether the first lists are complete.
@@ -284,7 +284,7 @@ impl State {
 
     /// Whether a stop that was requested in the view is in progress.
     pub fn stopping(&self) -> bool {
-        self.doing.as_ref().is_some_and(|doing| doing.starts_with("stopping "))
+        matches!(self.doing, Some(ChangeInProgress::Stop(_)))
     }
 
     /// The name of the running rebalance or upgrade of the open cluster.

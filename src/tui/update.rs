@@ -183,13 +183,12 @@ fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     };
     match (before, link) {
         (Some(before), link) if before == link => None,
-        (Some(Link::Unreachable(_) | Link::Forbidden(_)), Link::Up) => {
+        (Some(before), Link::Up) if before.why().is_some() => {
             Some((Tone::Good, format!("{} {resource}: responds again", source.as_str())))
         }
         (_, Link::Up) => None,
-        (_, Link::Forbidden(why) | Link::Unreachable(why) | Link::Absent(why)) if why.is_empty() => None,
-        (_, Link::Absent(why)) => Some((Tone::Faint, why.clone())),
-        (_, Link::Forbidden(why) | Link::Unreachable(why)) => Some((Tone::Warning, why.clone())),
+        (_, Link::Absent(why)) => (!why.is_empty()).then(|| (Tone::Faint, why.clone())),
+        (_, link) => link.why().filter(|why| !why.is_empty()).map(|why| (Tone::Warning, why.to_owned())),
     }
 }
 

@@ -79,6 +79,29 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     ),
 ];
 
+/// Decisions on a sentence or on an exit code, where they are no reading of another program's text.
+const ON_TEXT: [&str; 16] = [
+    "message.starts_with(\"",
+    "message.strip_prefix(\"",
+    "message.contains(\"",
+    "message.ends_with(\"",
+    "why.starts_with(\"",
+    "why.strip_prefix(\"",
+    "why.contains(\"",
+    "why.ends_with(\"",
+    "hint.starts_with(\"",
+    "hint.contains(\"",
+    "text.starts_with(\"",
+    "text.starts_with('!')",
+    "problem.exit ==",
+    "problem.exit !=",
+    "exit() ==",
+    "exit() !=",
+];
+
+/// Modules and files that read the texts of other programs.
+const READ_TEXT: [&str; 3] = ["k8s", "emqx", "model/refusal.rs"];
+
 fn sources(folder: &Path, all: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("src is there") {
         let path = entry.expect("an entry").path();
@@ -227,6 +250,23 @@ fn only_some_modules_print_open_sockets_read_clocks_or_exit() {
         }
     }
     assert!(wrong.is_empty(), "not here:\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn no_decision_hangs_on_a_sentence_or_an_exit_code() {
+    let mut wrong = Vec::new();
+    for (file, text) in files() {
+        let is_test = file.ends_with("tests.rs") || file.contains("/tests/");
+        if is_test || READ_TEXT.contains(&module(&file)) || READ_TEXT.contains(&file.as_str()) {
+            continue;
+        }
+        let code = code(&text);
+        let found = ON_TEXT.iter().filter(|pattern| {
+            code.match_indices(**pattern).any(|(at, _)| !is_word(code[..at].chars().next_back()))
+        });
+        wrong.extend(found.map(|pattern| format!("src/{file} has {pattern}")));
+    }
+    assert!(wrong.is_empty(), "a type decides, and a text is its output:\n  {}", wrong.join("\n  "));
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn the_plan_follows_the_keys_and_is_applied_after_a_typed_word() {
     });
     assert_eq!(applied, Some((id(), 10)));
     assert!(bench.screen(80, 24).contains("creating the rebalance"));
-    let acted = ActionResult { name: Some("rebalance.apps.emqx.io/evening".into()), says: Vec::new() };
+    let acted = ActionResult { name: Some("rebalance.apps.emqx.io/evening".into()), notices: Vec::new() };
     bench.send(Msg::Done(Done::Applied(Ok(acted))));
     assert!(bench.screen(80, 24).contains("created rebalance.apps.emqx.io/evening"));
 }
@@ -410,7 +410,7 @@ fn stopping_asks_for_the_name_and_read_only_does_not_even_ask() {
     assert_eq!(bench.effects, [Effect::Stop(id(), stops.clone())]);
     let acted = ActionResult {
         name: Some(stops.clone()),
-        says: vec!["EMQX's global_status lists no rebalance".into()],
+        notices: vec!["EMQX's global_status lists no rebalance".into()],
     };
     bench.send(Msg::Done(Done::Stopped(stops, Ok(acted))));
     assert!(bench.screen(80, 24).contains("global_status lists no rebalance"));

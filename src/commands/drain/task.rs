@@ -13,6 +13,7 @@ use crate::model::human::plural;
 use crate::model::{Judgement, Operation, OperationRef, Verdict, World};
 use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use crate::plan::drain::{DrainPlan, RemovalStep, stored};
+use crate::plan::removal::StepState;
 
 /// A drain that is running.
 pub(super) struct Draining<'a> {
@@ -144,8 +145,8 @@ impl Task for Draining<'_> {
         }
     }
 
-    fn word(&self, stands: PodProgress) -> &'static str {
-        stands.as_str()
+    fn step_state(&self, stands: PodProgress) -> StepState {
+        stands.into()
     }
 
     fn reached(&self, _world: &World, pods: &[DrainedPod]) -> Judgement {

@@ -72,7 +72,7 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
         }
         () = &mut interrupt => Err(Problem::new("interrupted", "what EMQX was asked so far stays asked")
             .hint("kubectl emqx evacuate list shows what still runs")
-            .exit(Exit::Interrupted)),
+            .interrupted()),
     }
 }
 

@@ -8,14 +8,14 @@ use super::task::Task;
 use crate::cli::intent::Stream;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::limits;
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     EvacuationTimes, Event, EventNode, EventType, Judgement, NodeName, Operation, Part, Verdict,
 };
 use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::removal::PodProgress;
+use crate::plan::removal::{PodProgress, StepState};
 use crate::plan::tracker::Tracker;
 use crate::timing::RETURN_SECONDS;
 
@@ -127,7 +127,7 @@ impl<T: Task> Runner<'_, T> {
             cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
         let (before, left) = self.state.connections.zip(counts)?;
         let Judgement { verdict, message: reached } = self.task.reached(&cluster.world, &self.state.pods);
-        if verdict.exit() != Exit::Reached {
+        if !verdict.is_reached() {
             return Some(Judgement::new(verdict, reached));
         }
         if left as f64 >= before as f64 * 0.98 {
@@ -144,7 +144,7 @@ impl<T: Task> Runner<'_, T> {
         })
     }
 
-    pub(super) fn left(&mut self, what: &str, exit: Exit) -> Problem {
+    pub(super) fn left(&mut self, what: &str) -> Problem {
         let of = |wanted: &[PodProgress]| -> Vec<&str> {
             let pods = self.state.pods.iter().zip(&self.standings);
             pods.filter(|(_, stands)| wanted.contains(stands)).map(|(it, _)| it.pod.as_str()).collect()
@@ -165,15 +165,16 @@ impl<T: Task> Runner<'_, T> {
         let parts = if self.state.pods.is_empty() { self.task.begins() } else { parts.join("; ") };
         let judgement = Judgement::new(Verdict::Running, parts);
         self.task.report(&judgement);
-        self.task.unfinished(what, &judgement.message).exit(exit)
+        self.task.unfinished(what, &judgement.message)
     }
 
     /// Writes the state of each pod into the result.
     pub(super) fn report(&mut self) {
-        let words: Vec<&'static str> = self.standings.iter().map(|stands| self.task.word(*stands)).collect();
+        let states: Vec<StepState> =
+            self.standings.iter().map(|stands| self.task.step_state(*stands)).collect();
         for (place, step) in self.task.steps().iter_mut().enumerate() {
-            if let Some(word) = words.get(place) {
-                step.state = word;
+            if let Some(state) = states.get(place) {
+                step.state = *state;
             }
             if let Some((Some(began), Some(ended))) = self.turns.get(place) {
                 step.seconds = Some(seconds_between(*began, *ended));
@@ -271,7 +272,7 @@ impl<T: Task> Runner<'_, T> {
         Event {
             nodes: nodes.collect(),
             percent: Some(self.percent),
-            phase: place.map(|place| self.task.word(self.standings[place]).to_owned()),
+            phase: place.map(|place| self.task.step_state(self.standings[place]).as_str().to_owned()),
             ..Event::of(now, kind, T::OPERATION, self.name.clone(), message)
         }
     }

@@ -180,8 +180,8 @@ impl<'a, T: Task> Runner<'a, T> {
     /// The problem of a run that was interrupted or timed out.
     fn cut(&mut self, cut: Cut) -> Problem {
         match cut {
-            Cut::Interrupted => self.left("interrupted", Exit::Interrupted),
-            Cut::TimedOut => self.left("timed out", Exit::TimedOut),
+            Cut::Interrupted => self.left("interrupted").interrupted(),
+            Cut::TimedOut => self.left("timed out").exit(Exit::TimedOut),
         }
     }
 
@@ -393,10 +393,7 @@ impl<'a, T: Task> Runner<'a, T> {
     /// A failed action is repeated for a while, unless a permission is missing.
     pub(super) fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if problem.cause == Cause::Forbidden
-            || problem.exit == Exit::Refused
-            || since.elapsed() > STEP_TIMEOUT
-        {
+        if matches!(problem.cause, Cause::Forbidden | Cause::Refused) || since.elapsed() > STEP_TIMEOUT {
             let rest = self.task.unfinished(&problem.what, &problem.why);
             return Err(Problem { hint: problem.hint.or(rest.hint), ..rest }
                 .exit(problem.exit)

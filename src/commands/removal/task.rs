@@ -10,7 +10,7 @@ use crate::model::drain::DrainedPod;
 use crate::model::limits::{CommandLine, Limits};
 use crate::model::{Judgement, Operation, World};
 use crate::plan::evacuation::Settings;
-use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep};
+use crate::plan::removal::{PodProgress, RemovalAction, RemovalStep, StepState};
 
 /// How the operation is followed, and the settings for EMQX.
 #[derive(Clone, Debug)]
@@ -99,8 +99,8 @@ pub(in crate::commands) trait Task {
     ) -> Result<Option<String>, Problem>;
     /// The message when a pod enters this state.
     fn standing(&self, pod: &DrainedPod, stands: PodProgress) -> Option<String>;
-    /// The name of the state in the result.
-    fn word(&self, stands: PodProgress) -> &'static str;
+    /// The state in the result.
+    fn step_state(&self, stands: PodProgress) -> StepState;
     /// The end of the verdict's message when the goal is reached.
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> Judgement;
     /// The problem of a run that is left unfinished.

@@ -15,6 +15,7 @@ use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
 use crate::model::{Fact, Judgement, NodeName, Operation, OperationRef, Update, Verdict, World};
 use crate::plan::removal::RemovalStep;
+use crate::plan::removal::StepState;
 use crate::plan::scale::next::{Change, PodProgress, RemovalAction, RemovalRun, next, requested, standings};
 use crate::plan::scale::{ScalePlan, amount, stored};
 use crate::plan::upgrade::field_owners::owners;
@@ -277,8 +278,11 @@ impl Task for Scaling<'_> {
         }
     }
 
-    fn word(&self, stands: PodProgress) -> &'static str {
-        if stands == PodProgress::Replacing { "removing" } else { stands.as_str() }
+    fn step_state(&self, stands: PodProgress) -> StepState {
+        match stands {
+            PodProgress::Replacing => StepState::Removing,
+            other => other.into(),
+        }
     }
 
     fn reached(&self, world: &World, pods: &[DrainedPod]) -> Judgement {

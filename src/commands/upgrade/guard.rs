@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::commands::CommandContext;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::follow_output::FollowOutput;
-use crate::error::{Cause, Exit, Problem};
+use crate::error::{Cause, Problem};
 use crate::model::GuardState;
 use crate::model::human::{duration, seconds_between};
 use crate::model::operation_state::GUARD_KEY;
@@ -130,10 +130,7 @@ impl Guard {
             return Ok(());
         }
         let since = *self.failing.get_or_insert_with(Instant::now);
-        if problem.cause == Cause::Forbidden
-            || problem.exit == Exit::Refused
-            || since.elapsed() > STEP_TIMEOUT
-        {
+        if matches!(problem.cause, Cause::Forbidden | Cause::Refused) || since.elapsed() > STEP_TIMEOUT {
             return Err(problem);
         }
         output.notice(context, &format!("{problem}; it is tried again"));

@@ -52,7 +52,7 @@ pub(super) fn table(steps: &[RemovalStep], layout: Layout) -> String {
         let first = [step.pod.as_str().to_owned().into()];
         let place = placed.then(|| step.kubernetes_node.clone().into());
         let rest = [
-            step.state.into(),
+            step.state.as_str().into(),
             count_or_unknown(step.connections).into(),
             count_or_unknown(step.sessions).into(),
             step.seconds.map_or_else(|| "-".to_owned(), count).into(),
@@ -67,7 +67,7 @@ pub fn results(drains: &[DrainPlan], layout: Layout) -> String {
     let mut text = String::new();
     for drain in drains {
         for step in &drain.removal.steps {
-            put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));
+            put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state.as_str())));
         }
     }
     text

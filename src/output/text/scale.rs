@@ -39,7 +39,7 @@ pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
 pub fn result(scale: &ScalePlan, layout: Layout) -> String {
     let mut text = String::new();
     for step in &scale.removal.steps {
-        put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state)));
+        put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state.as_str())));
     }
     let name = crate::output::text::resource(&scale.removal.instance);
     put!(text, "{}\n", layout.theme.clean(&format!("{name} scaled")));

@@ -3,6 +3,7 @@
 use super::Subject;
 use crate::model::Source;
 pub use crate::model::check::Purpose;
+use crate::model::cluster::is_open_source;
 use crate::model::report::Reading;
 use crate::plan::snapshot::SourceState;
 
@@ -118,9 +119,7 @@ impl Need {
                 Reading::Unread(why) => unread(why, "emqx ctl license info, on any node, prints the licence"),
                 Reading::Absent => {
                     let mut nodes = subject.broker().listed().iter();
-                    let open = nodes.any(|node| {
-                        node.edition.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("opensource"))
-                    });
+                    let open = nodes.any(|node| is_open_source(node.edition.as_deref()));
                     let why = "EMQX does not report its licence";
                     if open {
                         None

@@ -66,10 +66,9 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
     let running = subject.broker().listed().iter().filter(|node| node.running);
     let pods = subject.world.pods_of(&subject.instance.id).count();
     let kind = licence.kind.as_deref().unwrap_or("unnamed");
-    let until = licence.expires.map_or_else(String::new, |day| format!(", until {day}"));
     if licence.expired {
-        let text =
-            format!("the {kind} licence of EMQX has expired{}", until.replace(", until", ": it ended on"));
+        let ended = licence.expires.map_or_else(String::new, |day| format!(": it ended on {day}"));
+        let text = format!("the {kind} licence of EMQX has expired{ended}");
         return Some(if licence.restricts_when_expired() {
             blocked("licence", format!("{text}; EMQX lets no client connect again")).hint(hint)
         } else {
@@ -116,6 +115,7 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
         let text = format!("the {kind} licence of EMQX expires on {expires}");
         return Some(warning("licence", text).hint(hint));
     }
+    let until = licence.expires.map_or_else(String::new, |day| format!(", until {day}"));
     Some(info("licence", format!("{kind} licence: {used}{until}")))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::removal::{unfinished_drain, unfinished_scale};
+use super::super::removal::{StepState, unfinished_drain, unfinished_scale};
 use super::super::snapshot::Snapshot;
 use super::room::ClusterCapacity;
 use super::{DrainPlan, DrainRequest, RemovalStep, continued, stored};
@@ -20,7 +20,7 @@ fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
 
 /// The pods that are still to be moved.
 fn present(drain: &DrainPlan) -> impl Iterator<Item = &RemovalStep> {
-    drain.removal.steps.iter().filter(|step| step.state == "planned")
+    drain.removal.steps.iter().filter(|step| step.state == StepState::Planned)
 }
 
 /// All of them.

@@ -6,6 +6,7 @@ use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::plural;
+use crate::model::image::EmqxVersion;
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, RunningRebalance, Source, World,
 };
@@ -65,8 +66,8 @@ pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance
     let nodes = world.broker(&instance.id).listed();
     !nodes
         .iter()
-        .filter_map(|node| node.version.as_deref())
-        .any(|version| version.starts_with("4.") || version.starts_with("5.0."))
+        .filter_map(|node| EmqxVersion::find(node.version.as_deref()?))
+        .any(|version| version < EmqxVersion(5, 1, 0))
 }
 
 /// `--migrate-to` has to name nodes of this cluster, and others than those that are evacuated.

@@ -429,6 +429,14 @@ impl NumberStyle {
             _ => self.mean(value),
         }
     }
+
+    /// `1,200 rounds`.
+    fn plural(self, number: u64, one: &str) -> String {
+        match self {
+            Self::Json if number != 1 => format!("{number} {one}s"),
+            _ => plural(number, one),
+        }
+    }
 }
 
 /// A factor as it was given: `1.1`, `2.0`.
@@ -505,12 +513,11 @@ fn why_go(
         );
     }
     let end = holding((moving.donors_mean, moving.recipients_mean), conn, style).unwrap_or_default();
-    let rounds = plural(moving.rounds, "round");
     format!(
         "donors hold {} connections on average, {who} {}; {} until {end}",
         style.count(means.0),
         style.count(means.1),
-        if style == NumberStyle::Json { rounds.replace(',', "") } else { rounds },
+        style.plural(moving.rounds, "round"),
     )
 }
 

@@ -3,7 +3,7 @@
 use super::progress::Counts;
 use super::tracker::{Alarm, RebalanceRun};
 use crate::model::human::{average, count, plural, share};
-use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, World};
+use crate::model::{InstanceId, Link, NodeName, OperationRef, Phase, Rebalance, Stage, World};
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
 use jiff::Timestamp;
@@ -81,11 +81,11 @@ fn several(run: &RebalanceRun, nodes: &[NodeName], one: &str) -> String {
 }
 
 /// EMQX does not answer while a rebalance runs.
-pub fn silent(since: Timestamp, why: Option<&str>) -> String {
-    if let Some(why) = why.filter(|why| why.starts_with("cluster calls hang")) {
+pub fn silent(since: Timestamp, link: Option<&Link>) -> String {
+    if let Some(Link::Hung(why)) = link {
         return format!("{why}; nothing is concluded until EMQX answers again");
     }
-    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let why = link.and_then(Link::why).map(|why| format!(" ({why})")).unwrap_or_default();
     format!("EMQX has not answered since {}{why}; waiting until it answers again", utc(since))
 }
 

@@ -6,10 +6,11 @@ use super::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::ownership;
 use super::warnings::session_round_too_long;
 use crate::error::Problem;
+use crate::model::image::EmqxVersion;
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
 };
-use crate::plan::assessment;
+use crate::plan::assessment::{self, HealthProblem};
 use crate::plan::endpoint;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
@@ -218,8 +219,10 @@ fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
     }
     if check.backend == Backend::Rebalance && !instance.ready() && running(check).is_none() {
         let health = assessment::health(instance, check.snapshot.now);
-        let why = health.problem.unwrap_or_default();
-        let why = why.strip_prefix("not ready: ").unwrap_or(&why);
+        let why = match health.problem {
+            Some(HealthProblem::NotReady(why) | HealthProblem::Deleting(why)) => why,
+            None => String::new(),
+        };
         return Some(blocked(format!(
             "{} is not ready ({why}): the operator would fail the rebalance at once",
             instance.id
@@ -389,38 +392,29 @@ fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Fi
         ));
     }
     let text = *versions.first()?;
-    let version = parse_version(text)?;
+    let version = EmqxVersion::find(text)?;
     if version.0 != 5 {
         return None;
     }
     let moves_sessions = plan.moves.session_rounds > 0;
     let known = [
-        ((5, 1, 1), true, "a replicant reports an incomplete status (emqx#11198)"),
+        (EmqxVersion(5, 1, 1), true, "a replicant reports an incomplete status (emqx#11198)"),
         (
-            (5, 4, 0),
+            EmqxVersion(5, 4, 0),
             true,
             "donors refuse clients from the very start, and availability_check asks for a key (emqx#11971)",
         ),
-        ((5, 8, 4), moves_sessions, "moving sessions can loop forever (emqx#14353)"),
-        ((5, 9, 0), moves_sessions, "moving sessions can loop forever (emqx#14907, emqx#14040)"),
+        (EmqxVersion(5, 8, 4), moves_sessions, "moving sessions can loop forever (emqx#14353)"),
+        (EmqxVersion(5, 9, 0), moves_sessions, "moving sessions can loop forever (emqx#14907, emqx#14040)"),
     ];
     let (fixed, _, what) = known.into_iter().find(|(fixed, counts, _)| *counts && version < *fixed)?;
-    Some(Finding::new(
-        "version-defect",
-        Severity::Warning,
-        format!("EMQX {text}: {what}; fixed in {}.{}.{}", fixed.0, fixed.1, fixed.2),
-    ))
+    Some(Finding::new("version-defect", Severity::Warning, format!("EMQX {text}: {what}; fixed in {fixed}")))
 }
 
 /// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.
 fn newest_version(check: &RebalanceCheck<'_>) -> Option<(u64, u64)> {
-    let versions = check.snapshot.nodes.iter().filter_map(|row| parse_version(row.version.as_deref()?));
-    versions.map(|(major, minor, _)| (major, minor)).max()
-}
-
-fn parse_version(text: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = text.split(['.', '-', '+']).map(str::parse::<u64>);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?))
+    let versions = check.snapshot.nodes.iter().filter_map(|row| EmqxVersion::find(row.version.as_deref()?));
+    versions.map(|version| (version.0, version.1)).max()
 }
 
 fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {

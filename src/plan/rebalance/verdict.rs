@@ -390,7 +390,7 @@ pub fn never_started(
         );
     }
     // Operator 2.2 drops the body of the answer: `400 Bad Request` remains, and the counts decide.
-    let bare = failure.contains("400 Bad Request");
+    let bare = refusal == Some(Refusal::NoReason);
     if bare && others {
         return Judgement::new(
             Verdict::Failed,

@@ -9,7 +9,7 @@ use super::super::eviction_alarm::EvictionWatch;
 use super::super::finding::{Finding, Severity};
 use super::super::rebalance::tracker::Alarm;
 use super::super::{drain, scale};
-use super::{PodProgress, RemovalRun, sizes};
+use super::{PodProgress, RemovalRun, StepState, sizes};
 use crate::model::drain::{DrainState, DrainedPod};
 use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::{plural, seconds_between};
@@ -181,6 +181,6 @@ fn far(pods: &[DrainedPod], standings: &[PodProgress], done: &str) -> String {
         .iter()
         .zip(standings)
         .filter(|(_, stands)| !matches!(stands, PodProgress::Done | PodProgress::Planned))
-        .map(|(pod, stands)| format!("; {} {}", pod.pod, stands.as_str()));
+        .map(|(pod, stands)| format!("; {} {}", pod.pod, StepState::from(*stands).as_str()));
     format!("{ended} of {} {done}{}", plural(pods.len() as u64, "pod"), busy.collect::<String>())
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use crate::model::{BrokerState, NodeName, World};
+use crate::model::{BrokerState, NodeName, OperationRef, World};
 use crate::plan::rebalance::messages::short;
 
 /// The names of a recording, collected while it is read.
@@ -147,12 +147,16 @@ impl Report {
         let mut own: BTreeSet<String> = BTreeSet::new();
         for operation in &self.operations {
             own.extend(operation.nodes.iter().map(|node| node.node.clone()));
-            match operation.name.split_once('/') {
-                Some(("coordinator" | "evacuation", node)) => {
-                    own.insert(node.to_owned());
+            match OperationRef::of(&operation.name) {
+                OperationRef::Coordinator(node)
+                | OperationRef::Evacuation(node)
+                | OperationRef::Purge(node) => {
+                    own.insert(node.to_string());
                 }
-                Some((_, name)) => names.add(name, "instance"),
-                None => names.add(&operation.name, "rebalance"),
+                OperationRef::Upgrade(name) | OperationRef::Drain(name) | OperationRef::Scale(name) => {
+                    names.add(&name, "instance");
+                }
+                OperationRef::Rebalance(name) => names.add(&name, "rebalance"),
             }
         }
         own.extend(self.curves.nodes.iter().map(|curve| curve.node.clone()));

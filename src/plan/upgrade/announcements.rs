@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{UpgradeRun, UpgradeStep};
+use super::run::{Milestone, UpgradeRun, UpgradeStep};
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Reports the step, if it is a new one, and events that happen once.
@@ -34,7 +34,7 @@ pub(super) fn tell(
     let waits = run.api == ApiVersion::V1beta4
         && run.step == UpgradeStep::Emptying
         && busy.iter().all(|(_, stage)| **stage == Stage::Prohibiting);
-    let again = waits && !run.told.insert("empty");
+    let again = waits && !run.seen.insert(Milestone::EmptyPodsReported);
     if key != run.key {
         run.key = key;
         if again {
@@ -45,25 +45,23 @@ pub(super) fn tell(
     }
     for member in &revisions.old {
         if member.pod.ready {
-            run.told.insert("served");
+            run.seen.insert(Milestone::OldPodServed);
         }
     }
     let standing: Vec<&Member<'_>> =
         revisions.old.iter().filter(|member| member.pod.deleting.is_none()).collect();
-    let out = run.told.contains("served")
+    let out = run.seen.contains(&Milestone::OldPodServed)
         && run.places().0 == 0
         && run.ready.0 > 0
         && !standing.is_empty()
         && standing.len() == revisions.old.len()
         && standing.iter().all(|member| !member.pod.ready);
-    if out && run.told.insert("out") {
+    if out && run.seen.insert(Milestone::OutOfServiceReported) {
         events.push(run.event(now, EventType::Notice, messages::left_the_service(standing.len())));
     }
     for kind in [SetKind::StatefulSet, SetKind::ReplicaSet] {
         let sets = revisions.groups.iter().filter(|group| group.kind == kind).count();
-        if sets > 2
-            && run.told.insert(if kind == SetKind::StatefulSet { "third" } else { "third replicants" })
-        {
+        if sets > 2 && run.seen.insert(Milestone::ThirdSetReported(kind)) {
             events.push(run.event(now, EventType::Notice, messages::third(sets)));
         }
     }

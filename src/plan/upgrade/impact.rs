@@ -4,6 +4,7 @@ use super::forecast::cuts;
 use super::preflight::{UpgradeCheck, warning};
 use super::target::Way;
 
+use crate::model::cluster::is_open_source;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};
 use crate::plan::finding::{Finding, Severity};
@@ -26,11 +27,7 @@ pub(super) fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
 /// Open source cannot evacuate.
 fn no_evacuation(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let open = check.instance.id.kind == InstanceKind::EmqxBroker
-        || check
-            .snapshot
-            .edition
-            .as_deref()
-            .is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
+        || is_open_source(check.snapshot.edition.as_deref());
     let three = check.instance.api == ApiVersion::V3beta1;
     let rolled = three && check.instance.update.disabled;
     let alone = three

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions};
-use super::run::{ForecastBasis, PodTurn, UpgradeRun, UpgradeStep, evacuations};
+use super::run::{ForecastBasis, Milestone, PodTurn, UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
@@ -125,7 +125,7 @@ impl UpgradeRun {
         let standing = revisions.old.len() as u64;
         let wanted = revisions.instance.cores.unwrap_or(0) + revisions.instance.replicants.unwrap_or(0);
         // The pods that an undo keeps are no pods that it removed.
-        if standing == 0 || self.turned || self.told.contains("fresh") {
+        if standing == 0 || self.turned || self.seen.contains(&Milestone::Beginning) {
             return 0;
         }
         left * wanted.saturating_sub(standing) / standing

@@ -16,12 +16,26 @@ use super::verdict::load_heard;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
-    Operation, Part, Stage, Verdict, World,
+    Operation, Part, SetKind, Stage, Verdict, World,
 };
 use crate::plan::rebalance::progress::Counts;
 
-/// Its beginning was not seen, and fewer old pods than wanted ones were there at first.
-pub(super) const LATE: &str = "late";
+/// What was observed or reported of an upgrade; each of them once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Milestone {
+    /// It was observed from its beginning.
+    Beginning,
+    /// Its beginning was not observed, and there were fewer old pods than the object requests.
+    LateStart,
+    /// An old pod was ready.
+    OldPodServed,
+    /// Empty pods of a guard were reported.
+    EmptyPodsReported,
+    /// That the old pods left the Service was reported.
+    OutOfServiceReported,
+    /// A third set of this kind was reported.
+    ThirdSetReported(SetKind),
+}
 
 /// The present step of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +176,7 @@ pub struct UpgradeRun {
     pub(super) best: FurthestProgress,
     pub(super) moved: Timestamp,
     pub(super) step_since: Timestamp,
-    pub(super) told: BTreeSet<&'static str>,
+    pub(super) seen: BTreeSet<Milestone>,
     pub(super) key: String,
     pub(super) removed: Option<Timestamp>,
     /// When the object reported that it is ready while old pods remained.
@@ -302,13 +316,13 @@ impl UpgradeRun {
             connected: self.counts.all_connections()?,
             evicted: start.saturating_sub(on_old),
             per_second: flight(broker)?,
-            began: (!self.told.contains("fresh")).then_some(self.began),
+            began: (!self.seen.contains(&Milestone::Beginning)).then_some(self.began),
         })
     }
 
     /// Whether old pods may have been gone before it was first seen.
     pub(super) fn is_late(&self) -> bool {
-        self.told.contains(LATE)
+        self.seen.contains(&Milestone::LateStart)
     }
 
     /// How many old pods are gone, in words; how many are left, where some may have been gone before the run was first seen.
@@ -411,7 +425,7 @@ impl UpgradeRun {
         self.counts = counts;
         // A follower from the beginning has the counts of the start: nothing is moved until the new pods
         // receive the traffic.
-        if self.told.contains("fresh")
+        if self.seen.contains(&Milestone::Beginning)
             && self.step == UpgradeStep::NewPods
             && self.start.connections.is_none()
         {

@@ -24,7 +24,7 @@ use super::announcements::tell;
 use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
 use super::run::{
-    FurthestProgress, LATE, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations,
+    FurthestProgress, Milestone, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations,
 };
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
@@ -251,13 +251,13 @@ fn begin(
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
     let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     if fresh {
-        told.insert("fresh");
+        seen.insert(Milestone::Beginning);
     }
     let wanted = instance.cores.unwrap_or(0) + instance.replicants.unwrap_or(0);
     if !fresh && (revisions.old.len() as u64) < wanted {
-        told.insert(LATE);
+        seen.insert(Milestone::LateStart);
     }
     // The counts that the client recorded when it started the upgrade.
     let recorded = record.as_ref().map_or(UpgradeBaseline::default(), |record| UpgradeBaseline {
@@ -300,7 +300,7 @@ fn begin(
         best: FurthestProgress::default(),
         moved: now,
         step_since: now,
-        told,
+        seen,
         key: String::new(),
         removed: None,
         contradicted: None,
@@ -447,7 +447,7 @@ fn turn(
 /// Another client changed the image back before this process began, and now an undo is stored that completes
 /// that change: the image does not change any more.
 fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
-    if run.turned || run.told.contains("fresh") {
+    if run.turned || run.seen.contains(&Milestone::Beginning) {
         return;
     }
     let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());

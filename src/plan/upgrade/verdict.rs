@@ -29,14 +29,14 @@ pub(super) fn blind(broker: &BrokerState, now: Timestamp) -> bool {
     let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
     match &broker.nodes {
         Some(nodes) => old(nodes) && !heard(broker),
-        None => matches!(broker.link("nodes"), Some(Link::Unreachable(_) | Link::Forbidden(_))),
+        None => broker.link("nodes").is_some_and(|link| link.why().is_some()),
     }
 }
 
 /// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
 fn may_answer(broker: &BrokerState, now: Timestamp) -> bool {
     let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= NEW_POD_ANSWER_SECONDS;
-    matches!(broker.link("nodes"), Some(Link::Unreachable(_))) && broker.nodes.as_ref().is_some_and(lately)
+    broker.link("nodes").is_some_and(Link::is_unreachable) && broker.nodes.as_ref().is_some_and(lately)
 }
 
 /// Why EMQX cannot be asked, and since when.

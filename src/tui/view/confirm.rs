@@ -20,16 +20,14 @@ use crate::tui::state::State;
 /// Draws it over the page.
 pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
     let (full, width) = (pen.width(), pen.width().min(100));
-    let says: Vec<(String, Tone)> = confirm
-        .says
-        .iter()
-        .flat_map(|text| {
-            let tone = if text.starts_with('!') { Tone::Warning } else { Tone::Plain };
-            wrap(text, width - 4).into_iter().map(move |line| (line, tone))
-        })
+    let effects = confirm.effects.iter().map(|text| (text.clone(), Tone::Plain));
+    let warnings = confirm.warnings.iter().map(|text| (format!("! {text}"), Tone::Warning));
+    let sentences: Vec<(String, Tone)> = effects
+        .chain(warnings)
+        .flat_map(|(text, tone)| wrap(&text, width - 4).into_iter().map(move |line| (line, tone)))
         .collect();
     let command = wrap(&format!("= {}", confirm.command), width - 4);
-    let height = (says.len() + command.len() + 5).min(pen.height());
+    let height = (sentences.len() + command.len() + 5).min(pen.height());
     let y = (pen.height() - height) / 2;
     let dot = pen.symbols().dot;
     let mut place = window(pen, y, height);
@@ -41,7 +39,7 @@ pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
     }
     let room = height.saturating_sub(5);
     // What will happen precedes the command line, which the copy key of the page also provides.
-    let lines = says.into_iter().chain(command.into_iter().map(|line| (line, Tone::Faint)));
+    let lines = sentences.into_iter().chain(command.into_iter().map(|line| (line, Tone::Faint)));
     for (line, (text, tone)) in lines.take(room).enumerate() {
         place.put(2, 1 + line, width - 4, &text, tone);
     }

@@ -141,11 +141,11 @@ fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
         old: row.group == Group::Old,
         now: board.now,
     };
-    let mut says = next(node, around);
-    if let Some(first) = says.first_mut() {
+    let mut lines = next(node, around);
+    if let Some(first) = lines.first_mut() {
         *first = format!("next: {first}");
     }
-    says
+    lines
 }
 
 fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::{count, duration, seconds_between};
-use crate::model::{Judgement, Operation, Stage, Verdict};
+use crate::model::{Judgement, Operation, OperationRef, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::verdict;
@@ -125,7 +125,10 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
 
 /// The name of a rebalance; without an object the coordinator as the table names it: the whole name of a node fills a line.
 fn named(name: &str, board: &ViewModel) -> String {
-    let row = name.strip_prefix("coordinator/").and_then(|node| board.row(node));
+    let row = match OperationRef::of(name) {
+        OperationRef::Coordinator(node) => board.row(node.as_str()),
+        _ => None,
+    };
     row.map_or_else(|| name.to_owned(), |row| format!("without an object, coordinator {}", row.name))
 }
 

@@ -35,12 +35,14 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             "Type the image to run, then Enter: it is planned and checked, nothing is changed."
         }
         (None, false, false) => "",
-        (Some(Err(why)), ..) => {
+        (Some(Err(problem)), ..) => {
             let mut place = pen.part(1, y, width - 2, room);
             let mut line = 0;
-            for part in why.lines() {
-                let tone = if part.starts_with("hint:") { Tone::Plain } else { Tone::Bad };
-                line = place.wrapped(0, line, room.saturating_sub(line), part, tone);
+            for part in problem.to_string().lines() {
+                line = place.wrapped(0, line, room.saturating_sub(line), part, Tone::Bad);
+            }
+            if let Some(hint) = &problem.hint {
+                place.wrapped(0, line, room.saturating_sub(line), &format!("hint: {hint}"), Tone::Plain);
             }
             return;
         }

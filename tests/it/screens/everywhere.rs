@@ -101,10 +101,10 @@ fn evacuating() -> Bench {
 fn acted() -> Bench {
     let mut bench = idle();
     let node = NodeName::from(node(&core(1)).as_str());
-    let says = vec!["notice: one".to_owned()];
+    let notices = vec!["notice: one".to_owned()];
     bench.send(Msg::Done(Done::Acted(
         format!("the evacuation of {node} has started"),
-        Ok(ActionResult { name: None, says }),
+        Ok(ActionResult { name: None, notices }),
     )));
     bench
 }

@@ -352,7 +352,7 @@ fn a_node_is_evacuated_after_the_typed_name_and_its_evacuation_ends_after_enter(
         bench.types("emqx").keys("Enter");
         let node = NodeName::from(node(&core(1)).as_str());
         assert!(bench.effects.contains(&Effect::Evacuate(id(), node)));
-        let acted = ActionResult { name: None, says: Vec::new() };
+        let acted = ActionResult { name: None, notices: Vec::new() };
         bench.send(Msg::Done(Done::Acted("the evacuation has started".into(), Ok(acted))));
         assert!(bench.screen(width, height).contains("the evacuation has started"));
     }
@@ -601,7 +601,7 @@ fn a_rebalance_that_is_applied_is_one_operation_whichever_answer_comes_first() {
         bench.keys("p");
         let result = |bench: &mut Bench| {
             let name = Some("rebalance.apps.emqx.io/evening".to_owned());
-            bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name, says: Vec::new() }))));
+            bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name, notices: Vec::new() }))));
         };
         if result_first {
             result(&mut bench);

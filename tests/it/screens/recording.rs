@@ -215,7 +215,7 @@ async fn record() -> String {
     it.simulated.ask("POST", &path, Some(&body)).await;
     it.applied = true;
     let name = format!("coordinator/{}", nodes[0]);
-    it.bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name: Some(name), says: Vec::new() }))));
+    it.bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name: Some(name), notices: Vec::new() }))));
     it.pass(110).await;
     it.shown += 2.0;
     it.draw();
@@ -264,7 +264,7 @@ fn screen(terminal: &vt100::Parser) -> Buffer {
 }
 
 /// The frames as one animated picture; a reader who prefers no motion sees the last frame.
-fn animated(frames: &[Buffer], says: &str) -> String {
+fn animated(frames: &[Buffer], description: &str) -> String {
     let mut rows: BTreeMap<String, usize> = BTreeMap::new();
     let mut shown: Vec<Vec<(u16, usize)>> = Vec::new();
     for frame in frames {
@@ -276,7 +276,7 @@ fn animated(frames: &[Buffer], says: &str) -> String {
         shown.push(lines.collect());
     }
     let (count, seconds) = (frames.len(), frames.len() as f64 * FRAME);
-    let mut text = svg::begin(SIZE, says);
+    let mut text = svg::begin(SIZE, description);
     let _ = writeln!(
         text,
         "<style>.f{{visibility:hidden;animation:s {seconds}s step-end infinite}}@keyframes s{{0%{{visibility:visible}}\

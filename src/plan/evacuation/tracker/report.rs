@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::EvacuationRun;
 use crate::model::human::seconds_between;
-use crate::model::{BrokerState, Evacuation, Event, EventType, NodeName, Operation, Stage, World};
+use crate::model::{BrokerState, Evacuation, Event, EventType, Link, NodeName, Operation, Stage, World};
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{silent, utc};
 use crate::plan::upgrade::durations::DrainTiming;
@@ -96,10 +96,9 @@ impl Followed for Requested {
     fn answers_again(&mut self, _at: Timestamp) {}
 
     fn standing(&self, _world: &World, broker: &BrokerState, now: Timestamp) -> String {
-        match (unreachable(broker), &broker.load) {
-            (_, Some(load)) if seconds_between(load.at, now) >= SILENT_SECONDS => {
-                silent(load.at, unreachable(broker))
-            }
+        let link = unreachable(broker);
+        match (link.and_then(Link::why), &broker.load) {
+            (_, Some(load)) if seconds_between(load.at, now) >= SILENT_SECONDS => silent(load.at, link),
             (Some(why), _) => format!("waiting for EMQX to list the evacuation ({why})"),
             (None, _) => "waiting for EMQX to list the evacuation".to_owned(),
         }

@@ -2,8 +2,9 @@
 //! present, where clients can reconnect, and whether EMQX can do what is requested.
 
 use super::RebalanceCheck;
-use super::parse_version;
+use crate::model::cluster::is_open_source;
 use crate::model::human::plural;
+use crate::model::image::EmqxVersion;
 use crate::model::{Instance, Link, NodeName, Source, World};
 use crate::plan::assessment::{current_load, left_over, lists_nodes, membership};
 use crate::plan::finding::{Finding, Severity};
@@ -150,13 +151,14 @@ pub(crate) fn nowhere_to_go(
 
 /// Why this EMQX cannot rebalance, as far as its version and its answer show it.
 pub(crate) fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
-    let open = snapshot.edition.as_deref().is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"));
-    let versions = snapshot.versions.iter().filter_map(|text| Some((text, parse_version(text)?)));
+    let open = is_open_source(snapshot.edition.as_deref());
+    let versions = snapshot.versions.iter().filter_map(|text| Some((text, EmqxVersion::find(text)?)));
     for (text, version) in versions {
-        if open && version < (5, 9, 0) {
+        if open && version < EmqxVersion(5, 9, 0) {
             return Some(format!("EMQX open source {text} cannot rebalance: it can from 5.9 on"));
         }
-        if version < (4, 4, 12) || ((5, 0, 0)..(5, 0, 4)).contains(&version) {
+        if version < EmqxVersion(4, 4, 12) || (EmqxVersion(5, 0, 0)..EmqxVersion(5, 0, 4)).contains(&version)
+        {
             return Some(format!("EMQX {text} cannot rebalance: it can from 4.4.12 and 5.0.4 on"));
         }
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::run::RebalanceRun;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{BrokerState, Event, EventType, World};
+use crate::model::{BrokerState, Event, EventType, Link, World};
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::{self, utc};
 use crate::plan::rebalance::verdict;
@@ -59,7 +59,7 @@ impl Followed for RebalanceRun {
                 "waiting for EMQX to list the rebalance".to_owned()
             }
             Some(load) => messages::silent(load.at, unreachable(broker)),
-            None => match unreachable(broker) {
+            None => match unreachable(broker).and_then(Link::why) {
                 Some(why) => format!("EMQX cannot be asked ({why}); waiting for the operator's status"),
                 None => format!("EMQX has not been asked so far ({})", utc(now)),
             },
