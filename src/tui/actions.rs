@@ -59,7 +59,7 @@ fn word(state: &State) -> String {
 /// A prompt without warnings, in which Enter confirms.
 fn prompt(act: ConfirmedAction, title: &'static str, effects: Vec<String>, command: String) -> Confirm {
     let (word, typed) = (String::new(), String::new());
-    Confirm { act, title, effects, warnings: Vec::new(), command, word, typed }
+    Confirm { act, title, effects, warnings: Vec::new(), command, word, typed, top: 0 }
 }
 
 /// Opens a prompt in which the user types the name of the cluster: clients lose their connection.

@@ -115,7 +115,7 @@ pub struct Curve {
 pub struct Curves {
     pub curves: Vec<Curve>,
     /// The sum over all nodes, oldest first.
-    pub total: Vec<Option<u64>>,
+    pub total: Vec<Option<f64>>,
 }
 
 /// With more nodes than this, parts are shown instead of nodes.
@@ -196,9 +196,7 @@ pub fn curves(
             others.spread("", None)
         }
     };
-    let total = total.sum();
-    let total = total.into_iter().map(|value| value.map(|value| value.max(0.0) as u64)).collect();
-    Curves { curves, total }
+    Curves { curves, total: total.sum() }
 }
 
 /// The places that are marked.

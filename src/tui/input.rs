@@ -93,6 +93,8 @@ fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Eff
         KeyCode::Backspace => {
             confirm.typed.pop();
         }
+        KeyCode::Up | KeyCode::PageUp => confirm.top = confirm.top.saturating_sub(1),
+        KeyCode::Down | KeyCode::PageDown => confirm.top = (confirm.top + 1).min(state.last_top.get()),
         KeyCode::Char(letter)
             if !key.modifiers.contains(KeyModifiers::CONTROL)
                 && !confirm.word.is_empty()
@@ -139,6 +141,7 @@ fn form(state: &mut State, key: KeyEvent) -> bool {
         KeyCode::Backspace => state.form.unletter(),
         KeyCode::Enter if state.form.typing.is_empty() => {
             state.form.nodes = !state.form.nodes;
+            state.top.set(0);
             true
         }
         KeyCode::Enter => {
@@ -168,10 +171,10 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Back => back(state),
         Command::Up => go_by(state, -1),
         Command::Down => go_by(state, 1),
-        Command::PageUp => go_by(state, -page),
-        Command::PageDown => go_by(state, page),
-        Command::Top => go_by(state, isize::MIN / 2),
-        Command::Bottom => go_by(state, isize::MAX / 2),
+        Command::PageUp => scroll(state, -page),
+        Command::PageDown => scroll(state, page),
+        Command::Top => scroll(state, isize::MIN / 2),
+        Command::Bottom => scroll(state, isize::MAX / 2),
         Command::Open => open(state),
         Command::Focus => {
             state.notices = !state.notices;
@@ -286,6 +289,15 @@ fn back(state: &mut State) {
         Page::Table => {}
     }
     state.refresh();
+}
+
+/// Moves by pages. On the plan page the list of nodes moves, because the keys of single steps choose a value.
+pub(super) fn scroll(state: &mut State, steps: isize) {
+    if state.page == Page::Plan && state.form.nodes && !state.notices {
+        state.top.set(state.top.get().saturating_add_signed(steps));
+    } else {
+        go_by(state, steps);
+    }
 }
 
 fn go_by(state: &mut State, steps: isize) {
@@ -410,6 +422,7 @@ fn sideways(state: &mut State, right: bool) -> Vec<Effect> {
 fn plan(state: &mut State) -> Vec<Effect> {
     let Some(id) = state.open.clone() else { return Vec::new() };
     state.page = Page::Plan;
+    state.top.set(0);
     state.frozen = None;
     state.notices = false;
     state.stale = true;

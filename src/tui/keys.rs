@@ -129,6 +129,8 @@ const EVERYWHERE: &[KeyScope] = &[
 const LISTS: &[KeyScope] = &[KeyScope::Clusters, KeyScope::Table];
 const PICTURES: &[KeyScope] =
     &[KeyScope::Clusters, KeyScope::Table, KeyScope::Detail, KeyScope::Topology, KeyScope::History];
+const PAGES: &[KeyScope] =
+    &[KeyScope::Detail, KeyScope::Plan, KeyScope::Topology, KeyScope::History, KeyScope::Upgrade];
 const ONE: &[KeyScope] = &[KeyScope::Table, KeyScope::Detail];
 
 /// What has to be so for a key to mean anything.
@@ -198,6 +200,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
         "all settings, or what is required",
         Some("all settings"),
     ),
+    key(&["Enter"], Command::Open, &[KeyScope::Plan], "each node, or donors and recipients", Some("nodes")),
     key(&["Enter"], Command::Open, &[KeyScope::History], "show the operation", Some("details")),
     key(&["Enter"], Command::Open, &[KeyScope::Upgrade], "plan, and edit the image again", Some("plan")),
     with(
@@ -270,7 +273,8 @@ pub(crate) const BINDINGS: &[Binding] = &[
     with(Needs::Live, key(&["-"], Command::Less, LISTS, "ask EMQX less often", None)),
     with(Needs::Live, key(&["R"], Command::Record, EVERYWHERE, "record what comes in, and end it", None)),
     key(&["y"], Command::Copy, EVERYWHERE, "copy what is shown, as text", None),
-    key(&["Esc"], Command::Back, EVERYWHERE, "back", None),
+    key(&["Esc"], Command::Back, LISTS, "back", None),
+    key(&["Esc"], Command::Back, PAGES, "back", Some("back")),
     key(&["q"], Command::Quit, EVERYWHERE, "quit; running operations continue", Some("quit")),
     key(&["Ctrl-c"], Command::Interrupt, EVERYWHERE, "quit at once", None),
     key(&["Ctrl-z"], Command::Suspend, EVERYWHERE, "to the shell; fg comes back", None),

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
+use super::input;
 use super::setup::Overlay;
 use super::sort::SortBy;
 use super::state::{Page, State};
@@ -48,23 +49,15 @@ fn wheel(state: &mut State, down: bool) -> bool {
             let by = if down == page.from_end { -3 } else { 3 };
             page.top = page.top.saturating_add_signed(by).min(last);
         }
-        None if state.notices => {
-            let most = state.here().map_or(0, |cluster| cluster.log.len().saturating_sub(1));
-            state.back = moved(state.back, WHEEL).min(most);
+        // Longer rows: the wheel moves by one.
+        None if matches!(state.page, Page::History | Page::Clusters) => {
+            input::scroll(state, if down { 1 } else { -1 });
         }
-        None if state.page == Page::Topology => {
-            let top = moved(state.top.get(), WHEEL);
-            state.top.set(top);
-        }
-        None if state.page == Page::History => {
-            let last = state.board().map_or(0, |board| board.operations.len()).saturating_sub(1);
-            state.past = moved(state.past, 1).min(last);
-        }
-        None if state.page == Page::Table => state.select(moved(state.cursor, WHEEL)),
-        None if state.page == Page::Clusters => {
-            state.cluster = moved(state.cluster, 1).min(state.listed().len().saturating_sub(1));
-        }
-        Some(Overlay::Confirm(_)) | None => return false,
+        // A step would choose another value, or another node.
+        None if state.page == Page::Plan && !state.form.nodes && !state.notices => return false,
+        None if state.page == Page::Detail && !state.notices => return false,
+        None => input::scroll(state, if down { 3 } else { -3 }),
+        Some(Overlay::Confirm(confirm)) => confirm.top = moved(confirm.top, 1).min(last),
     }
     true
 }

@@ -46,6 +46,8 @@ pub struct Confirm {
     pub word: String,
     /// Typed text.
     pub typed: String,
+    /// The first line that is shown, where the screen is too low for all.
+    pub top: usize,
 }
 
 /// A change that is being made.

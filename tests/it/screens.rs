@@ -7,6 +7,7 @@ pub(crate) mod make;
 mod pages;
 mod panics;
 mod recording;
+mod scrolling;
 mod sections;
 mod svg;
 
@@ -743,6 +744,9 @@ fn where_rows_are_out_of_sight_the_table_says_which_are_shown() {
     let last = bench.screen(80, 24);
     assert!(last.contains("–1,000 of 1,000"), "{last}");
     assert!(!idle().screen(80, 24).contains(" of 4 "), "not where all are in sight");
+    // Also on a narrow page, and the columns keep their titles.
+    let narrow = bench.screen(60, 15);
+    assert!(narrow.contains("–1,000 of 1,000") && narrow.contains("CONNECTIONS"), "{narrow}");
 }
 
 #[test]

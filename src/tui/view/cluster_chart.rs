@@ -1,7 +1,10 @@
-//! The cluster's chart: one curve a node, from zero, with the goals of what runs and marks where its phases began.
+//! The cluster's chart: the total, and one curve a node, from zero, with the goals of what runs and marks where its phases
+//! began. The total has a scale of its own: on that of the nodes it would press their curves together.
 //!
 //! ```text
-//! connections per node   all 9,970 ▇▇▇▇▇▇▇▇          c sessions  [ ] 5m  C larger
+//! connections per node   all 9,970                   c sessions  [ ] 5m  C larger
+//! 10,000┤⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉⠉ all
+//!     0 ┤
 //! 4,000 ┤
 //!       │⠉⠉⠉⠉⠒⠒⠤⠤⣀⣀                                              0,1,2
 //! 2,000 ┤╌╌╌╌╌╌╌╌╌╌╌╌⠉⠉⠒⠒⠤⠤╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ goal
@@ -13,11 +16,11 @@
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
-use super::painter::{Painter, spark};
+use super::painter::Painter;
 use super::plot::{PlotScale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
-use crate::tui::curves::{Quantity, curves, round_up};
+use crate::tui::curves::{Curve, Quantity, curves, round_up};
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -56,38 +59,71 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let cells = width.saturating_sub(names + 10);
     let drawn =
         curves(board, &cluster.history, settings.quantity, seconds, if many { cells } else { cells * 2 });
+    let bounds = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) =
+            values.fold((0.0, 0.0), |(low, high): (f64, f64), value| (low.min(value), high.max(value)));
+        let low = if settings.quantity == Quantity::Change { -round_up(-low) } else { 0.0 };
+        (low, round_up(high))
+    };
     let values = || drawn.curves.iter().flat_map(|curve| &curve.values).flatten().copied();
     let goals = goals(board, settings.quantity);
-    let high = round_up(values().chain(goals.iter().map(|goal| *goal as f64)).fold(0.0, f64::max));
-    let low =
-        if settings.quantity == Quantity::Change { -round_up(-values().fold(0.0, f64::min)) } else { 0.0 };
-    let scale = PlotScale { low, high, rows: height - 3 };
+    let (low, high) = bounds(&mut values().chain(goals.iter().map(|goal| *goal as f64)));
+    // During an upgrade the sum is one of the curves, and the curve of a single node is the total.
+    let alone = board.upgrading || drawn.curves.len() < 2;
+    let above = if alone { 0 } else { total_lines(height - 3, settings.quantity) };
+    let (total_low, total_high) = bounds(&mut drawn.total.iter().flatten().copied());
+    let total = PlotScale { low: total_low, high: total_high, rows: above };
+    let scale = PlotScale { low, high, rows: height - 3 - above };
 
-    let total = (settings.quantity != Quantity::Change).then_some(drawn.total.as_slice());
-    title(state, board, pen, total);
+    let now = drawn.total.iter().rev().find_map(|value| *value);
+    title(state, board, pen, now.filter(|_| settings.quantity != Quantity::Change));
     let minus = pen.symbols().minus;
-    let label = [low, high].map(|value| signed(value, minus).width()).into_iter().max().unwrap_or(1);
+    let total_bounds = if above > 0 { [total_low, total_high] } else { [low, high] };
+    let label = [low, high].into_iter().chain(total_bounds).map(|value| signed(value, minus).width());
+    let label = label.max().unwrap_or(1);
     let left = label + 2;
     let plot = left..(left + cells).min(width - names);
-    let middle = if low < 0.0 { 0.0 } else { high / 2.0 };
-    ticks(&mut pen.part(0, 1, label + 2, scale.rows), scale, &[high, middle, low], label);
-    if values().next().is_none() {
-        pen.put(left + 1, 1 + scale.rows / 2, plot.len(), "no count in this window", Tone::Faint);
+    let top = 1 + above;
+    if above > 0 {
+        let all = [Curve { label: "all".to_owned(), tone: Tone::Plain, values: drawn.total }];
+        let middle = if total_low < 0.0 { 0.0 } else { total_low };
+        let values = if above > 1 { vec![total_high, middle, total_low] } else { vec![total_high] };
+        ticks(&mut pen.part(0, 1, left, above), total, &values, label);
+        lines(&mut pen.part(left, 1, plot.len(), above), &all, total);
+        if names > 0 {
+            labels(&mut pen.part(plot.end + 1, 1, names - 1, above), &all, total);
+        }
     }
-    lines(&mut pen.part(left, 1, plot.len(), scale.rows), &drawn.curves, scale);
+    let middle = if low < 0.0 { 0.0 } else { high / 2.0 };
+    ticks(&mut pen.part(0, top, left, scale.rows), scale, &[high, middle, low], label);
+    if values().next().is_none() {
+        pen.put(left + 1, top + scale.rows / 2, plot.len(), "no count in this window", Tone::Faint);
+    }
+    lines(&mut pen.part(left, top, plot.len(), scale.rows), &drawn.curves, scale);
     for goal in &goals {
         let row = scale.row(*goal as f64);
-        dashes(pen, plot.clone(), 1 + row);
+        dashes(pen, plot.clone(), top + row);
         if names > 0 {
             let alone = goals.iter().filter(|it| scale.row(**it as f64) == row).count() == 1;
             let text = if alone { format!("goal {}", count(*goal)) } else { "goals".to_owned() };
-            pen.put(plot.end + 1, 1 + row, names - 1, &text, Tone::Faint);
+            pen.put(plot.end + 1, top + row, names - 1, &text, Tone::Faint);
         }
     }
     if names > 0 {
-        labels(&mut pen.part(plot.end + 1, 1, names - 1, scale.rows), &drawn.curves, scale);
+        labels(&mut pen.part(plot.end + 1, top, names - 1, scale.rows), &drawn.curves, scale);
     }
     axis(state, board, pen, plot, seconds);
+}
+
+/// The lines of the total, of those of the whole plot. A change goes up and down from its zero line.
+fn total_lines(rows: usize, quantity: Quantity) -> usize {
+    let lines = match rows {
+        ..5 => 0,
+        5..8 => 1,
+        8..14 => 2,
+        _ => 3,
+    };
+    if quantity == Quantity::Change && lines < 3 { 0 } else { lines }
 }
 
 /// The goals of the nodes, as far as they are known.
@@ -100,32 +136,26 @@ fn goals(board: &ViewModel, quantity: Quantity) -> Vec<u64> {
     }
 }
 
-fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<&[Option<u64>]>) {
+fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<f64>) {
     let width = pen.width();
     let quantity = state.chart.quantity;
     let per = if board.upgrading { " per revision" } else { " per node" };
-    let mut x = pen.put(0, 0, width, &format!("{}{per}", quantity.words()), Tone::Strong) + 3;
+    let x = pen.put(0, 0, width, &format!("{}{per}", quantity.words()), Tone::Strong) + 3;
     let window = duration(state.chart.window(board).unsigned_abs());
     let next = quantity.next().words();
     let whole = if state.chart.whole { "C table" } else { "C larger" };
-    let keys = format!("c {next}  [ ] {window}  {whole}");
+    // On a narrow page the total is more important than the name of the next quantity: nothing else there names its curve.
+    let named = width >= COLUMNS || total.is_none();
+    let keys =
+        if named { format!("c {next}  [ ] {window}  {whole}") } else { format!("c  [ ] {window}  {whole}") };
     if x + keys.width() < width {
         pen.right(0, 0, width, &keys, Tone::Faint);
     }
-    let Some(now) = total.and_then(|total| total.iter().rev().find_map(|value| *value)) else { return };
-    let text = format!("all {} ", count(now));
-    let room = width.saturating_sub(keys.width() + 3);
-    if x + text.width() + 8 > room {
-        return;
+    let Some(now) = total else { return };
+    let text = format!("all {}", count(now as u64));
+    if x + text.width() + keys.width() + 3 <= width {
+        pen.put(x, 0, width, &text, Tone::Plain);
     }
-    x = pen.put(x, 0, room, &text, Tone::Plain);
-    let total = total.unwrap_or_default();
-    let most = total.iter().flatten().copied().max().unwrap_or(1);
-    let cells = (room - x).min(24);
-    let thinned: Vec<Option<u64>> = (1..=cells)
-        .map(|cell| total.get((cell * total.len() / cells).max(1) - 1).copied().flatten())
-        .collect();
-    pen.put(x, 0, cells, &spark(&thinned, most, pen.theme), Tone::Plain);
 }
 
 /// The time axis: the begin and the end of the window, and the marks in it.

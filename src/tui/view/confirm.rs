@@ -17,6 +17,8 @@ use crate::output::theme::Tone;
 use crate::tui::setup::Confirm;
 use crate::tui::state::State;
 
+const ESCAPE: &str = "Esc leaves it";
+
 /// Draws it over the page.
 pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
     let (full, width) = (pen.width(), pen.width().min(100));
@@ -27,7 +29,12 @@ pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
         .flat_map(|(text, tone)| wrap(&text, width - 4).into_iter().map(move |line| (line, tone)))
         .collect();
     let command = wrap(&format!("= {}", confirm.command), width - 4);
-    let height = (sentences.len() + command.len() + 5).min(pen.height());
+    let command = command.into_iter().map(|line| (line, Tone::Faint));
+    let lines: Vec<(String, Tone)> = sentences.into_iter().chain(command).collect();
+    // On a low screen there are no empty lines, and the keys scroll.
+    let low = lines.len() + 5 > pen.height();
+    let frame = if low { 3 } else { 5 };
+    let height = (lines.len() + frame).min(pen.height());
     let y = (pen.height() - height) / 2;
     let dot = pen.symbols().dot;
     let mut place = window(pen, y, height);
@@ -37,24 +44,33 @@ pub(super) fn draw(state: &State, confirm: &Confirm, pen: &mut Painter<'_>) {
     if title.width() + target.width() + 8 <= full {
         place.right(0, 0, full - 2, &format!(" {target} "), Tone::Strong);
     }
-    let room = height.saturating_sub(5);
-    // What will happen precedes the command line, which the copy key of the page also provides.
-    let lines = sentences.into_iter().chain(command.into_iter().map(|line| (line, Tone::Faint)));
-    for (line, (text, tone)) in lines.take(room).enumerate() {
-        place.put(2, 1 + line, width - 4, &text, tone);
+    let room = height.saturating_sub(frame);
+    let most = lines.len().saturating_sub(room);
+    state.last_top.set(most);
+    let top = confirm.top.min(most);
+    for (line, (text, tone)) in lines.iter().skip(top).take(room).enumerate() {
+        place.put(2, 1 + line, width - 4, text, *tone);
     }
-    let y = height.saturating_sub(3);
-    if confirm.word.is_empty() {
-        place.put(2, y, width - 2, "Press Enter to go ahead.", Tone::Strong);
+    if most > 0 {
+        let text = format!(" {} above, {} below   Up Down scroll ", top, most - top);
+        place.right(0, height - 1, full - 2, &text, Tone::Strong);
+    }
+    let y = height.saturating_sub(if low { 2 } else { 3 });
+    let end = if confirm.word.is_empty() {
+        place.put(2, y, width - 2, "Press Enter to go ahead.", Tone::Strong)
     } else {
         let x = place.words(
             2,
             y,
             &[("Type ", Tone::Plain), (&confirm.word, Tone::Strong), (" and press Enter: ", Tone::Plain)],
         );
-        place.put(x, y, width - x, &format!("{}_", confirm.typed), Tone::Strong);
+        place.put(x, y, width - x, &format!("{}_", confirm.typed), Tone::Strong)
+    };
+    if !low {
+        place.right(0, y + 1, width - 2, ESCAPE, Tone::Faint);
+    } else if end + ESCAPE.width() + 4 <= width {
+        place.right(0, y, width - 2, ESCAPE, Tone::Faint);
     }
-    place.right(0, height.saturating_sub(2), width - 2, "Esc leaves it", Tone::Faint);
 }
 
 /// `prod-eu · mq/emqx`.

@@ -189,20 +189,25 @@ fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
                 key => key,
             };
             let why = binding.command == keys::Command::Describe && alarm;
-            Some((key, if why { "why" } else { binding.hint? }, why))
+            // One of several clusters.
+            let list =
+                binding.command == keys::Command::Back && state.page == Page::Table && state.setup.many;
+            let special = if why { Some("why") } else { list.then_some("clusters") };
+            Some((key, special.or(binding.hint)?, why))
         })
         .collect();
     // With a reason to stop, its key comes first.
     hints.sort_by_key(|(.., why)| !why);
     let hints: Vec<(&str, &str)> = hints.into_iter().map(|(key, what, _)| (key, what)).collect();
-    // The key to quit is always shown.
-    let last = hints.last().map_or(0, |(key, what)| key.width() + 1 + what.width() + 2);
-    for (place, (key, what)) in hints.iter().enumerate() {
-        let need = key.width() + 1 + what.width() + 2;
-        let room = if place + 1 == hints.len() { width } else { width.saturating_sub(last) };
-        if x + need > room + 2 {
+    // The keys that leave a page and the view are always shown.
+    let need = |(key, what): &(&str, &str)| key.width() + 1 + what.width() + 2;
+    let always = |(key, _): &(&str, &str)| matches!(*key, "Esc" | "q");
+    for (place, hint) in hints.iter().enumerate() {
+        let reserved: usize = hints[place + 1..].iter().filter(|hint| always(hint)).map(need).sum();
+        if !always(hint) && x + need(hint) + reserved > width + 2 {
             continue;
         }
+        let (key, what) = hint;
         x = pen.put(x, y, width, key, Tone::Strong) + 1;
         x = pen.put(x, y, width, what, Tone::Faint) + 2;
     }

@@ -367,25 +367,26 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
         pen.right(0, 0, width - 1, &text, tone);
     }
     pen.put(1, 1, width - 1, &headline, headline_tone);
-    let dot = pen.symbols().dot;
+    let dot = format!(" {} ", pen.symbols().dot);
     let mut facts = Vec::new();
     if let Some(entry) = active(board).and_then(|run| run.entry.as_ref()) {
-        facts.push(timeline::short(&entry.stage));
+        facts.push(HeadNumber::new(timeline::short(&entry.stage), Tone::Plain));
     }
-    let room = width.saturating_sub(facts.iter().map(|stage| stage.width() + 3).sum());
-    facts.extend(numbers(board, room).into_iter().map(|number| number.text));
-    let mut line = String::new();
-    for fact in facts {
-        if 1 + line.width() + fact.width() + 3 > width {
+    let room = width.saturating_sub(facts.iter().map(|stage| stage.text.width() + 3).sum());
+    facts.extend(numbers(board, room));
+    let mut x = 1;
+    for HeadNumber { text, tone, .. } in facts {
+        let between = if x > 1 { dot.width() } else { 0 };
+        let fits = |text: &str| x + between + text.width() <= width;
+        // Whether clients are missing is more important than their number.
+        let last = text.rsplit_once(", ").map(|(_, last)| last);
+        let Some(text) = [Some(text.as_str()), last].into_iter().flatten().find(|text| fits(text)) else {
             break;
+        };
+        if between > 0 {
+            x = pen.put(x, 2, width, &dot, Tone::Plain);
         }
-        if !line.is_empty() {
-            line.push(' ');
-            line.push_str(dot);
-            line.push(' ');
-        }
-        line.push_str(&fact);
+        x = pen.put(x, 2, width - 1, text, tone);
     }
-    pen.put(1, 2, width - 1, &line, Tone::Plain);
     3
 }

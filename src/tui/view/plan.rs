@@ -93,14 +93,16 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
     below.extend(way(backend));
     // The summary and two findings are always visible.
-    let bars = if state.form.nodes { nodes(plan, pen.theme, bottom) } else { parts(plan) };
-    let all = if state.form.nodes { plan.nodes.len() } else { bars.len() };
+    let bars = if state.form.nodes { nodes(plan, pen.theme) } else { parts(plan) };
+    let all = bars.len();
     let rows = bottom.saturating_sub(y + below.len().min(3)).min(all);
     let shown = if rows < all { rows.saturating_sub(1) } else { rows };
-    draw_bars(&bars, &mut pen.part(1, y, width - 2, shown));
-    if shown < all && rows > 0 {
-        let text = format!("and {} more", plural((all - shown) as u64, "node"));
-        pen.put(3, y + shown, width, &text, Tone::Faint);
+    let first = state.top.get().min(all - shown);
+    state.top.set(first);
+    state.lines.set(shown);
+    draw_bars(&bars, first, &mut pen.part(1, y, width - 2, shown));
+    if let Some(position) = super::position(first, shown, all).filter(|_| rows > 0) {
+        pen.put(3, y + shown, width, &format!("{position}  PageUp PageDown scroll"), Tone::Faint);
     }
     y += rows;
     let needed: usize = below.iter().map(|(text, _)| wrap(text, width - 2).len().min(2)).sum();
@@ -322,26 +324,26 @@ fn parts(plan: &RebalancePlan) -> Vec<Bar> {
     parts.into_iter().filter_map(bar).collect()
 }
 
-/// Each node, as many as fit.
-fn nodes(plan: &RebalancePlan, theme: Theme, most: usize) -> Vec<Bar> {
+/// Each node.
+fn nodes(plan: &RebalancePlan, theme: Theme) -> Vec<Bar> {
     let instance = plan.instance.as_ref().map(|id| id.name.as_str());
-    let shown: Vec<&PlannedNode> = plan.nodes.iter().take(most).collect();
-    let names = shorten(instance, shown.iter().map(|node| name(node)), theme);
+    let names = shorten(instance, plan.nodes.iter().map(name), theme);
     let bar = |(node, name): (&PlannedNode, String)| Bar {
         name,
         part: node.part,
         before: node.connections,
         after: node.connections_after,
     };
-    shown.into_iter().zip(names).map(bar).collect()
+    plan.nodes.iter().zip(names).map(bar).collect()
 }
 
-fn draw_bars(rows: &[Bar], pen: &mut Painter<'_>) {
+/// Draws the rows from `first` on. Widths and the scale are those of all rows, so that they stay when the rows move.
+fn draw_bars(rows: &[Bar], first: usize, pen: &mut Painter<'_>) {
     let theme = pen.theme;
     let widest = rows.iter().map(|row| theme.clean(&row.name).width()).max().unwrap_or(0).min(28);
     let most = rows.iter().flat_map(|row| [row.before, row.after]).max().unwrap_or(0);
     let digits = count(most).width();
-    for (y, row) in rows.iter().take(pen.height()).enumerate() {
+    for (y, row) in rows[first..].iter().take(pen.height()).enumerate() {
         pen.put(2, y, widest, &row.name, Tone::Plain);
         let mut x = 2 + widest + 2;
         pen.right(x, y, digits, &count(row.before), Tone::Plain);

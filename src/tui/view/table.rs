@@ -34,12 +34,14 @@ pub(super) fn height(board: &ViewModel, theme: Theme) -> usize {
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) {
     let height = pen.height();
     let mut legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
-    let more = board.lines.len() + 1 + if legend.is_some() { 2 } else { 0 } > height;
-    if more && !narrow && height >= 5 {
+    // A narrow page has no empty line above the legend.
+    let below = if narrow { 1 } else { 2 };
+    let more = board.lines.len() + 1 + if legend.is_some() { below } else { 0 } > height;
+    if more && height >= 5 {
         legend.get_or_insert_default();
     }
-    let header = usize::from(!narrow || height > board.lines.len());
-    let room = height.saturating_sub(header + if legend.is_some() { 2 } else { 0 });
+    let header = usize::from(height > 2);
+    let room = height.saturating_sub(header + if legend.is_some() { below } else { 0 });
     state.lines.set(room);
     let columns = columns(state, board, pen, narrow);
     let by: Vec<SortBy> = columns.iter().filter_map(|column| sort_of(column.kind)).collect();
@@ -92,7 +94,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narr
             let place = super::position(first, rows, all).unwrap_or_default();
             right = format!("{place}{dot}{right}");
         }
-        let line = (header + board.lines.len().min(room) + 1).min(height - 1);
+        let line = (header + board.lines.len().min(room) + below - 1).min(height - 1);
         let width = pen.width();
         let mut end = pen.put(1, line, width, &left, Tone::Faint);
         let gap = if left.is_empty() { 0 } else { 3 };

@@ -25,7 +25,7 @@ fn the_chart_counts_what_a_removed_node_held_before() {
     assert_eq!(board.rows.len(), 3);
     let drawn = curves(board, &cluster.history, Quantity::Connections, 10, 11);
     assert_eq!(drawn.curves.len(), 3, "a removed node has no curve of its own");
-    assert!(drawn.total.iter().flatten().all(|total| *total == 3200), "{:?}", drawn.total);
+    assert!(drawn.total.iter().flatten().all(|total| (total - 3200.0).abs() < 0.5), "{:?}", drawn.total);
 }
 
 #[test]
@@ -40,8 +40,8 @@ fn the_previous_revision_begins_with_the_clients_of_the_pods_that_are_gone() {
         curve.values.iter().flatten().next().copied().expect("a value")
     };
     let all = drawn.total.iter().flatten().next().copied().expect("a total");
-    assert!((first("previous") - all as f64).abs() < 0.5, "{} of {all}", first("previous"));
-    assert!(all >= drawn.total.iter().flatten().copied().max().expect("a total") * 9 / 10, "{all}");
+    assert!((first("previous") - all).abs() < 0.5, "{} of {all}", first("previous"));
+    assert!(all >= drawn.total.iter().flatten().copied().fold(0.0, f64::max) * 0.9, "{all}");
 }
 
 #[test]
