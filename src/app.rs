@@ -120,7 +120,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             }
             {
                 let context =
-                    hands_in_kubernetes(&global, printer, None, crate::model::FIELD_MANAGER).await?;
+                    context_in_kubernetes(&global, printer, None, crate::model::FIELD_MANAGER).await?;
                 commands::generate::run(&context, &generate).await
             }
         }
@@ -138,8 +138,8 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             if view.follow.inline || !screen::fits(&context.printer) {
                 return commands::watch_plain::run(&context, &view.selection, &view.follow).await;
             }
-            let looked = screen::looked(&context, &view.selection).await?;
-            screen::live(&context, looked, &view.follow, Strategy::default(), recordings).await
+            let viewed = screen::viewed(&context, &view.selection).await?;
+            screen::live(&context, viewed, &view.follow, Strategy::default(), recordings).await
         }
         Verb::Apply(mut apply) => {
             let full = match &apply.then {
@@ -154,11 +154,11 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 };
                 let recordings = screen::Recordings::of(&follow)?;
                 let tap: Rc<dyn RecordingSink> = recordings.clone();
-                let context = hands_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
+                let context = context_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
                 let exit = commands::apply::run(&context, &apply, file).await?;
                 return match screen::applied(&context, &apply).await? {
-                    Some(looked) => {
-                        screen::live(&context, looked, &follow, Strategy::default(), recordings).await
+                    Some(viewed) => {
+                        screen::live(&context, viewed, &follow, Strategy::default(), recordings).await
                     }
                     None => Ok(exit),
                 };
@@ -171,15 +171,15 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 Then::Follow(follow) => recorder(follow)?,
                 Then::Leave(_) => None,
             };
-            let context = hands_as(&global, printer, record, &apply.write.field_manager).await?;
+            let context = context_as(&global, printer, record, &apply.write.field_manager).await?;
             commands::apply::run(&context, &apply, file).await
         }
         Verb::Watch(watch) if watch.follow.full && !watch.follow.inline && screen::fits(&printer) => {
             let recordings = screen::Recordings::of(&watch.follow)?;
             let context = context(&global, printer, Some(recordings.clone())).await?;
             match screen::followed(&context, watch.operation.as_ref()).await? {
-                Some(looked) => {
-                    screen::live(&context, looked, &watch.follow, Strategy::default(), recordings).await
+                Some(viewed) => {
+                    screen::live(&context, viewed, &watch.follow, Strategy::default(), recordings).await
                 }
                 // The recording has ended: its verdict is printed.
                 None => commands::watch::run(&context, &watch).await,
@@ -190,23 +190,23 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
             commands::watch::run(&context(&global, printer, record).await?, &watch).await
         }
         Verb::Stop(stop) => {
-            let context = hands_as(&global, printer, None, &stop.write.field_manager).await?;
+            let context = context_as(&global, printer, None, &stop.write.field_manager).await?;
             commands::stop::run(&context, &stop).await
         }
         Verb::List(list) => commands::list::run(&context(&global, printer, None).await?, &list).await,
         Verb::Prune(prune) => {
-            let context = hands_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
+            let context = context_in_kubernetes(&global, printer, None, &prune.write.field_manager).await?;
             commands::prune::run(&context, &prune).await
         }
         Verb::Evacuate(evacuate) => evacuate::run(&global, printer, evacuate).await,
         Verb::Drain(drain) => {
             let context =
-                hands_in_kubernetes(&global, printer, None, &drain.removal.write.field_manager).await?;
+                context_in_kubernetes(&global, printer, None, &drain.removal.write.field_manager).await?;
             commands::drain::run(&context, &drain).await
         }
         Verb::Scale(scale) => {
             let context =
-                hands_in_kubernetes(&global, printer, None, &scale.removal.write.field_manager).await?;
+                context_in_kubernetes(&global, printer, None, &scale.removal.write.field_manager).await?;
             commands::scale::run(&context, &scale).await
         }
         Verb::Upgrade(upgrade) => Box::pin(upgrade::run(&global, printer, upgrade)).await,
@@ -324,11 +324,11 @@ async fn context(
     printer: Rc<Printer>,
     tap: Option<Rc<dyn RecordingSink>>,
 ) -> Result<CommandContext, Problem> {
-    hands_as(global, printer, tap, crate::model::FIELD_MANAGER).await
+    context_as(global, printer, tap, crate::model::FIELD_MANAGER).await
 }
 
 /// The context of a command that writes with a field manager.
-async fn hands_as(
+async fn context_as(
     global: &Global,
     printer: Rc<Printer>,
     tap: Option<Rc<dyn RecordingSink>>,
@@ -338,7 +338,7 @@ async fn hands_as(
 }
 
 /// The context of a command that changes Kubernetes objects: an address of EMQX is not sufficient.
-async fn hands_in_kubernetes(
+async fn context_in_kubernetes(
     global: &Global,
     printer: Rc<Printer>,
     tap: Option<Rc<dyn RecordingSink>>,
@@ -400,7 +400,7 @@ async fn connected(
         _ => EmqxBrokers::at(urls.clone(), credentials, clock.clone(), ca.clone(), *insecure),
     };
     if let Some(limit) = global.connect.request_timeout {
-        brokers = brokers.with_patience(limit);
+        brokers = brokers.with_time_limit(limit);
     }
     if let Some(tap) = &tap {
         brokers = brokers.with_tap(Rc::clone(tap));

@@ -36,18 +36,18 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
             return Ok(exit);
         }
     }
-    let (cluster, nodes) = commands::evacuate::meant(&context, &targets).await?;
+    let (cluster, nodes) = commands::evacuate::resolve(&context, &targets).await?;
     if nodes.is_empty() {
         return Ok(Exit::Reached);
     }
-    let looked = ViewedClusters {
+    let viewed = ViewedClusters {
         scope: screen::one(&cluster.id),
         wanted: nodes.iter().map(commands::evacuate::name).collect(),
         judged: true,
         ours: None,
         id: Some(cluster.id),
     };
-    screen::live(&context, looked, &follow, Strategy::default(), recordings).await
+    screen::live(&context, viewed, &follow, Strategy::default(), recordings).await
 }
 
 /// The settings of a follow, for subcommands that have one.

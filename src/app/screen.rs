@@ -63,7 +63,7 @@ pub(super) struct ViewedClusters {
 }
 
 /// Resolves `watch [NAME]` before the full screen opens, so that an error is printed normally.
-pub(super) async fn looked(
+pub(super) async fn viewed(
     context: &CommandContext,
     selection: &Selection,
 ) -> Result<ViewedClusters, Problem> {
@@ -109,12 +109,12 @@ pub(super) async fn followed(
     context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<Option<ViewedClusters>, Problem> {
-    let meant = commands::watch::meant(context, operation).await?;
-    let Some(name) = meant.name else { return Ok(None) };
-    if commands::watch::over(context, &meant.cluster, &name).is_some() {
+    let resolve = commands::watch::resolve(context, operation).await?;
+    let Some(name) = resolve.name else { return Ok(None) };
+    if commands::watch::over(context, &resolve.cluster, &name).is_some() {
         return Ok(None);
     }
-    let id = meant.cluster.id;
+    let id = resolve.cluster.id;
     let scope = one(&id);
     Ok(Some(ViewedClusters { id: Some(id), scope, wanted: vec![name], judged: true, ours: None }))
 }
@@ -122,7 +122,7 @@ pub(super) async fn followed(
 /// Opens the view on a live cluster.
 pub(super) async fn live(
     context: &CommandContext,
-    looked: ViewedClusters,
+    viewed: ViewedClusters,
     follow: &Follow,
     strategy: Strategy,
     recording: Rc<Recordings>,
@@ -138,11 +138,11 @@ pub(super) async fn live(
         access: printer.flags().of_emqx().to_owned(),
         read_only: follow.read_only,
         no_mouse: follow.no_mouse,
-        many: looked.id.is_none(),
-        strategy: looked.ours.clone().unwrap_or(strategy),
+        many: viewed.id.is_none(),
+        strategy: viewed.ours.clone().unwrap_or(strategy),
         backend: BackendRequest::Auto,
-        wanted: looked.wanted,
-        ours: looked.ours.is_some(),
+        wanted: viewed.wanted,
+        ours: viewed.ours.is_some(),
         playback: None,
         recorded,
         now: context.clock.now(),
@@ -152,13 +152,13 @@ pub(super) async fn live(
         kubernetes: context.kubernetes.clone(),
         brokers: context.brokers.clone(),
         clock: context.clock.clone(),
-        scope: looked.scope,
+        scope: viewed.scope,
         acts: Rc::new(Doing { context: context.clone() }),
         recording: file,
         records: recording,
     };
     let interrupt = (context.interrupt)();
-    if let (Some(id), true) = (&looked.id, looked.judged) {
+    if let (Some(id), true) = (&viewed.id, viewed.judged) {
         let mut operations = setup.wanted.iter().map(|name| OperationRef::of(name).operation());
         let other = operations.find(|operation| *operation != Operation::Rebalance);
         let operation = other.unwrap_or(Operation::Rebalance);
@@ -167,7 +167,7 @@ pub(super) async fn live(
     let from = tui::context::FactSource::Live(live);
     let closed = {
         let _quiet = Quiet::begin();
-        tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: looked.judged })
+        tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: viewed.judged })
             .await?
     };
     commands::history::followed(context, closed.ended).await;
@@ -205,13 +205,13 @@ pub(super) async fn recorded(
     let begin = Recording::open(&file, Rc::new(Wire))?.begin();
     let open: OpenRecording = Rc::new(move || {
         let recording = Recording::open(&file, Rc::new(Wire))?;
-        let told = |moment: crate::ports::Moment| RecordedFacts {
+        let recorded = |moment: crate::ports::Moment| RecordedFacts {
             t: moment.t,
             at: moment.at,
             change: moment.change,
             facts: moment.facts,
         };
-        Ok(Box::new(recording.map(move |moment| moment.map(told))))
+        Ok(Box::new(recording.map(move |moment| moment.map(recorded))))
     });
     let setup = ViewSetup {
         theme: printer.theme(),
@@ -514,9 +514,10 @@ impl ClusterActions for Doing {
         Box::pin(async move {
             let context = quiet(&self.context, id);
             let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
-            match commands::upgrade::watch::meant(&context, Some(&name)).await? {
-                Some(meant) if meant.held => {
-                    commands::upgrade::watch::keep(&context, meant.cluster, crate::model::FIELD_MANAGER).await
+            match commands::upgrade::watch::resolve(&context, Some(&name)).await? {
+                Some(resolve) if resolve.held => {
+                    commands::upgrade::watch::keep(&context, resolve.cluster, crate::model::FIELD_MANAGER)
+                        .await
                 }
                 _ => Ok(()),
             }
@@ -559,16 +560,16 @@ impl ClusterActions for Doing {
 /// `demo` on a terminal: starts a rebalance and opens the view on it.
 pub(super) async fn demo(context: &CommandContext, strategy: Strategy) -> Outcome {
     let doing = Doing { context: context.clone() };
-    let looked = looked(context, &Selection::Only).await?;
-    let Some(id) = looked.id.clone() else { return Ok(Exit::Reached) };
+    let viewed = viewed(context, &Selection::Only).await?;
+    let Some(id) = viewed.id.clone() else { return Ok(Exit::Reached) };
     // The scenario is shown even if it cannot be rebalanced.
     let begun = doing.apply(&id, &strategy, BackendRequest::Auto).await.ok().and_then(|acted| acted.name);
     let begun = begun.as_deref().map(OperationRef::printed);
     let direct = matches!(begun, Some(OperationRef::Coordinator(_)));
     let ours = direct.then(|| strategy.clone());
     let wanted = begun.map(|operation| operation.to_string());
-    let looked = ViewedClusters { wanted: wanted.into_iter().collect(), ours, ..looked };
-    live(context, looked, &Follow::default(), strategy, Rc::default()).await
+    let viewed = ViewedClusters { wanted: wanted.into_iter().collect(), ours, ..viewed };
+    live(context, viewed, &Follow::default(), strategy, Rc::default()).await
 }
 
 /// The operations that `apply --full` follows after the start: any operation of the instance.
@@ -586,9 +587,9 @@ pub(super) async fn applied(
         (ApplySource::Instance(..) | ApplySource::File(_), _) => None,
     };
     let found = followed(context, name.as_ref()).await?;
-    Ok(found.map(|looked| {
+    Ok(found.map(|viewed| {
         let emqx =
-            looked.wanted.iter().any(|name| matches!(OperationRef::of(name), OperationRef::Coordinator(_)));
-        ViewedClusters { ours: ours.filter(|_| emqx), ..looked }
+            viewed.wanted.iter().any(|name| matches!(OperationRef::of(name), OperationRef::Coordinator(_)));
+        ViewedClusters { ours: ours.filter(|_| emqx), ..viewed }
     }))
 }

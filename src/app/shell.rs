@@ -22,26 +22,26 @@ use user_files as files;
 /// waited for: a login command of the kubeconfig blocks its thread.
 pub(super) fn complete(printer: &Printer, global: Global, completing: &Completing) -> Exit {
     let until = Instant::now() + COMPLETION_TIMEOUT;
-    let (tell, told) = channel();
+    let (print_edit, receiver) = channel();
     if let Some(names) = completing.names {
         let word = completing.word.clone();
         std::thread::spawn(move || {
             // After any error no names are offered.
-            let _ = look(&global, names, &word, &tell);
+            let _ = look(&global, names, &word, &print_edit);
         });
     } else {
-        drop(tell);
+        drop(print_edit);
     }
     let mut found: Vec<Candidate> = Vec::new();
-    while let Ok(candidate) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+    while let Ok(candidate) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
         found.push(candidate);
     }
     printer.print(&completing.answer(found));
     Exit::Reached
 }
 
-fn look(global: &Global, names: Names, word: &str, tell: &Sender<Candidate>) -> Result<(), Problem> {
-    let say = |candidate: Candidate| tell.send(candidate).unwrap_or_default();
+fn look(global: &Global, names: Names, word: &str, print_edit: &Sender<Candidate>) -> Result<(), Problem> {
+    let say = |candidate: Candidate| print_edit.send(candidate).unwrap_or_default();
     let known = |entry: KubeconfigEntry| -> Result<(), Problem> {
         connect(&global.connect).names(entry)?.into_iter().for_each(|name| say(Candidate::new(name, "")));
         Ok(())

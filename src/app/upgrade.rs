@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures::FutureExt;
 
 use super::screen::{self, Recordings, ViewedClusters};
-use super::{hands_in_kubernetes, recorder};
+use super::{context_in_kubernetes, recorder};
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::upgrade::watch::{self, UpgradeWatchTarget};
@@ -28,11 +28,11 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
             Some(follow) => recorder(follow)?,
             None => None,
         };
-        let context = hands_in_kubernetes(global, printer, record, &manager).await?;
+        let context = context_in_kubernetes(global, printer, record, &manager).await?;
         return Box::pin(commands::upgrade::run(&context, upgrade)).await;
     };
     let recordings = Recordings::of(&follow)?;
-    let context = hands_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
+    let context = context_in_kubernetes(global, printer, Some(recordings.clone()), &manager).await?;
     let name = match &mut upgrade {
         Upgrade::Plan(_) | Upgrade::Generate(_) | Upgrade::List(_) => None,
         Upgrade::Watch(watch) => watch.instance.clone(),
@@ -52,8 +52,8 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut upgrade: Upgr
             return Ok(exit);
         }
     }
-    match watch::meant(&context, name.as_ref()).await? {
-        Some(meant) => Box::pin(show(&context, meant, &follow, &manager, recordings)).await,
+    match watch::resolve(&context, name.as_ref()).await? {
+        Some(resolve) => Box::pin(show(&context, resolve, &follow, &manager, recordings)).await,
         None => Ok(Exit::Reached),
     }
 }
@@ -78,14 +78,14 @@ fn followed(then: &Then) -> Option<&Follow> {
 /// Opens the view; a held upgrade is continued in the background.
 async fn show(
     context: &CommandContext,
-    meant: UpgradeWatchTarget,
+    resolve: UpgradeWatchTarget,
     follow: &Follow,
     manager: &str,
     recordings: Rc<Recordings>,
 ) -> Outcome {
-    let UpgradeWatchTarget { cluster, held, edit } = meant;
+    let UpgradeWatchTarget { cluster, held, edit } = resolve;
     let id = cluster.id.clone();
-    let looked = ViewedClusters {
+    let viewed = ViewedClusters {
         scope: screen::one(&id),
         wanted: vec![OperationRef::Upgrade(id.name.clone()).to_string()],
         judged: true,
@@ -95,7 +95,7 @@ async fn show(
     let quiet = screen::quiet(context, &id);
     let mut failed: Option<Problem> = None;
     let outcome = {
-        let mut view = std::pin::pin!(screen::live(context, looked, follow, Strategy::default(), recordings));
+        let mut view = std::pin::pin!(screen::live(context, viewed, follow, Strategy::default(), recordings));
         let keep = async {
             if held && !follow.read_only {
                 watch::keep(&quiet, cluster, manager).await
@@ -117,7 +117,7 @@ async fn show(
         context.printer.problem(&problem);
     }
     if outcome.as_ref().is_ok_and(|exit| *exit == Exit::Reached) {
-        watch::tell(context, &edit.map(|edit| edit.lines).unwrap_or_default());
+        watch::print_edit(context, &edit.map(|edit| edit.lines).unwrap_or_default());
     }
     outcome
 }

@@ -54,12 +54,12 @@ pub(super) fn intent(
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let (mut completing, flags) = completing(command, &words);
     let line = ["kubectl-emqx", "version"].into_iter().map(str::to_owned).chain(flags).map(OsString::from);
-    let meant = parse(line.collect());
-    if meant.is_none() {
+    let parsed = parse(line.collect());
+    if parsed.is_none() {
         // Flags that contradict each other select no cluster.
         completing.names = None;
     }
-    let mut global = meant.map(|intent| intent.global).unwrap_or_default();
+    let mut global = parsed.map(|intent| intent.global).unwrap_or_default();
     global.connect.silent = true;
     Intent { global, verb: Verb::Complete(completing) }
 }

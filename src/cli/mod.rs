@@ -100,15 +100,15 @@ fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Int
         }
     }
     let mut fitting: Vec<&environment::EnvironmentDefault> = defaults.iter().collect();
-    let meaning = match meant(command, &environment::with(&typed, &fitting)) {
+    let meaning = match parse_words(command, &environment::with(&typed, &fitting)) {
         Err(Parsed::Wrong(_)) if !fitting.is_empty() => {
             // A default may conflict with the typed flags: only defaults without a conflict are kept.
-            let mut best = meant(command, &typed)?;
+            let mut best = parse_words(command, &typed)?;
             fitting.clear();
             for default in &defaults {
                 fitting.push(default);
-                match meant(command, &environment::with(&typed, &fitting)) {
-                    Ok(meant) => best = meant,
+                match parse_words(command, &environment::with(&typed, &fitting)) {
+                    Ok(parse_words) => best = parse_words,
                     Err(_) => drop(fitting.pop()),
                 }
             }
@@ -140,7 +140,7 @@ fn matches(command: &mut Command, words: &[OsString]) -> Result<ArgMatches, Pars
 }
 
 /// The request of these words; `None` without a subcommand.
-fn meant(command: &mut Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
+fn parse_words(command: &mut Command, words: &[OsString]) -> Result<Option<Intent>, Parsed> {
     let matches = matches(command, words)?;
     intent(command, words, &matches)
 }

@@ -77,16 +77,16 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
         context.namespace = namespace;
     }
     let context = &context;
-    let mut cluster = gather_meant(context, name.as_ref(), wanted.written.as_ref()).await?;
+    let mut cluster = resolve_instance(context, name.as_ref(), wanted.written.as_ref()).await?;
     Box::pin(cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster))).await?;
     let (planned, name) = planned(context, intent, &cluster, &wanted).await?;
     let says = |live: &CheckedPlan| {
         context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
     };
-    if let Some(exit) = settled(context, intent, &cluster, &planned, says)? {
+    if let Some(exit) = target(context, intent, &cluster, &planned, says)? {
         return Ok(exit);
     }
-    heard(context, &cluster, planned.backend)?;
+    require_answer(context, &cluster, planned.backend)?;
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
         done(context, intent, &cluster, planned.backend, &label(&planned, &name), plan, " (dry run)");
@@ -112,11 +112,11 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
         fresh.plan.judge(drift.into_iter().collect());
     }
     if fresh.plan.decision != Decision::Go
-        && let Some(exit) = settled(context, intent, &cluster, &fresh, says)?
+        && let Some(exit) = target(context, intent, &cluster, &fresh, says)?
     {
         return Ok(exit);
     }
-    heard(context, &cluster, fresh.backend)?;
+    require_answer(context, &cluster, fresh.backend)?;
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
     match fresh.backend {
@@ -128,7 +128,7 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
 }
 
 /// Resolves the instance. A manifest without a kind resolves to any kind with this name, and to EMQX if both exist.
-async fn gather_meant(
+async fn resolve_instance(
     context: &CommandContext,
     name: Option<&InstanceName>,
     written: Option<&ManifestRequest>,
@@ -206,7 +206,7 @@ async fn again(
 }
 
 /// Prints the plan and returns an exit when there is nothing to do, or when it is refused.
-fn settled(
+fn target(
     context: &CommandContext,
     intent: &Apply,
     cluster: &ClusterView,
@@ -246,7 +246,7 @@ fn label(live: &CheckedPlan, name: &str) -> String {
 }
 
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
-fn heard(context: &CommandContext, cluster: &ClusterView, backend: Backend) -> Result<(), Problem> {
+fn require_answer(context: &CommandContext, cluster: &ClusterView, backend: Backend) -> Result<(), Problem> {
     let emqx = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
     let deaf = cluster.answers().load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
     if backend == Backend::Rebalance || !deaf {

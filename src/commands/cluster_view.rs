@@ -100,7 +100,7 @@ pub(crate) fn wide_scope(context: &CommandContext, filter: &Filter, want: Refres
 /// Lists once, and prints a notice for each source that could not be read.
 pub async fn world(context: &CommandContext, scope: &Scope) -> Result<World, Problem> {
     let (world, notices) = listed(context, scope).await?;
-    tell(context, &notices, None);
+    print_notices(context, &notices, None);
     Ok(world)
 }
 
@@ -112,12 +112,12 @@ pub async fn chosen(
 ) -> Result<(World, InstanceId), Problem> {
     let (world, notices) = listed(context, &scope(context, name, want)).await?;
     let id = choose(context, &world, name).await;
-    tell(context, &notices, id.as_ref().err());
+    print_notices(context, &notices, id.as_ref().err());
     Ok((world, id?))
 }
 
 /// Prints notices, except those that the problem reports.
-fn tell(context: &CommandContext, notices: &[String], problem: Option<&Problem>) {
+fn print_notices(context: &CommandContext, notices: &[String], problem: Option<&Problem>) {
     let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
     notices.iter().filter(|notice| !said(notice)).for_each(|notice| context.printer.notice(notice));
 }
@@ -213,10 +213,10 @@ fn none(context: &CommandContext, world: &World) -> Problem {
 /// Why instances cannot be listed, if one may exist.
 fn blind(world: &World, what: &str) -> Option<Problem> {
     let of_instances = |resource: &str| InstanceKind::ALL.iter().any(|kind| kind.plural() == resource);
-    let mut hearings = world.kubernetes.hearings.iter().filter(|((_, resource), _)| of_instances(resource));
-    hearings.find_map(|(_, hearing)| {
-        let problem = Problem::new(format!("cannot find {what}"), hearing.link.why()?);
-        Some(if matches!(hearing.link, Link::Forbidden(_)) {
+    let mut sources = world.kubernetes.sources.iter().filter(|((_, resource), _)| of_instances(resource));
+    sources.find_map(|(_, source)| {
+        let problem = Problem::new(format!("cannot find {what}"), source.link.why()?);
+        Some(if matches!(source.link, Link::Forbidden(_)) {
             problem.cause(Cause::Forbidden).hint("kubectl auth can-i --list shows your permissions")
         } else {
             problem.hint("kubectl cluster-info; is it the right --context?")
@@ -280,7 +280,7 @@ pub async fn all(
     let problem = blind(&shared, "EMQX clusters").filter(|_| shared.ids().is_empty());
     let missing = needed.and_then(|resource| unlisted(&shared, resource)?.why());
     let missing = missing.map(|why| Problem::new("", why));
-    tell(context, &notices, problem.as_ref().or(missing.as_ref()));
+    print_notices(context, &notices, problem.as_ref().or(missing.as_ref()));
     if let Some(problem) = problem {
         return Err(problem);
     }
@@ -304,8 +304,8 @@ pub async fn all(
 
 /// Why a resource of Kubernetes could not be listed; `None` when it was.
 pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link> {
-    let hearings = world.kubernetes.hearings.iter();
-    let mut of = hearings.filter(|((_, name), _)| *name == resource).map(|(_, hearing)| &hearing.link);
+    let sources = world.kubernetes.sources.iter();
+    let mut of = sources.filter(|((_, name), _)| *name == resource).map(|(_, source)| &source.link);
     of.find(|link| link.why().is_some())
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn may_touch(context: &CommandContext, object: &Rebalance) -> b
 }
 
 /// Waits for the end of a deleted object until this time; returns an object that still exists.
-pub(super) async fn lingers(
+pub(super) async fn wait_until_deleted(
     context: &CommandContext,
     object: &Rebalance,
     until: Instant,
@@ -76,7 +76,7 @@ async fn instance(context: &CommandContext, id: &InstanceId) -> Result<Option<In
 
 /// The text that the operator's process is gone, where its Lease shows that. The operator's part of a delete
 /// is then not done.
-pub(super) async fn operator_gone(context: &CommandContext, id: &InstanceId) -> Option<String> {
+pub(super) async fn absent_operator(context: &CommandContext, id: &InstanceId) -> Option<String> {
     let want = RefreshScope { instances: true, rebalances: true, lease: true, ..RefreshScope::default() };
     let facts = context.kubernetes.read(&cluster_view::exact(context, id, want)).await.ok()?;
     let process = snapshot(&World::of(facts), id, context.clock.now()).operator_process;
@@ -125,7 +125,7 @@ pub(super) async fn freed(
             }
         }
         if Instant::now() >= until || refused.is_some() && ready {
-            let gone = operator_gone(context, &id).await;
+            let gone = absent_operator(context, &id).await;
             let stays = DeletedObject {
                 gone: gone.as_deref(),
                 ready,
@@ -196,12 +196,12 @@ mod tests {
             [(false, false, None), (true, true, None), (true, false, Some("verb patch on rebalances"))]
         {
             let of = |gone| DeletedObject { gone, ready, touched, refused }.why(&object);
-            let told = of(Some(gone.as_str()));
+            let text = of(Some(gone.as_str()));
             assert!(
-                told.starts_with("the operator's process is gone: its Lease was last renewed 10m ago; "),
-                "{told}"
+                text.starts_with("the operator's process is gone: its Lease was last renewed 10m ago; "),
+                "{text}"
             );
-            assert!(told.ends_with("(finalizers: apps.emqx.io/finalizer)"), "{told}");
+            assert!(text.ends_with("(finalizers: apps.emqx.io/finalizer)"), "{text}");
             assert!(!of(None).contains("process"), "{}", of(None));
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
-use super::fact_loop::{Cut, FactLoop};
+use super::fact_loop::{FactLoop, WaitEnd};
 use super::follow_output::FollowOutput;
 use super::{CommandContext, Outcome, confirmation, history, limits, surroundings};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
@@ -326,7 +326,7 @@ async fn show(context: &CommandContext, intent: &Show) -> Outcome {
     for (cluster, nodes) in &found {
         let mut operations = OperationTracker::of(&cluster.id);
         operations.observe(&cluster.world, context.clock.now());
-        heard(cluster, context)?;
+        require_answer(cluster, context)?;
         let runs = &operations.upgrades.evacuations.runs;
         let listed = |node: &NodeName| item(cluster, context, node, runs);
         if nodes.is_empty() {
@@ -371,7 +371,7 @@ fn over(entry: &HistoryEntry) -> Option<EvacuationItem> {
 }
 
 /// Only EMQX's own answer shows that no evacuation runs.
-fn heard(cluster: &ClusterView, context: &CommandContext) -> Result<(), Problem> {
+fn require_answer(cluster: &ClusterView, context: &CommandContext) -> Result<(), Problem> {
     if cluster.answers().load.is_some() {
         return Ok(());
     }
@@ -435,7 +435,7 @@ fn item(
 }
 
 /// The cluster, and those of these nodes that are being evacuated; the others are reported.
-pub async fn meant(
+pub async fn resolve(
     context: &CommandContext,
     targets: &[String],
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {
@@ -444,7 +444,7 @@ pub async fn meant(
     } else {
         find(context, targets, RefreshScope::REBALANCE).await?
     };
-    heard(&cluster, context)?;
+    require_answer(&cluster, context)?;
     let evacuated = |node: &NodeName| cluster.answers().evacuations().iter().any(|it| it.node == *node);
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) = nodes.into_iter().partition(evacuated);
     for node in &idle {
@@ -458,7 +458,7 @@ pub async fn meant(
 
 /// `evacuate watch`.
 async fn watch(context: &CommandContext, intent: &EvacuateWatch) -> Outcome {
-    let (cluster, here) = meant(context, &intent.targets).await?;
+    let (cluster, here) = resolve(context, &intent.targets).await?;
     if here.is_empty() {
         return Ok(Exit::Reached);
     }
@@ -655,8 +655,8 @@ async fn follow(
         output.finish();
         output.notified(context, true).await;
         return Err(match cut {
-            Cut::Interrupted => left("interrupted", &verdicts).interrupted(),
-            Cut::TimedOut => left("timed out", &verdicts).exit(Exit::TimedOut),
+            WaitEnd::Interrupted => left("interrupted", &verdicts).interrupted(),
+            WaitEnd::TimedOut => left("timed out", &verdicts).exit(Exit::TimedOut),
         });
     }
 }

@@ -16,7 +16,7 @@ use crate::ports::{FactStream, RefreshScope};
 
 /// The event that ended a wait, other than facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum WaitEnd {
     /// By the user.
     Interrupted,
     /// By `--timeout`.
@@ -75,13 +75,13 @@ impl FactLoop {
 
     /// Runs this work and reads both streams in the meantime, because the stream of EMQX's facts may use the
     /// only connection to EMQX.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Cut> {
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, WaitEnd> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
-                () = &mut self.interrupt => return Err(Cut::Interrupted),
-                () = &mut self.limit => return Err(Cut::TimedOut),
+                () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
+                () = &mut self.limit => return Err(WaitEnd::TimedOut),
                 done = &mut work => return Ok(done),
                 Some(fact) = self.objects.next() => self.held.push(fact),
                 Some(fact) = self.emqx.next() => self.held.push(fact),
@@ -90,12 +90,12 @@ impl FactLoop {
     }
 
     /// The same for a stop, which has a time limit of its own.
-    pub(super) async fn during_stop<T>(&mut self, stop: impl Future<Output = T>) -> Result<T, Cut> {
+    pub(super) async fn during_stop<T>(&mut self, stop: impl Future<Output = T>) -> Result<T, WaitEnd> {
         let mut stop = pin!(stop);
         loop {
             tokio::select! {
                 biased;
-                () = &mut self.interrupt => return Err(Cut::Interrupted),
+                () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
                 done = &mut stop => return Ok(done),
                 Some(fact) = self.objects.next() => self.held.push(fact),
                 Some(fact) = self.emqx.next() => self.held.push(fact),
@@ -109,11 +109,11 @@ impl FactLoop {
         &mut self,
         context: &CommandContext,
         cluster: &mut ClusterView,
-    ) -> Result<Vec<String>, Cut> {
+    ) -> Result<Vec<String>, WaitEnd> {
         let first = tokio::select! {
             biased;
-            () = &mut self.interrupt => return Err(Cut::Interrupted),
-            () = &mut self.limit => return Err(Cut::TimedOut),
+            () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
+            () = &mut self.limit => return Err(WaitEnd::TimedOut),
             () = std::future::ready(()), if !self.held.is_empty() => None,
             Some(fact) = self.objects.next() => Some(fact),
             Some(fact) = self.emqx.next() => Some(fact),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::cluster_view::ClusterView;
 use super::deletion;
-use super::fact_loop::{Cut, FactLoop};
+use super::fact_loop::{FactLoop, WaitEnd};
 use super::follow_output::FollowOutput;
 use super::upgrade::guard::Guard;
 use super::{CommandContext, history, limits};
@@ -43,11 +43,11 @@ pub enum FollowEnd {
     Interrupted,
 }
 
-impl From<Cut> for FollowEnd {
-    fn from(cut: Cut) -> Self {
+impl From<WaitEnd> for FollowEnd {
+    fn from(cut: WaitEnd) -> Self {
         match cut {
-            Cut::Interrupted => Self::Interrupted,
-            Cut::TimedOut => Self::TimedOut,
+            WaitEnd::Interrupted => Self::Interrupted,
+            WaitEnd::TimedOut => Self::TimedOut,
         }
     }
 }
@@ -202,15 +202,15 @@ impl FollowRequest {
     async fn look(&mut self, context: &CommandContext) -> Result<FollowEnd, Problem> {
         let limit = self.timeout.map(|limit| Instant::now() + limit);
         let mut facts = FactLoop::new(context, &self.cluster, self.want, POLL, limit);
-        let mut last_word: Option<(Event, Instant)> = None;
+        let mut finish_past: Option<(Event, Instant)> = None;
         let mut announced = false;
         loop {
             // What begins after the verdict is another operation.
-            if let Some(word) = self.observe(context, last_word.is_some()) {
-                last_word.get_or_insert((word, Instant::now()));
+            if let Some(word) = self.observe(context, finish_past.is_some()) {
+                finish_past.get_or_insert((word, Instant::now()));
             }
             self.output.notified(context, false).await;
-            let limit = if last_word.is_none() { self.limit(context) } else { None };
+            let limit = if finish_past.is_none() { self.limit(context) } else { None };
             if let Some(why) = limit {
                 let (cluster, name, guarded) = (&self.cluster, &self.name, self.guard.is_some());
                 let stopped = facts.during_stop(stop(context, cluster, name, guarded, &why)).await;
@@ -244,7 +244,7 @@ impl FollowRequest {
                         Ok(over) => over,
                         Err(cut) => return Ok(cut.into()),
                     };
-                    let over = match (over, &last_word) {
+                    let over = match (over, &finish_past) {
                         (Ok(over), _) => over,
                         (Err(problem), None) => return Err(problem),
                         // The operation has ended and the remaining step failed: report both.
@@ -256,18 +256,18 @@ impl FollowRequest {
                             ));
                         }
                     };
-                    if over && last_word.is_none() && self.operations.upgrade(&self.name).is_none() {
+                    if over && finish_past.is_none() && self.operations.upgrade(&self.name).is_none() {
                         return Ok(FollowEnd::Tidied);
                     }
                     over
                 }
             };
-            if let Some((word, _)) = &last_word
+            if let Some((word, _)) = &finish_past
                 && let Some((why, stopping)) = self.rollback.take()
             {
                 return Err(self.rolled_back(context, &why, stopping, word));
             }
-            if let Some((word, since)) = &last_word {
+            if let Some((word, since)) = &finish_past {
                 let verdict = word.verdict.unwrap_or(Verdict::Unknown);
                 // After a success, or after another client ended the operation, pods that the guard took out
                 // of the Service remain to be reopened. After a failure everything stays as it is, with the

@@ -150,12 +150,12 @@ impl FollowOutput {
             return;
         }
         let mut filtering = std::mem::take(&mut self.filtering);
-        self.tell(&context.printer, event, &mut filtering, self.data);
+        self.print(&context.printer, event, &mut filtering, self.data);
         self.filtering = filtering;
     }
 
     /// Prints one event to a printer.
-    pub fn tell(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
+    pub fn print(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
         match self.stream {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
             Stream::Text if !filtering.tells(event) => {}
@@ -270,7 +270,7 @@ impl FollowOutput {
     }
 
     /// The verdict of an operation that was over before it was followed.
-    pub(crate) fn last_word(&mut self, context: &CommandContext, name: &str, judgement: Judgement) {
+    pub(crate) fn finish_past(&mut self, context: &CommandContext, name: &str, judgement: Judgement) {
         self.inline = None;
         let (name, now) = (name.to_owned(), context.clock.now());
         let event = Event::of(now, EventType::Verdict, Operation::Rebalance, name, judgement.sentence());

@@ -98,7 +98,7 @@ fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<
 
 fn hint(context: &CommandContext, items: &[RebalanceItem]) {
     let running =
-        items.iter().find(|item| item.alarm).or_else(|| items.iter().find(|item| !item.verdict.final_word()));
+        items.iter().find(|item| item.alarm).or_else(|| items.iter().find(|item| !item.verdict.is_final()));
     context.printer.next(&match running {
         Some(item) if item.alarm => format!("kubectl emqx rebalance stop {}", item.name),
         Some(item) => format!("kubectl emqx rebalance watch {}", item.name),

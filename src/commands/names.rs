@@ -22,27 +22,27 @@ pub async fn find(
     context: &CommandContext,
     names: Names,
     word: &str,
-    tell: &dyn Fn(Candidate),
+    offer: &dyn Fn(Candidate),
 ) -> Result<(), Problem> {
     match names {
         Names::Namespaces => {
             for name in context.kubernetes.namespaces().await? {
-                tell(Candidate::new(name, ""));
+                offer(Candidate::new(name, ""));
             }
         }
-        Names::Instances => instances(context, &look(context, RefreshScope::default()).await?, word, tell),
-        Names::Operations => operations(context, word, tell).await?,
+        Names::Instances => instances(context, &look(context, RefreshScope::default()).await?, word, offer),
+        Names::Operations => operations(context, word, offer).await?,
         Names::Nodes => {
             nodes(
                 context,
                 &look(context, RefreshScope { pods: true, ..RefreshScope::default() }).await?,
-                tell,
+                offer,
             );
         }
         Names::Images => {
             let world =
                 look(context, RefreshScope { pods: true, sets: true, ..RefreshScope::default() }).await?;
-            images(&world).for_each(tell);
+            images(&world).for_each(offer);
         }
         // These names are known without a cluster.
         Names::Contexts | Names::Clusters | Names::Users | Names::Scenarios => {}
@@ -68,7 +68,7 @@ fn judged(context: &CommandContext, world: &World, id: &InstanceId) -> Assessmen
 }
 
 /// Instances by name, or by kind and name where the user began with a kind; each with its problem.
-fn instances(context: &CommandContext, world: &World, word: &str, tell: &dyn Fn(Candidate)) {
+fn instances(context: &CommandContext, world: &World, word: &str, offer: &dyn Fn(Candidate)) {
     for id in world.ids() {
         let kind = id.kind.as_str();
         let about = match judged(context, world, &id).health.problem {
@@ -76,12 +76,12 @@ fn instances(context: &CommandContext, world: &World, word: &str, tell: &dyn Fn(
             None => kind.to_owned(),
         };
         let name = if word.contains('/') { format!("{}/{}", id.kind.singular(), id.name) } else { id.name };
-        tell(Candidate::new(name, about));
+        offer(Candidate::new(name, about));
     }
 }
 
 /// The rows of each instance: a pod that is not in the EMQX cluster, or does not run, is described as such.
-fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
+fn nodes(context: &CommandContext, world: &World, offer: &dyn Fn(Candidate)) {
     for id in world.ids() {
         for row in judged(context, world, &id).snapshot.nodes {
             let about = match (row.membership, row.pod_reason.as_deref()) {
@@ -89,7 +89,7 @@ fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
                 (Some(membership), None) => format!("EMQX node, {}", membership.words()),
                 (Some(membership), Some(reason)) => format!("EMQX node, {}: {reason}", membership.words()),
             };
-            tell(Candidate::new(row.label(), about));
+            offer(Candidate::new(row.label(), about));
         }
     }
 }
@@ -97,7 +97,7 @@ fn nodes(context: &CommandContext, world: &World, tell: &dyn Fn(Candidate)) {
 /// Rebalances, those first that may run. Only EMQX knows the name of a rebalance without an object, and EMQX
 /// is not queried while the user types. Where such a name was begun, every node is offered; where there is no
 /// object, the instances are, because a rebalance may run for them.
-async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidate)) -> Result<(), Problem> {
+async fn operations(context: &CommandContext, word: &str, offer: &dyn Fn(Candidate)) -> Result<(), Problem> {
     let served = context.kubernetes.served().await?.version_of("rebalances").is_some();
     let begun = word.starts_with(COORDINATOR) || !word.is_empty() && COORDINATOR.starts_with(word);
     let scope = Scope {
@@ -114,15 +114,15 @@ async fn operations(context: &CommandContext, word: &str, tell: &dyn Fn(Candidat
     found.sort_by_key(|it| !it.open);
     for it in found {
         let instance = it.object.as_ref().map(|object| object.instance_name.as_str()).unwrap_or_default();
-        tell(Candidate::new(&it.name, format!("{instance}, {}", it.verdict.words())));
+        offer(Candidate::new(&it.name, format!("{instance}, {}", it.verdict.words())));
     }
     if !served {
-        instances(context, &world, word, tell);
+        instances(context, &world, word, offer);
     }
     for id in world.ids().iter().filter(|_| begun) {
         let nodes = judged(context, &world, id).snapshot.nodes;
         for node in nodes.into_iter().filter_map(|row| row.node) {
-            tell(Candidate::new(OperationRef::Coordinator(node).to_string(), &id.name));
+            offer(Candidate::new(OperationRef::Coordinator(node).to_string(), &id.name));
         }
     }
     Ok(())

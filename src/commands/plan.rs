@@ -196,8 +196,8 @@ pub async fn live(
         Backend::Rebalance => manifest::kept(&strategy, cluster.world.kubernetes.served.operator),
         Backend::Emqx => (strategy, None),
     };
-    let wish = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
-    let mut plan = preflight::plan(&cluster.world, &snapshot, wish)?;
+    let rebalance_request = RebalanceRequest { strategy: &strategy, back, backend, name, allowed, skip };
+    let mut plan = preflight::plan(&cluster.world, &snapshot, rebalance_request)?;
     plan.judge(dropped.into_iter().collect());
     complete(&mut plan, request, back, skip, lb_unknown);
     if plan.decision == Decision::Go {

@@ -105,7 +105,11 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
         }
         // An object that was deleted before is stuck already: it is changed at once.
         let until = if before { Instant::now() } else { until };
-        let here = if dry == DryRun::None { deletion::lingers(context, object, until).await? } else { None };
+        let here = if dry == DryRun::None {
+            deletion::wait_until_deleted(context, object, until).await?
+        } else {
+            None
+        };
         let stays = match &here {
             Some(here) => {
                 deletion::freed(context, here, free_until.min(Instant::now() + DELETION_TIMEOUT)).await?
@@ -165,23 +169,23 @@ fn keeps_stray(world: &World, object: &Rebalance, item: &RebalanceItem) -> Optio
             let mut pods = world.pods_of(&id);
             pods.next().map(|_| "its EMQX is deleted, but pods of it still run: EMQX may still rebalance")
         }
-        _ if item.verdict.final_word() => Some("the operator has not written that it is over"),
+        _ if item.verdict.is_final() => Some("the operator has not written that it is over"),
         _ => Some("no operator has picked it up so far: kubectl emqx rebalance stop deletes it"),
     }
 }
 
 /// Why an object stays; `None` if it can be deleted. It stays if its rebalance runs or may run.
-fn keeps(object: &Rebalance, item: &RebalanceItem, heard: bool) -> Option<&'static str> {
+fn keeps(object: &Rebalance, item: &RebalanceItem, answered: bool) -> Option<&'static str> {
     if object.phase == Phase::Pending {
         return Some("no operator has picked it up so far: kubectl emqx rebalance stop deletes it");
     }
-    if !item.verdict.final_word() {
+    if !item.verdict.is_final() {
         return Some("it is running");
     }
     match object.phase {
         // A failure because EMQX was not ready shows nothing about EMQX: only EMQX shows that the rebalance
         // is over.
-        Phase::Failed if object.processed && !heard => Some("EMQX cannot be asked whether it still runs"),
+        Phase::Failed if object.processed && !answered => Some("EMQX cannot be asked whether it still runs"),
         Phase::Completed | Phase::Failed => None,
         // EMQX ends before the operator's next reconcile.
         _ => Some("the operator has not written that it is over"),

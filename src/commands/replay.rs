@@ -103,12 +103,12 @@ pub async fn run(
         }
         for event in events {
             told += 1;
-            output.tell(printer, &event, &mut filtering, true);
+            output.print(printer, &event, &mut filtering, true);
         }
     }
     for event in teller.finish() {
         told += 1;
-        output.tell(printer, &event, &mut filtering, true);
+        output.print(printer, &event, &mut filtering, true);
     }
     if told == 0 {
         printer.talk("no rebalance, upgrade or evacuation happens in this recording");

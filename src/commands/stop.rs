@@ -50,7 +50,7 @@ struct Stopping<'a> {
     /// Whether the object may be marked, and changed if its deletion is stuck.
     may_patch: bool,
     /// The text that the operator's process is gone, where its Lease shows that.
-    operator_gone: Option<String>,
+    absent_operator: Option<String>,
     /// The rebalance that was stopped.
     stopped: Option<Stopped>,
     /// Its record for the history, where EMQX ran it.
@@ -109,14 +109,14 @@ async fn recorded(
         proof: Vec::new(),
         until,
         may_patch: true,
-        operator_gone: None,
+        absent_operator: None,
         stopped: None,
         entry: None,
     };
     // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
-    let heard = stopping.cluster.answers().load.is_some();
+    let answered = stopping.cluster.answers().load.is_some();
     if let Some(Judgement { verdict, message: reason }) = over(context, &stopping.cluster, &stopping.name)
-        && (heard || verdict != Verdict::Unknown)
+        && (answered || verdict != Verdict::Unknown)
         && !stopping.object().is_some_and(ownership::left_by_a_stop)
     {
         let name = &stopping.name;
@@ -182,7 +182,7 @@ impl Stopping<'_> {
     }
 
     /// Why EMQX cannot be asked.
-    fn deaf(&self) -> Option<String> {
+    fn refuses_changes(&self) -> Option<String> {
         let now = self.context.clock.now();
         let snapshot = snapshot(&self.cluster.world, &self.cluster.id, now);
         snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
@@ -191,8 +191,8 @@ impl Stopping<'_> {
     /// Whether EMQX does not answer because a permission or a key is missing: the operator may reach EMQX all
     /// the same.
     fn may_not_ask(&self) -> bool {
-        let mut hearings = self.cluster.answers().hearings.values();
-        hearings.any(|hearing| matches!(hearing.link, Link::Forbidden(_)))
+        let mut sources = self.cluster.answers().sources.values();
+        sources.any(|source| matches!(source.link, Link::Forbidden(_)))
     }
 
     async fn look(&mut self) -> Result<(), Problem> {
@@ -210,7 +210,7 @@ impl Stopping<'_> {
         let asked = self.hears_emqx() && !object_only;
         if self.object().is_some() && (!asked || self.entry().is_none()) {
             // The next step is the operator's.
-            self.operator_gone = deletion::operator_gone(self.context, &self.cluster.id).await;
+            self.absent_operator = deletion::absent_operator(self.context, &self.cluster.id).await;
         }
         let blind = if asked || waits { None } else { Some(self.blind()?) };
         // If EMQX is stopped and the object stays, the stop is incomplete.
@@ -258,7 +258,7 @@ impl Stopping<'_> {
 
     /// The clause that the operator's process is gone.
     fn gone(&self) -> String {
-        self.operator_gone.as_ref().map(|gone| format!("; {gone}")).unwrap_or_default()
+        self.absent_operator.as_ref().map(|gone| format!("; {gone}")).unwrap_or_default()
     }
 
     fn label(&self) -> String {
@@ -274,7 +274,7 @@ impl Stopping<'_> {
     async fn await_emqx(&mut self) -> Result<(), Problem> {
         let mut told = false;
         while !self.hears_emqx() && !self.may_not_ask() {
-            let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+            let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             if Instant::now() >= self.until || self.intent.write.dry_run != DryRun::None {
                 return Err(self.not_stopped(&why));
             }
@@ -357,7 +357,7 @@ impl Stopping<'_> {
             }
             self.proof.push("EMQX started nothing".to_owned());
         } else {
-            let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+            let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             self.proof.push(format!("not verified: that EMQX started nothing, because {why}"));
         }
         let message = format!(
@@ -430,7 +430,7 @@ impl Stopping<'_> {
         let mut follower = RebalanceTracker::new(self.cluster.id.clone());
         follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
-        let told = self.tell(&entry.coordinator).await;
+        let told = self.request_stop(&entry.coordinator).await;
         // It was not stopped, or not by this process.
         if !matches!(told, Ok(true)) {
             self.unmark().await;
@@ -506,7 +506,7 @@ impl Stopping<'_> {
 
     /// Asks EMQX's coordinator to stop, and repeats the request while it answers with errors, up to the
     /// limit. `false` when the coordinator no longer ran a rebalance.
-    async fn tell(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
+    async fn request_stop(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
         let mut told = false;
         loop {
             let problem = match self.cluster.broker.stop(coordinator).await {
@@ -561,7 +561,7 @@ impl Stopping<'_> {
                 let (what, why) = if hears {
                     ("still runs it", format!("{coordinator} has not ended it within {limit} s"))
                 } else {
-                    let why = self.deaf().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
+                    let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
                     ("has not confirmed it", why)
                 };
                 return Err(Problem::new(
@@ -686,10 +686,10 @@ impl Stopping<'_> {
     /// Waits until a deleted object no longer exists; changes one that is stuck once EMQX is Ready.
     async fn leave(&mut self, object: &Rebalance) -> Result<(), Problem> {
         let soon = Instant::now() + if object.deleting.is_none() { DELETION_TIMEOUT } else { Duration::ZERO };
-        let stays = match deletion::lingers(self.context, object, soon).await? {
+        let stays = match deletion::wait_until_deleted(self.context, object, soon).await? {
             None => None,
             Some(here) => {
-                if let Some(gone) = deletion::operator_gone(self.context, &self.cluster.id).await {
+                if let Some(gone) = deletion::absent_operator(self.context, &self.cluster.id).await {
                     let limit = self.intent.timeout.as_secs();
                     let text = format!(
                         "the object is terminating: {gone}; waiting for the operator, up to {limit} s"
@@ -753,7 +753,7 @@ impl Stopping<'_> {
         };
         let ready = self.cluster.instance().is_ok_and(crate::model::Instance::ready);
         let refused = match (&object.phase, object.states.is_empty(), ready) {
-            (Phase::Processing, ..) if self.operator_gone.is_some() => {
+            (Phase::Processing, ..) if self.absent_operator.is_some() => {
                 Some("only a running operator stops EMQX when the object is deleted")
             }
             (Phase::Processing, false, true) => None,

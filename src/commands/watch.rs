@@ -27,7 +27,7 @@ pub struct WatchTarget {
 }
 
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
-pub async fn meant(
+pub async fn resolve(
     context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<WatchTarget, Problem> {
@@ -100,8 +100,8 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
         }
         other => other?,
     };
-    let heard = cluster.world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances"));
-    if heard.is_some_and(|hearing| matches!(hearing.link, Link::Forbidden(_))) {
+    let listed = cluster.world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances"));
+    if listed.is_some_and(|source| matches!(source.link, Link::Forbidden(_))) {
         // A user who may read only this object does not get it from a list.
         let update = Update::Is(Object::Rebalance(Box::new(object.clone())));
         cluster.take(context, [Fact { at: context.clock.now(), update }]);
@@ -193,7 +193,7 @@ pub fn nothing(
 
 /// `rebalance watch`.
 pub async fn run(context: &CommandContext, intent: &Watch) -> Outcome {
-    let WatchTarget { cluster, name } = meant(context, intent.operation.as_ref()).await?;
+    let WatchTarget { cluster, name } = resolve(context, intent.operation.as_ref()).await?;
     let Some(name) = name.filter(|name| driven(&cluster, name, intent.backend)) else {
         context.printer.talk(&nothing(context, &cluster, intent.backend)?);
         return Ok(Exit::Reached);
@@ -201,7 +201,7 @@ pub async fn run(context: &CommandContext, intent: &Watch) -> Outcome {
     let mut output = FollowOutput::of(context, &intent.follow, true);
     if let Some(judgement) = over(context, &cluster, &name) {
         let exit = judgement.verdict.exit();
-        output.last_word(context, &name, judgement);
+        output.finish_past(context, &name, judgement);
         return Ok(exit);
     }
     let mut operations = OperationTracker::of(&cluster.id);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
-use super::fact_loop::{Cut, FactLoop};
+use super::fact_loop::{FactLoop, WaitEnd};
 use super::follow_output::FollowOutput;
 use super::{CommandContext, Outcome, history};
 use crate::cli::intent::{Follow, Selection, Stream};
@@ -50,10 +50,10 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
         facts.ask_every(&cluster, every(&cluster, &operations));
         match facts.next(context, &mut cluster).await {
             Ok(notices) => notices.iter().for_each(|notice| context.printer.notice(notice)),
-            Err(Cut::Interrupted) => {
+            Err(WaitEnd::Interrupted) => {
                 return Err(left(&cluster, &operations, "interrupted").interrupted());
             }
-            Err(Cut::TimedOut) => {
+            Err(WaitEnd::TimedOut) => {
                 return match going(&operations) {
                     Some(_) => Err(left(&cluster, &operations, "time ran out").exit(Exit::TimedOut)),
                     None => Ok(Exit::Reached),

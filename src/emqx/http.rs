@@ -146,13 +146,13 @@ impl EmqxConnection {
         key: Option<&ApiKey>,
         body: Option<&Value>,
     ) -> Result<HttpResponse, Lost> {
-        match tokio::time::timeout(time_limit, self.ask_for_ever(method, path, key, body)).await {
+        match tokio::time::timeout(time_limit, self.ask_without_timeout(method, path, key, body)).await {
             Ok(result) => result,
             Err(_) => Err(Lost::Late(no_answer(time_limit))),
         }
     }
 
-    async fn ask_for_ever(
+    async fn ask_without_timeout(
         &mut self,
         method: &Method,
         path: &str,
@@ -191,9 +191,9 @@ impl EmqxConnection {
             }
         })?;
         let status = response.status().as_u16();
-        let told =
+        let announced =
             response.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-        if told.is_some_and(|length| length > LARGEST_ANSWER as u64) {
+        if announced.is_some_and(|length| length > LARGEST_ANSWER as u64) {
             return Err(too_large());
         }
         let mut body = Limited::new(response.into_body(), LARGEST_ANSWER);

@@ -81,7 +81,7 @@ impl EmqxBrokers {
 
     /// The same, with another limit for one request than 10 s: `--request-timeout`.
     #[must_use]
-    pub fn with_patience(mut self, time_limit: Duration) -> Self {
+    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
         self.time_limit = time_limit;
         self
     }

@@ -79,7 +79,7 @@ impl Api {
     pub(super) async fn get_in<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, ApiError> {
         let mut tries = 0;
         loop {
-            match self.within(self.call_for_ever(Method::GET, path, None, accept)).await {
+            match self.within(self.call_without_timeout(Method::GET, path, None, accept)).await {
                 // API priority and fairness answers 429 with a pause; a read can wait for it.
                 Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
@@ -97,14 +97,16 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ApiError> {
-        self.within(self.call_for_ever(method, path, body.map(|body| (BodyFormat::Json, body)), JSON)).await
+        self.within(self.call_without_timeout(method, path, body.map(|body| (BodyFormat::Json, body)), JSON))
+            .await
     }
 
     /// PATCH. A server that is too busy has changed nothing yet: the request is repeated.
     pub(super) async fn patch(&self, path: &str, form: BodyFormat, body: &Value) -> Result<Answer, ApiError> {
         let mut tries = 0;
         loop {
-            match self.within(self.call_for_ever(Method::PATCH, path, Some((form, body)), JSON)).await {
+            match self.within(self.call_without_timeout(Method::PATCH, path, Some((form, body)), JSON)).await
+            {
                 Err(ApiError::Busy { seconds, .. }) if tries < 3 => {
                     tries += 1;
                     tokio::time::sleep(Duration::from_secs(seconds.clamp(1, 5))).await;
@@ -150,7 +152,7 @@ impl Api {
         self.transport.as_ref().is_some_and(HttpTransport::is_slow)
     }
 
-    async fn call_for_ever<T: DeserializeOwned>(
+    async fn call_without_timeout<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

@@ -30,7 +30,7 @@ async fn list(cluster: &Cluster, resource: &Resource) -> Result<Listed, ApiError
     let (mut facts, mut uids) = (Vec::new(), Vec::new());
     let mut pages = resource.pages(&cluster.api);
     while let Some(page) = pages.next().await? {
-        if std::mem::take(&mut pages.anew) {
+        if std::mem::take(&mut pages.restarted) {
             uids.clear();
         }
         for object in page {
@@ -97,7 +97,7 @@ fn facts(
     let at = cluster.now();
     let mut facts = vec![Fact { at, update: Update::Served(served) }];
     let mut uids: Vec<(ObjectKind, Vec<String>)> = Vec::new();
-    let heard: Vec<&str> =
+    let listed: Vec<&str> =
         resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
     for (resource, answer) in resources.iter().zip(answers) {
         let link = match answer {
@@ -111,7 +111,7 @@ fn facts(
                 Link::Up
             }
             // Another one of the tried versions answered.
-            Err(_) if heard.contains(&resource.name) || resource.is_optional() => continue,
+            Err(_) if listed.contains(&resource.name) || resource.is_optional() => continue,
             Err(trouble) => link(resource, &trouble),
         };
         if !resource.is_optional() {

@@ -40,7 +40,7 @@ pub(super) struct Pages<'a> {
     /// The token of the next page; `None` after the last one.
     token: Option<String>,
     /// Whether the list began again: the objects of earlier pages do not count.
-    pub(super) anew: bool,
+    pub(super) restarted: bool,
     /// The version from which to watch; known with the last page.
     pub(super) version: String,
 }
@@ -146,7 +146,7 @@ impl Resource {
     /// Lists everything.
     pub(super) fn pages<'a>(&'a self, api: &'a Api) -> Pages<'a> {
         let (token, version) = (Some(String::new()), String::new());
-        Pages { resource: self, api, size: Some(PAGE), token, anew: false, version }
+        Pages { resource: self, api, size: Some(PAGE), token, restarted: false, version }
     }
 
     /// The object as it is passed on: with its kind, which lists of built-in kinds omit, and without
@@ -205,7 +205,7 @@ impl<'a> Pages<'a> {
             // one piece.
             Err(trouble) if trouble.is_expired() && self.size.is_some() => {
                 self.size = None;
-                self.anew = true;
+                self.restarted = true;
                 self.ask("").await?
             }
             Err(trouble) if trouble.is_forbidden() && early => object.ok_or(trouble)?,

@@ -48,7 +48,7 @@ pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
         let served = teller.discover().await;
         let blind = served.operator == OperatorLine::Unknown;
         let resources = wanted(&scope, &served, blind);
-        teller.tell(Update::Served(served)).await;
+        teller.send(Update::Served(served)).await;
         let follow =
             Follow { feeds: resources.into_iter().map(Feed::new).collect(), lost: Notify::new(), teller };
         let feeds = join_all((0..follow.feeds.len()).map(|index| follow.feed(index)));
@@ -63,13 +63,13 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(&self, update: Update) {
+    async fn send(&self, update: Update) {
         // Fails only when the stream is dropped, and then this future is dropped with it.
         let _ = self.facts.send(Fact { at: self.cluster.now(), update }).await;
     }
 
     async fn link(&self, resource: &Resource, link: Link) {
-        self.tell(Update::Link(resource.source, resource.name, link)).await;
+        self.send(Update::Link(resource.source, resource.name, link)).await;
     }
 
     /// The served resources; retried until the server responds.
@@ -80,7 +80,7 @@ impl Teller {
                 Ok(served) => return served,
                 Err(problem) => {
                     failures += 1;
-                    self.tell(Update::Link(Source::Kubernetes, "api", Link::Unreachable(problem.why))).await;
+                    self.send(Update::Link(Source::Kubernetes, "api", Link::Unreachable(problem.why))).await;
                     tokio::time::sleep(back_off(failures)).await;
                 }
             }
@@ -92,21 +92,21 @@ impl Teller {
 struct Feed {
     resource: RefCell<Resource>,
     /// Whether the feed is healthy: listed, and its watch not known to be broken.
-    heard: Cell<bool>,
+    is_up: Cell<bool>,
     /// The existing objects, by uid, each as a [`stub`]; `None` before the first list and while the list
     /// cannot be read.
     known: RefCell<Option<BTreeMap<String, Box<str>>>>,
     /// Whether its absence from `known` is final: forbidden or not served.
-    settled: Cell<bool>,
+    unavailable: Cell<bool>,
 }
 
 impl Feed {
     fn new(resource: Resource) -> Self {
         Self {
             resource: RefCell::new(resource),
-            heard: Cell::new(false),
+            is_up: Cell::new(false),
             known: RefCell::new(None),
-            settled: Cell::new(false),
+            unavailable: Cell::new(false),
         }
     }
 }
@@ -163,19 +163,23 @@ impl Follow {
     /// Reports a failed list, and waits.
     async fn failed(&self, index: usize, resource: &Resource, trouble: &ApiError, failures: u32) {
         let feed = &self.feeds[index];
-        feed.heard.set(false);
-        let settled = trouble.is_forbidden() || trouble.is_absent();
-        feed.settled.set(settled);
+        feed.is_up.set(false);
+        let unavailable = trouble.is_forbidden() || trouble.is_absent();
+        feed.unavailable.set(unavailable);
         if resource.is_optional() {
-            return tokio::time::sleep(if settled { jitter(DENIED_LIST_PAUSE) } else { back_off(failures) })
-                .await;
+            return tokio::time::sleep(if unavailable {
+                jitter(DENIED_LIST_PAUSE)
+            } else {
+                back_off(failures)
+            })
+            .await;
         }
         // Without discovery every version of the group is tried, and another version of this resource may be healthy.
-        let other = self.feeds.iter().any(|it| it.heard.get() && it.resource.borrow().name == resource.name);
+        let other = self.feeds.iter().any(|it| it.is_up.get() && it.resource.borrow().name == resource.name);
         if !other {
             self.teller.link(resource, read::link(resource, trouble)).await;
         }
-        tokio::time::sleep(if settled { jitter(DENIED_LIST_PAUSE) } else { back_off(failures) }).await;
+        tokio::time::sleep(if unavailable { jitter(DENIED_LIST_PAUSE) } else { back_off(failures) }).await;
         if trouble.is_absent() {
             self.rediscover(index).await;
         }
@@ -195,7 +199,7 @@ impl Follow {
             }
         };
         if changed {
-            self.teller.tell(Update::Served(served)).await;
+            self.teller.send(Update::Served(served)).await;
         }
     }
 
@@ -205,7 +209,7 @@ impl Follow {
         let mut known = BTreeMap::new();
         let mut pages = resource.pages(&self.teller.cluster.api);
         while let Some(page) = pages.next().await? {
-            if std::mem::take(&mut pages.anew) {
+            if std::mem::take(&mut pages.restarted) {
                 known.clear();
             }
             for object in page {
@@ -224,11 +228,11 @@ impl Follow {
         }
         *feed.known.borrow_mut() = Some(known);
         if !resource.is_optional() {
-            feed.heard.set(true);
+            feed.is_up.set(true);
             self.teller.link(resource, Link::Up).await;
         }
         if let Some(uids) = self.all_known(resource) {
-            self.teller.tell(Update::Only(resource.kind, uids)).await;
+            self.teller.send(Update::Only(resource.kind, uids)).await;
         }
         Ok(std::mem::take(&mut pages.version))
     }
@@ -240,7 +244,7 @@ impl Follow {
         for feed in self.feeds.iter().filter(|feed| feed.resource.borrow().kind == resource.kind) {
             match feed.known.borrow().as_ref() {
                 Some(known) => uids.extend(known.keys().cloned()),
-                None if feed.settled.get() => {}
+                None if feed.unavailable.get() => {}
                 None => return None,
             }
         }
@@ -263,18 +267,19 @@ impl Follow {
                 End::Over => tokio::time::sleep(back_off(failures)).await,
                 End::Expired => return tokio::time::sleep(back_off(failures)).await,
                 End::Away => {
-                    self.feeds[index].heard.set(false);
+                    self.feeds[index].is_up.set(false);
                     tokio::time::sleep(back_off(failures)).await;
                 }
                 End::Failed(trouble) if trouble.is_forbidden() => {
                     // `list` is permitted and `watch` is not: the list is polled.
                     let why = resource.forbidden("watch", &trouble);
-                    let told = format!("{why}; it is listed every {} s instead", DENIED_LIST_PAUSE.as_secs());
-                    self.teller.tell(Update::Unreadable(told)).await;
+                    let reported =
+                        format!("{why}; it is listed every {} s instead", DENIED_LIST_PAUSE.as_secs());
+                    self.teller.send(Update::Unreadable(reported)).await;
                     return tokio::time::sleep(jitter(DENIED_LIST_PAUSE)).await;
                 }
                 End::Failed(trouble) => {
-                    if self.feeds[index].heard.replace(false) {
+                    if self.feeds[index].is_up.replace(false) {
                         self.teller.link(resource, read::link(resource, &trouble)).await;
                     }
                     tokio::time::sleep(back_off(failures)).await;
@@ -302,7 +307,7 @@ impl Follow {
                 )));
             }
         };
-        if !self.feeds[index].heard.replace(true) {
+        if !self.feeds[index].is_up.replace(true) {
             self.teller.link(resource, Link::Up).await;
         }
         let mut pending = Vec::new();
@@ -409,25 +414,25 @@ impl Follow {
                     ))
                 }
             };
-            let mut told = Vec::new();
-            for feed in self.feeds.iter().filter(|feed| feed.heard.get()) {
+            let mut reported = Vec::new();
+            for feed in self.feeds.iter().filter(|feed| feed.is_up.get()) {
                 let resource = feed.resource.borrow().clone();
-                if told.contains(&resource.name) {
+                if reported.contains(&resource.name) {
                     continue;
                 }
-                told.push(resource.name);
+                reported.push(resource.name);
                 let link = why.clone().map_or(Link::Up, Link::Unreachable);
                 self.teller.link(&resource, link).await;
             }
             let link = why.clone().map_or(Link::Up, Link::Unreachable);
             // Reported for the API itself only on a change, or when no feed reported it.
-            if why.is_none() != up || told.is_empty() {
-                self.teller.tell(Update::Link(Source::Kubernetes, "api", link)).await;
+            if why.is_none() != up || reported.is_empty() {
+                self.teller.send(Update::Link(Source::Kubernetes, "api", link)).await;
             }
             up = why.is_none();
             if !up {
                 for feed in &self.feeds {
-                    feed.heard.set(false);
+                    feed.is_up.set(false);
                 }
                 self.lost.notify_waiters();
             }

@@ -92,7 +92,7 @@ impl Verdict {
     }
 
     /// Whether an operation with this verdict is over.
-    pub fn final_word(self) -> bool {
+    pub fn is_final(self) -> bool {
         !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
     }
 

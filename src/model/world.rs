@@ -25,7 +25,7 @@ pub struct SourceHealth {
     /// Whether the source answers.
     pub link: Link,
     /// When the source last answered, by the server's clock; `None` when never.
-    pub heard: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
 }
 
 /// The changes by one fact.
@@ -48,16 +48,16 @@ pub struct World {
 }
 
 /// The state of an EMQX that was not asked.
-static NOT_ASKED: BrokerState = BrokerState::new();
+static NOT_QUERIED: BrokerState = BrokerState::new();
 
-fn hear<K: Ord>(hearings: &mut BTreeMap<K, SourceHealth>, key: K, link: Link, at: Timestamp) -> bool {
-    let hearing =
-        hearings.entry(key).or_insert(SourceHealth { link: Link::Absent(String::new()), heard: None });
-    let different = hearing.link != link;
+fn record_health<K: Ord>(sources: &mut BTreeMap<K, SourceHealth>, key: K, link: Link, at: Timestamp) -> bool {
+    let source =
+        sources.entry(key).or_insert(SourceHealth { link: Link::Absent(String::new()), last_seen: None });
+    let different = source.link != link;
     if link == Link::Up {
-        hearing.heard = Some(at);
+        source.last_seen = Some(at);
     }
-    hearing.link = link;
+    source.link = link;
     different
 }
 
@@ -78,7 +78,7 @@ impl World {
 
     /// What the EMQX of this instance has answered; empty where it was not asked.
     pub fn broker(&self, id: &InstanceId) -> &BrokerState {
-        self.brokers.get(id).unwrap_or(&NOT_ASKED)
+        self.brokers.get(id).unwrap_or(&NOT_QUERIED)
     }
 
     /// Applies one fact.
@@ -103,15 +103,15 @@ impl World {
                 return Changes { visible, notice };
             }
             Update::Link(source, resource, link) => {
-                let hearings = &mut self.kubernetes.hearings;
+                let sources = &mut self.kubernetes.sources;
                 // An object is requested by label and by name: the same permission is missing, with other
                 // messages.
                 let known = matches!(link, Link::Forbidden(_))
-                    && hearings
+                    && sources
                         .get(&(source, resource))
                         .is_some_and(|it| matches!(it.link, Link::Forbidden(_)));
                 let notice = notice(&link).filter(|text| self.notices.insert(text.clone()) && !known);
-                let visible = hear(hearings, (source, resource), link, at);
+                let visible = record_health(sources, (source, resource), link, at);
                 return Changes { visible, notice };
             }
             Update::Unreadable(text) => {

@@ -144,8 +144,8 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
     facts.extend(view.serving.map(|(some, all)| format!("in the Service: {some} of {all}")));
     facts.extend(view.landing_ratio.map(|ratio| format!("{} of the evicted arrived", share(ratio))));
     bottom.extend(flow(&facts, width, Tone::Plain, theme));
-    let told = if height < 14 { 1 } else { 2 };
-    let notices = view.notices.len().saturating_sub(told);
+    let shown = if height < 14 { 1 } else { 2 };
+    let notices = view.notices.len().saturating_sub(shown);
     for notice in &view.notices[notices..] {
         bottom.push(InlineLine::plain(notice.clone(), Tone::Warning));
     }

@@ -353,13 +353,13 @@ impl Printer {
     pub async fn ask(&self, question: &str) -> bool {
         let theme = self.talk_theme();
         self.push(true, &format!("{} [y/N] ", theme.paint(Tone::Strong, &theme.clean(question))));
-        let (tell, told) = tokio::sync::oneshot::channel();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let mut answer = String::new();
-            let heard = io::stdin().read_line(&mut answer).unwrap_or(0);
-            tell.send(if heard == 0 { None } else { Some(answer) })
+            let read = io::stdin().read_line(&mut answer).unwrap_or(0);
+            sender.send(if read == 0 { None } else { Some(answer) })
         });
-        let Ok(Some(answer)) = told.await else {
+        let Ok(Some(answer)) = receiver.await else {
             self.push(true, "\n");
             return false;
         };

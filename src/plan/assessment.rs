@@ -141,9 +141,9 @@ impl<'a> Current<'a> {
 
 /// For how long EMQX has not answered, as text.
 fn silence(world: &World, snapshot: &Snapshot, now: Timestamp) -> String {
-    let heard = world.broker(&snapshot.instance).load.as_ref().map(|load| load.at);
+    let answered = world.broker(&snapshot.instance).load.as_ref().map(|load| load.at);
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
-    let since = heard.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
+    let since = answered.map(|at| duration(seconds_between(at, now))).unwrap_or_default();
     match why {
         // It answers, and refuses one of its calls.
         Some(why) if snapshot.source(Source::Emqx) == SourceState::Forbidden => why,
@@ -259,14 +259,14 @@ pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Times
     let load = broker.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);
     let fresh = age <= FAILED_REQUEST_SECONDS;
-    let heard = |resource: &'static str| {
+    let answered = |resource: &'static str| {
         broker.link(resource).is_none_or(|link| match link {
             Link::Up => age <= OLD_ANSWER_SECONDS,
             Link::Unreachable(_) | Link::Hung(_) => fresh,
             Link::Forbidden(_) | Link::Absent(_) => false,
         })
     };
-    (heard("nodes") && heard("load_rebalance")).then_some(&load.value)
+    (answered("nodes") && answered("load_rebalance")).then_some(&load.value)
 }
 
 /// Whether EMQX lists its nodes, or did a moment ago.

@@ -273,7 +273,7 @@ fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
         }
     };
     let strategy = Strategy::default();
-    let wish = RebalanceRequest {
+    let request = RebalanceRequest {
         strategy: &strategy,
         back: Return::default(),
         backend,
@@ -281,7 +281,7 @@ fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
         allowed: None,
         skip: &[],
     };
-    let (mut found, reconnects) = match preflight::plan(world, snapshot, wish) {
+    let (mut found, reconnects) = match preflight::plan(world, snapshot, request) {
         Ok(plan) => (plan.findings, Some(plan.moves.peak_reconnects_per_second)),
         Err(_) => (preflight::obstacles(world, instance, snapshot), None),
     };
@@ -312,10 +312,10 @@ fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
         wait_health_check: None,
         gates: None,
     };
-    let Ok(settled) = UpgradeTarget::of(instance, &ask) else { return (Vec::new(), planned) };
+    let Ok(target) = UpgradeTarget::of(instance, &ask) else { return (Vec::new(), planned) };
     let owners = beside.object.as_ref().map(|object| {
         // A value that differs from the present one: equal values conflict with no field manager.
-        let mut other = settled.clone();
+        let mut other = target.clone();
         other.to.push_str("-other");
         owners(object, &change::body(instance, &other, change::OperatorHold::Own), FIELD_MANAGER)
     });
@@ -324,7 +324,7 @@ fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
         instance,
         snapshot,
         ask: &ask,
-        settled: &settled,
+        target: &target,
         owners: owners.as_deref().unwrap_or_default(),
         force: false,
         allowed: None,

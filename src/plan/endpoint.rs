@@ -38,7 +38,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
         _ => instance.api_port,
     };
-    let hidden = match world.kubernetes.hearings.get(&(Source::Pods, "pods")).map(|hearing| &hearing.link) {
+    let hidden = match world.kubernetes.sources.get(&(Source::Pods, "pods")).map(|source| &source.link) {
         Some(Link::Forbidden(why)) => Some(why.clone()),
         _ => None,
     };

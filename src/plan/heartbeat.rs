@@ -65,7 +65,7 @@ pub(super) fn outages<R: Followed>(
             Some(since) if !silent && answered > since => {
                 run.quiet().silent_since = None;
                 run.answers_again(answered);
-                messages::heard_again(since, answered)
+                messages::answers_again_message(since, answered)
             }
             _ => continue,
         };

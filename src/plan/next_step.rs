@@ -147,7 +147,7 @@ fn receiving(node: &NodeName, around: NodeContext<'_>) -> Vec<String> {
 
 fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<String> {
     let connections = row.connections.or(evacuation.connections);
-    let mut says = match &evacuation.stage {
+    let mut parts = match &evacuation.stage {
         Stage::WaitHealthCheck => {
             vec![format!(
                 "refuses new clients; EMQX waits for load balancers to notice ({})",
@@ -170,10 +170,10 @@ fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<St
         Stage::Unknown(state) => vec![format!("EMQX reports {state}")],
     };
     if upgrading {
-        says.push(match evacuation.stage {
+        parts.push(match evacuation.stage {
             Stage::Prohibiting => "the operator removes its pod next".to_owned(),
             _ => format!("the operator removes its pod when it is `prohibiting` (now {})", evacuation.state),
         });
     }
-    says
+    parts
 }

@@ -41,24 +41,24 @@ impl PlaybackState {
         &mut self,
         world: &mut World,
         follower: &mut impl Tracker,
-        told: RecordedFacts,
+        recorded: RecordedFacts,
     ) -> (Vec<Event>, Vec<String>) {
         let mut events = Vec::new();
-        let first = *self.first.get_or_insert(told.t);
-        if !self.began && (told.change || told.t - first > BEGINNING) {
-            let at = self.last.unwrap_or(told.at);
+        let first = *self.first.get_or_insert(recorded.t);
+        if !self.began && (recorded.change || recorded.t - first > BEGINNING) {
+            let at = self.last.unwrap_or(recorded.at);
             events = follower.observe(world, at);
             self.began = true;
         }
-        events.extend(self.pass(world, follower, told.at));
+        events.extend(self.pass(world, follower, recorded.at));
         let mut notices = Vec::new();
-        for fact in told.facts {
+        for fact in recorded.facts {
             notices.extend(world.apply(fact).notice);
         }
         if self.began {
-            events.extend(follower.observe(world, told.at));
+            events.extend(follower.observe(world, recorded.at));
         }
-        self.last = Some(told.at);
+        self.last = Some(recorded.at);
         (events, notices)
     }
 

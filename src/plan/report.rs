@@ -122,7 +122,7 @@ impl ReportBuilder {
             if let Some(counts) = known.filter(|_| !draft.over) {
                 draft.after.clone_from(counts);
             }
-            if !draft.over && draft.report.ended_time.is_some() && draft.report.verdict.final_word() {
+            if !draft.over && draft.report.ended_time.is_some() && draft.report.verdict.is_final() {
                 draft.over = true;
                 draft.peaks(&latest(&self.rising));
             }
@@ -435,7 +435,7 @@ impl Draft {
         }
         report.duration_seconds = report
             .started_time
-            .zip(seen_end.filter(|_| report.verdict.final_word()))
+            .zip(seen_end.filter(|_| report.verdict.is_final()))
             .map(|(started, ended)| seconds_between(started, ended));
         report.compare();
         report.connections_before = self.before.known_connections();

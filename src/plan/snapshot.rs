@@ -193,9 +193,10 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     let pods = Pods::of(world, id);
     let serving = Serving::of(world, id);
     let reported: &[Node] = instance.map(|instance| instance.nodes.as_slice()).unwrap_or_default();
-    let told: BTreeMap<&NodeName, &Node> = reported.iter().map(|node| (&node.name, node)).rev().collect();
+    let from_status: BTreeMap<&NodeName, &Node> =
+        reported.iter().map(|node| (&node.name, node)).rev().collect();
     let from_emqx = world.broker(id).nodes.as_ref().map(|seen| seen.value.as_slice());
-    let wrong_emqx = from_emqx.and_then(|nodes| another(id, nodes, &pods, &told));
+    let wrong_emqx = from_emqx.and_then(|nodes| another(id, nodes, &pods, &from_status));
     let (nodes, source): (&[Node], Source) = match from_emqx {
         Some(nodes) if wrong_emqx.is_none() => (nodes, Source::Emqx),
         _ => (reported, Source::Kubernetes),
@@ -204,9 +205,9 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
         pods: !pods.names.is_empty()
             || world
                 .kubernetes
-                .hearings
+                .sources
                 .get(&(Source::Pods, "pods"))
-                .is_some_and(|hearing| hearing.link == Link::Up),
+                .is_some_and(|source| source.link == Link::Up),
         emqx: source == Source::Emqx,
     };
     let parts = if wrong_emqx.is_none() { Parts::of(world, id, instance) } else { Parts::none() };
@@ -214,13 +215,18 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
     let mut rows: Vec<NodeRow> = Vec::with_capacity(nodes.len());
     let mut joined: BTreeSet<&str> = BTreeSet::new();
     for node in nodes {
-        let told = told.get(&node.name).copied();
-        let pod = pods.find(node, told);
+        let from_status = from_status.get(&node.name).copied();
+        let pod = pods.find(node, from_status);
         joined.extend(pod.map(|pod| pod.uid.as_str()));
-        let role = node.role.or(told.and_then(|told| told.role)).or(pod.and_then(|pod| pod.role));
+        let role = node
+            .role
+            .or(from_status.and_then(|from_status| from_status.role))
+            .or(pod.and_then(|pod| pod.role));
         let (part, state) = parts.find(&node.name);
         let standing = standing(Some(node), pod, known, now);
-        let name = pod.map(|pod| pod.name.clone()).or_else(|| told.and_then(|told| told.pod.clone()));
+        let name = pod
+            .map(|pod| pod.name.clone())
+            .or_else(|| from_status.and_then(|from_status| from_status.pod.clone()));
         let left_over = known.pods && name.is_none() && standing.membership == Some(Membership::Stopped);
         rows.push(NodeRow {
             node: Some(node.name.clone()),
@@ -316,12 +322,12 @@ fn another(
     id: &InstanceId,
     nodes: &[Node],
     pods: &Pods<'_>,
-    told: &BTreeMap<&NodeName, &Node>,
+    from_status: &BTreeMap<&NodeName, &Node>,
 ) -> Option<String> {
     let first = nodes.first()?;
     let fits = |node: &Node| {
-        let told = told.get(&node.name).copied();
-        told.is_some() || pods.find(node, told).is_some()
+        let from_status = from_status.get(&node.name).copied();
+        from_status.is_some() || pods.find(node, from_status).is_some()
     };
     if pods.names.values().all(|pod| finished(pod)) || nodes.iter().any(fits) {
         return None;
@@ -355,12 +361,12 @@ fn totals(rows: &[NodeRow]) -> Totals {
         known
     };
     let serving = rows.iter().filter(|row| row.serving == Some(true)).count();
-    let told = rows.iter().any(|row| row.serving.is_some());
+    let from_status = rows.iter().any(|row| row.serving.is_some());
     Totals {
         connections: sum(|row| row.connections),
         sessions: sum(|row| row.sessions),
         nodes: rows.iter().filter(|row| row.node.is_some() && !row.left_over).count(),
-        serving: told.then_some(serving),
+        serving: from_status.then_some(serving),
     }
 }
 
@@ -388,8 +394,8 @@ impl<'a> Pods<'a> {
     }
 
     /// Finds the pod by the custom resource's status, by address, or by the exact first label of the host.
-    pub(super) fn find(&self, node: &Node, told: Option<&Node>) -> Option<&'a Pod> {
-        for source in [Some(node), told].into_iter().flatten() {
+    pub(super) fn find(&self, node: &Node, from_status: Option<&Node>) -> Option<&'a Pod> {
+        for source in [Some(node), from_status].into_iter().flatten() {
             if let Some(pod) = source.pod.as_ref().and_then(|pod| self.names.get(pod.as_str())) {
                 return Some(pod);
             }
@@ -400,7 +406,7 @@ impl<'a> Pods<'a> {
         // Equal manifests make pods of the same name in two namespaces.
         let here = |pod: &&&Pod| node.name.namespace().is_none_or(|named| named == pod.namespace);
         self.names.get(node.name.first_label()).filter(here).copied().or_else(|| {
-            let uid = told.and_then(|told| told.pod_uid.as_deref())?;
+            let uid = from_status.and_then(|from_status| from_status.pod_uid.as_deref())?;
             self.uids.get(uid).copied()
         })
     }
@@ -408,10 +414,11 @@ impl<'a> Pods<'a> {
 
 /// A node of an instance as the rows of its status name it: by its pod, else by its address or its first label.
 pub fn label(world: &World, id: &InstanceId, node: &NodeName) -> String {
-    let told = world.instance(id).and_then(|instance| instance.nodes.iter().find(|it| it.name == *node));
+    let from_status =
+        world.instance(id).and_then(|instance| instance.nodes.iter().find(|it| it.name == *node));
     let known = Node { name: node.clone(), ..Node::default() };
-    let pod = Pods::of(world, id).find(&known, told).map(|pod| pod.name.clone());
-    let pod = pod.or_else(|| told?.pod.clone());
+    let pod = Pods::of(world, id).find(&known, from_status).map(|pod| pod.name.clone());
+    let pod = pod.or_else(|| from_status?.pod.clone());
     pod.map_or_else(|| super::rebalance::messages::short(node).to_owned(), |pod| pod.as_str().to_owned())
 }
 
@@ -528,22 +535,22 @@ fn operator_silent(world: &World, id: &InstanceId, now: Timestamp) -> Option<u64
 }
 
 fn source_age(world: &World, id: &InstanceId, source: Source, now: Timestamp) -> SourceAge {
-    let hearings: Vec<&SourceHealth> = if source == Source::Emqx {
-        world.broker(id).hearings.values().collect()
+    let sources: Vec<&SourceHealth> = if source == Source::Emqx {
+        world.broker(id).sources.values().collect()
     } else {
-        let all = world.kubernetes.hearings.iter();
-        all.filter(|((of, _), _)| *of == source).map(|(_, hearing)| hearing).collect()
+        let all = world.kubernetes.sources.iter();
+        all.filter(|((of, _), _)| *of == source).map(|(_, source)| source).collect()
     };
-    let heard = hearings.iter().filter_map(|hearing| hearing.heard).max();
-    let age_seconds = heard.map(|heard| seconds_between(heard, now));
-    let worst = hearings.iter().find(|hearing| hearing.link != Link::Up);
-    let (state, why) = match worst.map(|hearing| &hearing.link) {
-        None if hearings.is_empty() => (SourceState::Absent, None),
+    let last_seen = sources.iter().filter_map(|source| source.last_seen).max();
+    let age_seconds = last_seen.map(|last_seen| seconds_between(last_seen, now));
+    let worst = sources.iter().find(|source| source.link != Link::Up);
+    let (state, why) = match worst.map(|source| &source.link) {
+        None if sources.is_empty() => (SourceState::Absent, None),
         // One resource of a source may be absent or forbidden while the others answer: the first one that is
         // not up gives the state, and the snapshot lacks only that resource.
         Some(Link::Forbidden(why)) => (SourceState::Forbidden, Some(why.clone())),
         Some(Link::Unreachable(why) | Link::Hung(why)) => (SourceState::Unreachable, Some(why.clone())),
-        Some(Link::Absent(why)) if heard.is_none() => (SourceState::Absent, Some(why.clone())),
+        Some(Link::Absent(why)) if last_seen.is_none() => (SourceState::Absent, Some(why.clone())),
         None | Some(_) if age_seconds.is_some_and(|age| age > STALE_SOURCE_SECONDS) => {
             (SourceState::Stale, None)
         }

@@ -72,7 +72,7 @@ impl From<Assessment> for Status {
 pub(crate) fn operator_silence(status: &Status) -> Option<String> {
     let silent = status.operator.silent_seconds.filter(|silent| *silent > OLD_REPORT_SECONDS)?;
     let busy = status.operation != Operation::None;
-    (busy && copied(status)).then(|| old_word(silent))
+    (busy && copied(status)).then(|| status_age(silent))
 }
 
 /// What Kubernetes alone reports, for the time in which EMQX has not answered.
@@ -89,7 +89,7 @@ pub fn copied(status: &Status) -> bool {
 }
 
 /// The text about such counts.
-pub(crate) fn old_word(silent: u64) -> String {
+pub(crate) fn status_age(silent: u64) -> String {
     format!(
         "the counts are the operator's, whose last dated status update is {} old: they may be as old",
         duration(silent)
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_operators_silence_is_reported_where_its_counts_are_shown_and_an_operation_runs() {
-        let told = |emqx: bool, version: ApiVersion| {
+        let text = |emqx: bool, version: ApiVersion| {
             let mut instance = fixtures::instance(version);
             instance.nodes = fixtures::nodes(&[2953, 2953, 2954, 1140]);
             instance.conditions[0].since = Some(fixtures::at(0));
@@ -193,9 +193,9 @@ mod tests {
             operator_silence(&status)
         };
         for version in [ApiVersion::V1beta4, ApiVersion::V2beta1, ApiVersion::V2, ApiVersion::V3beta1] {
-            assert_eq!(told(true, version), None, "{version:?}: EMQX tells the counts itself");
+            assert_eq!(text(true, version), None, "{version:?}: EMQX tells the counts itself");
         }
-        let silence = told(false, ApiVersion::V2beta1).expect("the operator's counts");
+        let silence = text(false, ApiVersion::V2beta1).expect("the operator's counts");
         assert!(silence.contains("last dated status update is 8m20s old"), "{silence}");
     }
 

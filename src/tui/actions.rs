@@ -16,7 +16,7 @@ use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;
 
 /// The most findings in a prompt.
-const ASKED: usize = 3;
+const MAX_FINDINGS: usize = 3;
 
 /// Makes a confirmed change.
 pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
@@ -123,8 +123,8 @@ pub(super) fn apply(state: &mut State) {
         "The counts are read again before it is created.".to_owned(),
     ];
     let mut warnings: Vec<String> =
-        plan.findings.iter().take(ASKED).map(|finding| finding.message.clone()).collect();
-    if let Some(more @ 1..) = plan.findings.len().checked_sub(ASKED) {
+        plan.findings.iter().take(MAX_FINDINGS).map(|finding| finding.message.clone()).collect();
+    if let Some(more @ 1..) = plan.findings.len().checked_sub(MAX_FINDINGS) {
         warnings.push(format!("{} more: Esc, then Tab shows all", plural(more as u64, "finding")));
     }
     let Some((name, place)) = named(state) else { return };

@@ -385,7 +385,7 @@ impl PlanForm {
             self.strategy = self.found.find(nodes, self.required, self.back);
         }
         let allowed = allowed.filter(|_| backend == Backend::Rebalance);
-        let wish = RebalanceRequest {
+        let request = RebalanceRequest {
             strategy: &self.strategy,
             back: self.back,
             backend,
@@ -393,7 +393,7 @@ impl PlanForm {
             allowed,
             skip: &[],
         };
-        let mut plan = preflight::plan(world, snapshot, wish)?;
+        let mut plan = preflight::plan(world, snapshot, request)?;
         if !self.all {
             requirement::judge(&mut plan, self.required, GivenSettings::default(), self.back, &[]);
         }

@@ -36,12 +36,12 @@ impl Player {
         let mut state = State::new(setup.clone());
         let (mut steps, mut end) = (Vec::new(), self.begin);
         // A line that cannot be read is reported when it is played.
-        for told in (self.open)()?.flatten() {
-            end = end.max(told.at);
-            if told.change && steps.last().is_none_or(|last| *last < told.at) {
-                steps.push(told.at);
+        for recorded in (self.open)()?.flatten() {
+            end = end.max(recorded.at);
+            if recorded.change && steps.last().is_none_or(|last| *last < recorded.at) {
+                steps.push(recorded.at);
             }
-            update(&mut state, Msg::RecordedFacts(told));
+            update(&mut state, Msg::RecordedFacts(recorded));
         }
         update(&mut state, Msg::Over);
         let marks = state.here().into_iter().flat_map(|cluster| cluster.marks.iter()).cloned().collect();
@@ -64,10 +64,10 @@ impl Player {
     }
 
     fn take(&mut self, state: &mut State, until: Timestamp) {
-        while self.peek(state).is_some_and(|told| told.at <= until) {
-            if let Some(Ok(told)) = self.lines.next() {
-                self.last = told.at;
-                update(state, Msg::RecordedFacts(told));
+        while self.peek(state).is_some_and(|recorded| recorded.at <= until) {
+            if let Some(Ok(recorded)) = self.lines.next() {
+                self.last = recorded.at;
+                update(state, Msg::RecordedFacts(recorded));
             }
         }
         if self.lines.peek().is_none() {
@@ -87,7 +87,7 @@ impl Player {
     fn go(&mut self, state: &mut State, to: Timestamp) {
         let mut to = to;
         // A gap in the recording is skipped.
-        if let Some(next) = self.peek(state).map(|told| told.at)
+        if let Some(next) = self.peek(state).map(|recorded| recorded.at)
             && next.duration_since(to).as_secs() > LONGEST_GAP
         {
             to = next;
@@ -115,7 +115,8 @@ impl Player {
             Play::Step => {
                 self.paused = true;
                 // The lists at the beginning are one step.
-                while let Some((at, change)) = self.peek(state).map(|told| (told.at, told.change)) {
+                while let Some((at, change)) = self.peek(state).map(|recorded| (recorded.at, recorded.change))
+                {
                     self.go(state, at);
                     if change {
                         break;

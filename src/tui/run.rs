@@ -173,7 +173,7 @@ impl Loop {
                 event = key(screen) => {
                     // One event at a time: crossterm's stream wakes only the first caller, so that a poll in
                     // between with another waker would lose the next key.
-                    urgent = self.heard(event)?;
+                    urgent = self.handle_terminal(event)?;
                 }
                 () = &mut out_of_time => return Ok(Left::TimedOut),
                 Some(late) = self.late.next(), if !self.late.is_empty() => self.arrived(late)?,
@@ -201,7 +201,7 @@ impl Loop {
                 return Ok(left);
             }
             if std::mem::take(&mut self.redraw) {
-                screen.anew()?;
+                screen.redraw_all()?;
                 urgent = true;
             }
             if let Source::Live(feed) = &mut self.source {
@@ -238,7 +238,7 @@ impl Loop {
     }
 
     /// Handles a key or another size. Returns whether a frame is drawn at once.
-    fn heard(&mut self, event: Option<std::io::Result<TerminalEvent>>) -> Result<bool, Problem> {
+    fn handle_terminal(&mut self, event: Option<std::io::Result<TerminalEvent>>) -> Result<bool, Problem> {
         match event {
             Some(Ok(TerminalEvent::Key(key))) => {
                 // The cursor moves over the present rows.
@@ -442,7 +442,7 @@ impl Loop {
                 (None, verdict) => Ok(verdict.map_or(Exit::Reached, Verdict::exit)),
             },
             Left::Quit => match verdict {
-                Some(verdict) if verdict.final_word() => Ok(verdict.exit()),
+                Some(verdict) if verdict.is_final() => Ok(verdict.exit()),
                 Some(_) => Err(still_running(Problem::new("left before its verdict", "").interrupted())),
                 None => Ok(Exit::Reached),
             },

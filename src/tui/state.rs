@@ -261,8 +261,8 @@ impl State {
 
     /// Whether EMQX of this cluster has responded and has not become unreachable since.
     pub fn hears(&self, id: &InstanceId) -> bool {
-        let hearings = &self.world.broker(id).hearings;
-        !hearings.is_empty() && hearings.values().all(|hearing| hearing.link == Link::Up)
+        let sources = &self.world.broker(id).sources;
+        !sources.is_empty() && sources.values().all(|source| source.link == Link::Up)
     }
 
     /// Whether the precondition of a key holds.

@@ -76,7 +76,7 @@ impl Screen {
 
     /// Draws the next frame as a whole. ratatui's own `clear` would ask the terminal for its cursor, and the
     /// stream of keys would consume the answer.
-    pub(super) fn anew(&mut self) -> Result<(), Problem> {
+    pub(super) fn redraw_all(&mut self) -> Result<(), Problem> {
         let Some(terminal) = &mut self.terminal else { return Ok(()) };
         let whole = terminal.size().and_then(|size| terminal.resize(Rect::from((Position::ORIGIN, size))));
         whole.map_err(|error| lost(&error))
@@ -106,7 +106,7 @@ impl Screen {
         if self.mouse {
             execute!(io::stdout(), EnableMouseCapture).map_err(|error| lost(&error))?;
         }
-        self.anew()
+        self.redraw_all()
     }
 
     /// Rings the bell and sets the window's title (OSC 2); the previous title is saved (XTWINOPS 22). `title`

@@ -60,7 +60,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
                 return effects;
             }
         }
-        Msg::RecordedFacts(told) => listen(state, told),
+        Msg::RecordedFacts(recorded) => listen(state, recorded),
         Msg::Over => over(state),
         Msg::Rewound => {
             state.rewind();
@@ -131,7 +131,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
         }
         events |= matches!(&fact.update, Update::Is(Object::Event(_)));
         let at = fact.at;
-        let line = heard(&state.world, &fact);
+        let line = source_line(&state.world, &fact);
         let links = matches!(&fact.update, Update::Link(..) | Update::Broker(_, BrokerUpdate::Link(..)));
         let changes = state.world.apply(fact);
         visible |= changes.visible;
@@ -164,11 +164,11 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
 }
 
 /// The message when a source becomes unreachable, or responds again.
-fn heard(world: &World, fact: &Fact) -> Option<(Tone, String)> {
+fn source_line(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     let (source, resource, link, before) = match &fact.update {
         Update::Link(source, resource, link) => {
-            let before = world.kubernetes.hearings.get(&(*source, *resource));
-            (*source, *resource, link, before.map(|hearing| &hearing.link))
+            let before = world.kubernetes.sources.get(&(*source, *resource));
+            (*source, *resource, link, before.map(|source| &source.link))
         }
         Update::Broker(id, update) => {
             let (resource, link) = match update {
@@ -341,12 +341,12 @@ fn tell_events(state: &mut State, id: &InstanceId) {
 }
 
 /// Applies a line of a recording.
-fn listen(state: &mut State, told: RecordedFacts) {
-    state.now = state.now.max(told.at);
-    let is_event = told.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
+fn listen(state: &mut State, recorded: RecordedFacts) {
+    state.now = state.now.max(recorded.at);
+    let is_event = recorded.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
     let first = state.clusters.is_empty();
     let State { world, clusters, playback_state, now, .. } = state;
-    let (_, notices) = playback_state.take(world, &mut RecordedClusters { clusters, now: *now }, told);
+    let (_, notices) = playback_state.take(world, &mut RecordedClusters { clusters, now: *now }, recorded);
     state.ready = true;
     meet(state);
     if first
@@ -400,5 +400,5 @@ pub fn verdict(state: &State, names: &[String]) -> Option<Verdict> {
         return Some(operations.rebalances.runs.last()?.standing());
     }
     let standings = names.iter().filter(|name| operations.knows(name)).map(|name| operations.standing(name));
-    standings.max_by_key(|standing| (!standing.final_word(), standing.exit().code()))
+    standings.max_by_key(|standing| (!standing.is_final(), standing.exit().code()))
 }

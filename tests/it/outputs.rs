@@ -134,7 +134,7 @@ impl Outputs {
     /// The decision of a plan with EMQX's defaults, and the findings of its checks, compared with `status`.
     fn plan(&self, of: &Status, id: &InstanceId, now: Timestamp, found: &mut Vec<String>) {
         let shown = snapshot(&self.world, id, now);
-        let wish = RebalanceRequest {
+        let request = RebalanceRequest {
             strategy: &Strategy::default(),
             back: Return::default(),
             backend: Backend::Rebalance,
@@ -142,7 +142,7 @@ impl Outputs {
             allowed: None,
             skip: &[],
         };
-        let planned = preflight::plan(&self.world, &shown, wish);
+        let planned = preflight::plan(&self.world, &shown, request);
         let decision = planned.as_ref().ok().map(|plan| plan.decision);
         let has = |id: &str| {
             planned.as_ref().is_ok_and(|plan| plan.findings.iter().any(|finding| finding.id == id))
@@ -197,7 +197,7 @@ impl Outputs {
                     }
                 }
                 (Some(is), Some(verdict))
-                    if verdict.final_word() && verdict != is.verdict && !self.again(&event.name) =>
+                    if verdict.is_final() && verdict != is.verdict && !self.again(&event.name) =>
                 {
                     found.push(format!("{}: {:?}, the event {verdict:?}", is.name, is.verdict));
                 }
@@ -323,7 +323,7 @@ fn agree(of: &Status, listed: &[RebalanceItem], found: &mut Vec<String>) {
             None => found.push(format!("the list lacks {}", is.name)),
         }
     }
-    for item in listed.iter().filter(|item| !item.verdict.final_word()) {
+    for item in listed.iter().filter(|item| !item.verdict.is_final()) {
         if !item.terminating && !running.iter().any(|is| is.name == item.name) {
             found.push(format!("the list has {} {:?}, the status does not", item.name, item.verdict));
         }

@@ -72,8 +72,8 @@ async fn the_documented_cluster_is_read_from_both_sides() {
         assert_eq!(served.operator, line, "{scenario}: {:?}", served.kinds);
         let facts = cluster.read(&scope(&cluster, name)).await.expect("it is read");
         let mut world = World::of(facts);
-        for hearing in world.kubernetes.hearings.values() {
-            assert_eq!(hearing.link, Link::Up, "{scenario}");
+        for source in world.kubernetes.sources.values() {
+            assert_eq!(source.link, Link::Up, "{scenario}");
         }
         let target = target(&world, name);
         assert_eq!(target.v4, v4);
@@ -83,7 +83,7 @@ async fn the_documented_cluster_is_read_from_both_sides() {
             world.apply(fact);
         }
         let emqx = world.broker(&world.ids()[0]);
-        assert!(emqx.load.is_some(), "{scenario}: {:?}", emqx.hearings);
+        assert!(emqx.load.is_some(), "{scenario}: {:?}", emqx.sources);
         let nodes = emqx.listed();
         let mut live: Vec<u64> = nodes.iter().filter_map(|node| node.connections).collect();
         live.sort_unstable();
@@ -395,7 +395,7 @@ async fn until(
         }
         tokio::select! {
             fact = stream.next() => { world.apply(fact.expect("it goes on")); }
-            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.hearings),
+            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.sources),
         }
     }
 }
@@ -409,7 +409,7 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     until(&mut stream, &mut world, "the first lists", |world| {
         world.kubernetes.pods.len() >= 4
             && world.kubernetes.instances.len() == 1
-            && world.kubernetes.hearings.len() >= 7
+            && world.kubernetes.sources.len() >= 7
     })
     .await;
     cluster.create_rebalance(&manifest("r1"), ServerDryRun::No).await.expect("it is created");
@@ -423,8 +423,8 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     assert!(running.faults().delete_object("rebalances/r2") || running.faults().delete_object("r2"));
     until(&mut stream, &mut world, "the deletion", |world| world.kubernetes.rebalances.len() == 1).await;
     assert!(world.kubernetes.departed.iter().any(|seen| seen.value.name == "r2"));
-    let hearing = world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
-    assert_eq!(hearing.link, Link::Up);
+    let source = world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
+    assert_eq!(source.link, Link::Up);
     drop(stream);
     running.shutdown().await;
 
@@ -433,9 +433,9 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     until(&mut stream, &mut world, "the end of the server", |world| {
         world
             .kubernetes
-            .hearings
+            .sources
             .values()
-            .any(|hearing| matches!(&hearing.link, Link::Unreachable(why) if why.contains("refused")))
+            .any(|source| matches!(&source.link, Link::Unreachable(why) if why.contains("refused")))
     })
     .await;
 }

@@ -40,7 +40,7 @@ fn replayed(path: &Path) -> BTreeMap<(String, String), Verdict> {
         .into_iter()
         .filter(|event| event.operation != Operation::Purge)
         .filter_map(|event| {
-            let verdict = event.verdict.filter(|verdict| verdict.final_word())?;
+            let verdict = event.verdict.filter(|verdict| verdict.is_final())?;
             Some(((event.operation.as_str().to_owned(), event.name), verdict))
         })
         .collect()
@@ -60,7 +60,7 @@ fn every_recording_gives_a_report_with_the_verdicts_of_replay() {
         let verdicts = replayed(&path);
         let mut reported = BTreeMap::new();
         for operation in &report.operations {
-            if operation.verdict.final_word() {
+            if operation.verdict.is_final() {
                 reported.insert(
                     (operation.operation.as_str().to_owned(), operation.name.clone()),
                     operation.verdict,

@@ -178,7 +178,7 @@ fn patient(ports: &[(&str, u16)], time_limit: Duration) -> (Rc<dyn Broker>, Rc<P
         ports.iter().filter(|(_, port)| *port != 0).map(|(pod, port)| ((*pod).to_owned(), *port)).collect();
     let tunnel = Rc::new(Pods { ports: open, opened: RefCell::default() });
     let brokers = EmqxBrokers::through(tunnel.clone(), Rc::new(Key(Ok(()))), Rc::new(Local), None, false)
-        .with_patience(time_limit);
+        .with_time_limit(time_limit);
     (brokers.broker(target(&pods, false)), tunnel)
 }
 
@@ -554,7 +554,7 @@ async fn https_towards_http_is_explained() {
     let (port, _) = serve(good).await;
     let url = format!("https://127.0.0.1:{port}");
     let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
-    let brokers = brokers.with_patience(Duration::from_millis(500));
+    let brokers = brokers.with_time_limit(Duration::from_millis(500));
     let said = said(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
     assert!(said.contains("does not answer"), "{said}");
 }

@@ -155,11 +155,11 @@ async fn each_forbidden_resource_is_named_with_verb_and_the_rest_is_shown() {
         .await;
         let world = World::of(cluster.read(&everything()).await.expect("the rest is read"));
         assert_eq!(world.kubernetes.instances.len(), 1);
-        let hearing = &world.kubernetes.hearings[&(source, resource)];
+        let source = &world.kubernetes.sources[&(source, resource)];
         let expected = format!(
             "cannot list {resource} in namespace mq: User \"eve\" cannot list (needs verb list on {full})"
         );
-        assert_eq!(hearing.link, Link::Forbidden(expected));
+        assert_eq!(source.link, Link::Forbidden(expected));
     }
 }
 
@@ -198,9 +198,9 @@ async fn forbidden_discovery_means_trying() {
     let world = World::of(cluster.read(&everything()).await.expect("it is read"));
     assert_eq!(world.kubernetes.instances.len(), 1);
     assert_eq!(world.kubernetes.served.operator, OperatorLine::Unknown);
-    assert_eq!(world.kubernetes.hearings[&(Source::Kubernetes, "emqxes")].link, Link::Up);
+    assert_eq!(world.kubernetes.sources[&(Source::Kubernetes, "emqxes")].link, Link::Up);
     assert!(matches!(
-        world.kubernetes.hearings[&(Source::Kubernetes, "emqxenterprises")].link,
+        world.kubernetes.sources[&(Source::Kubernetes, "emqxenterprises")].link,
         Link::Absent(_)
     ));
 }
@@ -387,7 +387,7 @@ async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
     let mut stream = cluster.follow(&everything());
     let mut world = World::new();
     while world.kubernetes.instances.is_empty()
-        || !world.kubernetes.hearings.contains_key(&(Source::Pods, "pods"))
+        || !world.kubernetes.sources.contains_key(&(Source::Pods, "pods"))
     {
         world.apply(
             tokio::time::timeout(Duration::from_secs(5), stream.next())
@@ -396,7 +396,7 @@ async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
                 .expect("it goes on"),
         );
     }
-    assert!(matches!(world.kubernetes.hearings[&(Source::Pods, "pods")].link, Link::Forbidden(_)));
+    assert!(matches!(world.kubernetes.sources[&(Source::Pods, "pods")].link, Link::Forbidden(_)));
 }
 
 #[tokio::test]

@@ -284,9 +284,9 @@ fn a_recording_of_a_replay_gives_the_same_world() {
         let mut expected = at(name, 1e9);
         // Not recorded: the port of the API, and the time of an answer without a change.
         for world in [&mut world, &mut expected] {
-            world.kubernetes.hearings.clear();
+            world.kubernetes.sources.clear();
             let emqx = world.brokers.values_mut().next().expect("EMQX was asked");
-            emqx.hearings.clear();
+            emqx.sources.clear();
             emqx.nodes.as_mut().expect("EMQX was asked").at = begin;
             emqx.load.as_mut().expect("EMQX was asked").at = begin;
             world.kubernetes.departed.iter_mut().for_each(|seen| seen.at = begin);

@@ -65,7 +65,7 @@ async fn until(
     while !holds(world) {
         tokio::select! {
             fact = stream.next() => { world.apply(fact.expect("it goes on")); }
-            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.hearings),
+            () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.sources),
         }
     }
 }
@@ -223,10 +223,10 @@ fn broker(plane: &ControlPlane, cluster: &Cluster, pods: &[&str]) -> Rc<dyn Brok
 async fn both_sides_are_read(plane: &ControlPlane) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let mut world = World::of(cluster.read(&scope(plane)).await.expect("it is read"));
-    for (resource, hearing) in &world.kubernetes.hearings {
-        assert_eq!(hearing.link, Link::Up, "{resource:?}");
+    for (resource, source) in &world.kubernetes.sources {
+        assert_eq!(source.link, Link::Up, "{resource:?}");
     }
-    assert_eq!(world.kubernetes.hearings.len(), 9);
+    assert_eq!(world.kubernetes.sources.len(), 9);
     assert_eq!(
         (world.kubernetes.instances.len(), world.kubernetes.pods.len(), world.kubernetes.sets.len()),
         (1, 2, 1)
@@ -242,7 +242,7 @@ async fn both_sides_are_read(plane: &ControlPlane) {
         world.apply(fact);
     }
     let emqx = world.broker(&world.ids()[0]);
-    let nodes = emqx.nodes.as_ref().unwrap_or_else(|| panic!("{:?}", emqx.hearings));
+    let nodes = emqx.nodes.as_ref().unwrap_or_else(|| panic!("{:?}", emqx.sources));
     assert_eq!(nodes.value[0].connections, Some(7));
 }
 
@@ -410,9 +410,9 @@ async fn users_see_what_they_may(plane: &ControlPlane) {
     let world = World::of(cluster.read(&scope(plane)).await.expect("the instance may be read"));
     assert_eq!((world.kubernetes.instances.len(), world.kubernetes.pods.len()), (1, 0));
     for resource in ["pods", "statefulsets", "replicasets"] {
-        let hearing = &world.kubernetes.hearings[&(Source::Pods, resource)];
+        let source = &world.kubernetes.sources[&(Source::Pods, resource)];
         assert!(
-            matches!(&hearing.link, Link::Forbidden(why) if why.contains(&format!("cannot list {resource} in namespace")))
+            matches!(&source.link, Link::Forbidden(why) if why.contains(&format!("cannot list {resource} in namespace")))
         );
     }
     let keyless = broker(plane, &cluster, &["emqx-core-h1-0"]).read().await.expect("never fails");
@@ -443,11 +443,11 @@ async fn a_follow_survives_a_restart(plane: &ControlPlane) {
     until(&mut stream, &mut world, "everything", |world| {
         world.kubernetes.pods.len() == 2
             && world.kubernetes.rebalances.len() == 1
-            && world.kubernetes.hearings.len() >= 8
+            && world.kubernetes.sources.len() >= 8
     })
     .await;
     let link =
-        |world: &World, resource| world.kubernetes.hearings[&(Source::Kubernetes, resource)].link.clone();
+        |world: &World, resource| world.kubernetes.sources[&(Source::Kubernetes, resource)].link.clone();
 
     plane.stop_api_server();
     until(&mut stream, &mut world, "the server is away", |world| {

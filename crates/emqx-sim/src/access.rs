@@ -24,7 +24,7 @@ pub(super) const USERS: [&str; 10] = [
 
 /// The permission that a request needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wish<'a> {
+pub(super) struct AccessRequest<'a> {
     pub(super) verb: &'a str,
     pub(super) resource: &'a str,
     pub(super) sub: &'a str,
@@ -44,19 +44,19 @@ impl User {
         USERS.iter().find(|known| **known == token).map(|known| Self(known))
     }
 
-    pub(super) fn may(self, wish: Wish<'_>) -> bool {
-        let reads = ["get", "list", "watch"].contains(&wish.verb);
+    pub(super) fn may(self, access: AccessRequest<'_>) -> bool {
+        let reads = ["get", "list", "watch"].contains(&access.verb);
         match self.0 {
             "admin" => true,
-            "viewer" => reads && wish.resource != "secrets" && wish.sub != "portforward",
-            "no-secrets" => wish.resource != "secrets",
-            "no-endpoints" => wish.resource != "endpointslices",
-            "no-pods" => wish.resource != "pods",
-            "no-gates" => reads || (wish.resource, wish.sub) != ("pods", "status"),
+            "viewer" => reads && access.resource != "secrets" && access.sub != "portforward",
+            "no-secrets" => access.resource != "secrets",
+            "no-endpoints" => access.resource != "endpointslices",
+            "no-pods" => access.resource != "pods",
+            "no-gates" => reads || (access.resource, access.sub) != ("pods", "status"),
             // Everything except marking and changing a Rebalance.
-            "no-patch" => (wish.verb, wish.resource) != ("patch", "rebalances"),
-            "no-rebalances" => wish.resource != "rebalances",
-            "no-leases" => wish.resource != "leases",
+            "no-patch" => (access.verb, access.resource) != ("patch", "rebalances"),
+            "no-rebalances" => access.resource != "rebalances",
+            "no-leases" => access.resource != "leases",
             _ => false,
         }
     }
@@ -65,11 +65,12 @@ impl User {
     pub(super) fn review(self, review: &Value) -> Value {
         let asked = &review["spec"]["resourceAttributes"];
         let word = |key: &str| asked[key].as_str().unwrap_or_default();
-        let wish = Wish { verb: word("verb"), resource: word("resource"), sub: word("subresource") };
+        let access =
+            AccessRequest { verb: word("verb"), resource: word("resource"), sub: word("subresource") };
         let mut answer = review.clone();
         answer["kind"] = json!("SelfSubjectAccessReview");
         answer["apiVersion"] = json!("authorization.k8s.io/v1");
-        answer["status"] = json!({ "allowed": self.may(wish) });
+        answer["status"] = json!({ "allowed": self.may(access) });
         answer
     }
 
@@ -79,7 +80,7 @@ impl User {
         for resource in resources {
             let verbs: Vec<&str> = ["get", "list", "watch", "create", "update", "patch", "delete"]
                 .into_iter()
-                .filter(|verb| self.may(Wish { verb, resource: resource.plural, sub: "" }))
+                .filter(|verb| self.may(AccessRequest { verb, resource: resource.plural, sub: "" }))
                 .collect();
             if !verbs.is_empty() {
                 rules.push(
@@ -128,7 +129,7 @@ mod tests {
     fn each_user_may_what_its_name_says() {
         let may = |token: &str, verb: &str, resource: &str, sub: &str| {
             User::of(Some(&format!("Bearer {token}")), None)
-                .is_some_and(|user| user.may(Wish { verb, resource, sub }))
+                .is_some_and(|user| user.may(AccessRequest { verb, resource, sub }))
         };
         assert!(may("admin", "create", "rebalances", ""));
         assert!(may("viewer", "list", "pods", ""));

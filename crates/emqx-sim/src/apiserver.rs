@@ -31,7 +31,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 mod logs;
 
-use super::access::{User, Wish};
+use super::access::{AccessRequest, User};
 use super::clock::{DEMO_CLOCK, http_date};
 use super::emqx::Emqx;
 use super::forward;
@@ -59,9 +59,9 @@ pub(super) struct Server {
     pub(super) verbs: Verbs,
     pub(super) emqx: Emqx,
     /// A change closes every connection.
-    pub(super) cut_all: watch::Receiver<u64>,
+    pub(super) disconnect_all: watch::Receiver<u64>,
     /// A change closes every port-forward.
-    pub(super) cut_forwards: watch::Receiver<u64>,
+    pub(super) close_forwards: watch::Receiver<u64>,
 }
 
 /// Accepts connections without an end.
@@ -88,7 +88,7 @@ pub(super) async fn connection<S>(stream: TokioIo<S>, server: Server)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut cut = server.cut_all.clone();
+    let mut cut = server.disconnect_all.clone();
     cut.mark_unchanged();
     let service = hyper::service::service_fn(move |request| {
         let server = server.clone();
@@ -209,8 +209,8 @@ impl Server {
             Method::DELETE => "delete",
             _ => return self.failed(&Failure::method()),
         };
-        let wish = Wish { verb, resource: place.plural, sub: place.sub };
-        if !user.may(wish) {
+        let access = AccessRequest { verb, resource: place.plural, sub: place.sub };
+        if !user.may(access) {
             let scope = place.namespace.unwrap_or_default();
             return self.failed(&Failure::forbidden(user.0, verb, resource, place.sub, scope, place.name));
         }
@@ -380,7 +380,7 @@ impl Server {
         let node =
             self.emqx.with(|broker| broker.in_pod(place.name).filter(|&node| broker.nodes[node].running));
         let target = forward::Target { emqx: self.emqx.clone(), node, ports };
-        tokio::spawn(forward::serve(hyper::upgrade::on(request), target, self.cut_forwards.clone()));
+        tokio::spawn(forward::serve(hyper::upgrade::on(request), target, self.close_forwards.clone()));
         let mut response = self.dress(101, "", Full::new(Bytes::new()).boxed_unsync());
         let headers = response.headers_mut();
         headers.remove(CONTENT_TYPE);

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 /// The real time for which a standing clock waits for busy workers before it continues: a worker that hangs
 /// must not make the test hang.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -181,7 +181,7 @@ impl Clock {
     /// happened.
     pub async fn settle(&self) {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < LONGEST_WAIT {
             // Gates access objects whose owners use the clock, so the clock must not be locked here. Gates
             // are checked first: an event that opens a gate makes its worker busy before.
             let gates = self.state().gates.clone();

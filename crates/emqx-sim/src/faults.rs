@@ -18,8 +18,8 @@ use super::store::{Key, Store};
 pub struct Faults(Arc<Inner>);
 
 struct Inner {
-    cut_all: watch::Sender<u64>,
-    cut_forwards: watch::Sender<u64>,
+    disconnect_all: watch::Sender<u64>,
+    close_forwards: watch::Sender<u64>,
     emqx: Emqx,
     store: Store,
     namespace: String,
@@ -29,8 +29,8 @@ struct Inner {
 impl Faults {
     pub(super) fn new(scenario: &Scenario, emqx: Emqx, store: Store) -> Self {
         Self(Arc::new(Inner {
-            cut_all: watch::Sender::new(0),
-            cut_forwards: watch::Sender::new(0),
+            disconnect_all: watch::Sender::new(0),
+            close_forwards: watch::Sender::new(0),
             emqx,
             store,
             namespace: scenario.namespace.clone(),
@@ -39,13 +39,13 @@ impl Faults {
     }
 
     /// Changes when every connection to the API server is to be closed.
-    pub(super) fn all_cut(&self) -> watch::Receiver<u64> {
-        self.0.cut_all.subscribe()
+    pub(super) fn all_disconnected(&self) -> watch::Receiver<u64> {
+        self.0.disconnect_all.subscribe()
     }
 
     /// Changes when every port-forward is to be closed.
-    pub(super) fn forwards_cut(&self) -> watch::Receiver<u64> {
-        self.0.cut_forwards.subscribe()
+    pub(super) fn forwards_closed(&self) -> watch::Receiver<u64> {
+        self.0.close_forwards.subscribe()
     }
 
     /// Whether the operator does anything.
@@ -55,12 +55,12 @@ impl Faults {
 
     /// Closes every open port-forward without a closing message.
     pub fn drop_port_forwards(&self) {
-        self.0.cut_forwards.send_modify(|number| *number += 1);
+        self.0.close_forwards.send_modify(|number| *number += 1);
     }
 
     /// Closes every connection to the API server: requests, watches, port-forwards.
     pub fn close_connections(&self) {
-        self.0.cut_all.send_modify(|number| *number += 1);
+        self.0.disconnect_all.send_modify(|number| *number += 1);
         self.drop_port_forwards();
     }
 

@@ -17,7 +17,7 @@ use super::budgets;
 use super::clock::{Woken, Worker};
 use super::emqx::Emqx;
 use super::endpoints;
-use super::pod_lifecycle::Lives;
+use super::pod_lifecycle::PodLifecycles;
 use super::scenario::{Api, Scenario};
 use super::store::{Key, Locked, Store};
 use super::workloads::Workloads;
@@ -33,14 +33,14 @@ const ROUNDS: usize = 8;
 pub(super) struct Kubelet {
     store: Store,
     emqx: Emqx,
-    lives: Lives,
+    lifecycles: PodLifecycles,
     workloads: Workloads,
 }
 
 impl Kubelet {
     pub(super) fn new(store: Store, emqx: Emqx, scenario: Scenario) -> Self {
-        let lives = Lives::new(emqx.clone(), scenario);
-        Self { store, emqx, lives, workloads: Workloads::default() }
+        let lifecycles = PodLifecycles::new(emqx.clone(), scenario);
+        Self { store, emqx, lifecycles, workloads: Workloads::default() }
     }
 
     /// Runs until its task is aborted.
@@ -49,7 +49,7 @@ impl Kubelet {
         self.workloads.learn(&self.store);
         let mut probe = (self.emqx.api() == Api::V3beta1).then(|| clock.elapsed() + PROBE);
         loop {
-            let next = self.lives.next().into_iter().chain(probe).min();
+            let next = self.lifecycles.next().into_iter().chain(probe).min();
             if worker.wait(next).await == Woken::Raised {
                 worker.sleep_until(clock.elapsed() + LAG).await;
             }
@@ -69,7 +69,7 @@ impl Kubelet {
         });
         let mut locked = self.store.lock();
         for (name, ready) in answers {
-            let key = Key { resource, namespace: self.lives.namespace().to_owned(), name };
+            let key = Key { resource, namespace: self.lifecycles.namespace().to_owned(), name };
             let Some(pod) = locked.get(&key) else { continue };
             let container = &pod["status"]["containerStatuses"][0];
             if container["started"] == true && container["ready"] != ready {
@@ -83,7 +83,7 @@ impl Kubelet {
     fn sync(&mut self) {
         let Some(pods) = self.store.registry.index("pods") else { return };
         let mut locked = self.store.lock();
-        self.lives.step(&mut locked);
+        self.lifecycles.step(&mut locked);
         for _ in 0..ROUNDS {
             let dirty = locked.take_dirty();
             if dirty.is_empty() {
@@ -96,7 +96,7 @@ impl Kubelet {
                 others.into_iter().filter(|key| Some(key.resource) != budgets).collect();
             let now = locked.now();
             for key in &changed {
-                self.lives.meet(&locked, key);
+                self.lifecycles.meet(&locked, key);
                 sets.extend(self.workloads.set_of(&locked, key));
                 if let Some(pod) = locked.get(key) {
                     let next = with_conditions(&pod, &now);

@@ -38,7 +38,7 @@ enum Stage {
 }
 
 /// Every pod that is starting or ending.
-pub(super) struct Lives {
+pub(super) struct PodLifecycles {
     emqx: Emqx,
     scenario: Scenario,
     pods: BTreeMap<Key, (Stage, Option<Duration>)>,
@@ -46,7 +46,7 @@ pub(super) struct Lives {
     ended: usize,
 }
 
-impl Lives {
+impl PodLifecycles {
     pub(super) fn new(emqx: Emqx, scenario: Scenario) -> Self {
         let addresses = scenario.members().len();
         Self { emqx, scenario, pods: BTreeMap::new(), addresses, ended: 0 }

@@ -149,8 +149,8 @@ impl Parts {
             secret,
             verbs: self.verbs.clone(),
             emqx: self.emqx.clone(),
-            cut_all: self.faults.all_cut(),
-            cut_forwards: self.faults.forwards_cut(),
+            disconnect_all: self.faults.all_disconnected(),
+            close_forwards: self.faults.forwards_closed(),
         }
     }
 

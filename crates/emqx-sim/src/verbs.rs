@@ -424,8 +424,8 @@ impl Verbs {
             },
         });
         // A pod has a grace period; the kubelet removes it.
-        let lives = resource.plural == "pods" && options["gracePeriodSeconds"] != 0;
-        if lives && !dry_run {
+        let lifecycles = resource.plural == "pods" && options["gracePeriodSeconds"] != 0;
+        if lifecycles && !dry_run {
             workloads::mark(&mut locked, &key, &old);
             let marked = locked.get(&key).unwrap_or(old);
             return Ok((200, self.shown(call, &marked), Vec::new()));

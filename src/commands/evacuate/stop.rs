@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
 use super::super::{CommandContext, Interrupt, Outcome, confirmation};
-use super::{find, heard, name, running};
+use super::{find, name, require_answer, running};
 use crate::cli::intent::evacuate::EvacuateStop;
 use crate::cli::intent::{DryRun, WriteOptions};
 use crate::error::{Exit, Problem};
@@ -32,7 +32,7 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
     } else {
         find(context, &intent.targets, RefreshScope::REBALANCE).await?
     };
-    heard(&cluster, context)?;
+    require_answer(&cluster, context)?;
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) =
         nodes.into_iter().partition(|node| entry(&cluster, node).is_some());
     for node in &idle {

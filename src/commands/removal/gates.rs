@@ -114,7 +114,7 @@ impl<T: Task> Runner<'_, T> {
             let names: Vec<&str> = pods.iter().map(|(pod, _)| pod.as_str()).collect();
             let message =
                 format!("{} leave the Service before EMQX disconnects their clients", names.join(", "));
-            self.tell(cluster, EventType::Phase, message);
+            self.announce(cluster, EventType::Phase, message);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl<T: Task> Runner<'_, T> {
                 None if event.kind == EventType::Progress && self.manner.watch
                     || event.kind == EventType::Phase =>
                 {
-                    self.tell(cluster, event.kind, event.message.clone());
+                    self.announce(cluster, event.kind, event.message.clone());
                 }
                 Some(_) | None => {}
             }
@@ -62,7 +62,7 @@ impl<T: Task> Runner<'_, T> {
         let start = self.state.connections.map(|start| (start, self.began));
         self.watch.observe(cluster.answers(), &emptied.collect(), start);
         if let Some(message) = self.watch.announce(&self.task.undo()) {
-            self.tell(cluster, EventType::Notice, message);
+            self.announce(cluster, EventType::Notice, message);
         }
     }
 
@@ -101,7 +101,7 @@ impl<T: Task> Runner<'_, T> {
                 let message = self.task.standing(&self.state.pods[place], *stands);
                 self.standings[place] = *stands;
                 if let Some(message) = message {
-                    self.tell(cluster, EventType::Phase, message);
+                    self.announce(cluster, EventType::Phase, message);
                 }
             }
         }
@@ -197,7 +197,7 @@ impl<T: Task> Runner<'_, T> {
                     message
                 }
             };
-            self.tell(cluster, EventType::Notice, message);
+            self.announce(cluster, EventType::Notice, message);
         }
         stop
     }
@@ -220,7 +220,7 @@ impl<T: Task> Runner<'_, T> {
         let stopping = match stopped {
             Err(problem) => {
                 let problem = limits::not_stopped(&self.name, why, problem);
-                self.tell(cluster, EventType::Notice, problem.to_string());
+                self.announce(cluster, EventType::Notice, problem.to_string());
                 return problem;
             }
             Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => stopping,
@@ -248,7 +248,7 @@ impl<T: Task> Runner<'_, T> {
         self.send(&event.judged(judgement));
     }
 
-    pub(super) fn tell(&mut self, cluster: &ClusterView, kind: EventType, message: String) {
+    pub(super) fn announce(&mut self, cluster: &ClusterView, kind: EventType, message: String) {
         let event = self.event(cluster, kind, message);
         self.send(&event);
     }

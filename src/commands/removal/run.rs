@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::cluster_view::ClusterView;
 use super::super::evacuate::timing;
-use super::super::fact_loop::{Cut, FactLoop};
+use super::super::fact_loop::{FactLoop, WaitEnd};
 use super::super::follow_output::Filtering;
 use super::super::notify::Notifier;
 use super::super::{CommandContext, history, limits};
@@ -144,7 +144,7 @@ impl<'a, T: Task> Runner<'a, T> {
     ) -> Result<Verdict, Problem> {
         self.store(cluster).await?;
         let message = self.task.begins();
-        self.tell(cluster, EventType::Created, message);
+        self.announce(cluster, EventType::Created, message);
         let mut facts = FactLoop::new(self.context, cluster, WANT, POLL, limit);
         loop {
             match facts.during(self.turn(cluster, waiting)).await {
@@ -178,10 +178,10 @@ impl<'a, T: Task> Runner<'a, T> {
     }
 
     /// The problem of a run that was interrupted or timed out.
-    fn cut(&mut self, cut: Cut) -> Problem {
+    fn cut(&mut self, cut: WaitEnd) -> Problem {
         match cut {
-            Cut::Interrupted => self.left("interrupted").interrupted(),
-            Cut::TimedOut => self.left("timed out").exit(Exit::TimedOut),
+            WaitEnd::Interrupted => self.left("interrupted").interrupted(),
+            WaitEnd::TimedOut => self.left("timed out").exit(Exit::TimedOut),
         }
     }
 
@@ -317,7 +317,7 @@ impl<'a, T: Task> Runner<'a, T> {
                         "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
                         messages::short(node)
                     );
-                    self.tell(cluster, EventType::Phase, message);
+                    self.announce(cluster, EventType::Phase, message);
                 }
                 stopped.map(drop)
             }
@@ -325,7 +325,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 match self.context.kubernetes.evict(&cluster.id.namespace, pod, uid).await {
                     Ok(Eviction::Accepted) => {
                         self.refused.remove(uid);
-                        self.tell(cluster, EventType::Phase, format!("{pod} is evicted"));
+                        self.announce(cluster, EventType::Phase, format!("{pod} is evicted"));
                         Ok(())
                     }
                     Ok(Eviction::Gone) => Ok(()),
@@ -336,7 +336,7 @@ impl<'a, T: Task> Runner<'a, T> {
                         let until = now + SignedDuration::from_secs(pause.cast_signed());
                         self.refused.insert(uid.clone(), (until, pause));
                         let message = format!("{pod} is not evicted yet: {why} Retrying in {pause}s.");
-                        self.tell(cluster, EventType::Notice, message);
+                        self.announce(cluster, EventType::Notice, message);
                         Ok(())
                     }
                     Err(problem) => Err(problem),
@@ -347,7 +347,7 @@ impl<'a, T: Task> Runner<'a, T> {
                     Ok(None) => {
                         if act == RemovalAction::Change {
                             let message = format!("{}: the number is changed", cluster.id);
-                            self.tell(cluster, EventType::Phase, message);
+                            self.announce(cluster, EventType::Phase, message);
                         }
                         Ok(())
                     }
@@ -427,7 +427,7 @@ impl<'a, T: Task> Runner<'a, T> {
 
     pub(super) fn notice(&mut self, cluster: &ClusterView, text: String) {
         if self.said.as_ref() != Some(&text) {
-            self.tell(cluster, EventType::Notice, text.clone());
+            self.announce(cluster, EventType::Notice, text.clone());
             self.said = Some(text);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
 use crate::commands::cluster_view::ClusterView;
-use crate::commands::watch::{self, WatchTarget, meant};
+use crate::commands::watch::{self, WatchTarget};
 use crate::commands::{CommandContext, apply};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
@@ -20,7 +20,7 @@ pub(super) enum StopTarget {
 
 /// Finds what is to be stopped. Two candidates are a usage error.
 pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
-    let WatchTarget { cluster, name } = meant(context, intent.operation.as_ref()).await?;
+    let WatchTarget { cluster, name } = watch::resolve(context, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {
         (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
         (Some(OperationName::Coordinator(_)), Some(_)) => true,

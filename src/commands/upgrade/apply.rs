@@ -25,7 +25,7 @@ use crate::ports::{self, AppliedObject, RefreshScope};
 
 /// `upgrade apply`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outcome {
-    let wish = UpgradeInput {
+    let request = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
         skip: &intent.skip,
@@ -34,21 +34,21 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outc
         back: None,
     };
     let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    Box::pin(carry_out(context, cluster, wish, &intent.limits, &intent.write, &intent.then)).await
+    Box::pin(carry_out(context, cluster, request, &intent.limits, &intent.write, &intent.then)).await
 }
 
 /// Checks, plans, asks for confirmation, refreshes, changes, and follows if that was requested.
 pub(super) async fn carry_out(
     context: &CommandContext,
     mut cluster: ClusterView,
-    wish: UpgradeInput<'_>,
+    request: UpgradeInput<'_>,
     limits: &Limits,
     write: &WriteOptions,
     then: &Then,
 ) -> Outcome {
-    let verb = if wish.back.is_some() { "roll back" } else { "upgrade" };
+    let verb = if request.back.is_some() { "roll back" } else { "upgrade" };
     let refused = format!("will not {verb} {}", cluster.id);
-    let mut prepared = prepare(context, &cluster, wish).await?;
+    let mut prepared = prepare(context, &cluster, request).await?;
     prepared.plan.judge(limits::before(context, limits, expected(&cluster, &prepared)));
     let planned = counts(&prepared);
     prepared.unread.iter().for_each(|notice| context.printer.notice(notice));
@@ -62,7 +62,7 @@ pub(super) async fn carry_out(
     if write.dry_run == DryRun::None {
         confirmation::confirm(context, write, &question(&cluster, &prepared, verb)).await?;
         again(context, &mut cluster).await?;
-        prepared = prepare(context, &cluster, wish).await?;
+        prepared = prepare(context, &cluster, request).await?;
         prepared.plan.judge(limits::before(context, limits, expected(&cluster, &prepared)));
         prepared.plan.judge(limits::drift(limits, planned, counts(&prepared)).into_iter().collect());
         if prepared.plan.decision != Decision::Go
@@ -74,8 +74,8 @@ pub(super) async fn carry_out(
     // A tracker that observes from the beginning has the counts at the start.
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
-    let lines = edit(cluster.instance()?, &prepared.settled);
-    let edit = ManifestEdit { to: prepared.settled.to.clone(), lines };
+    let lines = edit(cluster.instance()?, &prepared.target);
+    let edit = ManifestEdit { to: prepared.target.to.clone(), lines };
     let dry = write.dry_run == DryRun::Server;
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let applied = change(context, &cluster, &prepared, how).await?;
@@ -92,7 +92,7 @@ pub(super) async fn carry_out(
         RefreshScope { instances: true, states: true, ..RefreshScope::default() },
     )
     .await?;
-    let guarded = prepared.settled.guarded;
+    let guarded = prepared.target.guarded;
     match then {
         Then::Leave(_) => {
             if guarded {
@@ -108,7 +108,7 @@ pub(super) async fn carry_out(
             let verdict = Box::pin(stay(context, cluster, operations, follow, guarded, &edit)).await?;
             Ok(match verdict {
                 // The requested undo succeeded.
-                Verdict::Reverted if wish.back.is_some() => Exit::Reached,
+                Verdict::Reverted if request.back.is_some() => Exit::Reached,
                 other => other.exit(),
             })
         }
@@ -125,12 +125,12 @@ fn counts(prepared: &Prepared) -> Vec<(NodeName, u64)> {
 fn expected(cluster: &ClusterView, prepared: &Prepared) -> LimitForecast {
     let steps = &prepared.plan.steps;
     let seconds = Some(prepared.plan.total_seconds).filter(|_| !steps.is_empty());
-    let emptied = prepared.settled.guarded
-        || (prepared.settled.way == Way::BlueGreen
+    let emptied = prepared.target.guarded
+        || (prepared.target.way == Way::BlueGreen
             && cluster.instance().is_ok_and(|instance| instance.api != ApiVersion::V1beta4));
     let nodes = steps.len() as u64;
     let reconnects = if emptied {
-        let timing = cluster.instance().ok().map(|instance| prepared.settled.timing(instance));
+        let timing = cluster.instance().ok().map(|instance| prepared.target.timing(instance));
         timing.and_then(|timing| timing.conn_evict_rate).map(|rate| rate.div_ceil(nodes.max(1)))
     } else {
         // A pod that is restarted disconnects all of its clients at once.
@@ -152,7 +152,7 @@ async fn change(
     match stored {
         // Without the record a later follower does not know the counts at the start; nothing else depends on
         // it.
-        Err(problem) if !prepared.settled.guarded => {
+        Err(problem) if !prepared.target.guarded => {
             context.printer.notice(&format!("{problem}; a later watch does not know how it began"));
         }
         other => other?,

@@ -15,11 +15,11 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeGenerate) -> O
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
-    let settled = UpgradeTarget::of(instance, &intent.ask)?;
+    let target = UpgradeTarget::of(instance, &intent.ask)?;
     if let Some(message) = raised_waits(instance, &intent.ask) {
         context.printer.notice(&message);
     }
-    let change = body(instance, &settled, OperatorHold::Held);
+    let change = body(instance, &target, OperatorHold::Held);
     let manifest = match intent.form {
         ChangeForm::Patch => change,
         ChangeForm::Kustomize => kustomize(&change),
@@ -31,12 +31,12 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeGenerate) -> O
         }
     };
     context.printer.manifest(&manifest, Manifest::Yaml);
-    if settled.guarded {
+    if target.guarded {
         context.printer.talk(
             "with this change the operator removes nothing: after it is applied, evacuate the old pods and continue with the command \
              below; the edit that it prints at its end belongs in the repository",
         );
-        if let Some(own) = settled.update.initial_delay {
+        if let Some(own) = target.update.initial_delay {
             context.printer.talk(&format!(
                 "the object's own spec.blueGreenUpdate.initialDelaySeconds ({own}) is not in this change: write it back afterwards"
             ));

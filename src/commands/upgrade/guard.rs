@@ -199,8 +199,8 @@ impl Guard {
         hold: OperatorHold,
     ) -> Result<(), Problem> {
         let instance = cluster.instance()?;
-        let Some(settled) = UpgradeTarget::resumed(instance) else { return Ok(()) };
-        let change = body(instance, &settled, hold);
+        let Some(target) = UpgradeTarget::resumed(instance) else { return Ok(()) };
+        let change = body(instance, &target, hold);
         let object = context.kubernetes.object(&cluster.id).await?.unwrap_or_default();
         // Fields that a user wrote with kubectl (a generated patch) may be changed; those of a tool may not.
         let owners = owners(&object, &change, &self.manager);
@@ -208,7 +208,7 @@ impl Guard {
         let applied = context.kubernetes.apply_instance(&change, force, ServerDryRun::No).await?;
         if hold == OperatorHold::Own {
             let reason = instance.guard.as_ref().and_then(|guard| guard.reason.clone());
-            self.store(context, cluster, &state(instance, &settled, hold, None, reason)).await?;
+            self.store(context, cluster, &state(instance, &target, hold, None, reason)).await?;
         }
         let left = left_behind(&applied.object, &change);
         if hold == OperatorHold::Own && !left.is_empty() {

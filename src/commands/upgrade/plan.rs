@@ -10,7 +10,7 @@ use crate::ports::RefreshScope;
 /// `upgrade plan`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradePlanArguments) -> Outcome {
     let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
-    let wish = UpgradeInput {
+    let request = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
         skip: &intent.skip,
@@ -18,7 +18,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradePlanArguments)
         reason: None,
         back: None,
     };
-    let prepared = prepare(context, &cluster, wish).await?;
+    let prepared = prepare(context, &cluster, request).await?;
     prepared.unread.iter().for_each(|notice| context.printer.notice(notice));
     context.printer.upgrade_plan(&prepared.plan, intent.output, context.clock.now());
     Ok(exit(prepared.plan.decision))

@@ -41,7 +41,7 @@ pub(super) struct UpgradeInput<'a> {
 /// What would be done.
 pub(super) struct Prepared {
     /// The resolved target.
-    pub(super) settled: UpgradeTarget,
+    pub(super) target: UpgradeTarget,
     /// The forecast, checked.
     pub(super) plan: UpgradePlan,
     /// The fields that are to be applied.
@@ -66,85 +66,85 @@ const BACK: [&str; 6] =
 pub(super) async fn prepare(
     context: &CommandContext,
     cluster: &ClusterView,
-    wish: UpgradeInput<'_>,
+    request: UpgradeInput<'_>,
 ) -> Result<Prepared, Problem> {
     let instance = cluster.instance()?;
     let rights = context.kubernetes.may(&Right::of_upgrade(&cluster.id)).await.unwrap_or_default();
     let right = |place: usize| rights.get(place).copied().flatten();
-    let ask = UpgradeRequest { gates: right(1), ..wish.ask.clone() };
-    let mut settled = UpgradeTarget::of(instance, &ask)?;
-    settled.undo = wish.back == Some(&Undo::Keep);
-    if wish.back.is_none() {
-        settled.from = previous(&cluster.world, instance, &settled).or(settled.from);
+    let ask = UpgradeRequest { gates: right(1), ..request.ask.clone() };
+    let mut target = UpgradeTarget::of(instance, &ask)?;
+    target.undo = request.back == Some(&Undo::Keep);
+    if request.back.is_none() {
+        target.from = previous(&cluster.world, instance, &target).or(target.from);
     }
     let now = context.clock.now();
     let world = &cluster.world;
     let snapshot = snapshot(world, &cluster.id, now);
-    let Some(mut plan) = forecast(world, &cluster.id, &settled) else {
+    let Some(mut plan) = forecast(world, &cluster.id, &target) else {
         return Err(Problem::new(format!("{} is gone", cluster.id), ""));
     };
-    let record = record(world, instance, &settled, wish.back, now);
-    let state = state(instance, &settled, OperatorHold::Held, Some(record), wish.reason.map(str::to_owned));
-    let change = body(instance, &settled, OperatorHold::Held);
+    let record = record(world, instance, &target, request.back, now);
+    let state = state(instance, &target, OperatorHold::Held, Some(record), request.reason.map(str::to_owned));
+    let change = body(instance, &target, OperatorHold::Held);
     // Only the object has the owners of fields; without it the apply reports conflicts.
     let object = context.kubernetes.object(&cluster.id).await;
     let unread =
         object.as_ref().err().map(|problem| format!("{problem}: who else keeps its fields is not known"));
     let object = object.ok().flatten().unwrap_or_default();
-    let owners = owners(&object, &change, wish.manager);
+    let owners = owners(&object, &change, request.manager);
     let claim = claim(&object, &change);
     let check = UpgradeCheck {
         world,
         instance,
         snapshot: &snapshot,
         ask: &ask,
-        settled: &settled,
+        target: &target,
         owners: &owners,
-        force: wish.force,
+        force: request.force,
         allowed: right(0),
         stores: [right(2), right(3)],
         scales: right(4),
     };
     let mut found = findings(&check);
-    match wish.back {
+    match request.back {
         // After the end an undo is an ordinary upgrade, even to an older image.
         None | Some(Undo::Upgrade) => {}
         Some(_) => found.retain(|finding| BACK.contains(&finding.id)),
     }
-    if let Some(back) = wish.back {
+    if let Some(back) = request.back {
         undo::plan(&mut plan, back);
     }
-    skip(&mut found, wish.skip);
-    skip(&mut plan.findings, wish.skip);
+    skip(&mut found, request.skip);
+    skip(&mut plan.findings, request.skip);
     plan.judge(found);
-    if wish.back.is_none() && plan.decision == Decision::Go {
+    if request.back.is_none() && plan.decision == Decision::Go {
         let planned = Planned {
-            reconnects: upgrade_reconnects(&snapshot, settled.update.conn_evict_rate),
-            wait_health_check: settled.update.wait_health_check,
-            image: Some(&settled.to),
+            reconnects: upgrade_reconnects(&snapshot, target.update.conn_evict_rate),
+            wait_health_check: target.update.wait_health_check,
+            image: Some(&target.to),
             writes: true,
             ..Planned::default()
         };
         let found =
-            Box::pin(surroundings::findings(context, cluster, Purpose::Upgrade, planned, wish.skip)).await;
+            Box::pin(surroundings::findings(context, cluster, Purpose::Upgrade, planned, request.skip)).await;
         // The measured capacity replaces the request to verify it.
         let measured = found.iter().any(|finding| finding.id == "capacity");
         plan.findings.retain(|finding| !measured || finding.id != "capacity");
         plan.judge(found);
     }
-    let force = wish.force || !owners.is_empty();
+    let force = request.force || !owners.is_empty();
     let people = owners.into_iter().filter(FieldOwner::is_person).collect();
-    Ok(Prepared { settled, plan, change, state, claim, people, force, unread })
+    Ok(Prepared { target, plan, change, state, claim, people, force, unread })
 }
 
 /// The image before an upgrade to the image that the object has already, while pods of another image run: what is continued did
 /// not begin with its own image.
-fn previous(world: &World, instance: &Instance, settled: &UpgradeTarget) -> Option<String> {
-    if instance.image.as_deref() != Some(settled.to.as_str()) {
+fn previous(world: &World, instance: &Instance, target: &UpgradeTarget) -> Option<String> {
+    if instance.image.as_deref() != Some(target.to.as_str()) {
         return None;
     }
     let revisions = UpgradeRevisions::of(world, &instance.id).filter(|it| it.two() && !it.through())?;
-    let other = |image: &String| *image != settled.to;
+    let other = |image: &String| *image != target.to;
     let recorded = UpgradeRecord::read(instance).and_then(|record| record.from).filter(other);
     recorded.or_else(|| revisions.old_images().into_iter().map(str::to_owned).find(other))
 }
@@ -153,7 +153,7 @@ fn previous(world: &World, instance: &Instance, settled: &UpgradeTarget) -> Opti
 fn record(
     world: &World,
     instance: &Instance,
-    settled: &UpgradeTarget,
+    target: &UpgradeTarget,
     back: Option<&Undo>,
     now: Timestamp,
 ) -> UpgradeRecord {
@@ -167,12 +167,12 @@ fn record(
     UpgradeRecord {
         version: 1,
         time: now,
-        from: if half_way { Some(settled.to.clone()) } else { settled.from.clone() },
-        to: settled.to.clone(),
-        version_only: settled.version_only,
+        from: if half_way { Some(target.to.clone()) } else { target.from.clone() },
+        to: target.to.clone(),
+        version_only: target.version_only,
         connections: connections.or_else(|| counts.all_connections()),
         sessions: sessions.or_else(|| counts.all_sessions()),
-        edit: if half_way { Vec::new() } else { edit(instance, settled) },
+        edit: if half_way { Vec::new() } else { edit(instance, target) },
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };
     let ask = UpgradeRequest::new(Wanted::Image(image));
-    let wish = UpgradeInput {
+    let request = UpgradeInput {
         ask: &ask,
         force: intent.force,
         skip: &intent.skip,
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
         reason: intent.write.reason.as_deref(),
         back: Some(&back),
     };
-    Box::pin(carry_out(context, cluster, wish, &Limits::default(), &intent.write, &intent.then)).await
+    Box::pin(carry_out(context, cluster, request, &Limits::default(), &intent.write, &intent.then)).await
 }
 
 /// Why the previous image is unknown. A forbidden list is not reported as "none".

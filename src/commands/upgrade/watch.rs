@@ -24,7 +24,7 @@ pub struct UpgradeWatchTarget {
 }
 
 /// Resolves the upgrade; `None` when none is running.
-pub async fn meant(
+pub async fn resolve(
     context: &CommandContext,
     name: Option<&InstanceName>,
 ) -> Result<Option<UpgradeWatchTarget>, Problem> {
@@ -36,7 +36,7 @@ pub async fn meant(
     operations.observe(&cluster.world, context.clock.now());
     if operations.upgrades.running().is_none() && !held {
         // Without the pods it is unknown whether an upgrade runs: "none" would be a guess.
-        let pods = cluster.world.kubernetes.hearings.get(&(Source::Pods, "pods"));
+        let pods = cluster.world.kubernetes.sources.get(&(Source::Pods, "pods"));
         if let Some(why) = pods.and_then(|pods| pods.link.why()) {
             let what = format!("cannot determine whether an upgrade is running in {}", cluster.id);
             return Err(Problem::new(what, why).hint("kubectl auth can-i --list shows your permissions"));
@@ -49,7 +49,7 @@ pub async fn meant(
 
 /// `upgrade watch`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradeWatch) -> Outcome {
-    let Some(UpgradeWatchTarget { cluster, held, edit }) = meant(context, intent.instance.as_ref()).await?
+    let Some(UpgradeWatchTarget { cluster, held, edit }) = resolve(context, intent.instance.as_ref()).await?
     else {
         return Ok(Exit::Reached);
     };
@@ -79,7 +79,7 @@ pub async fn keep(context: &CommandContext, cluster: ClusterView, manager: &str)
 }
 
 /// Prints the edit that the user's own manifest needs.
-pub fn tell(context: &CommandContext, edit: &[String]) {
+pub fn print_edit(context: &CommandContext, edit: &[String]) {
     if edit.is_empty() {
         return;
     }
@@ -119,7 +119,7 @@ pub(super) async fn ended(
     let verdict = following.ended(context).await?;
     let well = matches!(verdict, None | Some(Verdict::Upgraded | Verdict::ClientsMissing));
     if let (true, Some(edit), Ok(instance)) = (well, edit, following.cluster.instance()) {
-        tell(context, edit.lines_for(instance));
+        print_edit(context, edit.lines_for(instance));
     }
     Ok(verdict)
 }

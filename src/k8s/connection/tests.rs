@@ -102,8 +102,8 @@ impl Server {
                     }
                     Reaction::Silence => std::future::pending::<()>().await,
                 }
-                let told = format!("{number} {:?}", request.version());
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(told))))
+                let line = format!("{number} {:?}", request.version());
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(line))))
             }
         });
         let served = async {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{SourceHealth, hear};
+use super::{SourceHealth, record_health};
 use crate::model::cluster::Node;
 use crate::model::fact::{BrokerUpdate, Link, Seen};
 use crate::model::load::{DonorStart, Evacuation, Load, Stage};
@@ -23,18 +23,18 @@ pub struct BrokerState {
     /// answer.
     pub idle: Option<(Timestamp, Timestamp)>,
     /// Whether EMQX answers, by the list that was requested.
-    pub hearings: BTreeMap<&'static str, SourceHealth>,
+    pub sources: BTreeMap<&'static str, SourceHealth>,
 }
 
 impl BrokerState {
     /// The state before the first answer.
     pub(super) const fn new() -> Self {
-        Self { nodes: None, load: None, begun: BTreeMap::new(), idle: None, hearings: BTreeMap::new() }
+        Self { nodes: None, load: None, begun: BTreeMap::new(), idle: None, sources: BTreeMap::new() }
     }
 
     /// Whether EMQX answers a request for this list; `None` where it was not asked.
     pub fn link(&self, resource: &str) -> Option<&Link> {
-        self.hearings.get(resource).map(|hearing| &hearing.link)
+        self.sources.get(resource).map(|source| &source.link)
     }
 
     /// The nodes of its last list; none before the first one.
@@ -57,8 +57,8 @@ impl BrokerState {
         if let Some(load) = self.load.as_mut().filter(|_| load) {
             load.at = at;
         }
-        for hearing in self.hearings.values_mut().filter(|hearing| hearing.link == Link::Up) {
-            hearing.heard = Some(at);
+        for source in self.sources.values_mut().filter(|source| source.link == Link::Up) {
+            source.last_seen = Some(at);
         }
     }
 
@@ -66,13 +66,13 @@ impl BrokerState {
     pub(super) fn apply(&mut self, update: BrokerUpdate, at: Timestamp) -> bool {
         match update {
             BrokerUpdate::Nodes(nodes) => {
-                hear(&mut self.hearings, "nodes", Link::Up, at);
+                record_health(&mut self.sources, "nodes", Link::Up, at);
                 let different = self.nodes.as_ref().is_none_or(|seen| seen.value != nodes);
                 self.nodes = Some(Seen { value: nodes, at });
                 different
             }
             BrokerUpdate::Load(load) => {
-                hear(&mut self.hearings, "load_rebalance", Link::Up, at);
+                record_health(&mut self.sources, "load_rebalance", Link::Up, at);
                 let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
                 if load.rebalances.is_empty() {
                     let before = self.load.as_ref().is_some_and(|seen| seen.value.rebalances.is_empty());
@@ -94,7 +94,7 @@ impl BrokerState {
                 self.begun.insert(start.donor.clone(), start);
                 different
             }
-            BrokerUpdate::Link(resource, link) => hear(&mut self.hearings, resource, link, at),
+            BrokerUpdate::Link(resource, link) => record_health(&mut self.sources, resource, link, at),
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct KubernetesState {
     /// Leases of operators, which show whether their processes are alive.
     pub leases: BTreeMap<Key, Seen<OperatorLease>>,
     /// Whether each resource of each source can be read.
-    pub hearings: BTreeMap<(Source, &'static str), SourceHealth>,
+    pub sources: BTreeMap<(Source, &'static str), SourceHealth>,
 }
 
 /// The most deleted rebalances that are remembered: enough for any list that a user reads, bounded for a

@@ -18,8 +18,8 @@ pub fn status(status: &Status, layout: Layout) -> String {
     for (source, age) in status.sources.each() {
         if age.state != SourceState::Ok {
             // The notice has the reason. Data of a forbidden source comes from another source.
-            let heard = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
-            let old = heard.map(|age| format!(", last seen {} ago", duration(age))).unwrap_or_default();
+            let seen = age.age_seconds.filter(|_| age.state != SourceState::Forbidden);
+            let old = seen.map(|age| format!(", last seen {} ago", duration(age))).unwrap_or_default();
             let line = format!("{} {}{old}", source.as_str(), age.state.as_str());
             text.push_str(&theme.paint(Tone::Warning, &theme.clean(&line)));
             text.push('\n');

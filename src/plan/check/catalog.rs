@@ -69,8 +69,8 @@ impl Need {
             Self::Serving => source(Source::Endpoints, "the list of endpoints")
                 .and(source(Source::Pods, "the list of pods")),
             Self::Events => {
-                let heard = world.kubernetes.hearings.iter().find(|((_, resource), _)| *resource == "events");
-                match heard.and_then(|(_, hearing)| hearing.link.why()) {
+                let events = world.kubernetes.sources.iter().find(|((_, resource), _)| *resource == "events");
+                match events.and_then(|(_, source)| source.link.why()) {
                     Some(why) => of(why),
                     None => None,
                 }

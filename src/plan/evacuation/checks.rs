@@ -35,9 +35,9 @@ pub fn plan(
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
     let broker = world.broker(id);
-    let heard =
+    let answered =
         snapshot.source(Source::Emqx) == SourceState::Ok && broker.load.is_some() && broker.nodes.is_some();
-    if !heard {
+    if !answered {
         let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
         return Err(Problem::new(
             format!("cannot plan an evacuation of {id}"),
@@ -401,8 +401,12 @@ mod tests {
         }
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), None);
-        let told = plan.findings.iter().find(|it| it.id == "recipients-not-serving").expect("it is reported");
-        assert!(told.severity == Severity::Info && told.message.contains("is not known"), "{told:?}");
+        let finding =
+            plan.findings.iter().find(|it| it.id == "recipients-not-serving").expect("it is reported");
+        assert!(
+            finding.severity == Severity::Info && finding.message.contains("is not known"),
+            "{finding:?}"
+        );
     }
 
     #[test]

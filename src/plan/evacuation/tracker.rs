@@ -201,7 +201,7 @@ impl EvacuationTracker {
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && ours.contains(&run.entry.node))
         {
             let reason = "it continues as a part of the upgrade".to_owned();
-            run.settle(Judgement::new(Verdict::Running, reason), now, events);
+            run.record_verdict(Judgement::new(Verdict::Running, reason), now, events);
         }
     }
 
@@ -239,7 +239,7 @@ impl EvacuationTracker {
                 );
                 Judgement::new(Verdict::Unknown, why)
             };
-            run.settle(end, now, events);
+            run.record_verdict(end, now, events);
             self.runs.push(run);
         }
     }
@@ -260,7 +260,7 @@ impl EvacuationTracker {
                 }
                 None => Judgement::new(Verdict::Running, format!("{} is still being evacuated", run.label)),
             };
-            run.settle(end, now, &mut events);
+            run.record_verdict(end, now, &mut events);
         }
         events
     }
@@ -372,9 +372,9 @@ impl EvacuationRun {
             events.push(self.event(now, EventType::Progress, message));
         }
         if entry.stage == Stage::Prohibiting {
-            self.settle(Judgement::new(Verdict::Evacuated, self.emptied()), now, events);
+            self.record_verdict(Judgement::new(Verdict::Evacuated, self.emptied()), now, events);
         } else if let Some(why) = self.stalled(broker, now) {
-            self.settle(Judgement::new(Verdict::Stalled, why), now, events);
+            self.record_verdict(Judgement::new(Verdict::Stalled, why), now, events);
         }
     }
 
@@ -414,7 +414,7 @@ impl EvacuationRun {
         if down || restarted {
             self.answered(now);
             let end = self.gone(if restarted { RESTARTED } else { "stopped running" });
-            self.settle(end, now, events);
+            self.record_verdict(end, now, events);
             // An entry that EMQX restores from disk is another evacuation.
             self.listed = false;
             return true;
@@ -482,7 +482,7 @@ impl EvacuationRun {
             // stays missing.
             if seconds_between(since, at) >= 2 {
                 let end = self.gone("left the cluster");
-                self.settle(end, now, events);
+                self.record_verdict(end, now, events);
                 self.listed = false;
             }
             return;
@@ -495,7 +495,7 @@ impl EvacuationRun {
             .map_or_else(String::new, |holds| format!("; {} on it", plural(holds.connections, "client")));
         let who = if stopped { "you stopped it" } else { "it was stopped" };
         let message = format!("{who} in {}{clients}, and the node accepts clients again", self.entry.state);
-        self.settle(Judgement::new(Verdict::Stopped, message), now, events);
+        self.record_verdict(Judgement::new(Verdict::Stopped, message), now, events);
         self.listed = false;
     }
 
@@ -569,8 +569,8 @@ impl EvacuationRun {
         self.planned = self.planned.or(whole.filter(|_| self.timing.is_some()));
     }
 
-    fn settle(&mut self, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
-        if judgement.verdict.final_word() {
+    fn record_verdict(&mut self, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+        if judgement.verdict.is_final() {
             self.percent = 100;
         }
         self.ended = Some(now);

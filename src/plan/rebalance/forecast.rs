@@ -329,7 +329,7 @@ pub fn forecast(
         move_ms: back.session_move_ms,
     };
     let conn_ms = u128::from(moving.rounds) * u128::from(back.round_ms);
-    settle(&mut plan, nodes, &gives, &moving, &shifting, (seconds(conn_ms), seconds(session_ms)));
+    write_results(&mut plan, nodes, &gives, &moving, &shifting, (seconds(conn_ms), seconds(session_ms)));
     let why = |style| why_go(means, conn, session_means, &moving, takers.len(), style);
     plan.message = why(NumberStyle::Json);
     plan.sentence = Some(why(NumberStyle::Text));
@@ -348,7 +348,7 @@ fn part(gives: bool) -> Part {
 }
 
 /// Writes the results of the two loops into the plan.
-fn settle(
+fn write_results(
     plan: &mut RebalancePlan,
     nodes: &[Participant],
     gives: &[bool],

@@ -29,19 +29,19 @@ pub(crate) fn utc_from(at: Timestamp, now: Timestamp) -> String {
 
 /// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
-    let goes_on = format!("{name} is still running in the cluster");
+    let still_running = format!("{name} is still running in the cluster");
     let operation = OperationRef::of(name);
     if let OperationRef::Evacuation(node) = &operation {
         let hint = format!(
             "kubectl emqx evacuate watch {node} follows it, kubectl emqx evacuate stop {node} stops it"
         );
-        return (goes_on, hint);
+        return (still_running, hint);
     }
     let OperationRef::Upgrade(instance) = &operation else {
         let hint = format!(
             "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
         );
-        return (goes_on, hint);
+        return (still_running, hint);
     };
     let hint = format!(
         "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
@@ -63,7 +63,7 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
         );
         return (why, hint);
     }
-    (goes_on, hint)
+    (still_running, hint)
 }
 
 /// `donors core-0 core-1`, `900 donors`.
@@ -90,7 +90,7 @@ pub fn silent(since: Timestamp, link: Option<&Link>) -> String {
 }
 
 /// EMQX answers again.
-pub(crate) fn heard_again(since: Timestamp, until: Timestamp) -> String {
+pub(crate) fn answers_again_message(since: Timestamp, until: Timestamp) -> String {
     format!("EMQX answers again; from {} to {} its state was not known", utc(since), utc(until))
 }
 

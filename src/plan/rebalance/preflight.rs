@@ -17,7 +17,7 @@ use crate::plan::finding::{Finding, Severity};
 use crate::plan::removal;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::{Snapshot, SourceState};
-use crate::plan::status::old_word;
+use crate::plan::status::status_age;
 use crate::timing::{FAILED_FROM_SECONDS, OLD_REPORT_SECONDS};
 
 pub mod cluster;
@@ -97,11 +97,11 @@ pub struct RebalanceRequest<'a> {
 pub fn plan(
     world: &World,
     snapshot: &Snapshot,
-    wish: RebalanceRequest<'_>,
+    request: RebalanceRequest<'_>,
 ) -> Result<RebalancePlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
-    let RebalanceRequest { strategy, back, backend, name, allowed, skip } = wish;
+    let RebalanceRequest { strategy, back, backend, name, allowed, skip } = request;
     let check = RebalanceCheck { world, instance, snapshot, backend, name, allowed };
     let participants = match participants(snapshot) {
         Ok(participants) => participants,
@@ -421,7 +421,7 @@ fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let from_status = check.snapshot.nodes.iter().any(|row| row.source == Source::Kubernetes);
     let silent =
         check.snapshot.operator_silent.filter(|silent| from_status && *silent > OLD_REPORT_SECONDS)?;
-    Some(Finding::new("status-old", Severity::Warning, old_word(silent)).hint(
+    Some(Finding::new("status-old", Severity::Warning, status_age(silent)).hint(
         "let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file",
     ))
 }

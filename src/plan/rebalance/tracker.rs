@@ -40,10 +40,11 @@ pub use losses::LostNode;
 pub use run::{RebalanceRun, RunKey};
 
 use endings::{
-    cause_seen, conclude, cut_short, late_counts, lost, silent, stopped, unconfirmed, unheard, unseen, word,
+    cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen, word,
 };
 use run::{
-    Baseline, absorb_object, begin, continues, enter, forecast, own, reopen, resume, same_nodes, settle,
+    Baseline, absorb_object, begin, continues, enter, forecast, own, record_verdict, reopen, resume,
+    same_nodes,
 };
 
 /// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
@@ -69,7 +70,7 @@ pub struct RebalanceTracker {
     began: bool,
     seen_load: Option<Timestamp>,
     seen_nodes: Option<Timestamp>,
-    looked: Option<Timestamp>,
+    last_observed: Option<Timestamp>,
     /// Seconds of observation in which EMQX did not answer.
     silent: u64,
 }
@@ -88,7 +89,7 @@ impl RebalanceTracker {
             began: false,
             seen_load: None,
             seen_nodes: None,
-            looked: None,
+            last_observed: None,
             silent: 0,
         }
     }
@@ -136,7 +137,8 @@ impl RebalanceTracker {
     /// Takes in the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
-        let passed = self.looked.replace(now).map_or(0, |looked| seconds_between(looked, now));
+        let passed =
+            self.last_observed.replace(now).map_or(0, |last_observed| seconds_between(last_observed, now));
         self.silent += passed.min(LONGEST_LOOK);
         let broker = world.broker(&self.id);
         heartbeat::outages(&mut self.runs, broker, now, &mut events);
@@ -188,9 +190,9 @@ impl RebalanceTracker {
             if run.ended.is_some() {
                 let open = unconfirmed(run, now).or_else(|| cut_short(run, now));
                 let verdict = open.unwrap_or_else(|| conclude(run, now));
-                settle(run, verdict, now, &mut events);
+                record_verdict(run, verdict, now, &mut events);
             } else if let Some(unknown) = silent(run, now) {
-                settle(run, unknown, now, &mut events);
+                record_verdict(run, unknown, now, &mut events);
             } else if run.entry.is_some() {
                 let verdict = run.standing();
                 let reason = match verdict {
@@ -199,10 +201,10 @@ impl RebalanceTracker {
                     }
                     _ => "it is still running".to_owned(),
                 };
-                settle(run, Judgement::new(verdict, reason), now, &mut events);
+                record_verdict(run, Judgement::new(verdict, reason), now, &mut events);
             } else {
                 let verdict = unseen(run, world.broker(&self.id).load.is_some());
-                settle(run, verdict, now, &mut events);
+                record_verdict(run, verdict, now, &mut events);
             }
         }
         events
@@ -252,8 +254,8 @@ impl RebalanceTracker {
                 absorb_object(run, object, now, events);
             }
         }
-        let listed = world.kubernetes.hearings.get(&(Source::Kubernetes, "rebalances"));
-        let listed = listed.filter(|hearing| hearing.link == Link::Up).and_then(|hearing| hearing.heard);
+        let listed = world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances"));
+        let listed = listed.filter(|source| source.link == Link::Up).and_then(|source| source.last_seen);
         for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
             // A list that was requested before the creation, or comes from an old cache, does not have the
             // object.
@@ -372,7 +374,12 @@ impl RebalanceTracker {
             (run.left, run.percent) = (None, 0);
             run.entry = None;
             run.counts = Counts::default();
-            settle(run, Judgement::new(Verdict::Failed, "the instance was deleted".to_owned()), now, events);
+            record_verdict(
+                run,
+                Judgement::new(Verdict::Failed, "the instance was deleted".to_owned()),
+                now,
+                events,
+            );
         }
     }
 
@@ -424,7 +431,7 @@ impl RebalanceTracker {
         now: Timestamp,
         events: &mut Vec<Event>,
     ) -> bool {
-        let mut settled = true;
+        let mut is_settled = true;
         let broker = world.broker(&self.id);
         let mut fresh: Vec<&RunningRebalance> = load.value.rebalances.iter().collect();
         for run in self.runs.iter_mut().filter(|run| run.is_open() && !run.confirmed) {
@@ -447,7 +454,7 @@ impl RebalanceTracker {
                     resume(run, now, events);
                 }
                 if let Some(ended) = run.ended.take() {
-                    run.unheard = None;
+                    run.outage = None;
                     let message = messages::listed_again(ended);
                     events.push(run.event(now, EventType::Notice, message));
                 }
@@ -455,7 +462,7 @@ impl RebalanceTracker {
             } else if let Some(ended) = run.ended {
                 if seconds_between(run.missed, now) > END_GAP_SECONDS {
                     // One answer without it shows no end, and EMQX did not answer since: it ended at some time before this answer.
-                    run.unheard = Some((run.seen, now));
+                    run.outage = Some((run.seen, now));
                     (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
                 }
                 run.missed = now;
@@ -465,7 +472,7 @@ impl RebalanceTracker {
                     replaced || seconds_between(ended, now) >= CONFIRM_SECONDS || cause_seen(run, now);
             } else {
                 resume(run, now, events);
-                run.unheard = unheard(run, now);
+                run.outage = outage(run, now);
                 run.ended = Some(run.backwards.take().unwrap_or(now));
                 run.missed = now;
                 (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
@@ -508,7 +515,7 @@ impl RebalanceTracker {
                 continue;
             }
             if self.may_be_of_a_pending_one(entry, now) {
-                settled = false;
+                is_settled = false;
                 continue;
             }
             let object = self.orphan(world, entry, now);
@@ -531,7 +538,7 @@ impl RebalanceTracker {
             enter(&mut run, entry.clone(), now, events);
             self.runs.push(run);
         }
-        settled
+        is_settled
     }
 
     /// The operator calls EMQX first and writes `Processing` afterwards: in between, an entry seems to have
@@ -573,8 +580,10 @@ impl RebalanceTracker {
             forecast(run, now);
             // The operator calls EMQX at once or not at all.
             let asked = run.deleted.or(run.object.as_ref().and_then(|object| object.deleting));
-            if asked.is_some_and(|asked| seconds_between(asked, now) >= STOP_SECONDS) && !run.told_deleting {
-                run.told_deleting = true;
+            if asked.is_some_and(|asked| seconds_between(asked, now) >= STOP_SECONDS)
+                && !run.deletion_reported
+            {
+                run.deletion_reported = true;
                 let message = format!("the deletion of {} was requested, but EMQX continues", run.name);
                 events.push(run.event(now, EventType::Notice, message));
             }
@@ -593,7 +602,7 @@ impl RebalanceTracker {
             .map(|run| run.name.clone())
             .collect();
         let broker = world.broker(&self.id);
-        let heard = broker.load.as_ref().map(|load| load.at);
+        let last_seen = broker.load.as_ref().map(|load| load.at);
         let busy = broker
             .load
             .as_ref()
@@ -601,11 +610,11 @@ impl RebalanceTracker {
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             let others = busy || running.iter().any(|name| *name != run.name);
             if let Some(verdict) = lost(run, self.silent) {
-                settle(run, verdict, now, events);
+                record_verdict(run, verdict, now, events);
                 continue;
             }
-            if let Some(verdict) = word(run, heard, others, world, now) {
-                settle(run, verdict, now, events);
+            if let Some(verdict) = word(run, last_seen, others, world, now) {
+                record_verdict(run, verdict, now, events);
             }
         }
     }

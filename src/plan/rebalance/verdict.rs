@@ -51,7 +51,7 @@ pub struct Ending<'a> {
     /// Whether it was in `wait_takeover` for as long as it has to be there.
     pub waited: bool,
     /// The outage of EMQX in which it ended: from and until when.
-    pub unheard: Option<(Timestamp, Timestamp)>,
+    pub outage: Option<(Timestamp, Timestamp)>,
     /// From when to when it was not seen, where that is as long as the rest of it was forecast to take.
     pub unseen: Option<(Timestamp, Timestamp)>,
     /// Nodes that stopped running meanwhile.
@@ -239,7 +239,7 @@ pub fn end(ending: &Ending<'_>) -> Judgement {
         let rule = balance.rule.unwrap_or_default();
         return Judgement::new(Verdict::Balanced, format!("{standing} ({rule}){tail}{when}"));
     }
-    if let Some((from, to)) = ending.unheard {
+    if let Some((from, to)) = ending.outage {
         let reason = format!(
             "EMQX did not answer from {} to {}, and no longer runs it: how it ended is not known; {standing}{tail}",
             utc(from),
@@ -327,18 +327,18 @@ fn unplanned(ending: &Ending<'_>, standing: &str, tail: &str) -> Judgement {
         }
         _ => false,
     };
-    if over && even((donors, recipients)) && ending.unheard.is_none() {
+    if over && even((donors, recipients)) && ending.outage.is_none() {
         let reason =
             format!("{standing}; EMQX came to the end of it by thresholds that only EMQX knows{tail}");
         return Judgement::new(Verdict::Balanced, reason);
     }
     let seen = ending.stage.map(|stage| format!(", last seen in {},", stage.phase())).unwrap_or_default();
-    let unheard =
-        ending.unheard.map(|(from, to)| format!("; EMQX did not answer from {} to {}", utc(from), utc(to)));
+    let outage =
+        ending.outage.map(|(from, to)| format!("; EMQX did not answer from {} to {}", utc(from), utc(to)));
     let reason = format!(
         "EMQX no longer runs it{seen} and its thresholds are not known: it came to its end, its coordinator went away, or it \
          was stopped by someone else{}; {standing}{tail}",
-        unheard.unwrap_or_default()
+        outage.unwrap_or_default()
     );
     Judgement::new(Verdict::Unknown, reason)
 }
@@ -565,7 +565,7 @@ pub fn past(
         now,
         stage: waited.then_some(&Stage::WaitTakeover),
         waited,
-        unheard: None,
+        outage: None,
         unseen: None,
         lost: &[],
         stopped: None,
@@ -598,7 +598,7 @@ pub fn stopped(
         now,
         stage: Some(&entry.stage),
         waited: entry.stage == Stage::WaitTakeover,
-        unheard: None,
+        outage: None,
         unseen: None,
         lost: &[],
         stopped: who.map(str::to_owned),

@@ -75,12 +75,12 @@ mod tests {
         };
         let with =
             |renewed| World::of([fixtures::fact(150, Update::Is(Object::Lease(Box::new(lease(renewed)))))]);
-        let told = explained(150, &with(30), fixtures::at(150));
+        let text = explained(150, &with(30), fixtures::at(150));
         assert!(
-            told.starts_with("waiting for the operator (150s); the operator's process is gone"),
-            "{told}"
+            text.starts_with("waiting for the operator (150s); the operator's process is gone"),
+            "{text}"
         );
-        assert!(told.contains("last renewed 2m ago"), "{told}");
+        assert!(text.contains("last renewed 2m ago"), "{text}");
         // A running operator process, an object that may be picked up in a moment, and a missing Lease add
         // nothing.
         assert_eq!(explained(150, &with(149), fixtures::at(150)), message(150));

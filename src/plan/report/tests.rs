@@ -17,8 +17,8 @@ fn made(answers: Vec<(i64, Vec<BrokerUpdate>)>) -> (Report, ReportNames) {
     world.apply(fixtures::fact(0, instance));
     for (at, updates) in answers {
         let facts = updates.into_iter().map(|update| fixtures::answer(at, update)).collect();
-        let told = RecordedFacts { t: at as f64, at: fixtures::at(at), change: at > 0, facts };
-        let (events, notices) = playback.take(&mut world, &mut operations, told);
+        let recorded = RecordedFacts { t: at as f64, at: fixtures::at(at), change: at > 0, facts };
+        let (events, notices) = playback.take(&mut world, &mut operations, recorded);
         names.observe(&world);
         builder.observe(&world, &operations, (&events, &notices), fixtures::at(at));
     }

@@ -8,7 +8,7 @@ use super::run::{Milestone, UpgradeRun, UpgradeStep};
 use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
 
 /// Reports the step, if it is a new one, and events that happen once.
-pub(super) fn tell(
+pub(super) fn announce(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
     now: Timestamp,

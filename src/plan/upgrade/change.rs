@@ -30,17 +30,17 @@ pub enum OperatorHold {
 /// over.
 pub fn state(
     instance: &Instance,
-    settled: &UpgradeTarget,
+    target: &UpgradeTarget,
     hold: OperatorHold,
     record: Option<UpgradeRecord>,
     reason: Option<String>,
 ) -> GuardState {
-    let held = settled.guarded && hold != OperatorHold::Own;
+    let held = target.guarded && hold != OperatorHold::Own;
     GuardState {
         version: 1,
         hold: held.then(|| HoldState {
             own_delay_seconds: own_delay(instance),
-            manner: match (settled.undo, settled.one_by_one) {
+            manner: match (target.undo, target.one_by_one) {
                 (true, _) => HoldManner::Undo,
                 (false, true) => HoldManner::OneByOne,
                 (false, false) => HoldManner::Together,
@@ -55,7 +55,7 @@ pub fn state(
 /// template. Annotations that an earlier version left are part of the template already: the change of the
 /// image, which makes a new template in any case, removes them, and every later apply leaves them as they
 /// are.
-pub fn body(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Value {
+pub fn body(instance: &Instance, target: &UpgradeTarget, hold: OperatorHold) -> Value {
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), json!(instance.id.name));
     metadata.insert("namespace".to_owned(), json!(instance.id.namespace));
@@ -66,19 +66,19 @@ pub fn body(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) ->
         "apiVersion": format!("apps.emqx.io/{}", instance.api),
         "kind": instance.id.kind.as_str(),
         "metadata": metadata,
-        "spec": spec(instance, settled, if settled.guarded { hold } else { OperatorHold::Own }),
+        "spec": spec(instance, target, if target.guarded { hold } else { OperatorHold::Own }),
     })
 }
 
-fn spec(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Value {
+fn spec(instance: &Instance, target: &UpgradeTarget, hold: OperatorHold) -> Value {
     match instance.api {
         ApiVersion::V1beta4 => {
             let mut image = Map::new();
-            let parts = settled.parts.clone().unwrap_or_default();
+            let parts = target.parts.clone().unwrap_or_default();
             image.insert("version".to_owned(), json!(parts.version.unwrap_or_default()));
             // With a version alone, the other parts remain with their owner. An image sets all of its parts,
             // also in every later apply, which would otherwise remove them.
-            if !settled.version_only {
+            if !target.version_only {
                 let others = [
                     ("registry", parts.registry),
                     ("repository", parts.repository),
@@ -93,21 +93,21 @@ fn spec(instance: &Instance, settled: &UpgradeTarget, hold: OperatorHold) -> Val
             }
             let mut spec = Map::new();
             spec.insert("template".to_owned(), json!({"spec": {"emqxContainer": {"image": image}}}));
-            if settled.way == Way::BlueGreen {
-                spec.insert("blueGreenUpdate".to_owned(), blue_green(&settled.update, hold));
+            if target.way == Way::BlueGreen {
+                spec.insert("blueGreenUpdate".to_owned(), blue_green(&target.update, hold));
             }
             Value::Object(spec)
         }
         ApiVersion::V2beta1 | ApiVersion::V2 => {
-            let update = &settled.update;
+            let update = &target.update;
             let mut strategy = rates(update);
             if instance.api == ApiVersion::V2 {
                 put(&mut strategy, "waitHealthCheck", update.wait_health_check);
             }
-            json!({"image": settled.to, "updateStrategy": {"type": "Recreate",
+            json!({"image": target.to, "updateStrategy": {"type": "Recreate",
                 "initialDelaySeconds": update.initial_delay.unwrap_or(10), "evacuationStrategy": strategy}})
         }
-        ApiVersion::V3beta1 => json!({"image": settled.to}),
+        ApiVersion::V3beta1 => json!({"image": target.to}),
     }
 }
 
@@ -207,8 +207,8 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
 
 /// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next
 /// apply of the old manifest rolls back.
-pub fn edit(instance: &Instance, settled: &UpgradeTarget) -> Vec<String> {
-    let change = body(instance, settled, OperatorHold::Own);
+pub fn edit(instance: &Instance, target: &UpgradeTarget) -> Vec<String> {
+    let change = body(instance, target, OperatorHold::Own);
     let mut lines = Vec::new();
     lines_of(&change["spec"], "spec", &mut lines);
     let was = |path: &str| -> Option<String> {

@@ -46,9 +46,9 @@ pub(crate) fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
         // A difference of hours means that the container in the same pod was restarted.
         (1..=3600).contains(&seconds).then_some(seconds)
     };
-    let mut told: Vec<u64> = pods.into_iter().filter_map(took).collect();
-    told.sort_unstable();
-    told.get(told.len() / 2).copied()
+    let mut measured: Vec<u64> = pods.into_iter().filter_map(took).collect();
+    measured.sort_unstable();
+    measured.get(measured.len() / 2).copied()
 }
 
 /// What a node holds.

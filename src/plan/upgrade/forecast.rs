@@ -78,7 +78,7 @@ impl UpgradePlan {
 }
 
 /// The plan for one cluster as it is now; `None` when it is not known.
-pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Option<UpgradePlan> {
+pub fn forecast(world: &World, id: &InstanceId, target: &UpgradeTarget) -> Option<UpgradePlan> {
     let revisions = UpgradeRevisions::of(world, id)?;
     // An upgrade to this image that is in progress is not "nothing to do": the checks name it. It is once all
     // pods are new and ready, although the operator's status does not report that yet.
@@ -86,37 +86,37 @@ pub fn forecast(world: &World, id: &InstanceId, settled: &UpgradeTarget) -> Opti
     let UpgradeRevisions { instance, groups, old, new, .. } = revisions;
     let mut plan = UpgradePlan {
         instance: id.clone(),
-        from: settled.from.clone(),
-        to: settled.to.clone(),
-        strategy: settled.way,
-        guarded: settled.guarded,
+        from: target.from.clone(),
+        to: target.to.clone(),
+        strategy: target.way,
+        guarded: target.guarded,
         decision: Decision::Go,
         message: String::new(),
         steps: Vec::new(),
         total_seconds: 0,
         findings: Vec::new(),
     };
-    if settled.from.as_deref() == Some(settled.to.as_str()) && !under_way {
+    if target.from.as_deref() == Some(target.to.as_str()) && !under_way {
         plan.decision = Decision::NothingToDo;
-        plan.message = format!("{} runs {} already", id.name, settled.to);
+        plan.message = format!("{} runs {} already", id.name, target.to);
         return Some(plan);
     }
     // All pods that run now will be the old ones, without the pods of this very image that another change has made already.
-    let continues = under_way && instance.image.as_deref() == Some(settled.to.as_str());
+    let continues = under_way && instance.image.as_deref() == Some(target.to.as_str());
     let new = if continues { Vec::new() } else { new };
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));
-    let timing = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..settled.timing(instance) };
-    let (seconds, total, mut reason) = match (instance.api, settled.way) {
-        (ApiVersion::V1beta4, Way::BlueGreen) if settled.guarded => guarded(&members, &timing, settled),
+    let timing = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..target.timing(instance) };
+    let (seconds, total, mut reason) = match (instance.api, target.way) {
+        (ApiVersion::V1beta4, Way::BlueGreen) if target.guarded => guarded(&members, &timing, target),
         (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &timing),
         (ApiVersion::V1beta4, Way::Rolling) => restarts(&members, &timing),
-        (ApiVersion::V3beta1, _) => rolling(&members, &timing, settled),
+        (ApiVersion::V3beta1, _) => rolling(&members, &timing, target),
         (ApiVersion::V2beta1 | ApiVersion::V2, _) => one_by_one(&members, &timing),
     };
     // With a blue-green upgrade the old pods are removed while the new ones already run.
-    if settled.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
+    if target.way == Way::Rolling || instance.api == ApiVersion::V3beta1 {
         reason = match known {
             Some(seconds) => format!("{reason}; a pod starts in {seconds} s, as it last did"),
             None => format!("{reason}; {BOOT_SECONDS} s are assumed for the start of a pod"),
@@ -168,8 +168,8 @@ fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
 
 /// v1beta4, guarded: this program empties them, in groups or one by one; then the operator removes one in
 /// each loop.
-fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget) -> Times {
-    let sizes = if settled.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
+fn guarded(members: &[Member<'_>], timing: &DrainTiming, target: &UpgradeTarget) -> Times {
+    let sizes = if target.one_by_one { vec![1; members.len()] } else { timing.groups(members.len()) };
     let mut seconds = Vec::with_capacity(members.len());
     let mut emptying = 0;
     let mut rest = members;
@@ -185,7 +185,7 @@ fn guarded(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget
     let all = plural(members.len() as u64, "old pod");
     let rate = count(timing.conn_evict_rate.unwrap_or(0));
     let how = match sizes.len() {
-        _ if settled.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
+        _ if target.one_by_one => format!("{all} emptied one by one at {rate} clients a second"),
         0 | 1 => format!("{all} emptied together at {rate} clients a second in sum"),
         groups => {
             format!("{all} emptied in {groups} groups of {} at {rate} clients a second in sum", sizes[0])
@@ -222,16 +222,16 @@ fn restarts(members: &[Member<'_>], timing: &DrainTiming) -> Times {
 }
 
 /// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
-fn rolling(members: &[Member<'_>], timing: &DrainTiming, settled: &UpgradeTarget) -> Times {
+fn rolling(members: &[Member<'_>], timing: &DrainTiming, target: &UpgradeTarget) -> Times {
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
-        let empty = settled.update.disabled || alone || holds(member).sessions == 0;
+        let empty = target.update.disabled || alone || holds(member).sessions == 0;
         if empty { timing.boot } else { timing.drain(holds(member)) + timing.boot }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let (replicants, cores): (Vec<_>, Vec<_>) =
         members.iter().zip(&seconds).partition(|(member, _)| replicant(member));
-    let budget = budget(settled, replicants.len());
+    let budget = budget(target, replicants.len());
     let batches: u64 =
         replicants.chunks(budget).map(|batch| batch.iter().map(|(_, it)| **it).max().unwrap_or(0)).sum();
     let total = batches + cores.iter().map(|(_, seconds)| **seconds).sum::<u64>();
@@ -260,7 +260,7 @@ fn nowhere_to_evacuate(members: &[Member<'_>]) -> bool {
 
 /// The number of replicants that may be replaced at once: those that may be missing, and those that may be
 /// surplus.
-fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
+fn budget(target: &UpgradeTarget, replicants: usize) -> usize {
     let amount = |text: &Option<String>, default: usize, up: bool| {
         let Some(text) = text else { return default };
         match text.strip_suffix('%') {
@@ -271,8 +271,8 @@ fn budget(settled: &UpgradeTarget, replicants: usize) -> usize {
             None => text.parse().unwrap_or(default),
         }
     };
-    let missing = amount(&settled.update.max_unavailable, 1, false);
-    let more = amount(&settled.update.max_surge, 0, true);
+    let missing = amount(&target.update.max_unavailable, 1, false);
+    let more = amount(&target.update.max_surge, 0, true);
     (missing + more).max(1)
 }
 

@@ -279,7 +279,7 @@ impl EndsWith<'_, '_> {
         let all_run = self.0.new.iter().all(|member| member.running);
         let broker = world.broker(&self.0.instance.id);
         let only = match &broker.nodes {
-            Some(nodes) if verdict::heard(broker) => {
+            Some(nodes) if verdict::answers(broker) => {
                 nodes.value.iter().filter(|node| node.running).count() <= self.0.new.len()
             }
             _ => return self.0.instance.ready(),

@@ -60,13 +60,13 @@ fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
         && update.present
         && (update.conn_evict_rate.is_none() || update.sess_evict_rate.is_none());
     missing.then(|| {
-        let settled = &check.settled.update;
+        let target = &check.target.update;
         warning(
             "rates-missing",
             format!(
                 "spec.blueGreenUpdate has no rates, and without them EMQX refuses to evict: {} and {} a second are written",
-                plural(settled.conn_evict_rate.unwrap_or(0), "client"),
-                plural(settled.sess_evict_rate.unwrap_or(0), "session")
+                plural(target.conn_evict_rate.unwrap_or(0), "client"),
+                plural(target.sess_evict_rate.unwrap_or(0), "session")
             ),
         )
     })
@@ -75,8 +75,8 @@ fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
 /// v1beta4 without a guard: the operator deletes pods that still have clients ([OP-15]).
 fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let bites = check.instance.api == ApiVersion::V1beta4
-        && check.settled.way == Way::BlueGreen
-        && !check.settled.guarded;
+        && check.target.way == Way::BlueGreen
+        && !check.target.guarded;
     bites.then(|| {
         let counts: Vec<u64> = check.snapshot.nodes.iter().filter_map(|row| row.connections).collect();
         let clients: u64 = cuts(&counts, counts.len() as u64).iter().sum();
@@ -101,7 +101,7 @@ fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 /// Without the permission to write readiness gates, old pods stay in the Service while they are emptied.
 fn gates(check: &UpgradeCheck<'_>) -> Option<Finding> {
-    (check.settled.guarded && check.ask.gates == Some(false)).then(|| {
+    (check.target.guarded && check.ask.gates == Some(false)).then(|| {
         warning(
             "no-gates",
             "you may not patch pods/status: old pods stay in the Service while they are emptied, and refuse some of the clients \
@@ -117,7 +117,7 @@ fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
         ApiVersion::V2beta1 | ApiVersion::V2 => {
             "all old pods leave the Service at one moment, before the first of them is emptied: new clients go to new pods only"
         }
-        ApiVersion::V1beta4 if check.settled.guarded && check.ask.gates != Some(false) => {
+        ApiVersion::V1beta4 if check.target.guarded && check.ask.gates != Some(false) => {
             "we take all old pods out of the Service at one moment, before they are emptied"
         }
         _ => return None,
@@ -127,7 +127,7 @@ fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 /// Rule S16: a blue-green upgrade needs capacity for two sets of pods.
 fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
-    if check.settled.way != Way::BlueGreen {
+    if check.target.way != Way::BlueGreen {
         return None;
     }
     let instance = check.instance;

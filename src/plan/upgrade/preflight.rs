@@ -40,7 +40,7 @@ pub struct UpgradeCheck<'a> {
     /// The requested upgrade.
     pub ask: &'a UpgradeRequest,
     /// The target that follows from the request.
-    pub settled: &'a UpgradeTarget,
+    pub target: &'a UpgradeTarget,
     /// The owners of the fields that the upgrade writes, without this program.
     pub owners: &'a [FieldOwner],
     /// `--force-conflicts`.
@@ -98,21 +98,21 @@ pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
 
 /// The requested way does not exist in this API version.
 fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
-    let UpgradeCheck { instance, ask, settled, .. } = check;
+    let UpgradeCheck { instance, ask, target, .. } = check;
     let name = &instance.id.name;
     match (instance.api, ask.way, instance.id.kind) {
         (ApiVersion::V3beta1, Some(Way::BlueGreen), _) => Some(
             blocked("no-blue-green", "operator 3.x has no blue-green: it replaces pods in place, one at a time")
-                .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
+                .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", target.to)),
         ),
         (ApiVersion::V2beta1 | ApiVersion::V2, Some(Way::Rolling), _) => Some(
             blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.snapshot.operator.as_str()))
-                .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", settled.to)),
+                .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", target.to)),
         ),
         (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
             Some(
                 blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place")
-                    .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", settled.to)),
+                    .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", target.to)),
             )
         }
         (ApiVersion::V1beta4, Some(Way::Rolling), InstanceKind::EmqxEnterprise) if instance.update.present => Some(
@@ -131,7 +131,7 @@ fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
             .hint(format!(
                 "kubectl emqx upgrade {name} --image {} --blue-green writes the block in the same change; --rolling keeps it \
                  as it is",
-                settled.to
+                target.to
             )),
         ),
         _ => None,
@@ -175,7 +175,7 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let revisions = UpgradeRevisions::of(check.world, &instance.id);
     let two = revisions.as_ref().is_some_and(UpgradeRevisions::two);
     let through = revisions.as_ref().is_some_and(UpgradeRevisions::through);
-    if through && instance.image.as_deref() == Some(check.settled.to.as_str()) {
+    if through && instance.image.as_deref() == Some(check.target.to.as_str()) {
         return None;
     }
     (two || instance.upgrading()).then(|| {
@@ -187,13 +187,13 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
                 .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
         }
         let again = revisions.as_ref().is_some_and(|revisions| {
-            let fits = |group: &&RevisionSet| group.image.as_deref() == Some(check.settled.to.as_str());
+            let fits = |group: &&RevisionSet| group.image.as_deref() == Some(check.target.to.as_str());
             revisions.groups.iter().filter(fits).any(|group| group.wanted.is_some_and(|wanted| wanted > 0))
         });
-        if again && instance.api == ApiVersion::V1beta4 && check.settled.guarded {
+        if again && instance.api == ApiVersion::V1beta4 && check.target.guarded {
             let text = format!(
                 "the set of {} is there already: this operator finds it again, and the upgrade continues with it",
-                check.settled.to
+                check.target.to
             );
             return warning("upgrade-running", text);
         }
@@ -240,7 +240,7 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
     // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
     let revisions = UpgradeRevisions::of(check.world, &check.instance.id)
-        .filter(|revisions| check.settled.guarded && hold(check.instance).is_some() && revisions.two());
+        .filter(|revisions| check.target.guarded && hold(check.instance).is_some() && revisions.two());
     let taken_over = |node: &NodeName| {
         let old = revisions.iter().flat_map(|revisions| &revisions.old);
         old.into_iter().any(|member| member.node.as_ref() == Some(node))
@@ -269,13 +269,13 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
 fn too_many(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let pods = check.instance.cores.unwrap_or(0);
     let bites = check.instance.api == ApiVersion::V1beta4
-        && check.settled.way == Way::BlueGreen
+        && check.target.way == Way::BlueGreen
         && pods >= TOO_MANY_PODS;
     bites.then(|| {
         let text = format!(
             "{pods} pods: this operator takes names for text (-9 before -10), empties one pod and removes another"
         );
-        if check.settled.guarded {
+        if check.target.guarded {
             warning("too-many-pods", format!("{text}; the guard empties all of them first"))
         } else {
             blocked("too-many-pods", text).hint("leave --unguarded away: the guard empties all of them first")
@@ -291,7 +291,7 @@ fn owned(check: &UpgradeCheck<'_>) -> Vec<Finding> {
 fn managed(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let hint = format!(
         "kubectl emqx upgrade generate {} --image {} -o kustomize, and commit it",
-        check.instance.id.name, check.settled.to
+        check.instance.id.name, check.target.to
     );
     field_owners::managed(check.instance, hint)
 }
@@ -304,7 +304,7 @@ fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
         .filter(|(_, allowed)| *allowed == Some(false))
         .map(|(verb, _)| verb)
         .collect();
-    (check.settled.guarded && !verbs.is_empty()).then(|| {
+    (check.target.guarded && !verbs.is_empty()).then(|| {
         let id = &check.instance.id;
         blocked(
             "no-permission",
@@ -322,7 +322,7 @@ fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
 /// An undo scales the set that it emptied to 0.
 fn cannot_scale(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let namespace = &check.instance.id.namespace;
-    (check.settled.guarded && check.scales == Some(false)).then(|| {
+    (check.target.guarded && check.scales == Some(false)).then(|| {
         warning(
             "no-scale",
             format!(

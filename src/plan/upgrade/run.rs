@@ -12,7 +12,7 @@ use super::durations::NodeContent;
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
-use super::verdict::load_heard;
+use super::verdict::load_answers;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
@@ -505,7 +505,7 @@ impl UpgradeRun {
 /// The evacuations that EMQX reports, else those of the operator's copy.
 pub(super) fn evacuations<'w>(world: &'w World, revisions: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
     let broker = world.broker(&revisions.instance.id);
-    match broker.load.as_ref().filter(|_| load_heard(broker)) {
+    match broker.load.as_ref().filter(|_| load_answers(broker)) {
         Some(load) => &load.value.evacuations,
         None => &revisions.instance.evacuations,
     }

@@ -9,7 +9,7 @@ use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
-use super::verdict::{known_until, load_heard};
+use super::verdict::{known_until, load_answers};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
 use crate::plan::rebalance::messages::short;
@@ -228,7 +228,7 @@ fn closed_gate(revisions: &UpgradeRevisions<'_>) -> Option<String> {
 fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     // While EMQX does not answer, its last list is no evidence.
     let broker = world.broker(&revisions.instance.id);
-    if broker.load.is_some() && !load_heard(broker) {
+    if broker.load.is_some() && !load_answers(broker) {
         return None;
     }
     let first = evacuations(world, revisions).first()?;

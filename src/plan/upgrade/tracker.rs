@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::super::evacuation::tracker::EvacuationTracker;
 use super::super::eviction_alarm::EvictionAlarm;
-use super::announcements::tell;
+use super::announcements::announce;
 use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
 use super::run::{
@@ -112,7 +112,7 @@ impl UpgradeTracker {
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if world.instance(&run.id).is_none() && !world.ids().is_empty() {
                 let reason = format!("{} was deleted on the way", run.id);
-                settle(run, Judgement::new(Verdict::Failed, reason), now, &mut events);
+                record_verdict(run, Judgement::new(Verdict::Failed, reason), now, &mut events);
             }
         }
         heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
@@ -196,15 +196,15 @@ impl UpgradeTracker {
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
                 let verdict = verdict::conclude(run, broker, now);
-                settle(run, verdict, now, &mut events);
+                record_verdict(run, verdict, now, &mut events);
                 continue;
             }
             let verdict = match run.ended {
                 Some(ended) => verdict::cut_short(run, seconds_between(ended, now))
                     .unwrap_or_else(|| verdict::conclude(run, broker, now)),
-                None => Judgement::new(run.standing(), verdict::goes_on(run)),
+                None => Judgement::new(run.standing(), verdict::remaining(run)),
             };
-            settle(run, verdict, now, &mut events);
+            record_verdict(run, verdict, now, &mut events);
         }
         events.extend(self.evacuations.finish(now));
         events
@@ -305,7 +305,7 @@ fn begin(
         removed: None,
         contradicted: None,
         changed: None,
-        blind: verdict::blind(broker, now).then(|| verdict::unheard(broker)),
+        blind: verdict::blind(broker, now).then(|| verdict::outage_reason(broker)),
         trouble: None,
         work: None,
         forecast_from: None,
@@ -332,11 +332,11 @@ fn absorb(
         Turn::On => {}
         Turn::Unsure => return,
         Turn::Superseded(reason) => {
-            return settle(run, Judgement::new(Verdict::Superseded, reason), now, events);
+            return record_verdict(run, Judgement::new(Verdict::Superseded, reason), now, events);
         }
     }
     let broker = world.broker(&run.id);
-    run.blind = verdict::blind(broker, now).then(|| verdict::unheard(broker));
+    run.blind = verdict::blind(broker, now).then(|| verdict::outage_reason(broker));
     run.trouble = stall::trouble(revisions);
     know(run, revisions, world, now, events);
     run.ready = revisions.ready();
@@ -359,13 +359,13 @@ fn absorb(
     run.advance(revisions, world, now);
     run.forecast(revisions, world, now);
     run.rows(revisions);
-    tell(run, revisions, now, events);
+    announce(run, revisions, now, events);
     if counted && changed {
         let message = messages::progress(run);
         events.push(run.event(now, EventType::Progress, message));
     }
     if let Some(verdict) = judge(run, revisions, world, now) {
-        settle(run, verdict, now, events);
+        record_verdict(run, verdict, now, events);
     }
 }
 
@@ -640,9 +640,9 @@ fn judge(
     }
 }
 
-fn settle(run: &mut UpgradeRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+fn record_verdict(run: &mut UpgradeRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
     let verdict = judgement.verdict;
-    if verdict.final_word() && !matches!(verdict, Verdict::Stalled | Verdict::Superseded) {
+    if verdict.is_final() && !matches!(verdict, Verdict::Stalled | Verdict::Superseded) {
         run.percent = 100;
     }
     run.verdict = Some(judgement.clone());

@@ -13,14 +13,14 @@ use crate::plan::rebalance::verdict::not_back;
 use crate::timing::{NEW_POD_ANSWER_SECONDS, OUTAGE_ANSWER_SECONDS, RECONNECT_SECONDS, RETURN_SECONDS};
 
 /// Whether EMQX can be asked.
-pub(super) fn heard(broker: &BrokerState) -> bool {
+pub(super) fn answers(broker: &BrokerState) -> bool {
     broker.nodes.is_some() && broker.link("nodes").is_none_or(|link| *link == Link::Up)
 }
 
 /// Whether EMQX's list of evacuations is that of its last answer: EMQX is not asked for it while it does not
 /// answer with its list of nodes.
-pub(super) fn load_heard(broker: &BrokerState) -> bool {
-    heard(broker) && broker.link("load_rebalance").is_none_or(|link| *link == Link::Up)
+pub(super) fn load_answers(broker: &BrokerState) -> bool {
+    answers(broker) && broker.link("load_rebalance").is_none_or(|link| *link == Link::Up)
 }
 
 /// Whether EMQX cannot be asked and its last answer is too old to judge by. Where it has never answered, the operator's copy
@@ -28,7 +28,7 @@ pub(super) fn load_heard(broker: &BrokerState) -> bool {
 pub(super) fn blind(broker: &BrokerState, now: Timestamp) -> bool {
     let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
     match &broker.nodes {
-        Some(nodes) => old(nodes) && !heard(broker),
+        Some(nodes) => old(nodes) && !answers(broker),
         None => broker.link("nodes").is_some_and(|link| link.why().is_some()),
     }
 }
@@ -40,7 +40,7 @@ fn may_answer(broker: &BrokerState, now: Timestamp) -> bool {
 }
 
 /// Why EMQX cannot be asked, and since when.
-pub(super) fn unheard(broker: &BrokerState) -> String {
+pub(super) fn outage_reason(broker: &BrokerState) -> String {
     let why = broker.link("nodes").and_then(Link::why).unwrap_or("EMQX does not answer");
     match &broker.nodes {
         Some(nodes) => format!("no answer of EMQX since {} UTC ({why})", nodes.at.strftime("%H:%M:%S")),
@@ -51,10 +51,9 @@ pub(super) fn unheard(broker: &BrokerState) -> String {
 /// Until when the state is known: EMQX's last answer, where EMQX can be asked, and the last list of pods
 /// where pods cannot be listed any more.
 pub(super) fn known_until(world: &World, broker: &BrokerState, now: Timestamp) -> Timestamp {
-    let answered = broker.nodes.as_ref().filter(|_| heard(broker)).map_or(now, |nodes| nodes.at);
-    let pods =
-        world.kubernetes.hearings.get(&(Source::Pods, "pods")).filter(|hearing| hearing.link != Link::Up);
-    pods.and_then(|hearing| hearing.heard).map_or(answered, |listed| answered.min(listed))
+    let answered = broker.nodes.as_ref().filter(|_| answers(broker)).map_or(now, |nodes| nodes.at);
+    let pods = world.kubernetes.sources.get(&(Source::Pods, "pods")).filter(|source| source.link != Link::Up);
+    pods.and_then(|source| source.last_seen).map_or(answered, |listed| answered.min(listed))
 }
 
 /// Whether only new pods are left, all ready, and EMQX lists their nodes as running and none of the old ones.
@@ -69,7 +68,7 @@ pub(super) fn over(
         return false;
     }
     let broker = world.broker(&revisions.instance.id);
-    if !heard(broker) {
+    if !answers(broker) {
         return !may_answer(broker, now) && revisions.instance.ready() && !revisions.instance.upgrading();
     }
     let Some(nodes) = &broker.nodes else { return false };
@@ -132,7 +131,7 @@ pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -
     let image = run.to.as_deref().unwrap_or("the new template");
     let asked = match &run.blind {
         Some(why) => format!(" ({why})"),
-        None if heard(broker) => String::new(),
+        None if answers(broker) => String::new(),
         None => " (EMQX could not be asked)".to_owned(),
     };
     let nodes = plural(run.ready.1, "node");
@@ -146,7 +145,7 @@ pub(super) fn conclude(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -
 }
 
 /// Why an upgrade is not over.
-pub(super) fn goes_on(run: &UpgradeRun) -> String {
+pub(super) fn remaining(run: &UpgradeRun) -> String {
     let held = if run.holding { ", held: nothing is removed until its delay is taken back" } else { "" };
     let although = if run.contradicted.is_some() { ", although the operator reports ready" } else { "" };
     format!("{}{held}{although}", run.pods_gone())

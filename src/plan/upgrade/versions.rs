@@ -23,7 +23,7 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if check.instance.api != ApiVersion::V1beta4 {
         return None;
     }
-    let written = check.settled.parts.as_ref().and_then(|parts| parts.version.clone()).unwrap_or_default();
+    let written = check.target.parts.as_ref().and_then(|parts| parts.version.clone()).unwrap_or_default();
     if written == "latest" {
         return Some(
             blocked("version-refused", "the operator's webhook refuses the version `latest`")
@@ -52,15 +52,15 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
 
 /// The version that runs, by EMQX, else by the image.
 fn current(check: &UpgradeCheck<'_>) -> Option<EmqxVersion> {
-    let told = check.snapshot.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
-    let image = check.settled.from.as_deref();
+    let reported = check.snapshot.versions.iter().filter_map(|version| EmqxVersion::find(version)).max();
+    let image = check.target.from.as_deref();
     // The image is the request; EMQX's answer is the result.
     let by_image = image.and_then(|image| Image::parse(image).ok()?.version());
-    by_image.or(told)
+    by_image.or(reported)
 }
 
 fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
-    let (from, to) = (current(check)?, check.settled.version()?);
+    let (from, to) = (current(check)?, check.target.version()?);
     (to < from).then(|| {
         blocked(
             "downgrade",
@@ -95,7 +95,7 @@ fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
                 format!("EMQX {from}, which is to be emptied: {what}; fixed in {fixed}"),
             ));
         }
-        if from < EmqxVersion(5, 3, 0) && check.settled.version().is_some_and(|to| to >= EmqxVersion(5, 3, 0))
+        if from < EmqxVersion(5, 3, 0) && check.target.version().is_some_and(|to| to >= EmqxVersion(5, 3, 0))
         {
             found.push(warning(
                 "version-defect",

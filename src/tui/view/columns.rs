@@ -96,7 +96,7 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
     let room = pen.width().saturating_sub(4);
     let mut used = 0;
     let mut chosen: Vec<(Kind, usize)> = Vec::new();
-    for (kind, width, wish) in &wanted {
+    for (kind, width, request) in &wanted {
         // The mark of the sort order always has its space.
         let width = if sort_of(*kind).is_some_and(|it| sorted(state, it)) {
             (*width).max(title_of(*kind, pen.theme.ascii).width() + 1)
@@ -111,7 +111,7 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
             } else {
                 GAP
             };
-        if *wish && used + need <= room {
+        if *request && used + need <= room {
             used += need;
             chosen.push((*kind, width));
         }

@@ -19,7 +19,7 @@ use crate::tui::state::{Page, State};
 use crate::tui::view_model::ViewModel;
 
 /// Seconds for which a message replaces the keys.
-const SAID: i64 = 15;
+const MESSAGE_SECONDS: i64 = 15;
 
 /// Draws the foot at the bottom; returns the number of lines.
 pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'_>, narrow: bool) -> usize {
@@ -66,7 +66,7 @@ fn message(state: &State, pen: &Painter<'_>) -> Option<(Tone, Vec<String>)> {
     let (tone, text) = match (&state.doing, &state.said) {
         (Some(doing), _) => (Tone::Busy, format!("{doing} …")),
         // After a while the keys are more useful than the message.
-        (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < SAID => {
+        (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < MESSAGE_SECONDS => {
             (*tone, text.clone())
         }
         (None, _) => return None,

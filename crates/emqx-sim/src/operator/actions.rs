@@ -36,9 +36,9 @@ pub(super) async fn act(
     shared: &Shared,
     events: &mut Events,
     about: &Value,
-    deeds: Vec<Deed>,
+    actions: Vec<Deed>,
 ) -> Result<(), String> {
-    for deed in deeds {
+    for deed in actions {
         one(shared, events, about, deed).await?;
     }
     Ok(())

@@ -106,8 +106,8 @@ impl Keeper<'_> {
         }
     }
 
-    async fn act(&mut self, picture: &Picture, deeds: Vec<Deed>) -> Result<(), String> {
-        actions::act(self.shared, &mut self.events, &picture.object, deeds).await
+    async fn act(&mut self, picture: &Picture, actions: Vec<Deed>) -> Result<(), String> {
+        actions::act(self.shared, &mut self.events, &picture.object, actions).await
     }
 
     /// Writes a status that differs from the present one.
@@ -152,19 +152,19 @@ impl Keeper<'_> {
         let moved = gates::keep(shared, &picture, &after, &roles).await.map_err(told)?;
         let now = shared.clock.elapsed();
         let removed = self.removed.map(|at| now.saturating_sub(at));
-        let deeds = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
-        let deeds = match deeds {
-            Ok(deeds) => deeds,
+        let actions = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
+        let actions = match actions {
+            Ok(actions) => actions,
             // Only the operator's log reports it.
             Err(why) => {
                 tracing::debug!(why, "the simulated operator cannot continue");
                 return Ok(UNREADY);
             }
         };
-        if deeds.iter().any(|deed| matches!(deed, Deed::Scale { .. })) {
+        if actions.iter().any(|deed| matches!(deed, Deed::Scale { .. })) {
             self.removed = Some(now);
         }
-        if let Err(why) = self.act(&picture, deeds).await {
+        if let Err(why) = self.act(&picture, actions).await {
             let message = format!("reconcile failed at step syncSets, reason: {why}");
             self.act(&picture, vec![Deed::Tell { reason: "ReconcilerFailed", message }]).await?;
             return Err(why);
@@ -183,8 +183,8 @@ impl Keeper<'_> {
 
     /// A set was created or taken back: the stages begin again, and the next pass comes at once.
     async fn change(&mut self, mut picture: Picture, change: SetChange) -> Pause {
-        let SetChange { role, deeds, revision, collisions, why } = change;
-        self.act(&picture, deeds).await?;
+        let SetChange { role, actions, revision, collisions, why } = change;
+        self.act(&picture, actions).await?;
         let (Some(mut cores), mut replicants) =
             (sets::role(&picture, Role::Core), sets::role(&picture, Role::Replicant))
         else {
@@ -219,8 +219,8 @@ impl Keeper<'_> {
                 self.act(&picture, vec![Deed::Tell { reason: "Evacuate", message }]).await?;
                 return Ok(Duration::from_secs(seconds));
             }
-            Step::Do(deeds) => {
-                self.act(&picture, deeds).await?;
+            Step::Do(actions) => {
+                self.act(&picture, actions).await?;
                 self.worker.sleep_until(self.shared.clock.elapsed() + AFTER_SCALE).await;
                 let Some(again) = Picture::take(self.shared).await.map_err(told)? else { return Ok(V1BETA4) };
                 picture = again;
@@ -244,9 +244,9 @@ impl Keeper<'_> {
         let view = self.view(&picture, cores, replicants);
         let after = instance::status(&view, &picture.object["status"]);
         self.write(&mut picture, after.clone()).await?;
-        let deeds = rolling::step(&picture);
-        let idle = deeds.is_empty() && instance::is_ready(Api::V3beta1, &after);
-        self.act(&picture, deeds).await?;
+        let actions = rolling::step(&picture);
+        let idle = actions.is_empty() && instance::is_ready(Api::V3beta1, &after);
+        self.act(&picture, actions).await?;
         Ok(if idle { READY } else { UNREADY })
     }
 }

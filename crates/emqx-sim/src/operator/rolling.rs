@@ -127,8 +127,8 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     let moved = old_sets.is_empty() && wanted_replicants(picture) <= new_ready(picture);
     // The last old core stays until the replicants have moved.
     let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(picture) == 0);
-    let deeds = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
-    if deeds.is_empty() && (old.len() <= 1) { replicants(picture) } else { deeds }
+    let actions = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
+    if actions.is_empty() && (old.len() <= 1) { replicants(picture) } else { actions }
 }
 
 fn new_ready(picture: &Picture) -> u64 {
@@ -163,9 +163,9 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
         None if node.sessions == 0 => then(),
         None if recipients.is_empty() => {
             let message = format!("Node {} evacuation skipped: no nodes to migrate to", node.name);
-            let mut deeds = vec![Deed::Tell { reason: "NodeEvacuation", message }];
-            deeds.extend(then());
-            deeds
+            let mut actions = vec![Deed::Tell { reason: "NodeEvacuation", message }];
+            actions.extend(then());
+            actions
         }
         None => {
             let number = |key: &str, default: u64| json!(strategy[key].as_u64().unwrap_or(default));
@@ -187,16 +187,16 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
 
 /// A replicant that was being removed stays if its set is the target again: its evacuation is stopped.
 fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
-    let mut deeds = Vec::new();
+    let mut actions = Vec::new();
     let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
     if let Some(node) = node {
         let message = format!("Node {} evacuation stopped", node.name);
-        deeds.push(Deed::Stop { node: node.name.clone() });
-        deeds.push(Deed::Tell { reason: "NodeEvacuation", message });
+        actions.push(Deed::Stop { node: node.name.clone() });
+        actions.push(Deed::Tell { reason: "NodeEvacuation", message });
     }
     let told = [SCALING_DOWN, COST].into_iter().filter(|key| !pod["metadata"]["annotations"][*key].is_null());
-    deeds.extend(told.map(|key| Deed::Unannotate { pod: name(pod).to_owned(), key }));
-    deeds
+    actions.extend(told.map(|key| Deed::Unannotate { pod: name(pod).to_owned(), key }));
+    actions
 }
 
 /// Scale-down of replicants: the youngest are evacuated, and each is removed when it is empty.
@@ -219,14 +219,14 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
         .map(|node| node.name.as_str())
         .collect();
     for pod in pods.iter().filter(|pod| goes(pod)) {
-        let deeds = empty(picture, pod, &others, || {
+        let actions = empty(picture, pod, &others, || {
             vec![
                 Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
                 Deed::Scale { set: set.clone(), to: wanted(set).saturating_sub(1) },
             ]
         });
-        if !deeds.is_empty() {
-            return deeds;
+        if !actions.is_empty() {
+            return actions;
         }
     }
     Vec::new()
@@ -281,14 +281,14 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
         } else {
             new_nodes.clone()
         };
-        let deeds = empty(picture, pod, &others, || {
+        let actions = empty(picture, pod, &others, || {
             vec![
                 Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
                 Deed::Scale { set: (**set).clone(), to: wanted(set).saturating_sub(1) },
             ]
         });
-        if !deeds.is_empty() {
-            return deeds;
+        if !actions.is_empty() {
+            return actions;
         }
     }
     // Then further pods, up to the number that may be missing.

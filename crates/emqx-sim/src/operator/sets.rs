@@ -26,7 +26,7 @@ use crate::workloads::COST;
 /// A set has been created or taken back.
 pub(super) struct SetChange {
     pub(super) role: Role,
-    pub(super) deeds: Vec<Deed>,
+    pub(super) actions: Vec<Deed>,
     pub(super) revision: String,
     pub(super) collisions: u64,
     /// v2's reason.
@@ -71,16 +71,16 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
     let key = if role == Role::Core { "coreTemplate" } else { "replicantTemplate" };
     let replicas = spec[key]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
     let collisions = counts(picture, role)["collisionCount"].as_u64().unwrap_or(0);
-    let to = |deeds, revision: &str, collisions, why| {
-        Some(SetChange { role, deeds, revision: revision.to_owned(), collisions, why })
+    let to = |actions, revision: &str, collisions, why| {
+        Some(SetChange { role, actions, revision: revision.to_owned(), collisions, why })
     };
     if template.fits(update) || template.image.is_empty() {
         if wanted(update) == replicas {
             return None;
         }
         let why = if role == Role::Core { "UpdateStatefulSet" } else { "UpdateReplicaSet" };
-        let deeds = vec![Deed::Scale { set: update.clone(), to: replicas }];
-        return to(deeds, revision(update), collisions, why);
+        let actions = vec![Deed::Scale { set: update.clone(), to: replicas }];
+        return to(actions, revision(update), collisions, why);
     }
     // Replicants follow when the new cores are ready.
     if role == Role::Replicant && !holds(status, "CoreNodesReady") {
@@ -90,8 +90,8 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
     if !holds(status, "Available") && template.fits(current) {
         // Taken back before anything was emptied: the old set is the target again.
         let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
-        let deeds = vec![Deed::Scale { set: update.clone(), to: 0 }];
-        return to(deeds, revision(current), collisions, why);
+        let actions = vec![Deed::Scale { set: update.clone(), to: 0 }];
+        return to(actions, revision(current), collisions, why);
     }
     let taken = |hash: &str| picture.sets_of(role).any(|set| revision(set) == hash);
     let mut number = collisions + u64::from(picture.sets_of(role).any(|set| template.fits(set)));
@@ -203,10 +203,10 @@ pub(super) fn drain(
     if api == Api::V2beta1 && removed.is_some_and(|removed| removed < takeover) {
         return Ok(Vec::new());
     }
-    let mut deeds = Vec::new();
+    let mut actions = Vec::new();
     if role == Role::Replicant {
-        deeds.push(Deed::Annotate { pod: target, key: COST, value: "-99999" });
+        actions.push(Deed::Annotate { pod: target, key: COST, value: "-99999" });
     }
-    deeds.push(Deed::Scale { set: set.clone(), to: wanted(set) - 1 });
-    Ok(deeds)
+    actions.push(Deed::Scale { set: set.clone(), to: wanted(set) - 1 });
+    Ok(actions)
 }

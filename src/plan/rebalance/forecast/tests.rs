@@ -185,9 +185,13 @@ fn a_last_round_that_turns_a_small_gap_round_is_warned_of() {
     // Each round closes less than half of the first gap, and the third one reverses what remains of it.
     let mut counts = [11_111; 100];
     counts[90..].fill(0);
-    let told = plan(&counts, None, 1000, 1.1, 500, 0);
-    assert_eq!((told.moves.rounds, after(&told)[0], after(&told)[99]), (3, 9611, 13_500));
-    let overshoot = told.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
+    let overshooting = plan(&counts, None, 1000, 1.1, 500, 0);
+    assert_eq!(
+        (overshooting.moves.rounds, after(&overshooting)[0], after(&overshooting)[99]),
+        (3, 9611, 13_500)
+    );
+    let overshoot =
+        overshooting.findings.iter().find(|finding| finding.id == "overshoot").expect("overshoot");
     assert_eq!(
         overshoot.message,
         "it goes past the goal: recipients end with 13,500 on average, donors with 9,611"

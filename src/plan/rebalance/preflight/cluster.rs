@@ -162,7 +162,7 @@ pub(crate) fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
             return Some(format!("EMQX {text} cannot rebalance: it can from 4.4.12 and 5.0.4 on"));
         }
     }
-    let answer = world.broker(&snapshot.instance).hearings.get("load_rebalance")?;
+    let answer = world.broker(&snapshot.instance).sources.get("load_rebalance")?;
     match &answer.link {
         Link::Absent(why) if !why.is_empty() && snapshot.wrong_emqx.is_none() => Some(why.clone()),
         _ => None,

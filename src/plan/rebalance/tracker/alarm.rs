@@ -226,9 +226,9 @@ mod tests {
         let alarm = alarm.expect("an alarm");
         assert_eq!(alarm.headline(), "STOP IT: 2,370 of 10,000 clients are offline and do not come back");
         assert_eq!(alarm.detail.as_deref(), Some("0 of 2,370 evicted clients reached emqx-core-3"));
-        let told: Vec<_> = events.iter().filter(|event| event.message.starts_with("STOP IT")).collect();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert!(told[0].message.contains("kubectl emqx rebalance stop "), "{}", told[0].message);
+        let alarms: Vec<_> = events.iter().filter(|event| event.message.starts_with("STOP IT")).collect();
+        assert_eq!(alarms.len(), 1, "{alarms:?}");
+        assert!(alarms[0].message.contains("kubectl emqx rebalance stop "), "{}", alarms[0].message);
     }
 
     #[test]

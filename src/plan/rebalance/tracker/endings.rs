@@ -70,7 +70,7 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
         now: if run.overtaken { &run.at_end } else { &run.counts },
         stage: run.entry.as_ref().map(|entry| &entry.stage),
         waited: waited(run),
-        unheard: run.unheard,
+        outage: run.outage,
         unseen: run.ended.map(|ended| (run.seen, ended)).filter(|(seen, ended)| {
             // Without a known strategy the forecast gives only the latest end.
             let rest = run.left.filter(|_| run.strategy.is_some()).map(|left| left.seconds);
@@ -133,7 +133,7 @@ fn proved(run: &RebalanceRun, verdict: Verdict, ended: Timestamp, now: Timestamp
 }
 
 /// The outage of EMQX in which it ended, from its last answer until now; `None` if EMQX answered in time.
-pub(super) fn unheard(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn outage(run: &RebalanceRun, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     (seconds_between(run.seen, now) > END_GAP_SECONDS).then_some((run.seen, now))
 }
 
@@ -179,22 +179,22 @@ pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<Judgement>
 }
 
 /// The last verdict when following ends and EMQX never listed the rebalance.
-pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> Judgement {
+pub(super) fn unseen(run: &RebalanceRun, last_seen: bool) -> Judgement {
     if let Some(seconds) = run.waits() {
         return Judgement::new(waiting::verdict(seconds), waiting::message(seconds));
     }
     let object = run.object.as_ref().filter(|_| !run.object_gone);
-    let asked = if heard { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
+    let asked = if last_seen { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };
     match object.map(|object| (&object.phase, object.phase.text().unwrap_or_default())) {
-        Some((Phase::Processing, says)) => {
-            Judgement::new(Verdict::Running, format!("the operator reports {says}; {asked}"))
+        Some((Phase::Processing, phase)) => {
+            Judgement::new(Verdict::Running, format!("the operator reports {phase}; {asked}"))
         }
-        Some((Phase::Pending, _)) if heard => {
+        Some((Phase::Pending, _)) if last_seen => {
             Judgement::new(Verdict::Unknown, "the operator has not requested the start from EMQX".to_owned())
         }
         Some((Phase::Pending, _)) | None => Judgement::new(Verdict::Unknown, asked.to_owned()),
-        Some((_, says)) => {
-            Judgement::new(Verdict::Unknown, format!("the object reports {says}, but {asked}"))
+        Some((_, phase)) => {
+            Judgement::new(Verdict::Unknown, format!("the object reports {phase}, but {asked}"))
         }
     }
 }
@@ -202,7 +202,7 @@ pub(super) fn unseen(run: &RebalanceRun, heard: bool) -> Judgement {
 /// The verdict, if there is one by now.
 pub(super) fn word(
     run: &RebalanceRun,
-    heard: Option<Timestamp>,
+    last_seen: Option<Timestamp>,
     others: bool,
     world: &World,
     now: Timestamp,
@@ -237,10 +237,11 @@ pub(super) fn word(
             .then_some(judgement);
     }
     if run.entry.is_some() {
-        return stalled(run, heard?);
+        return stalled(run, last_seen?);
     }
     if run.direct && run.object.is_none() {
-        let answered = heard.is_some_and(|heard| seconds_between(run.began, heard) >= DIRECT_START_SECONDS);
+        let answered =
+            last_seen.is_some_and(|last_seen| seconds_between(run.began, last_seen) >= DIRECT_START_SECONDS);
         return answered.then(|| {
             let reason =
                 format!("EMQX accepted the start, but did not list it within {DIRECT_START_SECONDS} s");
@@ -263,8 +264,8 @@ pub(super) fn word(
     if !over {
         // The operator writes Processing when EMQX has accepted the start, and EMQX lists it from then on.
         let begun = object.phase == Phase::Processing && object.processed;
-        let unlisted =
-            heard.is_some_and(|heard| seconds_between(run.moved, heard) >= PROCESSING_UNLISTED_SECONDS);
+        let unlisted = last_seen
+            .is_some_and(|last_seen| seconds_between(run.moved, last_seen) >= PROCESSING_UNLISTED_SECONDS);
         return (begun && unlisted).then(|| {
             let reason = format!(
                 "the operator reports Processing, and EMQX has not listed it for {PROCESSING_UNLISTED_SECONDS} s: it ended \
@@ -277,9 +278,10 @@ pub(super) fn word(
     if let Some(recorded) = &object.recorded {
         return Some(Judgement::new(recorded.verdict, &recorded.message));
     }
-    match heard.filter(|heard| seconds_between(*heard, now) < UNANSWERED_END_SECONDS) {
+    match last_seen.filter(|last_seen| seconds_between(*last_seen, now) < UNANSWERED_END_SECONDS) {
         // EMQX answers and does not list it: it was over before this process observed it.
-        Some(heard) => (heard >= run.moved && seconds_between(run.moved, heard) >= CONFIRM_SECONDS)
+        Some(last_seen) => (last_seen >= run.moved
+            && seconds_between(run.moved, last_seen) >= CONFIRM_SECONDS)
             .then(|| conclude_unseen(run, object, world, now)),
         None if seconds_between(run.moved, now) >= UNANSWERED_END_SECONDS => Some(Judgement::new(
             Verdict::Unknown,
@@ -331,8 +333,8 @@ fn unanswered(run: &RebalanceRun, seconds: u64) -> Option<Judgement> {
 
 /// The verdict where EMQX's answers show no progress. While EMQX does not answer, or does not report counts,
 /// it is unknown whether the rebalance makes progress.
-fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<Judgement> {
-    let entry = run.entry.as_ref().filter(|_| counted(run, heard))?;
+fn stalled(run: &RebalanceRun, last_seen: Timestamp) -> Option<Judgement> {
+    let entry = run.entry.as_ref().filter(|_| counted(run, last_seen))?;
     run.counts.each(&entry.donors, Counts::connections_of)?;
     let strategy = run.strategy.clone().unwrap_or_default();
     let step = match entry.stage {
@@ -342,7 +344,7 @@ fn stalled(run: &RebalanceRun, heard: Timestamp) -> Option<Judgement> {
     };
     let since = if step > 1 { run.stage_since } else { run.moved };
     let limit = (3 * step).max(STALL_SECONDS);
-    let still = seconds_between(since, heard);
+    let still = seconds_between(since, last_seen);
     (still >= limit).then(|| {
         Judgement::new(
             Verdict::Stalled,

@@ -71,7 +71,7 @@ pub struct RebalanceRun {
     /// Whether its end is certain: a second answer confirms it, or the cause is seen.
     pub confirmed: bool,
     /// The outage of EMQX in which it ended: from and until when.
-    pub(super) unheard: Option<(Timestamp, Timestamp)>,
+    pub(super) outage: Option<(Timestamp, Timestamp)>,
     /// EMQX's last answer that did not list it.
     pub(super) missed: Timestamp,
     /// Counts at its end, with the clients that came back since.
@@ -111,9 +111,9 @@ pub struct RebalanceRun {
     first_seen: Timestamp,
     /// The pods of nodes that are named by an address, which a reader cannot assign.
     pods: BTreeMap<NodeName, PodName>,
-    told_failed: bool,
+    failed_reported: bool,
     pub(super) alarms: Alarms,
-    pub(super) told_deleting: bool,
+    pub(super) deletion_reported: bool,
     /// The counts when the object appeared: EMQX decided by them whether to start.
     pub(super) before: Vec<Participant>,
     /// The counts at the start that the client recorded in the object.
@@ -172,7 +172,7 @@ impl RebalanceRun {
     /// reports Completed saw the end at that time or before.
     pub(crate) fn end_span(&self) -> Option<(Timestamp, Timestamp)> {
         let ended = self.ended?;
-        let Some((from, to)) = self.unheard else { return Some((ended, ended)) };
+        let Some((from, to)) = self.outage else { return Some((ended, ended)) };
         let completed = self.object.as_ref().and_then(|object| object.completed);
         Some((from, completed.filter(|completed| from < *completed && *completed < to).unwrap_or(to)))
     }
@@ -187,7 +187,7 @@ impl RebalanceRun {
         let started =
             self.object.as_ref().filter(|object| object.processed && object.phase != Phase::Pending);
         if started.is_some() {
-            (self.ended, self.unheard) = (Some(now), Some((self.began, now)));
+            (self.ended, self.outage) = (Some(now), Some((self.began, now)));
         }
     }
 
@@ -247,7 +247,7 @@ impl RebalanceRun {
     /// Work done, in percent; `None` where the work at the start is unknown, or where the rebalance was not
     /// observed.
     pub(crate) fn work_percent(&self) -> Option<u8> {
-        let over = self.verdict.as_ref().is_some_and(|judgement| judgement.verdict.final_word())
+        let over = self.verdict.as_ref().is_some_and(|judgement| judgement.verdict.is_final())
             && self.percent == 100;
         (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
     }
@@ -577,7 +577,7 @@ pub(super) fn begin(
     let start = if at_start && nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
     let joined = !at_start && start.is_none() && nodes.is_some() && entry.is_some();
     let start = if joined { Some(counts.clone()) } else { start };
-    let told = object.and_then(|object| object.started.or(object.created));
+    let reported = object.and_then(|object| object.started.or(object.created));
     let name = match (object, entry) {
         (Some(object), _) => object.name.clone(),
         (None, Some(entry)) => entry.operation().to_string(),
@@ -593,9 +593,9 @@ pub(super) fn begin(
             .map(|object| object.strategy.clone())
             .or_else(|| record.map(|record| record.strategy))
             .or_else(|| entry.and_then(|entry| entry.requested.clone())),
-        began: told.filter(|told| *told <= now && !fresh).unwrap_or(now),
+        began: reported.filter(|reported| *reported <= now && !fresh).unwrap_or(now),
         // A clock of the API server that was set back gives no age.
-        begin_known: fresh || told.is_some_and(|told| told <= now),
+        begin_known: fresh || reported.is_some_and(|reported| reported <= now),
         start,
         counts,
         counted: nodes.map(|seen| seen.at),
@@ -610,7 +610,7 @@ pub(super) fn begin(
         ended: None,
         backwards: None,
         confirmed: false,
-        unheard: None,
+        outage: None,
         missed: now,
         at_end: Counts::default(),
         end_counted: None,
@@ -630,9 +630,9 @@ pub(super) fn begin(
         observed: now,
         first_seen: now,
         pods: addressed(world, broker),
-        told_failed: false,
+        failed_reported: false,
         alarms: Alarms::default(),
-        told_deleting: false,
+        deletion_reported: false,
         before,
         recorded,
         begun: BTreeMap::new(),
@@ -672,9 +672,9 @@ pub(super) fn absorb_object(
     if !processed || run.verdict.is_some() {
         return;
     }
-    let goes_on = run.entry.is_some() && run.ended.is_none();
-    if object.phase == Phase::Failed && goes_on && !run.told_failed {
-        run.told_failed = true;
+    let is_running = run.entry.is_some() && run.ended.is_none();
+    if object.phase == Phase::Failed && is_running && !run.failed_reported {
+        run.failed_reported = true;
         let message = messages::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
@@ -713,8 +713,8 @@ pub(super) fn enter(
     events.push(run.event(now, EventType::Phase, message));
     // The object already reported Failed when its entry was first seen.
     let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
-    if before.is_none() && failed && !run.told_failed {
-        run.told_failed = true;
+    if before.is_none() && failed && !run.failed_reported {
+        run.failed_reported = true;
         let message = messages::operator_failed(run, now);
         events.push(run.event(now, EventType::Notice, message));
     }
@@ -776,14 +776,18 @@ pub(super) fn reopen(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Ev
     if run.ended.is_none() && run.verdict.take_if(|judgement| judgement.verdict == Verdict::Unknown).is_some()
     {
         run.moved = now;
-        events.push(run.event(now, EventType::Notice, messages::heard_again(run.seen, now)));
+        events.push(run.event(now, EventType::Notice, messages::answers_again_message(run.seen, now)));
     }
 }
 
-pub(super) fn settle(run: &mut RebalanceRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
+pub(super) fn record_verdict(
+    run: &mut RebalanceRun,
+    judgement: Judgement,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
     let verdict = judgement.verdict;
-    if verdict.final_word() && !matches!(verdict, Verdict::Stalled | Verdict::Unknown) && run.entry.is_some()
-    {
+    if verdict.is_final() && !matches!(verdict, Verdict::Stalled | Verdict::Unknown) && run.entry.is_some() {
         run.percent = 100;
     }
     if run.entry.is_none() && run.ended.is_none() && judgement.verdict.ends_a_rebalance() {

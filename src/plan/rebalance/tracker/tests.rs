@@ -97,12 +97,13 @@ fn clients_that_are_redirected_are_reported_once_with_what_stops_it() {
     assert_eq!(tale.messages(EventType::Notice), Vec::<&str>::new(), "they get thirty seconds");
     tale.asked(43, &[3023, 3023, 3024, 0], fixtures::load("evicting_conns"));
     tale.asked(44, &[3013, 3013, 3014, 0], fixtures::load("evicting_conns"));
-    let told = tale.messages(EventType::Notice);
+    let notices = tale.messages(EventType::Notice);
     assert!(
-        told.len() == 1 && told[0].starts_with("STOP IT: only 0 of 930 evicted clients reached emqx-core-3"),
-        "{told:?}"
+        notices.len() == 1
+            && notices[0].starts_with("STOP IT: only 0 of 930 evicted clients reached emqx-core-3"),
+        "{notices:?}"
     );
-    assert!(told[0].contains("kubectl emqx rebalance stop r "), "{told:?}");
+    assert!(notices[0].contains("kubectl emqx rebalance stop r "), "{notices:?}");
     // Half of the evicted clients on the recipient are enough: no alarm.
     let mut tale = until_evicting();
     tale.asked(60, &[2853, 2853, 2854, 721], fixtures::load("evicting_conns"));
@@ -348,8 +349,8 @@ fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
     };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |_| {}));
     tale.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
-    let told = tale.messages(EventType::Notice).join("; ");
-    assert!(told.contains("10:00:50"), "{told}");
+    let notices = tale.messages(EventType::Notice).join("; ");
+    assert!(notices.contains("10:00:50"), "{notices}");
     tale.asked(91, &[2300, 2300, 2300, 2000], fixtures::load("wait_takeover"));
     tale.asked(101, &[2300, 2300, 2300, 2000], Load::default());
     tale.asked(132, &[2300, 2300, 2300, 2000], Load::default());
@@ -629,8 +630,11 @@ fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
 fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
     let mut tale = until_evicting();
     without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], Load::default());
-    let told = tale.messages(EventType::Notice);
-    assert!(told[0].contains("(donor) stopped running at 10:00:20 UTC with 3,323 clients on it"), "{told:?}");
+    let notices = tale.messages(EventType::Notice);
+    assert!(
+        notices[0].contains("(donor) stopped running at 10:00:20 UTC with 3,323 clients on it"),
+        "{notices:?}"
+    );
     without_core_1(&mut tale, 23, &[3263, 0, 3264, 3473], Load::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
     // The node starts again and the counts at the end are even: the verdict is still `nodesLost`.
@@ -750,15 +754,15 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
     }
     tale.asked(120, &[3000, 3000, 3000, 1000], Load::default());
     tale.asked(131, &[3000, 3000, 3000, 1000], Load::default());
-    let told = tale.messages(EventType::Notice);
-    assert!(told[0].starts_with("EMQX has not answered since 10:00:13 UTC"), "{told:?}");
-    assert!(told.iter().any(|it| it.contains("from 10:00:13 UTC to 10:02:00 UTC")), "{told:?}");
+    let notices = tale.messages(EventType::Notice);
+    assert!(notices[0].starts_with("EMQX has not answered since 10:00:13 UTC"), "{notices:?}");
+    assert!(notices.iter().any(|it| it.contains("from 10:00:13 UTC to 10:02:00 UTC")), "{notices:?}");
     assert_eq!(tale.verdict(), Some(Verdict::Unknown), "how it ended was not seen");
 }
 
 #[test]
 fn an_end_in_an_outage_has_bounds_and_no_duration() {
-    let told = |completed: Option<i64>| {
+    let notices = |completed: Option<i64>| {
         let mut tale = until_evicting();
         for second in 14..240 {
             tale.look(second);
@@ -786,11 +790,11 @@ fn an_end_in_an_outage_has_bounds_and_no_duration() {
             run.to_record(fixtures::at(262)).map(|(_, it)| (it.seconds(), it.ended_after, it.ended));
         (message, recorded)
     };
-    let (message, recorded) = told(None);
+    let (message, recorded) = notices(None);
     assert!(message.ends_with("none missing, ended between 10:00:13 UTC and 10:04:00 UTC"), "{message}");
     assert_eq!(recorded, Some((None, Some(fixtures::at(13)), fixtures::at(240))));
     // The operator saw the end earlier.
-    let (message, _) = told(Some(108));
+    let (message, _) = notices(Some(108));
     assert!(message.ends_with("ended between 10:00:13 UTC and 10:01:48 UTC"), "{message}");
 }
 
@@ -914,13 +918,13 @@ fn percent_does_not_move_while_no_client_moves() {
 
 #[test]
 fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends() {
-    for heard in [true, false] {
+    for answered in [true, false] {
         let mut tale = Tale {
             world: World::new(),
             follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
             events: Vec::new(),
         };
-        if heard {
+        if answered {
             tale.asked(0, &START, Load::default());
         }
         tale.look(0);
@@ -1039,8 +1043,11 @@ fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_re
     let run = tale.follower.runs.first().expect("it runs");
     assert_eq!((run.left.map(|left| left.seconds), run.work_percent()), (Some(106), Some(48)));
     assert!(run.percent_is_bound());
-    let told = messages::assumption(run).expect("it is an assumption");
-    assert!(told.contains("goal at most 2,520 clients") && told.contains("at most 48 % is done"), "{told}");
+    let notices = messages::assumption(run).expect("it is an assumption");
+    assert!(
+        notices.contains("goal at most 2,520 clients") && notices.contains("at most 48 % is done"),
+        "{notices}"
+    );
     // The percentage does not change while nothing moves, and follows the work when clients move.
     tale.asked(60, &[2953, 2953, 2954, 1140], fixtures::load("evicting_conns"));
     assert_eq!(tale.follower.runs[0].work_percent(), Some(48));
@@ -1132,7 +1139,7 @@ fn an_object_whose_age_the_clock_of_the_api_server_gives_wrong_is_joined_when_th
 
 #[test]
 fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_its_own_start() {
-    let told = |answers: bool| {
+    let notices = |answers: bool| {
         let mut tale = Tale::of(&START);
         tale.object(1, Phase::Pending, |_| {});
         // A fifth of the clients leaves before the operator begins.
@@ -1157,9 +1164,9 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
         let run = tale.follower.runs.last().expect("a run");
         (run.verdict.clone().map(|judgement| judgement.verdict), run.duration_seconds())
     };
-    assert_eq!(told(true), (Some(Verdict::Balanced), Some(77)));
+    assert_eq!(notices(true), (Some(Verdict::Balanced), Some(77)));
     // EMQX did not answer until it ran: the object gives its start, and nothing gives the counts.
-    assert_eq!(told(false), (Some(Verdict::Balanced), Some(78)));
+    assert_eq!(notices(false), (Some(Verdict::Balanced), Some(78)));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn judged_in(
         now,
         stage: Some(stage),
         waited: *stage == Stage::WaitTakeover,
-        unheard: None,
+        outage: None,
         unseen: None,
         lost: &[],
         stopped: stopped.map(str::to_owned),
@@ -208,7 +208,7 @@ fn a_lost_recipient_without_a_count_does_not_contradict_the_clients_that_are_bac
         now: &start,
         stage: Some(&Stage::EvictingConns),
         waited: false,
-        unheard: None,
+        outage: None,
         unseen: None,
         lost: &[lost],
         stopped: None,
@@ -265,8 +265,11 @@ fn without_a_reason_and_without_the_counts_of_its_start_a_refusal_is_unknown() {
         "{message}"
     );
     assert_eq!(never_started(Some(bare), &Strategy::default(), None, true).verdict, Verdict::Failed);
-    let told = "Failed to start rebalance: error on node 'emqx@a': nothing_to_balance";
-    assert_eq!(never_started(Some(told), &Strategy::default(), None, false).verdict, Verdict::NothingToDo);
+    let expected = "Failed to start rebalance: error on node 'emqx@a': nothing_to_balance";
+    assert_eq!(
+        never_started(Some(expected), &Strategy::default(), None, false).verdict,
+        Verdict::NothingToDo
+    );
     assert_eq!(never_started(None, &Strategy::default(), None, false).verdict, Verdict::Failed);
 }
 
@@ -293,9 +296,9 @@ fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
         sessions: (None, None),
         by: "kubectl-emqx".to_owned(),
     });
-    let told = (Judgement::new(Verdict::ClientsMissing, "300 of 10,000 clients are missing"), Some(98));
-    assert_eq!(past(&object, None, fixtures::at(9000), &later), told);
-    assert_eq!(past(&object, Some(&Counts::default()), fixtures::at(9000), &later), told);
+    let expected = (Judgement::new(Verdict::ClientsMissing, "300 of 10,000 clients are missing"), Some(98));
+    assert_eq!(past(&object, None, fixtures::at(9000), &later), expected);
+    assert_eq!(past(&object, Some(&Counts::default()), fixtures::at(9000), &later), expected);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn enterprise(update: UpdateSpec) -> Instance {
     instance
 }
 
-fn settled(instance: &Instance, wanted: Wanted, change: impl FnOnce(&mut UpgradeRequest)) -> UpgradeTarget {
+fn target(instance: &Instance, wanted: Wanted, change: impl FnOnce(&mut UpgradeRequest)) -> UpgradeTarget {
     let mut ask = UpgradeRequest::new(wanted);
     change(&mut ask);
     UpgradeTarget::of(instance, &ask).expect("it can be settled")
@@ -33,28 +33,28 @@ fn image(text: &str) -> Wanted {
 #[test]
 fn v1beta4_holds_the_operator_and_keeps_the_own_delay_beside() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
-    let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
+    let target = target(&instance, Wanted::Version("4.4.24".into()), |_| {});
     assert_eq!(
-        body(&instance, &settled, OperatorHold::Held),
+        body(&instance, &target, OperatorHold::Held),
         json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise",
             "metadata": {"name": "emqx", "namespace": "mq"},
             "spec": {"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}},
                 "blueGreenUpdate": {"initialDelaySeconds": 31_536_000,
                     "evacuationStrategy": {"connEvictRate": 500, "sessEvictRate": 500, "waitTakeover": 60}}}})
     );
-    let released = body(&instance, &settled, OperatorHold::Released);
+    let released = body(&instance, &target, OperatorHold::Released);
     assert_eq!(released["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 0);
-    let stored = |hold| state(&instance, &settled, hold, None, None).hold;
+    let stored = |hold| state(&instance, &target, hold, None, None).hold;
     let held = HoldState { own_delay_seconds: Some(5), manner: HoldManner::Together };
     assert_eq!(stored(OperatorHold::Held), Some(held.clone()));
     assert_eq!(stored(OperatorHold::Released), Some(held), "until the end it can be continued");
     assert_eq!(stored(OperatorHold::Own), None);
-    let own = body(&instance, &settled, OperatorHold::Own);
+    let own = body(&instance, &target, OperatorHold::Own);
     assert_eq!(own["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
     // Without a delay of the user's own none is written: an apply removes the fields that it omits.
     let without = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
     let own =
-        body(&without, &self::settled(&without, Wanted::Version("4.4.24".into()), |_| {}), OperatorHold::Own);
+        body(&without, &self::target(&without, Wanted::Version("4.4.24".into()), |_| {}), OperatorHold::Own);
     assert!(own["spec"]["blueGreenUpdate"].get("initialDelaySeconds").is_none());
 }
 
@@ -63,7 +63,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     let mut instance =
         enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
     let first =
-        settled(&instance, image("r.example/emqx/emqx-ee:4.4.24"), |ask| ask.manner = DrainMethod::OneByOne);
+        target(&instance, image("r.example/emqx/emqx-ee:4.4.24"), |ask| ask.manner = DrainMethod::OneByOne);
     let record = UpgradeRecord {
         version: 1,
         time: fixtures::at(0),
@@ -112,8 +112,8 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
 fn no_change_writes_an_annotation_and_those_of_an_earlier_version_go_with_the_image_only() {
     let mut instance = enterprise(UpdateSpec { present: true, ..UpdateSpec::default() });
     instance.notes.insert("cli.emqx.io/guard".into(), "together".into());
-    let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
-    let annotations = |hold| body(&instance, &settled, hold)["metadata"].get("annotations").cloned();
+    let target = target(&instance, Wanted::Version("4.4.24".into()), |_| {});
+    let annotations = |hold| body(&instance, &target, hold)["metadata"].get("annotations").cloned();
     assert_eq!(annotations(OperatorHold::Held), None);
     let kept = Some(json!({"cli.emqx.io/guard": "together"}));
     assert_eq!(annotations(OperatorHold::Released), kept, "taking them away later would be another template");
@@ -123,12 +123,11 @@ fn no_change_writes_an_annotation_and_those_of_an_earlier_version_go_with_the_im
 #[test]
 fn unguarded_and_rolling_write_no_annotation_and_no_delay_of_ours() {
     let instance = enterprise(UpdateSpec { present: true, initial_delay: Some(5), ..UpdateSpec::default() });
-    let bare =
-        settled(&instance, Wanted::Version("4.4.24".into()), |ask| ask.manner = DrainMethod::Unguarded);
+    let bare = target(&instance, Wanted::Version("4.4.24".into()), |ask| ask.manner = DrainMethod::Unguarded);
     let body_bare = body(&instance, &bare, OperatorHold::Held);
     assert_eq!(body_bare["spec"]["blueGreenUpdate"]["initialDelaySeconds"], 5);
     let without = enterprise(UpdateSpec::default());
-    let rolling = settled(&without, Wanted::Version("4.4.24".into()), |ask| ask.way = Some(Way::Rolling));
+    let rolling = target(&without, Wanted::Version("4.4.24".into()), |ask| ask.way = Some(Way::Rolling));
     assert_eq!(
         body(&without, &rolling, OperatorHold::Held)["spec"],
         json!({"template": {"spec": {"emqxContainer": {"image": {"version": "4.4.24"}}}}})
@@ -141,7 +140,7 @@ fn the_others_write_the_image_and_the_whole_strategy() {
     instance.update = UpdateSpec { present: true, wait_takeover: Some(7), ..UpdateSpec::default() };
     let to = || image("emqx/emqx-enterprise:5.8.7");
     let spec = |instance: &Instance| {
-        body(instance, &settled(instance, to(), |_| {}), OperatorHold::Held)["spec"].clone()
+        body(instance, &target(instance, to(), |_| {}), OperatorHold::Held)["spec"].clone()
     };
     assert_eq!(
         spec(&instance),
@@ -162,8 +161,8 @@ fn the_whole_object_the_patch_and_the_edit() {
         conn_evict_rate: Some(500),
         ..UpdateSpec::default()
     });
-    let settled = settled(&instance, Wanted::Version("4.4.24".into()), |_| {});
-    let change = body(&instance, &settled, OperatorHold::Own);
+    let target = target(&instance, Wanted::Version("4.4.24".into()), |_| {});
+    let change = body(&instance, &target, OperatorHold::Own);
     let object = json!({"apiVersion": "apps.emqx.io/v1beta4", "kind": "EmqxEnterprise", "metadata": {"name": "emqx",
         "namespace": "mq", "uid": "u", "resourceVersion": "7", "managedFields": [], "annotations": {
             "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
@@ -185,7 +184,7 @@ fn the_whole_object_the_patch_and_the_edit() {
     let text = component["patches"][0]["patch"].as_str().expect("a text");
     assert_eq!(serde_json::from_str::<serde_json::Value>(text).expect("json"), change);
     assert_eq!(
-        edit(&instance, &settled),
+        edit(&instance, &target),
         [
             "spec.blueGreenUpdate.evacuationStrategy.sessEvictRate: 500  (new)",
             "spec.blueGreenUpdate.evacuationStrategy.waitTakeover: 60  (new)",
@@ -198,7 +197,7 @@ fn the_whole_object_the_patch_and_the_edit() {
 fn the_closing_advice_never_names_an_edit_that_would_start_another_upgrade() {
     let mut instance = fixtures::instance(ApiVersion::V2beta1);
     instance.image = Some("emqx/emqx-enterprise:5.8.6".into());
-    let target = settled(&instance, image("emqx/emqx-enterprise:5.8.7"), |_| {});
+    let target = target(&instance, image("emqx/emqx-enterprise:5.8.7"), |_| {});
     let lines = edit(&instance, &target);
     assert_eq!(lines[0], "spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
     let applied = ManifestEdit { to: target.to.clone(), lines: lines.clone() };

@@ -92,9 +92,9 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
 fn plan(world: &World, api: ApiVersion) -> super::UpgradePlan {
     let id = fixtures::id(api);
     let ask = UpgradeRequest::new(Wanted::Image(Image::parse(NEXT).expect("an image")));
-    let settled =
+    let target =
         UpgradeTarget::of(world.instance(&id).expect("it is there"), &ask).expect("it can be resolved");
-    forecast(world, &id, &settled).expect("a forecast")
+    forecast(world, &id, &target).expect("a forecast")
 }
 
 #[test]

@@ -59,13 +59,13 @@ fn check(
     force: bool,
 ) -> Vec<Finding> {
     let snapshot = snapshot(world, &instance.id, fixtures::at(1));
-    let settled = UpgradeTarget::of(instance, ask).expect("it can be settled");
+    let target = UpgradeTarget::of(instance, ask).expect("it can be settled");
     findings(&UpgradeCheck {
         world,
         instance,
         snapshot: &snapshot,
         ask,
-        settled: &settled,
+        target: &target,
         owners,
         force,
         allowed: None,
@@ -371,10 +371,10 @@ fn waits_of_0_are_reported_and_written_as_1_where_the_operator_drops_zeros() {
         let (world, instance) = world(api, "5.10.1", |it| it.update.initial_delay = Some(0));
         let mut ask = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.2"));
         ask.wait_takeover = Some(0);
-        let settled = UpgradeTarget::of(&instance, &ask).expect("it can be resolved");
+        let target = UpgradeTarget::of(&instance, &ask).expect("it can be resolved");
         let found = check(&world, &instance, &ask, &[], false);
         let message = found.iter().find(|it| it.id == "zero-wait").map(|it| it.message.clone());
-        (message, settled.update.wait_takeover, settled.update.initial_delay)
+        (message, target.update.wait_takeover, target.update.initial_delay)
     };
     let (message, takeover, delay) = zero(ApiVersion::V2);
     let message = message.expect("it is reported");

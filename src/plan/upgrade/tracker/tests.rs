@@ -34,7 +34,7 @@ struct Scene {
     pods: BTreeMap<String, fn(&mut Pod)>,
     events: Vec<ClusterEvent>,
     record: Option<UpgradeRecord>,
-    deaf: bool,
+    unanswered: bool,
     /// EMQX gave its last answer at this second.
     unanswered_since: Option<i64>,
     /// The API server gave its last list of pods at this second.
@@ -64,7 +64,7 @@ impl Scene {
             pods: BTreeMap::new(),
             events: Vec::new(),
             record: None,
-            deaf: false,
+            unanswered: false,
             unanswered_since: None,
             unlisted_since: None,
             renewed: None,
@@ -195,7 +195,7 @@ impl Scene {
             initial_sessions: Some(110),
             sessions: None,
         };
-        if self.deaf {
+        if self.unanswered {
             // The copies of an operator that could ask EMQX.
             instance.nodes = nodes;
             instance.evacuations = self.evacuations.iter().map(entry).collect();
@@ -219,7 +219,7 @@ impl Scene {
 
 /// The events of these scenes, each lasting from its second until the next one begins; the tracker observes
 /// every second.
-fn told(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
+fn events_of(scenes: &[(i64, Scene)], until: i64) -> Vec<Event> {
     let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V2));
     let mut events = Vec::new();
     let mut last = World::new();
@@ -244,7 +244,7 @@ fn last(events: &[Event]) -> Judgement {
 
 fn stalls(scene: Scene, within: i64) -> String {
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, scene)];
-    let events = told(&scenes, within);
+    let events = events_of(&scenes, within);
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::Stalled, "{message}");
     message
@@ -252,7 +252,7 @@ fn stalls(scene: Scene, within: i64) -> String {
 
 #[test]
 fn a_change_without_a_reaction_is_not_a_finished_upgrade() {
-    let events = told(&[(0, Scene::rest()), (1, Scene::asked())], 30);
+    let events = events_of(&[(0, Scene::rest()), (1, Scene::asked())], 30);
     assert_eq!(
         last(&events),
         Judgement::new(Verdict::StillRunning, "0 of 3 old pods gone, although the operator reports ready")
@@ -370,7 +370,7 @@ fn new_pods_that_do_not_come_up_are_named_with_the_cause() {
     assert!(stalls(gate, 90).contains("does not open its gate"));
     // Without a visible problem the kubelet may be pulling an image: the limit is five minutes.
     let quiet = down(|pod| (pod.ready, pod.containers_ready) = (false, false));
-    let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
+    let events = events_of(&[(0, Scene::rest()), (1, Scene::asked()), (3, quiet.clone())], 290);
     assert_eq!(last(&events).verdict, Verdict::Running);
     assert!(stalls(quiet, 320).contains("new pods are not ready"));
 }
@@ -398,7 +398,7 @@ fn a_new_pod_that_stops_the_operator_between_two_old_ones_is_the_cause_and_not_t
     for stuck in [out_of_room(), emptied] {
         let scenes =
             [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(2)), (10, before.clone()), (12, stuck)];
-        let Judgement { verdict, message } = last(&told(&scenes, 150));
+        let Judgement { verdict, message } = last(&events_of(&scenes, 150));
         assert_eq!(verdict, Verdict::Stalled, "{message}");
         assert!(message.contains("insufficient memory"), "{message}");
     }
@@ -406,8 +406,8 @@ fn a_new_pod_that_stops_the_operator_between_two_old_ones_is_the_cause_and_not_t
 
 #[test]
 fn who_comes_while_emqx_cannot_be_asked_judges_nothing_by_the_copy_of_the_operator() {
-    let late = Scene::up(3).empties(2, "waiting_health_check").with(|scene| scene.deaf = true);
-    let events = told(&[(50, late)], 400);
+    let late = Scene::up(3).empties(2, "waiting_health_check").with(|scene| scene.unanswered = true);
+    let events = events_of(&[(50, late)], 400);
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::Stalled, "{message}");
     assert!(message.contains("what is left on the old pods is unknown"), "{message}");
@@ -424,7 +424,7 @@ fn who_comes_while_emqx_cannot_be_asked_judges_nothing_by_the_copy_of_the_operat
 #[test]
 fn who_comes_after_the_first_old_pods_were_removed_does_not_count_those_that_are_gone() {
     let late = Scene::up(3).empties(1, "evicting_conns").with(|scene| scene.sets[0].2.truncate(2));
-    let events = told(&[(50, late)], 90);
+    let events = events_of(&[(50, late)], 90);
     assert!(events.iter().any(|event| event.message.contains("2 old pods left")), "{events:?}");
     assert!(events.iter().all(|event| !event.message.contains("of 2")), "{events:?}");
 }
@@ -439,7 +439,7 @@ fn gates_that_flip_are_no_progress() {
     });
     let mut scenes = vec![(0, Scene::rest()), (1, Scene::asked())];
     scenes.extend((3..100).map(|now| (now, if now % 2 == 0 { open.clone() } else { shut.clone() })));
-    assert_eq!(last(&told(&scenes, 100)).verdict, Verdict::Stalled);
+    assert_eq!(last(&events_of(&scenes, 100)).verdict, Verdict::Stalled);
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn an_evacuation_that_does_not_go_on_is_named() {
     // EMQX listed the evacuation and no longer answers: whether it continues is unknown.
     let silent = foreign.clone().with(|scene| scene.unanswered_since = Some(20));
     let scenes = [(0, Scene::rest()), (1, Scene::asked()), (3, foreign.clone()), (20, silent)];
-    let Judgement { verdict, message } = last(&told(&scenes, 200));
+    let Judgement { verdict, message } = last(&events_of(&scenes, 200));
     assert_eq!(verdict, Verdict::Stalled, "{message}");
     assert!(
         !message.contains("is being evacuated") && message.contains("no answer of EMQX since"),
@@ -483,7 +483,7 @@ fn an_evacuation_that_does_not_go_on_is_named() {
         "an event from before the upgrade explains nothing of it"
     );
     let waiting = Scene::up(3).empties(2, "waiting_health_check");
-    let events = told(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
+    let events = events_of(&[(0, Scene::rest()), (1, Scene::asked()), (3, waiting.clone())], 170);
     assert_eq!(last(&events).verdict, Verdict::Running, "three times 60 s are not over");
     assert!(stalls(waiting, 200).contains("waiting_health_check"));
 }
@@ -510,7 +510,7 @@ fn back_before_anything_was_removed_is_reverted() {
         ),
         (30, Scene::rest().with(|scene| scene.conditions = vec![("Ready", 30), ("Available", 29)])),
     ];
-    let events = told(&scenes, 40);
+    let events = events_of(&scenes, 40);
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::Reverted, "{message}");
     assert!(message.contains("3 nodes of emqx/emqx-enterprise:5.8.6 run and serve"), "{message}");
@@ -527,7 +527,7 @@ fn a_cluster_that_is_deleted_on_the_way_is_failed() {
         (9, Scene::rest().with(|it| it.gone = true)),
     ];
     assert_eq!(
-        last(&told(&scenes, 12)),
+        last(&events_of(&scenes, 12)),
         Judgement::new(Verdict::Failed, "EMQX mq/emqx was deleted on the way")
     );
 }
@@ -556,13 +556,13 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
     let late = Scene::up(3).empties(2, "evicting_conns").with(|it| {
         it.record = Some(record.clone());
     });
-    let events = told(&[(50, late.clone()), (60, done())], 100);
+    let events = events_of(&[(50, late.clone()), (60, done())], 100);
     assert!(events[0].message.contains("from emqx/emqx-enterprise:5.8.6 to emqx/emqx-enterprise:5.8.7"));
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::ClientsMissing, "{message}");
     assert!(message.contains("100 of 400 clients are missing"), "{message}");
     // Without a recorded start no missing clients are reported.
-    let events = told(&[(50, Scene::up(3).empties(2, "evicting_conns")), (60, done())], 100);
+    let events = events_of(&[(50, Scene::up(3).empties(2, "evicting_conns")), (60, done())], 100);
     let Judgement { verdict, message } = last(&events);
     assert_eq!((verdict, events[1].lost_clients), (Verdict::Upgraded, None));
     assert!(message.contains("300 clients") && !message.contains("missing"), "{message}");
@@ -589,7 +589,7 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
         })
     };
     let scenes = [(50, back(record(NEW))), (52, back(record(OLD))), (60, Scene::rest())];
-    let events = told(&scenes, 70);
+    let events = events_of(&scenes, 70);
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::Reverted, "{message}");
     let end = events.last().expect("an end");
@@ -599,7 +599,7 @@ fn an_undo_that_finishes_what_another_client_began_is_reverted() {
 #[test]
 fn an_undo_counts_its_time_from_its_own_start() {
     let seconds = |scenes: &[(i64, Scene)]| {
-        let Judgement { verdict, message } = last(&told(scenes, 90));
+        let Judgement { verdict, message } = last(&events_of(scenes, 90));
         assert_eq!(verdict, Verdict::Reverted, "{message}");
         message.rsplit(", ").next().map(str::to_owned).unwrap_or_default()
     };
@@ -753,22 +753,26 @@ fn an_evacuation_in_a_pod_that_an_undo_keeps_is_progress_although_emqx_does_not_
     let undone = |state| {
         Scene::up(3).with(|it| {
             (it.image, it.revisions, it.record) = (OLD, ("b", "a"), Some(record.clone()));
-            (it.deaf, it.evacuations) = (true, vec![(node("a", 1), state)]);
+            (it.unanswered, it.evacuations) = (true, vec![(node("a", 1), state)]);
         })
     };
     let states = [(0, "waiting_health_check"), (45, "evicting_conns"), (55, "prohibiting")];
     let scenes = states.map(|(from, state)| (from, undone(state)));
-    let events = told(&scenes, 200);
+    let events = events_of(&scenes, 200);
     let stalled = events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("a stall");
     assert!(stalled.time >= fixtures::at(55 + 60), "{stalled:?}");
 }
 
 #[test]
 fn without_emqx_pods_and_the_object_decide_and_that_is_reported() {
-    let deaf = |scene: Scene| scene.with(|it| it.deaf = true);
-    let scenes =
-        [(0, deaf(Scene::rest())), (1, deaf(Scene::asked())), (3, deaf(Scene::up(3))), (60, deaf(done()))];
-    let Judgement { verdict, message } = last(&told(&scenes, 70));
+    let unanswered = |scene: Scene| scene.with(|it| it.unanswered = true);
+    let scenes = [
+        (0, unanswered(Scene::rest())),
+        (1, unanswered(Scene::asked())),
+        (3, unanswered(Scene::up(3))),
+        (60, unanswered(done())),
+    ];
+    let Judgement { verdict, message } = last(&events_of(&scenes, 70));
     assert_eq!(verdict, Verdict::Upgraded, "{message}");
     assert!(message.contains("EMQX could not be asked"), "{message}");
 }
@@ -778,12 +782,12 @@ fn an_upgrade_waits_for_a_new_pod_to_answer_after_the_old_one_that_was_asked_is_
     let unanswered = || done().with(|it| it.unanswered_since = Some(59));
     let begin = || [(0, Scene::rest()), (1, Scene::asked()), (3, Scene::up(3))];
     let answered = [begin().to_vec(), vec![(60, unanswered()), (72, done())]].concat();
-    let Judgement { verdict, message } = last(&told(&answered, 90));
+    let Judgement { verdict, message } = last(&events_of(&answered, 90));
     assert_eq!(verdict, Verdict::Upgraded, "{message}");
     assert!(!message.contains("EMQX"), "{message}");
     // Where no pod answers, the upgrade still ends, and the verdict names what is unknown.
     let never = [begin().to_vec(), vec![(60, unanswered())]].concat();
-    let events = told(&never, 120);
+    let events = events_of(&never, 120);
     let Judgement { verdict, message } = last(&events);
     assert_eq!(verdict, Verdict::Upgraded, "{message}");
     assert!(message.contains("no answer of EMQX since"), "{message}");
@@ -809,7 +813,7 @@ fn an_old_pod_that_restarts_is_no_removal_and_does_not_reset_how_long_the_operat
         (40, scene(|pod| pod.deleting = Some(fixtures::at(40)))),
         (45, scene(|pod| pod.uid = "made-again".into())),
     ];
-    let events = told(&scenes, 100);
+    let events = events_of(&scenes, 100);
     let stalled = events.iter().find(|event| event.verdict == Some(Verdict::Stalled)).expect("it is stalled");
     assert_eq!(stalled.time, fixtures::at(3 + 60), "{}", stalled.message);
     assert!(stalled.message.contains("the operator is silent"), "{}", stalled.message);
@@ -857,7 +861,7 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
         (9, at("prohibiting").with(|it| it.sets[0].2 = vec![150, 0, 150])),
         (20, Scene::rest()),
     ];
-    let events = told(&scenes, 25);
+    let events = events_of(&scenes, 25);
     let id = format!("evacuation/{}", node("a", 1));
     assert!(events.iter().all(|event| event.operation == Operation::Evacuation && event.name == id));
     let phases: Vec<&str> =
@@ -870,14 +874,14 @@ fn an_evacuation_beside_an_upgrade_has_its_own_name_and_end() {
         "an empty node that refuses clients is the end of its evacuation"
     );
     assert!(message.contains("is empty and refuses clients"), "{message}");
-    let goes_on = told(&scenes[..3], 8);
-    assert_eq!(last(&goes_on).verdict, Verdict::Running);
+    let remaining = events_of(&scenes[..3], 8);
+    assert_eq!(last(&remaining).verdict, Verdict::Running);
     let lost = [
         (0, Scene::rest()),
         (1, at("evicting_conns")),
         (5, Scene::rest().with(|it| it.sets[0].2 = vec![150])),
     ];
-    assert_eq!(last(&told(&lost, 9)).verdict, Verdict::NodesLost);
+    assert_eq!(last(&events_of(&lost, 9)).verdict, Verdict::NodesLost);
 }
 
 #[test]
