@@ -296,7 +296,10 @@ impl History {
                 if end < begin {
                     return None;
                 }
-                pick(self.fine.pair(self.fine.place(end)?, place), Which::Connections)
+                let sample = self.fine.place(end)?;
+                // An old count is not one of now.
+                let old = end - self.fine.times[sample] > OLD.max(step);
+                pick(self.fine.pair(sample, place), Which::Connections).filter(|_| !old)
             })
             .collect()
     }

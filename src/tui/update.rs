@@ -183,6 +183,8 @@ fn source_line(world: &World, fact: &Fact) -> Option<(Tone, String)> {
     };
     match (before, link) {
         (Some(before), link) if before == link => None,
+        // EMQX is asked through one pod after another; the head has the present reason.
+        (Some(Link::Unreachable(_)), Link::Unreachable(_)) if source == Source::Emqx => None,
         (Some(before), Link::Up) if before.why().is_some() => {
             Some((Tone::Good, format!("{} {resource}: responds again", source.as_str())))
         }

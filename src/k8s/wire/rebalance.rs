@@ -44,13 +44,17 @@ pub(super) fn read(object: &Value, version: &str) -> Result<Rebalance, String> {
     })
 }
 
-/// The manager of the oldest fields outside the status: the API server writes it when the object is created.
+/// The manager of the oldest fields of the spec: the API server writes it when the object is created. The entry of a manager
+/// that writes again, as for a verdict, has the later time, and the operator's entry has its finalizer only.
 fn creator(object: &Value) -> Option<String> {
     list(object, &["metadata", "managedFields"])
         .filter(|fields| text(fields, &["subresource"]).is_none_or(|name| name.is_empty()))
-        .filter_map(|fields| Some((time(fields, &["time"])?, text(fields, &["manager"])?)))
-        .min_by_key(|(at, _)| *at)
-        .map(|(_, manager)| manager)
+        .filter_map(|fields| {
+            let without_spec = fields["fieldsV1"]["f:spec"].is_null();
+            Some((without_spec, time(fields, &["time"])?, text(fields, &["manager"])?))
+        })
+        .min_by_key(|(without_spec, at, _)| (*without_spec, *at))
+        .map(|(.., manager)| manager)
 }
 
 /// How the operator interprets `instanceKind`: exactly `EmqxEnterprise` is that kind, any other text is EMQX.
@@ -123,6 +127,14 @@ mod tests {
         ]}, "spec": {}});
         let created_by = |object: &Value| read(object, "v2beta1").expect("it can be read").created_by;
         assert_eq!(created_by(&object).as_deref(), Some("argocd-controller"));
+        // The creator wrote the verdict after the operator had added its finalizer.
+        object["metadata"]["managedFields"] = json!([
+            {"manager": "kubectl-emqx", "operation": "Update", "time": "2026-11-27T10:15:00Z",
+                "fieldsV1": {"f:metadata": {"f:annotations": {}}, "f:spec": {"f:instanceName": {}}}},
+            {"manager": "manager", "operation": "Update", "time": "2026-11-27T10:00:00Z",
+                "fieldsV1": {"f:metadata": {"f:finalizers": {}}}},
+        ]);
+        assert_eq!(created_by(&object).as_deref(), Some("kubectl-emqx"));
         object["metadata"]["managedFields"] = json!(null);
         assert_eq!(created_by(&object), None);
     }

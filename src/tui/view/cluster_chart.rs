@@ -152,7 +152,8 @@ fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<
         pen.right(0, 0, width, &keys, Tone::Faint);
     }
     let Some(now) = total else { return };
-    let text = format!("all {}", count(now as u64));
+    let about = if board.unsure.is_some() { "~" } else { "" };
+    let text = format!("all {about}{}", count(now as u64));
     if x + text.width() + keys.width() + 3 <= width {
         pen.put(x, 0, width, &text, Tone::Plain);
     }

@@ -1,20 +1,25 @@
 //! The page of clusters: one line for each listed EMQX.
 //!
 //! ```text
-//!  3 EMQX clusters                                                        10:14:52
-//!    NAMESPACE  NAME     EMQX    NODES  SERVING  CONNECTIONS  VERDICT
-//!  ▸ mq         emqx     5.8.6       4        4       10,000  idle, even
+//!  3 EMQX clusters @ prod-eu                                              10:14:52
+//!    NAMESPACE  NAME     EMQX    NODES  SERVING  CONNECTIONS  STATE
+//!  ▸ mq         emqx     5.8.6       4        4       10,000  IDLE  even
 //! ```
 
 use unicode_width::UnicodeWidthStr;
 
-use super::foot;
-use super::painter::Painter;
+use super::headline::doing;
+use super::painter::{Painter, SENTENCE};
+use super::place::Place;
+use super::{foot, head};
+use crate::model::InstanceId;
 use crate::model::human::{clock, count, count_or_unknown, plural};
-use crate::model::{InstanceId, Operation};
 use crate::output::theme::Tone;
-use crate::plan::results::Status;
 use crate::tui::state::State;
+use crate::tui::view_model::ViewModel;
+
+/// The columns of the state, below which other columns are omitted.
+const STATE: usize = 40;
 
 /// Draws the page.
 pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
@@ -25,7 +30,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         (true, true) => "no EMQX in sight".to_owned(),
         (true, false) => plural(state.clusters.len() as u64, "EMQX cluster"),
     };
-    let titled = pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
+    let mut titled = pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
     pen.right(0, 0, width - 1, &clock(state.shown_at(), &state.setup.zone), Tone::Plain);
     let foot = foot::draw(state, None, pen, narrow);
     let widest = |of: fn(&InstanceId) -> &str, least: usize| {
@@ -36,12 +41,17 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let mut columns = vec![("NAMESPACE", 3, space, false), ("NAME", 3 + space + 2, name, false)];
     let mut x = 3 + space + 2 + name + 2;
     if !narrow {
-        for (title, size) in [("EMQX", 8), ("NODES", 5), ("SERVING", 7), ("CONNECTIONS", 11)] {
+        let all = [("EMQX", 8), ("NODES", 5), ("SERVING", 7), ("CONNECTIONS", 11)];
+        let whole: usize = all.iter().map(|(_, size)| size + 2).sum();
+        // The state is more important than the version and the pods in the Service.
+        let few = x + whole + STATE > width;
+        for (title, size) in all.into_iter().filter(|(title, _)| !few || !["EMQX", "SERVING"].contains(title))
+        {
             columns.push((title, x, size, title != "EMQX"));
             x += size + 2;
         }
     }
-    columns.push(("VERDICT", x, width.saturating_sub(x + 1), false));
+    columns.push(("STATE", x, width.saturating_sub(x + 1), false));
     for (title, x, size, right) in &columns {
         if *right {
             pen.right(*x, 2, *size, title, Tone::Faint);
@@ -53,7 +63,13 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     state.lines.set(room);
     let first = (state.cluster + 1).saturating_sub(room);
     if let Some(position) = super::position(first, room.min(ids.len()), ids.len()) {
-        pen.put(titled + 3, 0, width.saturating_sub(titled + 14), &position, Tone::Faint);
+        titled = pen.put(titled + 3, 0, width.saturating_sub(titled + 14), &position, Tone::Faint);
+    }
+    // Which cluster of Kubernetes this is.
+    let place = Place::of(state);
+    let free = width.saturating_sub(titled + 11);
+    if !place.context.is_empty() && free > 8 {
+        pen.put(titled, 0, free, &place.text(free, pen.symbols().ellipsis), Tone::Plain);
     }
     for (place, id) in ids.iter().enumerate().skip(first).take(room) {
         let y = 3 + place - first;
@@ -64,10 +80,8 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         }
         let board = state.clusters.get(*id).and_then(|cluster| cluster.board.as_ref());
         let status = board.map(|board| &board.status);
-        let known = status.map_or(Tone::Faint, |status| Tone::of(status.verdict));
-        let cells: Vec<(String, Tone)> = columns
-            .iter()
-            .map(|(title, ..)| match *title {
+        for (title, x, size, right) in &columns {
+            let (text, tone) = match *title {
                 "NAMESPACE" => (id.namespace.clone(), Tone::Plain),
                 "NAME" => (id.name.clone(), if here { Tone::Strong } else { Tone::Plain }),
                 "EMQX" => (status.map(|it| it.versions.join(",")).unwrap_or_default(), Tone::Plain),
@@ -77,10 +91,13 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
                     (count_or_unknown(serving.map(|serving| serving as u64)), Tone::Plain)
                 }
                 "CONNECTIONS" => (count_or_unknown(status.and_then(|it| it.totals.connections)), Tone::Plain),
-                _ => (status.map(verdict).unwrap_or_default(), known),
-            })
-            .collect();
-        for ((_, x, size, right), (text, tone)) in columns.iter().zip(cells) {
+                _ => {
+                    if let Some(board) = board {
+                        standing(state, board, &mut pen.part(*x, y, *size, 1));
+                    }
+                    continue;
+                }
+            };
             if *right {
                 pen.right(*x, y, *size, &text, tone);
             } else {
@@ -90,12 +107,18 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     }
 }
 
-/// `idle, even`, `rebalance running 41 %: golden: evicting_conns`.
-fn verdict(status: &Status) -> String {
-    let word = status.verdict.words().to_owned();
-    let percent = status.percent.map(|percent| format!(" {percent} %")).unwrap_or_default();
-    match status.operation {
-        Operation::None => format!("{word}, {}", status.message),
-        operation => format!("{} {word}{percent}: {}", operation.as_str(), status.message),
+/// The same words as on the page of the cluster, with the progress and the end of its operation.
+fn standing(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
+    let width = pen.width();
+    let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
+    let mut x = pen.put(0, 0, width, &word, tone) + 1;
+    for text in head::percent_words(board).into_iter().chain(head::ends(state, board)) {
+        if x + text.width() <= width {
+            x = pen.put(x, 0, width, &text, Tone::Strong) + 2;
+        }
+    }
+    let room = width.saturating_sub(x + 1);
+    if headline.width() <= room || room >= SENTENCE {
+        pen.put(x + 1, 0, room, &headline, headline_tone);
     }
 }

@@ -150,14 +150,14 @@ fn percent(board: &ViewModel) -> Option<u8> {
 }
 
 /// `41 %`, or `at most 41 %` for a rebalance whose start was not observed.
-fn percent_words(board: &ViewModel) -> Option<String> {
+pub(super) fn percent_words(board: &ViewModel) -> Option<String> {
     let percent = percent(board)?;
     let joined = active(board).is_some_and(|run| run.counted_since.is_some());
     Some(if joined { format!("at most {percent} %") } else { format!("{percent} %") })
 }
 
 /// The time of its end, in the user's time zone.
-fn ends(state: &State, board: &ViewModel) -> Option<String> {
+pub(super) fn ends(state: &State, board: &ViewModel) -> Option<String> {
     if board.unsure.is_some() || board.removal.is_some() {
         return None;
     }

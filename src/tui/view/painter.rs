@@ -114,7 +114,7 @@ impl<'a> Painter<'a> {
 }
 
 /// The narrowest width in which a text is shortened after a whole word.
-const SENTENCE: usize = 16;
+pub(super) const SENTENCE: usize = 16;
 
 /// The longest part of a word that is omitted with it.
 const WORD: usize = 14;

@@ -89,7 +89,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
         y += 1;
     }
     y += usize::from(!narrow);
-    let mut below = vec![(summary(state, plan), Tone::Strong)];
+    let mut below = vec![(summary(state, plan, width - 2), Tone::Strong)];
     below.extend(plan.findings.iter().map(|it| (format!("! {}", it.message), mark(it.severity))));
     below.extend(way(backend));
     // The summary and two findings are always visible.
@@ -269,7 +269,8 @@ fn note(field: Field, plan: &RebalancePlan) -> String {
     }
 }
 
-fn summary(state: &State, plan: &RebalancePlan) -> String {
+/// The effect in numbers. Where they do not fit on a line, the rounds are omitted: the end follows from them.
+fn summary(state: &State, plan: &RebalancePlan, width: usize) -> String {
     if plan.decision == Decision::NothingToDo {
         return "nothing would be moved".to_owned();
     }
@@ -288,7 +289,8 @@ fn summary(state: &State, plan: &RebalancePlan) -> String {
     {
         facts.push(format!("ends {}", clock(end, &state.setup.zone)));
     }
-    facts.join(&dot)
+    let text = facts.join(&dot);
+    if text.width() <= width { text } else { facts[1..].join(&dot) }
 }
 
 /// A line of the forecast: what it is about, what it holds now and at the end.

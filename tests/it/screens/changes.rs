@@ -5,6 +5,7 @@ use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
 use kubectl_emqx::tui::Msg;
 use kubectl_emqx::tui::curves::{Quantity, curves};
 use serde_json::json;
+use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
     Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing,
@@ -139,4 +140,27 @@ fn the_time_of_a_failed_object_is_not_the_end_of_its_rebalance() {
     let history = bench.screen(120, 40);
     let line = history.lines().find(|line| line.contains(" evening")).unwrap_or_default();
     assert!(line.contains(" ? ") && !line.contains("09:50:30"), "{history}");
+}
+
+#[test]
+fn an_emqx_that_no_pod_answers_for_is_announced_once_and_its_counts_are_old() {
+    let mut bench = idle();
+    for (number, second) in (20..200).step_by(15).enumerate() {
+        let why = format!("pod emqx-core-{} does not answer: no answer within 10 s", number % 4);
+        let lost = |resource| answer(second, BrokerUpdate::Link(resource, Link::Unreachable(why.clone())));
+        bench.learn(second, vec![lost("nodes"), lost("load_rebalance")]);
+        bench.tick(second);
+    }
+    bench.tick(200);
+    let screen = bench.screen(120, 40);
+    let notices = screen.lines().skip(10).filter(|line| line.contains("does not answer")).count();
+    assert_eq!(notices, 1, "{screen}");
+    assert!(screen.contains("all ~10,000") && !screen.contains("all 10,000"), "{screen}");
+    // The counts of the last minute are unknown.
+    let row = screen.lines().find(|line| line.contains("core-…f5c8-0")).expect("a row");
+    let titles = screen.lines().find(|line| line.ends_with("3 MIN")).expect("titles");
+    assert!(row.ends_with('█') && row.width() < titles.width(), "{titles}\n{row}");
+    bench.learn(210, documented(210, &UNEVEN, &nothing()));
+    bench.tick(210);
+    assert!(bench.screen(120, 40).contains("all 10,000"), "{}", bench.screen(120, 40));
 }
