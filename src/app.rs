@@ -421,7 +421,7 @@ async fn connected(
         kubernetes,
         brokers,
         clock,
-        answers: std::io::stdin().is_terminal(),
+        interactive: std::io::stdin().is_terminal(),
         printer,
         tap,
         folder,

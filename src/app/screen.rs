@@ -88,7 +88,7 @@ pub(super) async fn viewed(
         let filter = crate::cli::intent::Filter::default();
         return Ok(of(None, commands::cluster_view::wide_scope(context, &filter, RefreshScope::ALL)));
     }
-    let id = commands::cluster_view::choose(context, &world, name).await?;
+    let id = commands::cluster_view::select(context, &world, name).await?;
     let scope = one(&id);
     Ok(of(Some(id), scope))
 }

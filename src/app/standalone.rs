@@ -95,7 +95,7 @@ impl Standalone {
         }
         if scope.want.instances && fits {
             let instance = Instance::without_kubernetes(id(&name));
-            facts.push(self.fact(Update::Is(Object::Instance(Box::new(instance)))));
+            facts.push(self.fact(Update::Upserted(Object::Instance(Box::new(instance)))));
         }
         facts
     }
@@ -130,9 +130,9 @@ impl Kubernetes for Standalone {
         Box::pin(async move {
             let Some(cluster) = self.used() else { return Ok(self.facts(scope).await) };
             let found = cluster.read(scope).await?;
-            let any = found
-                .iter()
-                .any(|fact| matches!(fact.update, Update::Is(Object::Instance(_)) if scope.want.instances));
+            let any = found.iter().any(
+                |fact| matches!(fact.update, Update::Upserted(Object::Instance(_)) if scope.want.instances),
+            );
             if any || !scope.want.instances {
                 return Ok(found);
             }
@@ -170,7 +170,7 @@ impl Kubernetes for Standalone {
         let once = driven(1, move |facts| async move {
             if instances {
                 let instance = Instance::without_kubernetes(id(&name));
-                let update = Update::Is(Object::Instance(Box::new(instance)));
+                let update = Update::Upserted(Object::Instance(Box::new(instance)));
                 let _ = facts.send(Fact { at, update }).await;
             }
         });

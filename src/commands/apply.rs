@@ -78,7 +78,7 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
     }
     let context = &context;
     let mut cluster = resolve_instance(context, name.as_ref(), wanted.written.as_ref()).await?;
-    Box::pin(cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster))).await?;
+    Box::pin(cluster_view::query_twice(context, std::slice::from_mut(&mut cluster))).await?;
     let (planned, name) = planned(context, intent, &cluster, &wanted).await?;
     let says = |live: &CheckedPlan| {
         context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
@@ -133,13 +133,13 @@ async fn resolve_instance(
     name: Option<&InstanceName>,
     written: Option<&ManifestRequest>,
 ) -> Result<ClusterView, Problem> {
-    let Some(written) = written else { return cluster_view::one(context, name, WANT).await };
-    match cluster_view::one(context, name, WANT).await {
+    let Some(written) = written else { return cluster_view::load_one(context, name, WANT).await };
+    match cluster_view::load_one(context, name, WANT).await {
         Err(problem) if problem.cause == Cause::Ambiguous => {
             let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
             let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
             let name = InstanceName { kind, name: written.instance_name.clone() };
-            cluster_view::one(context, Some(&name), WANT).await
+            cluster_view::load_one(context, Some(&name), WANT).await
         }
         other => other,
     }

@@ -12,7 +12,7 @@ const WANT: RefreshScope = RefreshScope::ALL;
 
 /// `check`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let cluster = cluster_view::one(context, intent.instance.as_ref(), WANT).await?;
+    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
     let beside = surroundings::everything(context, &cluster).await;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let subject = Subject {

@@ -61,7 +61,7 @@ impl ClusterView {
 
     /// Applies facts, and prints each notice once.
     pub(crate) fn take(&mut self, context: &CommandContext, facts: impl IntoIterator<Item = Fact>) {
-        take(context, Rc::make_mut(&mut self.world), facts);
+        collect(context, Rc::make_mut(&mut self.world), facts);
     }
 
     /// What its EMQX has answered.
@@ -105,13 +105,13 @@ pub async fn world(context: &CommandContext, scope: &Scope) -> Result<World, Pro
 }
 
 /// As [`world`], for one instance: if there is none, only the problem reports the reason.
-pub async fn chosen(
+pub async fn load_selected(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
 ) -> Result<(World, InstanceId), Problem> {
     let (world, notices) = listed(context, &scope(context, name, want)).await?;
-    let id = choose(context, &world, name).await;
+    let id = select(context, &world, name).await;
     print_notices(context, &notices, id.as_ref().err());
     Ok((world, id?))
 }
@@ -132,7 +132,7 @@ async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<S
 }
 
 /// Applies facts, and prints each notice once.
-pub fn take(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
+pub fn collect(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
             context.printer.notice(&notice);
@@ -141,7 +141,7 @@ pub fn take(context: &CommandContext, world: &mut World, facts: impl IntoIterato
 }
 
 /// Selects the instance.
-pub async fn choose(
+pub async fn select(
     context: &CommandContext,
     world: &World,
     name: Option<&InstanceName>,
@@ -225,22 +225,22 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 }
 
 /// All sources of one instance, including EMQX.
-pub async fn one(
+pub async fn load_one(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
 ) -> Result<ClusterView, Problem> {
-    one_with(context, name, want, |_| {}).await
+    load_one_with(context, name, want, |_| {}).await
 }
 
-/// As [`one`]; `meanwhile` gets what Kubernetes reported when EMQX does not answer at once.
-pub async fn one_with(
+/// As [`load_one`]; `meanwhile` gets what Kubernetes reported when EMQX does not answer at once.
+pub async fn load_one_with(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
     meanwhile: impl FnOnce(&ClusterView),
 ) -> Result<ClusterView, Problem> {
-    let (world, id) = chosen(context, name, want).await?;
+    let (world, id) = load_selected(context, name, want).await?;
     let target = endpoint::target(&world, instance(&world, &id)?);
     let broker = context.brokers.broker(target.clone());
     let mut cluster = ClusterView { id, world: Rc::new(world), broker: broker.clone(), target };
@@ -260,17 +260,17 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 }
 
 /// All sources of several instances; EMQX of each is queried concurrently.
-pub async fn several(
+pub async fn load_many(
     context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
 ) -> Result<Vec<ClusterView>, Problem> {
-    Ok(all(context, filter, want, None).await?.1)
+    Ok(load_all(context, filter, want, None).await?.1)
 }
 
-/// As [`several`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
+/// As [`load_many`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
 /// the caller fails: its problem reports that, not this function.
-pub async fn all(
+pub async fn load_all(
     context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
@@ -294,7 +294,7 @@ pub async fn all(
     }
     let answers = join_all(asked.iter().map(|(_, broker, _)| broker.read())).await;
     for facts in answers {
-        take(context, &mut shared, facts?);
+        collect(context, &mut shared, facts?);
     }
     let world = Rc::new(shared);
     let view = |(id, broker, target)| ClusterView { id, world: Rc::clone(&world), broker, target };
@@ -321,7 +321,10 @@ const CONFIRMING: u32 = 5;
 
 /// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
 /// without it is not its end. Returns as soon as EMQX lists it.
-pub(crate) async fn ask_twice(context: &CommandContext, cluster: &mut [ClusterView]) -> Result<(), Problem> {
+pub(crate) async fn query_twice(
+    context: &CommandContext,
+    cluster: &mut [ClusterView],
+) -> Result<(), Problem> {
     let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, context.clock.now()).is_some();
     announce(context, cluster);
     let asked = cluster.iter_mut().filter(|it| doubtful(it)).map(async |it| {

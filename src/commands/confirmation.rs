@@ -43,7 +43,7 @@ pub(crate) async fn confirm(
     if write.yes {
         return Ok(());
     }
-    if !context.answers {
+    if !context.interactive {
         return Err(Problem::refused("confirmation required", "stdin is not a terminal")
             .hint("pass --yes to continue without a question"));
     }

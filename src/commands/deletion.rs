@@ -184,10 +184,11 @@ mod tests {
 
     #[test]
     fn a_deleted_object_that_stays_names_the_process_of_the_operator_before_any_other_reason() {
-        let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("golden", Phase::Processing, |it| {
-            it.finalizers = vec!["apps.emqx.io/finalizer".to_owned()];
-        })
-        .update
+        let Update::Upserted(Object::Rebalance(object)) =
+            fixtures::rebalance("golden", Phase::Processing, |it| {
+                it.finalizers = vec!["apps.emqx.io/finalizer".to_owned()];
+            })
+            .update
         else {
             panic!("not a Rebalance");
         };

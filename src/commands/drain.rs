@@ -27,7 +27,7 @@ mod undo;
 
 /// `drain`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let mut all = cluster_view::several(context, &intent.filter, WANT).await?;
+    let mut all = cluster_view::load_many(context, &intent.filter, WANT).await?;
     let placement = placement(context, intent, &all).await?;
     if intent.undo {
         return undo::run(context, intent, all, &placement).await;

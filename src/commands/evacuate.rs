@@ -69,7 +69,7 @@ async fn find(
     targets: &[String],
     want: RefreshScope,
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(context, &Filter::default(), want).await?;
+    let all = cluster_view::load_many(context, &Filter::default(), want).await?;
     let mut unheard: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
@@ -285,7 +285,7 @@ pub(super) fn timing(settings: &Settings, health_check: bool) -> DrainTiming {
         conn_evict_rate: Some(settings.conn_evict_rate),
         wait_takeover: settings.wait_takeover_seconds,
         sess_evict_rate: Some(settings.sess_evict_rate),
-        boot: 0,
+        startup: 0,
     }
 }
 
@@ -317,7 +317,7 @@ fn made(
 /// `evacuate status`, `evacuate list`.
 async fn show(context: &CommandContext, intent: &Show) -> Outcome {
     let found: Vec<(ClusterView, Vec<NodeName>)> = if intent.targets.is_empty() {
-        let all = cluster_view::several(context, &intent.filter, RefreshScope::REBALANCE).await?;
+        let all = cluster_view::load_many(context, &intent.filter, RefreshScope::REBALANCE).await?;
         all.into_iter().map(|it| (it, Vec::new())).collect()
     } else {
         vec![find(context, &intent.targets, RefreshScope::REBALANCE).await?]
@@ -469,7 +469,7 @@ async fn watch(context: &CommandContext, intent: &EvacuateWatch) -> Outcome {
 /// The cluster in which evacuations run, and the nodes. If there are several clusters, the user has to name
 /// the nodes.
 async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>), Problem> {
-    let all = cluster_view::several(context, &Filter::default(), RefreshScope::REBALANCE).await?;
+    let all = cluster_view::load_many(context, &Filter::default(), RefreshScope::REBALANCE).await?;
     let nodes = |it: &ClusterView| -> Vec<NodeName> {
         let entries = it.answers().evacuations().iter();
         entries.map(|entry| entry.node.clone()).collect()

@@ -38,22 +38,22 @@ fn whole_seconds(from: Timestamp, to: Timestamp) -> u64 {
 impl Filtering {
     /// Whether this event is printed as a line for people: all events except most progress, of which one line
     /// per quarter and per minute is printed.
-    pub fn tells(&mut self, event: &Event) -> bool {
+    pub fn shows(&mut self, event: &Event) -> bool {
         let mark = event.percent.unwrap_or(0) / MARKS;
         if event.kind != EventType::Progress {
             self.last = Some((mark.max(self.last.map_or(0, |last| last.0)), event.time));
             self.held = None;
             return true;
         }
-        let tells = match self.last {
+        let shows = match self.last {
             None => true,
             Some((told, at)) => mark > told || whole_seconds(at, event.time) >= LONGEST_QUIET_SECONDS,
         };
-        if tells {
+        if shows {
             self.last = Some((mark, event.time));
         }
-        self.held = (!tells).then(|| Box::new(event.clone()));
-        tells
+        self.held = (!shows).then(|| Box::new(event.clone()));
+        shows
     }
 
     /// The newest progress that was not printed, once no line was printed for 30 s; with its time where it is
@@ -145,7 +145,7 @@ impl FollowOutput {
         if let Some(inline) = &mut self.inline {
             // The redrawn lines show the progress; only steps stay above them.
             if event.kind != EventType::Progress {
-                inline.say(&context.printer.event_line(event, context.printer.talk_theme()));
+                inline.print_line(&context.printer.event_line(event, context.printer.talk_theme()));
             }
             return;
         }
@@ -158,7 +158,7 @@ impl FollowOutput {
     pub fn print(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
         match self.stream {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
-            Stream::Text if !filtering.tells(event) => {}
+            Stream::Text if !filtering.shows(event) => {}
             Stream::Text => {
                 let mut event = event.clone();
                 // A line about another rebalance than the previous line names its rebalance.
@@ -353,7 +353,7 @@ fn goal(plan: &RebalancePlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, BrokerUpdate, Load, Object, Update, World};
+    use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus, Object, Update, World};
     use crate::plan::fixtures;
     use crate::plan::rebalance::tracker::RebalanceTracker;
 
@@ -364,28 +364,28 @@ mod tests {
             Event::of(fixtures::at(at), EventType::Progress, Operation::Upgrade, name, format!("at {at}"))
         };
         let mut filtering = Filtering::default();
-        assert!(filtering.tells(&progress(0)));
+        assert!(filtering.shows(&progress(0)));
         assert_eq!(filtering.due(fixtures::at(40)), None, "nothing was left out");
-        assert!(filtering.tells(&progress(41)) && !filtering.tells(&progress(70)));
+        assert!(filtering.shows(&progress(41)) && !filtering.shows(&progress(70)));
         assert_eq!(filtering.due(fixtures::at(70)), None);
         let due = filtering.due(fixtures::at(71)).expect("30 s without a line");
         assert_eq!((due.message.as_str(), due.time), ("at 70", fixtures::at(71)));
-        assert!(filtering.tells(&due));
+        assert!(filtering.shows(&due));
         assert_eq!(filtering.due(fixtures::at(200)), None, "it is printed once");
         // Counts from 28 s ago are not printed as the present counts.
-        assert!(filtering.tells(&progress(101)) && !filtering.tells(&progress(103)));
+        assert!(filtering.shows(&progress(101)) && !filtering.shows(&progress(103)));
         let due = filtering.due(fixtures::at(131)).expect("30 s without a line");
         assert_eq!(due.message, "as of 10:01:43 UTC: at 103");
     }
 
     #[test]
     fn clients_of_one_round_are_reconnecting_and_not_missing_in_every_output() {
-        let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
+        let instance = Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
         let mut world = World::of([fixtures::fact(0, instance)]);
         let mut follower = RebalanceTracker::new(fixtures::id(ApiVersion::V2));
-        let mut told = |at: i64, connections: &[u64], load: Load| {
+        let mut told = |at: i64, connections: &[u64], load: EvictionStatus| {
             world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(connections))));
-            world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+            world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
             follower.observe(&world, fixtures::at(at));
             facts(follower.running().expect("a rebalance"))
         };

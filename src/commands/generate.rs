@@ -86,12 +86,12 @@ pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
     let (api, id, strategy) = match &intent.strategy {
         StrategyRequest::Given(strategy) => {
             let want = RefreshScope { instances: true, ..RefreshScope::default() };
-            let (world, id) = cluster_view::chosen(context, intent.instance.as_ref(), want).await?;
+            let (world, id) = cluster_view::load_selected(context, intent.instance.as_ref(), want).await?;
             served(&id, &world.kubernetes.served)?;
             (world.kubernetes.served, id, strategy.clone())
         }
         StrategyRequest::Required(required, given) => {
-            let cluster = cluster_view::one(context, intent.instance.as_ref(), WANT).await?;
+            let cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
             served(&cluster.id, &cluster.world.kubernetes.served)?;
             let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
             let nodes = preflight::participants(&snapshot).map_err(|problem| {

@@ -175,7 +175,7 @@ fn fits(intent: &HistoryQuery, namespace: &str, id: &InstanceId) -> bool {
 /// `history`.
 pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     let filter = Filter { all_namespaces: intent.all_namespaces, ..Filter::default() };
-    let mut clusters = match cluster_view::several(context, &filter, WANT).await {
+    let mut clusters = match cluster_view::load_many(context, &filter, WANT).await {
         Ok(clusters) => clusters,
         Err(problem) => {
             let namespace = context.namespace.as_str();
@@ -185,7 +185,7 @@ pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     };
     let of = |id: &InstanceId| fits(intent, &context.namespace, id);
     clusters.retain(|cluster| of(&cluster.id));
-    cluster_view::ask_twice(context, &mut clusters).await?;
+    cluster_view::query_twice(context, &mut clusters).await?;
     let items: Vec<HistoryItem> = past(context, &clusters, of).iter().map(HistoryItem::from).collect();
     if items.is_empty() && clusters.is_empty() && intent.instance.is_some() {
         let name = intent.instance.as_ref().map(|name| name.name.clone()).unwrap_or_default();

@@ -151,7 +151,7 @@ pub async fn upgrade(
             .exit(exit));
     }
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
-    let now = cluster_view::one(&context, undo.instance.as_ref(), want).await?;
+    let now = cluster_view::load_one(&context, undo.instance.as_ref(), want).await?;
     let image = now.instance()?.image.clone().unwrap_or_default();
     let undone = vec![format!("the object has its previous image again ({image})")];
     Ok(LimitStop::RollsBack(Stopping { undone, kept: Vec::new() }))
@@ -159,7 +159,7 @@ pub async fn upgrade(
 
 /// A guarded upgrade: evacuations of old pods are stopped, and the Service sends clients to these pods again.
 async fn paused(context: &CommandContext, name: &InstanceName, why: &str) -> Result<LimitStop, Problem> {
-    let mut cluster = cluster_view::one(context, Some(name), RefreshScope::ALL).await?;
+    let mut cluster = cluster_view::load_one(context, Some(name), RefreshScope::ALL).await?;
     let entries = cluster.answers().evacuations().iter();
     let nodes: Vec<NodeName> = entries.map(|entry| entry.node.clone()).collect();
     let mut kept = Vec::new();

@@ -23,8 +23,8 @@ const WANT: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBA
 
 /// `rebalance list`.
 pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
-    let (listed, mut cluster) = cluster_view::all(context, &intent.filter, WANT, None).await?;
-    cluster_view::ask_twice(context, &mut cluster).await?;
+    let (listed, mut cluster) = cluster_view::load_all(context, &intent.filter, WANT, None).await?;
+    cluster_view::query_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     let mut items: Vec<RebalanceItem> = cluster.iter().flat_map(|it| of(it, now)).collect();
     // With a selector an instance may exist and not be listed.

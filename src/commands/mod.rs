@@ -60,7 +60,7 @@ pub struct CommandContext {
     /// The API server's address, for messages; `None` without Kubernetes.
     pub server: Option<String>,
     /// Whether stdin is a terminal: without one there is no prompt.
-    pub answers: bool,
+    pub interactive: bool,
     /// The recorder of everything that is read, with `--record`.
     pub tap: Option<Rc<dyn RecordingSink>>,
     /// The user's own state folder; `None` where nothing is written to it.

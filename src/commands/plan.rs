@@ -246,8 +246,8 @@ pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Cali
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
-    let mut cluster = cluster_view::one(context, name.as_ref(), WANT).await?;
-    cluster_view::ask_twice(context, std::slice::from_mut(&mut cluster)).await?;
+    let mut cluster = cluster_view::load_one(context, name.as_ref(), WANT).await?;
+    cluster_view::query_twice(context, std::slice::from_mut(&mut cluster)).await?;
     let planning = Planning {
         strategy: &plan.strategy,
         lb_unknown: plan.lb.is_none(),

@@ -19,14 +19,14 @@ use crate::timing::DELETION_TIMEOUT;
 pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     let want = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
     let (listed, mut cluster) =
-        cluster_view::all(context, &Filter::default(), want, Some("rebalances")).await?;
+        cluster_view::load_all(context, &Filter::default(), want, Some("rebalances")).await?;
     if let Some(link) = cluster_view::unlisted(&listed, "rebalances") {
         // A list that is forbidden does not mean "none".
         let what = format!("cannot prune in namespace {}", context.namespace);
         let problem = Problem::new(what, link.why().unwrap_or_default());
         return Err(problem.hint("kubectl auth can-i list rebalances.apps.emqx.io"));
     }
-    cluster_view::ask_twice(context, &mut cluster).await?;
+    cluster_view::query_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     let mut doomed: Vec<Rebalance> = Vec::new();
     let mut hanging: Vec<Rebalance> = Vec::new();

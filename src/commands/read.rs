@@ -20,13 +20,13 @@ async fn pictures(
 ) -> Result<(Vec<Status>, bool), Problem> {
     let meanwhile = |cluster: &ClusterView| first_line(context, read, cluster);
     let (mut cluster, many): (Vec<ClusterView>, bool) = match &read.selection {
-        Selection::Only => (vec![cluster_view::one_with(context, None, want, meanwhile).await?], false),
+        Selection::Only => (vec![cluster_view::load_one_with(context, None, want, meanwhile).await?], false),
         Selection::Named(name) => {
-            (vec![cluster_view::one_with(context, Some(name), want, meanwhile).await?], false)
+            (vec![cluster_view::load_one_with(context, Some(name), want, meanwhile).await?], false)
         }
-        Selection::Many(filter) => (cluster_view::several(context, filter, want).await?, true),
+        Selection::Many(filter) => (cluster_view::load_many(context, filter, want).await?, true),
     };
-    cluster_view::ask_twice(context, &mut cluster).await?;
+    cluster_view::query_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     Ok((cluster.iter().map(|it| status(&it.world, &it.id, now)).collect(), many))
 }

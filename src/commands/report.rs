@@ -47,7 +47,7 @@ fn none(name: Option<&str>) -> Problem {
 
 /// Finds the operation, in the cluster and in the user's own history.
 pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<ReportTarget, Problem> {
-    let clusters = match cluster_view::several(context, &Filter::default(), WANT).await {
+    let clusters = match cluster_view::load_many(context, &Filter::default(), WANT).await {
         Ok(clusters) => clusters,
         Err(problem) => return alone(&context.printer, context.folder.as_deref(), name, problem),
     };
@@ -79,7 +79,7 @@ pub async fn add_checks(
         Operation::Purge | Operation::None => return,
     };
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
-    let checked = match cluster_view::one(context, Some(&name), RefreshScope::ALL).await {
+    let checked = match cluster_view::load_one(context, Some(&name), RefreshScope::ALL).await {
         Ok(cluster) => checked(context, &cluster, purpose).await.map(|checks| (cluster, checks)),
         Err(problem) => Err(problem),
     };

@@ -37,7 +37,7 @@ mod undo;
 
 /// `scale`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let mut cluster = cluster_view::one(context, intent.instance.as_ref(), WANT).await?;
+    let mut cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
     if let Some(why) = cluster_view::unlisted(&cluster.world, "pods").and_then(|link| link.why()) {
         return Err(Problem::new("cannot scale without knowing the pods", why)
             .hint("kubectl auth can-i list pods; the permissions that a scale needs are in docs/scale.md"));

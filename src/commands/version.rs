@@ -17,7 +17,7 @@ pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome 
     let ids = world.ids();
     let standalone = ids.iter().any(|id| world.instance(id).is_some_and(|instance| instance.standalone));
     let asked =
-        if standalone { cluster_view::several(context, &intent.filter, want).await? } else { Vec::new() };
+        if standalone { cluster_view::load_many(context, &intent.filter, want).await? } else { Vec::new() };
     let clusters = ids
         .into_iter()
         .map(|id| {

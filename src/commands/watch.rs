@@ -32,7 +32,7 @@ pub async fn resolve(
     operation: Option<&OperationName>,
 ) -> Result<WatchTarget, Problem> {
     let running = async |name: Option<&InstanceName>| -> Result<WatchTarget, Problem> {
-        let cluster = cluster_view::one(context, name, RefreshScope::REBALANCE).await?;
+        let cluster = cluster_view::load_one(context, name, RefreshScope::REBALANCE).await?;
         let name = super::apply::what_runs(context, &cluster);
         Ok(WatchTarget { cluster, name })
     };
@@ -78,7 +78,7 @@ fn no_such(context: &CommandContext, name: &str) -> Problem {
 
 async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<WatchTarget, Problem> {
     let exact = InstanceName { kind: Some(object.instance_kind), name: object.instance_name.clone() };
-    let mut cluster = match cluster_view::one(context, Some(&exact), RefreshScope::REBALANCE).await {
+    let mut cluster = match cluster_view::load_one(context, Some(&exact), RefreshScope::REBALANCE).await {
         Err(problem) if problem.cause == Cause::Forbidden => return Err(problem),
         // The kind may no longer be served, or the instance may be deleted: the object can still be judged.
         Err(problem) if problem.cause != Cause::Ambiguous => {
@@ -87,7 +87,7 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
                 _ => InstanceKind::Emqx,
             };
             let name = InstanceName { kind: Some(other), name: object.instance_name.clone() };
-            cluster_view::one(context, Some(&name), RefreshScope::REBALANCE).await.map_err(|_| {
+            cluster_view::load_one(context, Some(&name), RefreshScope::REBALANCE).await.map_err(|_| {
                 let why = object.failure.clone().unwrap_or_else(|| problem.to_string());
                 Problem::new(
                     format!(
@@ -103,15 +103,16 @@ async fn of_object(context: &CommandContext, object: &Rebalance) -> Result<Watch
     let listed = cluster.world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances"));
     if listed.is_some_and(|source| matches!(source.link, Link::Forbidden(_))) {
         // A user who may read only this object does not get it from a list.
-        let update = Update::Is(Object::Rebalance(Box::new(object.clone())));
+        let update = Update::Upserted(Object::Rebalance(Box::new(object.clone())));
         cluster.take(context, [Fact { at: context.clock.now(), update }]);
     }
     Ok(WatchTarget { cluster, name: Some(object.name.clone()) })
 }
 
 async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTarget, Problem> {
-    let all = cluster_view::several(context, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE)
-        .await?;
+    let all =
+        cluster_view::load_many(context, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE)
+            .await?;
     let unheard = all.iter().find_map(|it| it.answers().link("nodes")?.why());
     let unheard = unheard.map(str::to_owned);
     for cluster in all {

@@ -20,9 +20,9 @@ use crate::timing::{IDLE_POLL, POLL};
 /// Prints the running operations.
 pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follow) -> Outcome {
     let mut cluster = match selection {
-        Selection::Named(name) => cluster_view::one(context, Some(name), RefreshScope::ALL).await?,
-        Selection::Only => cluster_view::one(context, None, RefreshScope::ALL).await?,
-        Selection::Many(filter) => alone(cluster_view::several(context, filter, RefreshScope::ALL).await?)?,
+        Selection::Named(name) => cluster_view::load_one(context, Some(name), RefreshScope::ALL).await?,
+        Selection::Only => cluster_view::load_one(context, None, RefreshScope::ALL).await?,
+        Selection::Many(filter) => alone(cluster_view::load_many(context, filter, RefreshScope::ALL).await?)?,
     };
     let mut operations = OperationTracker::of(&cluster.id);
     let mut output = FollowOutput::lines(follow.stream);

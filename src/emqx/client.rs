@@ -604,7 +604,7 @@ impl Shared {
 /// The coordinators of the rebalances that EMQX lists, each with the place of its stage; `None` when it did not list them.
 fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
     round.iter().find_map(|fact| match &fact.update {
-        Update::Broker(_, BrokerUpdate::Load(load)) => {
+        Update::Broker(_, BrokerUpdate::Evictions(load)) => {
             let entries = load.rebalances.iter();
             Some(entries.map(|entry| (entry.coordinator.clone(), entry.stage.order())).collect())
         }

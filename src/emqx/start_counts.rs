@@ -24,8 +24,9 @@ impl Shared {
     /// with its start.
     pub(super) async fn add_starts(&self, round: &mut Vec<Fact>) {
         let starts = self.starts(round).await;
-        let list =
-            round.iter().position(|fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Load(_))));
+        let list = round
+            .iter()
+            .position(|fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Evictions(_))));
         let place = list.unwrap_or(round.len());
         round.splice(place..place, starts);
     }
@@ -33,7 +34,7 @@ impl Shared {
     /// The starts of rebalances of this round that are past their first wait.
     async fn starts(&self, round: &[Fact]) -> Vec<Fact> {
         let lists = round.iter().find_map(|fact| match &fact.update {
-            Update::Broker(_, BrokerUpdate::Load(load)) => Some(load.rebalances.as_slice()),
+            Update::Broker(_, BrokerUpdate::Evictions(load)) => Some(load.rebalances.as_slice()),
             _ => None,
         });
         let Some(listed) = lists else { return Vec::new() };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::error;
 use crate::model::report::{Licence, Listener};
 use crate::model::{
-    BrokerUpdate, DonorStart, Evacuation, Fact, InstanceId, Link, Load, Node, NodeName, Role,
+    BrokerUpdate, DonorStart, Evacuation, EvictionStatus, Fact, InstanceId, Link, Node, NodeName, Role,
     RunningRebalance, Stage, Strategy,
 };
 
@@ -34,7 +34,7 @@ fn answers(path: &str, status: u16, body: &Value) -> Vec<BrokerUpdate> {
         return start.map(BrokerUpdate::Began).into_iter().collect();
     }
     let (resource, read): (&'static str, Reader) = if path.ends_with(STATUS) {
-        ("load_rebalance", |body| load(body).map(BrokerUpdate::Load))
+        ("load_rebalance", |body| load(body).map(BrokerUpdate::Evictions))
     } else if path.ends_with("/nodes") || path == NODES {
         ("nodes", |body| nodes(body).map(BrokerUpdate::Nodes))
     } else {
@@ -97,13 +97,13 @@ fn listed_node(row: &Value) -> Result<Node, String> {
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
-pub fn load(body: &Value) -> Result<Load, String> {
+pub fn load(body: &Value) -> Result<EvictionStatus, String> {
     // v4 sends these answers without its envelope; one with an envelope is read as well.
     let object = payload(body).as_object().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
         return Err(error::NOT_EMQX.to_owned());
     }
-    Ok(Load {
+    Ok(EvictionStatus {
         rebalances: entries(object.get("rebalances"), "rebalances", rebalance)?,
         evacuations: entries(object.get("evacuations"), "evacuations", evacuation)?,
         // EMQX before 5.2 has no purges.
@@ -495,7 +495,7 @@ mod tests {
             json!({"rebalances": [], "evacuations": []}),
             json!({"code": 0, "data": {"rebalances": [], "evacuations": []}}),
         ] {
-            assert_eq!(load(&body), Ok(Load::default()), "{body}");
+            assert_eq!(load(&body), Ok(EvictionStatus::default()), "{body}");
         }
         let running = json!({"node": "emqx@a", "node_status": "running"});
         assert!(nodes(&json!([running])).is_ok());

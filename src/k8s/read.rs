@@ -118,7 +118,7 @@ fn facts(
             facts.push(Fact { at, update: Update::Link(resource.source, resource.name, link) });
         }
     }
-    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, update: Update::Only(kind, uids) }));
+    facts.extend(uids.into_iter().map(|(kind, uids)| Fact { at, update: Update::Listed(kind, uids) }));
     facts
 }
 

@@ -232,7 +232,7 @@ impl Follow {
             self.teller.link(resource, Link::Up).await;
         }
         if let Some(uids) = self.all_known(resource) {
-            self.teller.send(Update::Only(resource.kind, uids)).await;
+            self.teller.send(Update::Listed(resource.kind, uids)).await;
         }
         Ok(std::mem::take(&mut pages.version))
     }

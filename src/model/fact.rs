@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::cluster::{Instance, Node};
 use super::lease::OperatorLease;
-use super::load::{DonorStart, Load};
+use super::load::{DonorStart, EvictionStatus};
 use super::name::{InstanceId, OperatorLine};
 use super::operation_state::OperationState;
 use super::pod::{Pod, PodEvent, Set, Slice};
@@ -144,11 +144,11 @@ pub enum Update {
     /// What the API serves.
     Served(Served),
     /// An object exists, in this version.
-    Is(Object),
+    Upserted(Object),
     /// An object was deleted; its last version.
-    Gone(Object),
+    Deleted(Object),
     /// A list was completed: of this kind only the objects with these uids exist.
-    Only(ObjectKind, Vec<String>),
+    Listed(ObjectKind, Vec<String>),
     /// The EMQX of an instance answered, or did not.
     Broker(InstanceId, BrokerUpdate),
     /// A source in Kubernetes answers, or not; the text names the resource (`pods`, `endpointslices`).
@@ -164,7 +164,7 @@ pub enum BrokerUpdate {
     /// EMQX's list of nodes.
     Nodes(Vec<Node>),
     /// The operations that EMQX runs.
-    Load(Load),
+    Evictions(EvictionStatus),
     /// The counts of a donor when its rebalance began.
     Began(DonorStart),
     /// EMQX answers a request for this list (`nodes`, `load_rebalance`), or not.

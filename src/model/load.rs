@@ -139,7 +139,7 @@ pub struct Evacuation {
 
 /// All operations that EMQX runs at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Load {
+pub struct EvictionStatus {
     pub rebalances: Vec<RunningRebalance>,
     pub evacuations: Vec<Evacuation>,
     /// Nodes that purge their sessions.

@@ -35,7 +35,7 @@ pub use cluster::{
 };
 pub use fact::{BrokerUpdate, Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
 pub use history::{EvacuationTimes, HISTORY_KEY, HistoryEntry};
-pub use load::{DonorStart, Evacuation, Load, RunningRebalance, Stage};
+pub use load::{DonorStart, Evacuation, EvictionStatus, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_ref::OperationRef;
 pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};

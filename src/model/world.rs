@@ -90,9 +90,9 @@ impl World {
                 self.kubernetes.served = served;
                 different
             }
-            Update::Is(object) => self.kubernetes.is(object, at),
-            Update::Gone(object) => self.kubernetes.gone(object, at),
-            Update::Only(kind, uids) => self.kubernetes.only(kind, &uids.into_iter().collect(), at),
+            Update::Upserted(object) => self.kubernetes.is(object, at),
+            Update::Deleted(object) => self.kubernetes.gone(object, at),
+            Update::Listed(kind, uids) => self.kubernetes.only(kind, &uids.into_iter().collect(), at),
             Update::Broker(id, update) => {
                 let notice = match &update {
                     BrokerUpdate::Link(_, link) => notice(link),
@@ -224,7 +224,7 @@ mod tests {
             [
                 BrokerUpdate::Link("nodes", Link::Up),
                 BrokerUpdate::Nodes(Vec::new()),
-                BrokerUpdate::Load(crate::model::Load::default()),
+                BrokerUpdate::Evictions(crate::model::EvictionStatus::default()),
             ]
             .map(|update| Fact::answer(at(seconds), &id(name), update))
         };

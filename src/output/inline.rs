@@ -65,7 +65,7 @@ impl Inline {
     }
 
     /// Prints a line that stays, above the progress.
-    pub fn say(&mut self, line: &str) {
+    pub fn print_line(&mut self, line: &str) {
         self.clear();
         let line = line.trim_end_matches('\n');
         self.write(&format!("{line}\r\n"));

@@ -16,8 +16,8 @@ use super::tracker::OperationTracker;
 use super::upgrade::guard::{continues, unfinished};
 use crate::model::human::{average, count, duration, plural, seconds_between};
 use crate::model::{
-    ApiVersion, BrokerState, Instance, InstanceId, Judgement, Link, Load, Operation, Role, Source, Verdict,
-    World,
+    ApiVersion, BrokerState, EvictionStatus, Instance, InstanceId, Judgement, Link, Operation, Role, Source,
+    Verdict, World,
 };
 use crate::timing::{FAILED_REQUEST_SECONDS, OLD_ANSWER_SECONDS};
 use emqx_rebalance::rules::mean;
@@ -114,7 +114,7 @@ struct Current<'a> {
     instance: Option<&'a Instance>,
     snapshot: &'a Snapshot,
     /// EMQX's answer about the operations that it runs; `None` where it is not current.
-    load: Option<&'a Load>,
+    load: Option<&'a EvictionStatus>,
     now: Timestamp,
 }
 
@@ -254,7 +254,11 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
 }
 
 /// Whether EMQX's last answer about what it moves is current: its links are up, or were lost a moment ago.
-pub(crate) fn current_load<'w>(world: &'w World, snapshot: &Snapshot, now: Timestamp) -> Option<&'w Load> {
+pub(crate) fn current_load<'w>(
+    world: &'w World,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Option<&'w EvictionStatus> {
     let broker = world.broker(&snapshot.instance);
     let load = broker.load.as_ref().filter(|_| snapshot.wrong_emqx.is_none())?;
     let age = seconds_between(load.at, now);

@@ -202,7 +202,7 @@ mod tests {
         (emqx.core_revisions.current, emqx.core_revisions.update) = (Some("a".into()), Some("b".into()));
         let world = |running: bool| {
             let mut world = World::new();
-            world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(emqx.clone())))));
+            world.apply(fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(emqx.clone())))));
             for revision in ["a", "b"] {
                 let set = Set {
                     namespace: "mq".into(),
@@ -213,7 +213,7 @@ mod tests {
                     revision: Some(revision.into()),
                     ..Set::default()
                 };
-                world.apply(fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))));
+                world.apply(fixtures::fact(0, Update::Upserted(Object::Set(Box::new(set)))));
                 world.apply(fixtures::is_pod(fixtures::pod(&format!("emqx-core-{revision}-0"), |pod| {
                     pod.containers_ready = true;
                     pod.owner = Some(Owner {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, Fact, Instance, InstanceId, InstanceKind, Load, Node, NodeName,
-    Object, Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy,
-    Update, UpdateSpec,
+    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, Instance, InstanceId, InstanceKind, Node,
+    NodeName, Object, Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage,
+    Strategy, Update, UpdateSpec,
 };
 
 /// A moment, this many seconds after ten o'clock.
@@ -89,7 +89,7 @@ pub(crate) fn pod(name: &str, change: impl FnOnce(&mut Pod)) -> Pod {
 
 /// The fact that a pod is there.
 pub(crate) fn is_pod(pod: Pod) -> Fact {
-    fact(0, Update::Is(Object::Pod(Box::new(pod))))
+    fact(0, Update::Upserted(Object::Pod(Box::new(pod))))
 }
 
 /// The full name of core `number`.
@@ -129,8 +129,8 @@ pub(crate) fn strategy() -> Strategy {
 }
 
 /// EMQX's entry of the documented run: three donors, one recipient.
-pub(crate) fn load(state: &str) -> Load {
-    Load {
+pub(crate) fn load(state: &str) -> EvictionStatus {
+    EvictionStatus {
         rebalances: vec![RunningRebalance {
             coordinator: core(0),
             stage: Stage::parse(state),
@@ -143,7 +143,7 @@ pub(crate) fn load(state: &str) -> Load {
             recipients_mean: None,
             requested: None,
         }],
-        ..Load::default()
+        ..EvictionStatus::default()
     }
 }
 
@@ -173,5 +173,5 @@ pub(crate) fn rebalance(name: &str, phase: Phase, change: impl FnOnce(&mut Rebal
         recorded: None,
     };
     change(&mut rebalance);
-    fact(0, Update::Is(Object::Rebalance(Box::new(rebalance))))
+    fact(0, Update::Upserted(Object::Rebalance(Box::new(rebalance))))
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::rebalance::messages::{short, utc_from};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::limits::Limits;
-use crate::model::{BrokerState, Load, NodeName, Stage};
+use crate::model::{BrokerState, EvictionStatus, NodeName, Stage};
 use crate::timing::{NO_CLIENTS_SECONDS, RATE_SECONDS, SUSTAINED_SECONDS};
 
 mod before;
@@ -378,7 +378,7 @@ pub fn flight(broker: &BrokerState) -> Option<u64> {
     evicted_per_second(&broker.load.as_ref()?.value)
 }
 
-fn evicted_per_second(load: &Load) -> Option<u64> {
+fn evicted_per_second(load: &EvictionStatus) -> Option<u64> {
     let evicts = |stage: &Stage| *stage == Stage::EvictingConns;
     let rebalances = load.rebalances.iter().filter(|entry| evicts(&entry.stage));
     let of_rebalances = rebalances.map(|entry| Some(entry.conn_evict_rate? * entry.donors.len() as u64));

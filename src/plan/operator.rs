@@ -77,7 +77,7 @@ mod tests {
             renewed: Some(fixtures::at(renewed)),
             seconds: 15,
         };
-        world.apply(fixtures::fact(at, Update::Is(Object::Lease(Box::new(lease)))));
+        world.apply(fixtures::fact(at, Update::Upserted(Object::Lease(Box::new(lease)))));
     }
 
     fn found(world: &World, silent: Option<u64>, now: i64) -> Option<(OperatorProcess, u64)> {

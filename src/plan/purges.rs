@@ -73,7 +73,7 @@ fn event(node: &NodeName, now: Timestamp, kind: EventType, phase: Option<&str>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, BrokerUpdate, Load};
+    use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus};
     use crate::plan::fixtures;
 
     #[test]
@@ -81,7 +81,10 @@ mod tests {
         let mut world = World::new();
         let mut purges = PurgeTracker::new(fixtures::id(ApiVersion::V2));
         let mut look = |at: i64, nodes: Vec<NodeName>| -> Vec<String> {
-            world.apply(fixtures::answer(at, BrokerUpdate::Load(Load { purges: nodes, ..Load::default() })));
+            world.apply(fixtures::answer(
+                at,
+                BrokerUpdate::Evictions(EvictionStatus { purges: nodes, ..EvictionStatus::default() }),
+            ));
             purges.observe(&world, fixtures::at(at)).into_iter().map(|event| event.message).collect()
         };
         let first = look(1, vec![fixtures::core(2)]);

@@ -14,7 +14,9 @@ use super::rebalance::messages::short;
 use super::snapshot::{NodeRow, Snapshot, snapshot};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Evacuation, InstanceId, Load, NodeName, Pod, PodName, Role, Seen, Stage, Verdict, World};
+use crate::model::{
+    Evacuation, EvictionStatus, InstanceId, NodeName, Pod, PodName, Role, Seen, Stage, Verdict, World,
+};
 
 mod gates;
 mod unfinished;
@@ -253,7 +255,7 @@ impl From<PodProgress> for StepState {
 pub(super) struct RemovalView<'a> {
     pub(super) run: RemovalRun<'a>,
     pub(super) snapshot: Snapshot,
-    load: Option<&'a Load>,
+    load: Option<&'a EvictionStatus>,
     /// The uids of the pods that are still to be removed.
     pub(super) present: BTreeSet<&'a str>,
     /// The names of pods that are up: not being deleted, and their containers are started.

@@ -100,17 +100,17 @@ pub(crate) fn status_age(silent: u64) -> String {
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::model::{ApiVersion, BrokerUpdate, Link, Load, Object, Phase, Update, Verdict};
+    use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus, Link, Object, Phase, Update, Verdict};
 
-    fn world(connections: &[u64], load: Option<Load>) -> World {
+    fn world(connections: &[u64], load: Option<EvictionStatus>) -> World {
         let mut world = World::of([fixtures::fact(
             0,
-            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
         world.kubernetes.instances.values_mut().for_each(|seen| seen.value.cores = None);
         world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(connections))));
         if let Some(load) = load {
-            world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
+            world.apply(fixtures::answer(0, BrokerUpdate::Evictions(load)));
         }
         world
     }
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn an_uneven_idle_cluster_is_called_so() {
-        let status = of(&world(&[3333, 3333, 3334, 0], Some(Load::default())));
+        let status = of(&world(&[3333, 3333, 3334, 0], Some(EvictionStatus::default())));
         assert_eq!((status.verdict, status.operation), (Verdict::Idle, Operation::None));
         assert_eq!(status.message, "uneven: 3 nodes hold everything, emqx-core-3 is empty");
         assert_eq!(status.totals.connections, Some(10_000));
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_empty_node_among_many_full_ones_is_not_called_even() {
-        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).message;
+        let reason = |connections: &[u64]| of(&world(connections, Some(EvictionStatus::default()))).message;
         let mut many = [1000; 12];
         many[11] = 0;
         assert_eq!(reason(&many), "uneven: 11 nodes hold everything, emqx-core-11 is empty");
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_handful_of_clients_is_counted_and_neither_called_none_nor_uneven() {
-        let reason = |connections: &[u64]| of(&world(connections, Some(Load::default()))).message;
+        let reason = |connections: &[u64]| of(&world(connections, Some(EvictionStatus::default()))).message;
         assert_eq!(reason(&[3, 0, 0, 0]), "3 clients on 4 nodes");
         assert_eq!(reason(&[1, 0]), "1 client on 2 nodes");
         assert_eq!(reason(&[0, 0]), "no clients");
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_kubernetes_reports_is_a_line_before_emqx_answers() {
         assert_eq!(before_emqx(&of(&world(&[], None))), "EMQX mq/emqx: no pods; waiting for EMQX");
-        let mut status = of(&world(&[1, 2], Some(Load::default())));
+        let mut status = of(&world(&[1, 2], Some(EvictionStatus::default())));
         status.nodes[0].ready = Some(true);
         status.nodes[1].ready = None;
         assert!(before_emqx(&status).ends_with(": 1 of 2 pods ready; waiting for EMQX"));
@@ -173,7 +173,8 @@ mod tests {
             let mut instance = fixtures::instance(version);
             instance.nodes = fixtures::nodes(&[2953, 2953, 2954, 1140]);
             instance.conditions[0].since = Some(fixtures::at(0));
-            let mut world = World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))]);
+            let mut world =
+                World::of([fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))]);
             if emqx {
                 world.apply(fixtures::answer_of(
                     version,
@@ -183,7 +184,7 @@ mod tests {
                 world.apply(fixtures::answer_of(
                     version,
                     499,
-                    BrokerUpdate::Load(fixtures::load("evicting_conns")),
+                    BrokerUpdate::Evictions(fixtures::load("evicting_conns")),
                 ));
             } else {
                 world.apply(fixtures::rebalance("golden", Phase::Processing, |it| it.processed = true));
@@ -205,7 +206,7 @@ mod tests {
         instance.nodes = fixtures::nodes(&[100, 200, 300]);
         let error = Link::Unreachable("EMQX answered 500".to_owned());
         let mut world = World::of([
-            fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))),
+            fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance)))),
             fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)),
             fixtures::answer(0, BrokerUpdate::Link("nodes", error)),
         ]);
@@ -224,7 +225,7 @@ mod tests {
     fn without_emqx_it_is_unknown_with_the_reason() {
         let mut world = World::of([fixtures::fact(
             0,
-            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
         world.apply(fixtures::answer(
             0,

@@ -147,7 +147,7 @@ impl Recording {
 
     /// Adds what was requested to the rebalances that EMQX lists. A request counts until EMQX no longer lists it.
     fn complete(&mut self, fact: &mut Fact) {
-        let Update::Broker(instance, BrokerUpdate::Load(load)) = &mut fact.update else { return };
+        let Update::Broker(instance, BrokerUpdate::Evictions(load)) = &mut fact.update else { return };
         for entry in &mut load.rebalances {
             let key = (instance.clone(), entry.coordinator.clone());
             if let Some((strategy, listed)) = self.starts.get_mut(&key) {
@@ -284,8 +284,8 @@ fn beginning(
             }
             for fact in translate.kubernetes(Timestamp::UNIX_EPOCH, "LISTED", object) {
                 match fact.update {
-                    Update::Is(Object::Instance(object)) => instance = instance.or(Some(object.id)),
-                    Update::Is(Object::Rebalance(object)) => {
+                    Update::Upserted(Object::Instance(object)) => instance = instance.or(Some(object.id)),
+                    Update::Upserted(Object::Rebalance(object)) => {
                         rebalanced = rebalanced.or_else(|| Some(object.instance_id()));
                     }
                     _ => {}

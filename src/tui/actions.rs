@@ -70,7 +70,7 @@ fn ask_typed(state: &mut State, confirm: Confirm) {
 
 fn busy(state: &mut State) -> bool {
     if state.doing.is_some() {
-        state.say(Tone::Warning, "one change at a time");
+        state.show_message(Tone::Warning, "one change at a time");
     }
     state.doing.is_some()
 }
@@ -93,7 +93,7 @@ pub(super) fn apply(state: &mut State) {
         Some(Ok((plan, backend, _))) => (plan, *backend),
         Some(Err(problem)) => {
             let text = problem.to_string();
-            return state.say(Tone::Bad, text);
+            return state.show_message(Tone::Bad, text);
         }
         None => return,
     };
@@ -101,11 +101,11 @@ pub(super) fn apply(state: &mut State) {
         Decision::Go => {}
         Decision::NothingToDo => {
             let text = format!("nothing to do: {}", plan.sentence());
-            return state.say(Tone::Plain, text);
+            return state.show_message(Tone::Plain, text);
         }
         Decision::Refused => {
             let text = format!("refused: {}", plan.sentence());
-            return state.say(Tone::Bad, text);
+            return state.show_message(Tone::Bad, text);
         }
     }
     let Some(id) = &state.open else { return };
@@ -179,10 +179,10 @@ pub(super) fn evacuate(state: &mut State) {
         return;
     }
     let Some((board, row, node)) = selected(state) else {
-        return state.say(Tone::Warning, "the selected row is not an EMQX node");
+        return state.show_message(Tone::Warning, "the selected row is not an EMQX node");
     };
     if row.part == Some(Part::Evacuating) {
-        return state.say(Tone::Faint, "it is being evacuated already; E stops that");
+        return state.show_message(Tone::Faint, "it is being evacuated already; E stops that");
     }
     let settings = Settings::default();
     let rate = settings.conn_evict_rate;
@@ -217,11 +217,11 @@ pub(super) fn stop_evacuation(state: &mut State) {
         return;
     }
     let Some((board, row, node)) = selected(state) else {
-        return state.say(Tone::Warning, "the selected row is not an EMQX node");
+        return state.show_message(Tone::Warning, "the selected row is not an EMQX node");
     };
     if row.part != Some(Part::Evacuating) {
         let text = format!("{} is not being evacuated", row.name);
-        return state.say(Tone::Faint, text);
+        return state.show_message(Tone::Faint, text);
     }
     let effects = vec![
         format!("{} accepts clients again. Clients that have moved stay where they are.", row.name),
@@ -245,10 +245,10 @@ pub(super) fn upgrade(state: &mut State) {
     }
     let Some((image, Some(Ok(plan)))) = state.upgrade.as_ref().map(|it| (it.image.clone(), it.plan.clone()))
     else {
-        return state.say(Tone::Faint, "Enter plans the upgrade first");
+        return state.show_message(Tone::Faint, "Enter plans the upgrade first");
     };
     if plan.decision == Decision::Refused {
-        return state.say(Tone::Warning, "the plan above does not allow it");
+        return state.show_message(Tone::Warning, "the plan above does not allow it");
     }
     let Some(board) = state.board() else { return };
     let nodes = board.status.totals.nodes as u64;

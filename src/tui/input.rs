@@ -59,15 +59,15 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 fn why_not(state: &mut State, key: KeyEvent) {
     let acts = matches!(key.code, KeyCode::Char('a' | 'x' | 'e' | 'E' | 'u'));
     if acts && state.setup.playback.is_some() {
-        state.say(Tone::Warning, "replay: nothing can be changed");
+        state.show_message(Tone::Warning, "replay: nothing can be changed");
     } else if acts && state.setup.read_only {
-        state.say(Tone::Warning, "--read-only: nothing can be changed from here");
+        state.show_message(Tone::Warning, "--read-only: nothing can be changed from here");
     } else if key.code == KeyCode::Char('x') {
-        state.say(Tone::Faint, "nothing runs that could be stopped");
+        state.show_message(Tone::Faint, "nothing runs that could be stopped");
     } else if matches!(key.code, KeyCode::Char('l')) && state.setup.playback.is_none() {
-        state.say(Tone::Faint, "logs are read on the page of nodes");
+        state.show_message(Tone::Faint, "logs are read on the page of nodes");
     } else if key.code == KeyCode::Char('a') && state.page != Page::Clusters {
-        state.say(Tone::Faint, "p plans a rebalance first");
+        state.show_message(Tone::Faint, "p plans a rebalance first");
     }
 }
 
@@ -87,7 +87,7 @@ fn help(state: &mut State, key: KeyEvent, top: usize) -> Vec<Effect> {
 fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Effect> {
     match key.code {
         KeyCode::Esc => {
-            state.say(Tone::Faint, "nothing was changed");
+            state.show_message(Tone::Faint, "nothing was changed");
             return Vec::new();
         }
         KeyCode::Backspace => {
@@ -105,7 +105,7 @@ fn confirming(state: &mut State, key: KeyEvent, mut confirm: Confirm) -> Vec<Eff
         KeyCode::Enter if confirm.typed.trim() == confirm.word => return actions::make(state, confirm.act),
         KeyCode::Enter => {
             let text = format!("type {} to go ahead, Esc to leave it", confirm.word);
-            state.say(Tone::Warning, text);
+            state.show_message(Tone::Warning, text);
         }
         _ => {}
     }
@@ -187,7 +187,7 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
             state.order.reverse = false;
             state.arrange();
             let text = format!("sorted by {}", state.order.by.as_str());
-            state.say(Tone::Faint, text);
+            state.show_message(Tone::Faint, text);
         }
         Command::Reverse => {
             state.order.reverse = !state.order.reverse;
@@ -206,7 +206,7 @@ fn obey(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Copy => {
             let text = copy::text(state);
             let lines = text.lines().count();
-            state.say(Tone::Faint, format!("copied {}", plural(lines as u64, "line")));
+            state.show_message(Tone::Faint, format!("copied {}", plural(lines as u64, "line")));
             return vec![Effect::Copy(text)];
         }
         Command::Plan => return plan(state),
@@ -400,7 +400,7 @@ fn change_rate(state: &mut State, faster: bool) -> Vec<Effect> {
     };
     let seconds = next.copied().unwrap_or(now);
     state.every = Some(Duration::from_secs(seconds));
-    state.say(Tone::Faint, format!("EMQX is asked every {}", duration(seconds)));
+    state.show_message(Tone::Faint, format!("EMQX is asked every {}", duration(seconds)));
     Vec::new()
 }
 

@@ -100,10 +100,10 @@ pub(super) fn logs(state: &mut State) -> Vec<Effect> {
     let row = state.board().and_then(|board| board.row(state.selected.as_deref()?));
     let pod = row.and_then(|row| row.pod.clone());
     let (Some(id), Some(pod)) = (state.open.clone(), pod) else {
-        state.say(Tone::Warning, "the selected row has no pod");
+        state.show_message(Tone::Warning, "the selected row has no pod");
         return Vec::new();
     };
-    state.say(Tone::Faint, format!("reading the log of pod {pod} …"));
+    state.show_message(Tone::Faint, format!("reading the log of pod {pod} …"));
     vec![Effect::Logs(id, pod)]
 }
 
@@ -124,6 +124,6 @@ pub(super) fn text(state: &mut State, command: Command) {
     });
     match page {
         Some(page) => state.overlay = Some(Overlay::Text(page)),
-        None => state.say(Tone::Warning, "the selected row has no pod"),
+        None => state.show_message(Tone::Warning, "the selected row has no pod"),
     }
 }

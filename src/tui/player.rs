@@ -57,7 +57,7 @@ impl Player {
     fn peek(&mut self, state: &mut State) -> Option<&RecordedFacts> {
         while let Some(Err(problem)) = self.lines.peek() {
             let text = problem.to_string();
-            state.say(crate::output::theme::Tone::Warning, text);
+            state.show_message(crate::output::theme::Tone::Warning, text);
             self.lines.next();
         }
         self.lines.peek().and_then(|line| line.as_ref().ok())

@@ -19,7 +19,7 @@ fn complain(state: &mut State, problem: &Problem) {
         }
     }
     let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!("; hint: {hint}"));
-    state.say(Tone::Bad, format!("{problem}{hint}"));
+    state.show_message(Tone::Bad, format!("{problem}{hint}"));
 }
 
 pub(super) fn finish(state: &mut State, done: Done) {
@@ -51,7 +51,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                     }
                 }
             }
-            state.say(
+            state.show_message(
                 Tone::Good,
                 if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
             );
@@ -69,7 +69,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                             cluster.log.push(now, Tone::Plain, text);
                         }
                     }
-                    state.say(Tone::Good, format!("stopped {name}"));
+                    state.show_message(Tone::Good, format!("stopped {name}"));
                     state.stopped.push(name);
                 }
                 Err(problem) => {
@@ -94,7 +94,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
             let said = file.as_ref().map(|file| format!("recording into {file}"));
             let before = state.recording.clone().unwrap_or_default();
             let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
-            state.say(Tone::Good, said.unwrap_or_else(ended));
+            state.show_message(Tone::Good, said.unwrap_or_else(ended));
             state.recording = file;
         }
         Done::Recording(Err(problem)) => {
@@ -162,7 +162,7 @@ fn acted(state: &mut State, what: String, result: Result<ActionResult, Problem>)
                 }
             }
             state.page = Page::Table;
-            state.say(Tone::Good, what);
+            state.show_message(Tone::Good, what);
         }
         Err(problem) => complain(state, &problem),
     }

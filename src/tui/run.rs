@@ -305,7 +305,7 @@ impl Loop {
                 Effect::Quit if self.state.stopping() && !self.closing => {
                     self.closing = true;
                     let text = "the view closes when the stop is verified; q again leaves at once";
-                    self.state.say(Tone::Warning, text);
+                    self.state.show_message(Tone::Warning, text);
                 }
                 Effect::Quit => self.leave = Some(Left::Quit),
                 Effect::Interrupt => self.leave = Some(Left::Interrupted),

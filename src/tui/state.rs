@@ -414,7 +414,7 @@ impl State {
     }
 
     /// Shows a message in the footer.
-    pub fn say(&mut self, tone: Tone, text: impl Into<String>) {
+    pub fn show_message(&mut self, tone: Tone, text: impl Into<String>) {
         self.said = Some((tone, text.into(), self.now));
         self.dirty = true;
     }

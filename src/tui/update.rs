@@ -35,7 +35,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             meet(state);
             let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
             for id in &ids {
-                tell_events(state, id);
+                log_events(state, id);
             }
             if let ([only], None) = (ids.as_slice(), &state.open)
                 && !state.setup.many
@@ -116,8 +116,9 @@ fn tick(state: &mut State, now: Timestamp) {
 fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     state.now = state.now.max(now);
     // Answers of EMQX with counts do not change where EMQX is asked.
-    let counts =
-        |update: &Update| matches!(update, Update::Broker(_, BrokerUpdate::Nodes(_) | BrokerUpdate::Load(_)));
+    let counts = |update: &Update| {
+        matches!(update, Update::Broker(_, BrokerUpdate::Nodes(_) | BrokerUpdate::Evictions(_)))
+    };
     state.learned += u64::from(facts.iter().any(|fact| !counts(&fact.update)));
     let (mut visible, mut events) = (false, false);
     for fact in facts {
@@ -129,7 +130,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
         if who.as_ref().is_some_and(|id| !state.clusters.contains_key(id)) {
             continue;
         }
-        events |= matches!(&fact.update, Update::Is(Object::Event(_)));
+        events |= matches!(&fact.update, Update::Upserted(Object::Event(_)));
         let at = fact.at;
         let line = source_line(&state.world, &fact);
         let links = matches!(&fact.update, Update::Link(..) | Update::Broker(_, BrokerUpdate::Link(..)));
@@ -154,7 +155,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     if events {
         let ids: Vec<InstanceId> = state.clusters.keys().cloned().collect();
         for id in &ids {
-            tell_events(state, id);
+            log_events(state, id);
         }
     }
     visible |= observe(state);
@@ -174,7 +175,7 @@ fn source_line(world: &World, fact: &Fact) -> Option<(Tone, String)> {
             let (resource, link) = match update {
                 BrokerUpdate::Link(resource, link) => (*resource, link),
                 BrokerUpdate::Nodes(_) => ("nodes", &Link::Up),
-                BrokerUpdate::Load(_) => ("load_rebalance", &Link::Up),
+                BrokerUpdate::Evictions(_) => ("load_rebalance", &Link::Up),
                 BrokerUpdate::Began(_) => return None,
             };
             (Source::Emqx, resource, link, world.broker(id).link(resource))
@@ -324,7 +325,7 @@ fn ours(id: &InstanceId, names: &[&str], event: &ClusterEvent) -> bool {
 }
 
 /// Announces new Kubernetes events.
-fn tell_events(state: &mut State, id: &InstanceId) {
+fn log_events(state: &mut State, id: &InstanceId) {
     let now = state.now;
     let Some(cluster) = state.clusters.get_mut(id) else { return };
     let from = now.checked_sub(EVENT_AGE).unwrap_or(now);
@@ -345,7 +346,8 @@ fn tell_events(state: &mut State, id: &InstanceId) {
 /// Applies a line of a recording.
 fn listen(state: &mut State, recorded: RecordedFacts) {
     state.now = state.now.max(recorded.at);
-    let is_event = recorded.facts.iter().any(|fact| matches!(&fact.update, Update::Is(Object::Event(_))));
+    let is_event =
+        recorded.facts.iter().any(|fact| matches!(&fact.update, Update::Upserted(Object::Event(_))));
     let first = state.clusters.is_empty();
     let State { world, clusters, playback_state, now, .. } = state;
     let (_, notices) = playback_state.take(world, &mut RecordedClusters { clusters, now: *now }, recorded);
@@ -366,7 +368,7 @@ fn listen(state: &mut State, recorded: RecordedFacts) {
             }
         }
         if is_event {
-            tell_events(state, &id);
+            log_events(state, &id);
         }
     }
     changed(state);
@@ -383,7 +385,7 @@ fn over(state: &mut State) {
     let State { world, clusters, playback_state, now, .. } = state;
     playback_state.finish(world, &mut RecordedClusters { clusters, now: *now });
     sample_all(state);
-    state.say(Tone::Faint, "the recording is over");
+    state.show_message(Tone::Faint, "the recording is over");
     changed(state);
 }
 

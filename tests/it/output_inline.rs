@@ -202,7 +202,7 @@ fn it_is_redrawn_in_place_below_earlier_lines() {
     view.percent = Some(42);
     view.notices.clear();
     inline.draw(&view);
-    inline.say("10:14:24 operator reports Failed");
+    inline.print_line("10:14:24 operator reports Failed");
     view.percent = Some(43);
     inline.draw(&view);
     inline.finish();

@@ -10,8 +10,8 @@ use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
 use kubectl_emqx::model::{
-    ApiPort, Fact, InstanceKind, Link, Load, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
-    StopMark, Strategy, TOUCHED_ANNOTATION, Target, Update, World,
+    ApiPort, EvictionStatus, Fact, InstanceKind, Link, OperatorLine, PodName, Rebalance,
+    STOPPED_BY_ANNOTATION, Source, StopMark, Strategy, TOUCHED_ANNOTATION, Target, Update, World,
 };
 use kubectl_emqx::plan::operator::OperatorProcess;
 use kubectl_emqx::plan::status::status;
@@ -375,7 +375,7 @@ async fn a_state_is_written_only_over_the_version_that_was_read() {
 }
 
 /// The operations in an answer of EMQX.
-fn load(facts: Vec<Fact>) -> Load {
+fn load(facts: Vec<Fact>) -> EvictionStatus {
     let world = World::of(facts);
     let (_, broker) = world.brokers.into_iter().next().expect("EMQX answered");
     broker.load.expect("it lists its operations").value

@@ -337,7 +337,7 @@ async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
     let place = |of: fn(&Update) -> bool| facts.iter().position(|fact| of(&fact.update));
     let (began, listed) = (
         place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Began(_)))),
-        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Load(_)))),
+        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Evictions(_)))),
     );
     assert!(began.is_some() && began < listed, "it comes before the list: {facts:?}");
     let begun = emqx(facts).begun;
@@ -401,7 +401,8 @@ async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_conn
     let mut listed = Vec::new();
     while listed.len() < 6 {
         let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
-        if let Update::Broker(_, BrokerUpdate::Load(load)) = next.expect("soon").expect("it continues").update
+        if let Update::Broker(_, BrokerUpdate::Evictions(load)) =
+            next.expect("soon").expect("it continues").update
         {
             listed.push(load.rebalances.len());
         }

@@ -369,7 +369,7 @@ async fn an_expired_watch_lists_again_and_reports_deletions() {
             .await
             .expect("soon")
             .expect("it goes on");
-        if let Update::Only(kind, uids) = &fact.update {
+        if let Update::Listed(kind, uids) = &fact.update {
             onlys.push((*kind, uids.clone()));
         }
         world.apply(fact);

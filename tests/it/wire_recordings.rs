@@ -69,7 +69,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                 match fact.update {
                     Update::Unreadable(text) => panic!("{name}: {text}"),
                     Update::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
-                    Update::Is(Object::Rebalance(rebalance)) => {
+                    Update::Upserted(Object::Rebalance(rebalance)) => {
                         assert!(
                             !matches!(rebalance.phase, Phase::Unknown(_)),
                             "{name}: {:?}",
@@ -80,7 +80,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                     Update::Broker(_, BrokerUpdate::Link(resource, link)) => {
                         panic!("{name}: {resource} {link:?}")
                     }
-                    Update::Broker(_, BrokerUpdate::Load(load)) => {
+                    Update::Broker(_, BrokerUpdate::Evictions(load)) => {
                         for stage in load
                             .rebalances
                             .iter()

@@ -104,7 +104,7 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         kubernetes: Rc::new(cluster),
         brokers: Rc::new(brokers),
         clock,
-        answers: false,
+        interactive: false,
         printer: printer.clone(),
         tap: None,
         // The simulation writes no files.

@@ -283,7 +283,7 @@ impl<T: Task> Runner<'_, T> {
         }
         if self.manner.stream == Stream::Jsonl {
             self.context.printer.jsonl(event);
-        } else if self.filtering.tells(event) {
+        } else if self.filtering.shows(event) {
             self.context.printer.talk_event(event);
         }
     }

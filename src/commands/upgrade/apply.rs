@@ -33,7 +33,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outc
         reason: intent.write.reason.as_deref(),
         back: None,
     };
-    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
+    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     Box::pin(carry_out(context, cluster, request, &intent.limits, &intent.write, &intent.then)).await
 }
 

@@ -11,7 +11,7 @@ use crate::ports::RefreshScope;
 /// `upgrade generate`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradeGenerate) -> Outcome {
     let want = RefreshScope { instances: true, states: true, ..RefreshScope::default() };
-    let (world, id) = cluster_view::chosen(context, intent.instance.as_ref(), want).await?;
+    let (world, id) = cluster_view::load_selected(context, intent.instance.as_ref(), want).await?;
     let Some(instance) = world.instance(&id) else {
         return Err(Problem::new(format!("{id} is gone"), ""));
     };

@@ -12,7 +12,7 @@ use crate::ports::RefreshScope;
 
 /// `upgrade list`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradeList) -> Outcome {
-    let clusters = cluster_view::several(context, &intent.filter, RefreshScope::ALL).await?;
+    let clusters = cluster_view::load_many(context, &intent.filter, RefreshScope::ALL).await?;
     let now = context.clock.now();
     let seen = |id: &crate::model::InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
     let past = history::past(context, &clusters, seen);

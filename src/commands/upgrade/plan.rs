@@ -9,7 +9,7 @@ use crate::ports::RefreshScope;
 
 /// `upgrade plan`.
 pub(super) async fn run(context: &CommandContext, intent: &UpgradePlanArguments) -> Outcome {
-    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
+    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let request = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,

@@ -143,7 +143,8 @@ fn previous(world: &World, instance: &Instance, target: &UpgradeTarget) -> Optio
     if instance.image.as_deref() != Some(target.to.as_str()) {
         return None;
     }
-    let revisions = UpgradeRevisions::of(world, &instance.id).filter(|it| it.two() && !it.through())?;
+    let revisions =
+        UpgradeRevisions::of(world, &instance.id).filter(|it| it.in_transition() && !it.converged())?;
     let other = |image: &String| *image != target.to;
     let recorded = UpgradeRecord::read(instance).and_then(|record| record.from).filter(other);
     recorded.or_else(|| revisions.old_images().into_iter().map(str::to_owned).find(other))

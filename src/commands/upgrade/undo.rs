@@ -15,7 +15,7 @@ use crate::ports::RefreshScope;
 
 /// `upgrade undo`.
 pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let cluster = cluster_view::one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
+    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let id = &cluster.id;
     let image = match &intent.to {
         Some(image) => image.clone(),
@@ -69,7 +69,8 @@ mod tests {
     fn an_undo_that_may_not_list_names_the_missing_permission_and_does_not_report_none() {
         let instance = fixtures::instance(ApiVersion::V2beta1);
         let id = instance.id.clone();
-        let mut world = World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))]);
+        let mut world =
+            World::of([fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))]);
         assert_eq!(target(&world, &id), None);
         let none = no_image(&world, &id);
         assert_eq!(none.exit, Exit::Refused);

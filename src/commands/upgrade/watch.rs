@@ -28,7 +28,7 @@ pub async fn resolve(
     context: &CommandContext,
     name: Option<&InstanceName>,
 ) -> Result<Option<UpgradeWatchTarget>, Problem> {
-    let cluster = cluster_view::one(context, name, RefreshScope::ALL).await?;
+    let cluster = cluster_view::load_one(context, name, RefreshScope::ALL).await?;
     let instance = cluster.instance()?;
     let edit = ManifestEdit::stored(instance).filter(|edit| !edit.lines_for(instance).is_empty());
     let held = UpgradeTarget::resumed(instance).is_some();

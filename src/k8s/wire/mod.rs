@@ -76,15 +76,15 @@ pub fn object(value: &Value) -> Result<Option<Object>, String> {
 /// The facts in an object, with the event (LISTED, ADDED, MODIFIED, DELETED) that delivered it.
 pub fn facts(at: Timestamp, event: &str, value: &Value) -> Vec<Fact> {
     let update = match object(value) {
-        Ok(Some(object)) if event == "DELETED" => Update::Gone(object),
-        Ok(Some(object)) => Update::Is(object),
+        Ok(Some(object)) if event == "DELETED" => Update::Deleted(object),
+        Ok(Some(object)) => Update::Upserted(object),
         Ok(None) => return Vec::new(),
         Err(text) => Update::Unreadable(text),
     };
     vec![Fact { at, update }]
 }
 
-/// The uid by which [`Update::Only`] identifies an object; the readers use the same.
+/// The uid by which [`Update::Listed`] identifies an object; the readers use the same.
 pub(super) fn uid(value: &Value) -> Option<String> {
     field::Head::read(value).map(|head| head.uid)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{SourceHealth, record_health};
 use crate::model::cluster::Node;
 use crate::model::fact::{BrokerUpdate, Link, Seen};
-use crate::model::load::{DonorStart, Evacuation, Load, Stage};
+use crate::model::load::{DonorStart, Evacuation, EvictionStatus, Stage};
 use crate::model::name::NodeName;
 
 /// The answers of the EMQX of one instance.
@@ -16,7 +16,7 @@ pub struct BrokerState {
     /// EMQX's list of nodes.
     pub nodes: Option<Seen<Vec<Node>>>,
     /// The operations that EMQX runs.
-    pub load: Option<Seen<Load>>,
+    pub load: Option<Seen<EvictionStatus>>,
     /// The counts of donors when their running rebalances began.
     pub begun: BTreeMap<NodeName, DonorStart>,
     /// The last period in which every answer of EMQX reported that no rebalance runs: its first and its last
@@ -71,7 +71,7 @@ impl BrokerState {
                 self.nodes = Some(Seen { value: nodes, at });
                 different
             }
-            BrokerUpdate::Load(load) => {
+            BrokerUpdate::Evictions(load) => {
                 record_health(&mut self.sources, "load_rebalance", Link::Up, at);
                 let different = self.load.as_ref().is_none_or(|seen| seen.value != load);
                 if load.rebalances.is_empty() {

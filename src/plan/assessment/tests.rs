@@ -1,8 +1,8 @@
 use super::super::fixtures;
 use super::*;
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, Fact, InstanceKind, Load, Node, NodeName, Object, OperatorLine,
-    Part, Phase, Pod, Served, Update,
+    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, InstanceKind, Node, NodeName, Object,
+    OperatorLine, Part, Phase, Pod, Served, Update,
 };
 use crate::plan::tracker::Tracker;
 
@@ -13,7 +13,7 @@ fn pods(count: usize) -> Vec<Fact> {
 }
 
 fn is(instance: Instance) -> Fact {
-    fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))
 }
 
 /// Four pods; EMQX lists nodes with these connections, and moves nothing.
@@ -26,7 +26,7 @@ fn world(connections: &[u64]) -> World {
     ));
     world.apply(is(fixtures::instance(API)));
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(connections))));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(EvictionStatus::default())));
     world
 }
 
@@ -93,7 +93,7 @@ fn without_the_pods_a_stopped_node_is_not_taken_for_one_that_was_removed() {
     let mut nodes = fixtures::nodes(&[1000, 1000, 1000, 0]);
     nodes[3] = Node { name: fixtures::core(3), stopped: true, ..Node::default() };
     world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(EvictionStatus::default())));
     let is = of(&world);
     assert_eq!((is.verdict, is.membership.left_over.len()), (Verdict::Unknown, 0));
     assert!(is.message.contains("core-3 is stopped in EMQX"), "{}", is.message);
@@ -122,7 +122,7 @@ fn fewer_pods_than_wanted_are_no_even_cluster() {
     let mut world = World::of(pods(3));
     world.apply(is(fixtures::instance(API)));
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[10, 10, 10]))));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(EvictionStatus::default())));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("1 of 4 wanted nodes has no pod"), "{}", is.message);
@@ -134,7 +134,7 @@ fn the_answer_of_another_emqx_is_not_used() {
     let nodes =
         vec![Node { name: "emqx@10.9.9.9".into(), running: true, connections: Some(77), ..Node::default() }];
     world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(fixtures::load("evicting_conns"))));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Unknown);
     assert!(is.message.starts_with("the EMQX that answered is not that of"), "{}", is.message);
@@ -180,7 +180,7 @@ fn an_emqx_that_does_not_list_its_nodes_refuses_a_plan() {
     assert_eq!(preflight::cluster::not_asked(&world, &snapshot(&world, 5)), None);
     let link = Link::Unreachable("cannot ask EMQX: EMQX reports: x".into());
     world.apply(fixtures::answer(100, BrokerUpdate::Link("nodes", link)));
-    world.apply(fixtures::answer(100, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(100, BrokerUpdate::Evictions(EvictionStatus::default())));
     let found = preflight::cluster::not_asked(&world, &snapshot(&world, 101)).expect("a finding");
     assert!(found.message.starts_with("EMQX does not list its nodes"), "{}", found.message);
 }
@@ -236,7 +236,7 @@ fn idle_is_reported_only_when_emqx_answered() {
 fn an_emqx_that_does_not_list_its_nodes_is_neither_idle_nor_even_although_nothing_runs() {
     let mut world = World::of(pods(4));
     world.apply(is(fixtures::instance(API)));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(EvictionStatus::default())));
     let why = "cannot ask EMQX: EMQX reports: error";
     world.apply(fixtures::answer(0, BrokerUpdate::Link("nodes", Link::Unreachable(why.into()))));
     let is = of(&world);
@@ -263,7 +263,10 @@ fn a_purge_is_an_operation() {
     let mut world = world(&[10, 10, 10, 10]);
     world.apply(fixtures::answer(
         1,
-        BrokerUpdate::Load(Load { purges: vec![fixtures::core(2)], ..Load::default() }),
+        BrokerUpdate::Evictions(EvictionStatus {
+            purges: vec![fixtures::core(2)],
+            ..EvictionStatus::default()
+        }),
     ));
     let is = of(&world);
     assert_eq!((is.verdict, is.operations[0].operation), (Verdict::Running, Operation::Purge));
@@ -283,7 +286,7 @@ fn evacuations_are_named_as_the_status_names_the_node() {
     let name = NodeName::from("emqx@10.244.1.7");
     nodes.push(Node { name: name.clone(), running: true, connections: Some(10), ..Node::default() });
     world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
-    let mut load = Load::default();
+    let mut load = EvictionStatus::default();
     load.evacuations.push(crate::model::Evacuation {
         node: name.clone(),
         stage: crate::model::Stage::EvictingConns,
@@ -296,7 +299,7 @@ fn evacuations_are_named_as_the_status_names_the_node() {
         initial_sessions: Some(10),
         sessions: Some(10),
     });
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(load)));
     let found = of(&world);
     let row = found.snapshot.node(&name).expect("it is listed");
     assert_eq!(row.label(), "emqx-replicant-x7k2p");
@@ -315,7 +318,7 @@ fn two_rebalances_on_disjoint_nodes_are_both_listed() {
     other.coordinator = fixtures::core(2);
     other.donors = vec![fixtures::core(2)];
     load.rebalances.push(other);
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(load)));
     let is = of(&world);
     let names: Vec<&str> = is.operations.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names.len(), 2, "{names:?}");

@@ -244,7 +244,7 @@ fn orphans(subject: Subject<'_>) -> Option<Finding> {
         }
     }
     let upgrades = instance.upgrading()
-        || UpgradeRevisions::of(world, &instance.id).is_some_and(|revisions| revisions.two());
+        || UpgradeRevisions::of(world, &instance.id).is_some_and(|revisions| revisions.in_transition());
     let scale = crate::plan::scale::unfinished(world, &instance.id);
     // Operator 3.x evacuates what a scale removes, and chooses it.
     if scale.is_some() && instance.api == ApiVersion::V3beta1 {

@@ -8,7 +8,7 @@ use crate::model::report::{Licence, Listener, Reading};
 use crate::model::scale::{Autoscaler, ScaleState, ScaledField};
 use crate::model::surroundings::{Conversion, QuotaLimit, ServiceView};
 use crate::model::{
-    ApiVersion, BrokerUpdate, Evacuation, InstanceKind, Link, Load, Node, Object, OperationState,
+    ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, InstanceKind, Link, Node, Object, OperationState,
     OperatorLine, Owner, Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Stage, Update,
 };
 use crate::plan::fixtures;
@@ -22,7 +22,7 @@ pub(super) struct Case {
     pub(super) instance: Instance,
     pods: Vec<Pod>,
     pub(super) nodes: Vec<Node>,
-    pub(super) load: Load,
+    pub(super) load: EvictionStatus,
     pub(super) more: Vec<crate::model::Fact>,
     served: Served,
     pub(super) beside: Beside,
@@ -96,7 +96,7 @@ impl Case {
         Self {
             pods,
             nodes: nodes.clone(),
-            load: Load::default(),
+            load: EvictionStatus::default(),
             more: Vec::new(),
             served: Served { operator: line, kinds, instance_kind: Some(true), ..Served::default() },
             beside: Beside {
@@ -142,7 +142,7 @@ impl Case {
             scale,
             history: Vec::new(),
         };
-        self.more.push(fixtures::fact(0, Update::Is(Object::State(Box::new(state)))));
+        self.more.push(fixtures::fact(0, Update::Upserted(Object::State(Box::new(state)))));
     }
 
     pub(super) fn checks(&self, purpose: Option<Purpose>) -> Checks {
@@ -153,7 +153,7 @@ impl Case {
     pub(super) fn judged<R>(&self, judge: impl FnOnce(Subject<'_>) -> R) -> R {
         let mut facts = vec![
             fixtures::fact(0, Update::Served(self.served.clone())),
-            fixtures::fact(0, Update::Is(Object::Instance(Box::new(self.instance.clone())))),
+            fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(self.instance.clone())))),
         ];
         for (source, resource) in
             [(Source::Kubernetes, "emqxes"), (Source::Pods, "pods"), (Source::Endpoints, "endpointslices")]
@@ -172,10 +172,10 @@ impl Case {
             ready: number,
             ..Set::default()
         };
-        facts.push(fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))));
+        facts.push(fixtures::fact(0, Update::Upserted(Object::Set(Box::new(set)))));
         facts.extend(self.pods.iter().cloned().map(fixtures::is_pod));
         facts.push(fixtures::answer_of(self.instance.api, 0, BrokerUpdate::Nodes(self.nodes.clone())));
-        facts.push(fixtures::answer_of(self.instance.api, 0, BrokerUpdate::Load(self.load.clone())));
+        facts.push(fixtures::answer_of(self.instance.api, 0, BrokerUpdate::Evictions(self.load.clone())));
         facts.extend(self.more.iter().cloned());
         let world = World::of(facts);
         let id = world.ids().remove(0);
@@ -298,7 +298,7 @@ fn trips() -> Vec<Trip> {
                 last: Some(fixtures::at(-30)),
                 ..crate::model::pod::PodEvent::default()
             };
-            it.more.push(fixtures::fact(0, Update::Is(Object::Event(Box::new(event)))));
+            it.more.push(fixtures::fact(0, Update::Upserted(Object::Event(Box::new(event)))));
         }),
         ("conversion-webhook", V2beta1, Blocked, |it| {
             let webhook = Conversion {

@@ -9,8 +9,8 @@ use super::*;
 use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
 use crate::model::evacuation::EvacuationWaits;
 use crate::model::{
-    ApiVersion, BrokerUpdate, Evacuation, Load, Node, Object, OperationState, Owner, PodName, Set, SetKind,
-    Stage, Update,
+    ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, Node, Object, OperationState, Owner, PodName, Set,
+    SetKind, Stage, Update,
 };
 
 const SET: &str = "emqx-core";
@@ -33,22 +33,25 @@ fn set(replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    fixtures::fact(0, Update::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, Update::Upserted(Object::Set(Box::new(set))))
 }
 
 use crate::model::Fact;
 
 /// A core for each of these numbers of clients, each core on its own Kubernetes node.
-fn world(counts: &[u64], load: Load) -> World {
+fn world(counts: &[u64], load: EvictionStatus) -> World {
     let mut world = World::of([
-        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(
+            0,
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        ),
         set(counts.len() as u64),
     ]);
     for number in 0..counts.len() {
         world.apply(fixtures::is_pod(pod(number)));
     }
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(counts))));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(load)));
     world
 }
 
@@ -130,7 +133,7 @@ fn entry(number: usize, stage: Stage) -> Evacuation {
 
 #[test]
 fn a_node_without_pods_of_an_instance_has_no_plan() {
-    let world = world(&[1, 1, 1], Load::default());
+    let world = world(&[1, 1, 1], EvictionStatus::default());
     let mut placement = placement(3);
     placement.machines.push(Machine { name: "worker-9".into(), ready: true, ..Machine::default() });
     let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2beta1), fixtures::at(1));
@@ -139,7 +142,7 @@ fn a_node_without_pods_of_an_instance_has_no_plan() {
 
 #[test]
 fn cores_are_moved_from_the_highest_number_down_and_the_plan_names_clients_and_seconds() {
-    let world = world(&[500, 200, 300, 0], Load::default());
+    let world = world(&[500, 200, 300, 0], EvictionStatus::default());
     let drain = planned(&world, &placement(4), &request(&[0, 2]));
     let pods: Vec<&str> = drain.removal.steps.iter().map(|step| step.pod.as_str()).collect();
     assert_eq!(pods, ["emqx-core-2", "emqx-core-0"]);
@@ -152,7 +155,7 @@ fn cores_are_moved_from_the_highest_number_down_and_the_plan_names_clients_and_s
 
 #[test]
 fn pods_of_several_nodes_are_evacuated_together_so_that_each_client_is_disconnected_once() {
-    let world = world(&[500, 500, 500, 500], Load::default());
+    let world = world(&[500, 500, 500, 500], EvictionStatus::default());
     let drain = planned(&world, &placement(4), &request(&[0, 1]));
     assert!(drain.together, "{drain:?}");
     assert_eq!(drain.removal.disconnections, 1000);
@@ -161,7 +164,7 @@ fn pods_of_several_nodes_are_evacuated_together_so_that_each_client_is_disconnec
 
 #[test]
 fn where_too_few_nodes_remain_pods_are_evacuated_in_turn_and_the_plan_warns_of_repeated_disconnections() {
-    let world = world(&[400, 400, 400], Load::default());
+    let world = world(&[400, 400, 400], EvictionStatus::default());
     let mut placement = placement(3);
     placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
     let drain = planned(&world, &placement, &request(&[0, 1]));
@@ -179,7 +182,7 @@ fn where_too_few_nodes_remain_pods_are_evacuated_in_turn_and_the_plan_warns_of_r
 
 #[test]
 fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not_ready() {
-    let world = world(&[100, 100, 100, 100], Load::default());
+    let world = world(&[100, 100, 100, 100], EvictionStatus::default());
     let mut placement = placement(4);
     for (current, desired, unready, refused) in [
         (4, 3, false, None),
@@ -203,7 +206,7 @@ fn a_budget_is_compared_with_one_ready_pod_fewer_because_an_evacuated_pod_is_not
 
 #[test]
 fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
-    let world = world(&[100, 100, 100, 100], Load::default());
+    let world = world(&[100, 100, 100, 100], EvictionStatus::default());
     let of = |change: &dyn Fn(&mut Placement)| {
         let mut placement = placement(4);
         change(&mut placement);
@@ -248,7 +251,7 @@ fn a_pod_that_could_not_start_elsewhere_is_refused_before_anything_is_done() {
 
 #[test]
 fn all_nodes_at_once_and_a_single_replica_are_refused() {
-    let three = world(&[1, 1, 1], Load::default());
+    let three = world(&[1, 1, 1], EvictionStatus::default());
     let drain = planned(&three, &placement(3), &request(&[0, 1, 2]));
     assert_eq!(drain.removal.decision, Decision::Refused);
     assert!(
@@ -258,7 +261,7 @@ fn all_nodes_at_once_and_a_single_replica_are_refused() {
             .iter()
             .any(|it| it.id == "no-room" && it.message.contains("no other Kubernetes node"))
     );
-    let one = world(&[1], Load::default());
+    let one = world(&[1], EvictionStatus::default());
     let mut placement = placement(1);
     placement.machines.push(Machine { name: "spare".into(), ..placement.machines[0].clone() });
     let drain = planned(&one, &placement, &request(&[0]));
@@ -272,7 +275,7 @@ fn all_nodes_at_once_and_a_single_replica_are_refused() {
 
 #[test]
 fn a_pod_that_stays_and_is_not_ready_refuses_the_drain() {
-    let mut world = world(&[1, 1, 1], Load::default());
+    let mut world = world(&[1, 1, 1], EvictionStatus::default());
     world.apply(fixtures::is_pod(Pod { ready: false, ..pod(2) }));
     let drain = planned(&world, &placement(3), &request(&[0]));
     assert_eq!(blocked(&drain), Some("pods-not-ready"));
@@ -319,18 +322,21 @@ fn start(number: usize) -> RemovalAction {
 #[test]
 fn a_pod_is_evicted_only_when_emqx_reports_that_it_is_empty() {
     let pods = stored_pods(&[0], false);
-    let of = |counts: &[u64], load: Load| acts(&world(counts, load), &pods, false).0;
-    assert_eq!(of(&[9, 9, 9, 9], Load::default()), [start(0)]);
-    let evicting = Load { evacuations: vec![entry(0, Stage::EvictingConns)], ..Load::default() };
+    let of = |counts: &[u64], load: EvictionStatus| acts(&world(counts, load), &pods, false).0;
+    assert_eq!(of(&[9, 9, 9, 9], EvictionStatus::default()), [start(0)]);
+    let evicting =
+        EvictionStatus { evacuations: vec![entry(0, Stage::EvictingConns)], ..EvictionStatus::default() };
     assert!(matches!(&of(&[5, 9, 9, 9], evicting)[..], [RemovalAction::Wait(_)]));
-    let empty = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    let empty =
+        EvictionStatus { evacuations: vec![entry(0, Stage::Prohibiting)], ..EvictionStatus::default() };
     assert_eq!(of(&[0, 9, 9, 9], empty.clone()), [evict(0)]);
     assert!(matches!(&of(&[1, 9, 9, 9], empty)[..], [RemovalAction::Wait(_)]), "a client is counted on it");
 }
 
 #[test]
 fn nothing_is_concluded_from_an_old_answer_of_emqx() {
-    let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    let load =
+        EvictionStatus { evacuations: vec![entry(0, Stage::Prohibiting)], ..EvictionStatus::default() };
     let world = world(&[0, 9, 9, 9], load);
     let id = fixtures::id(ApiVersion::V2beta1);
     let pods = stored_pods(&[0], true);
@@ -351,11 +357,11 @@ fn nothing_is_concluded_from_an_old_answer_of_emqx() {
 #[test]
 fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     let pods = stored_pods(&[1, 0], false);
-    assert_eq!(acts(&world(&[9, 9, 9, 9], Load::default()), &pods, true).0, [start(1), start(0)]);
-    assert_eq!(acts(&world(&[9, 9, 9, 9], Load::default()), &pods, false).0, [start(1)]);
-    let load = Load {
+    assert_eq!(acts(&world(&[9, 9, 9, 9], EvictionStatus::default()), &pods, true).0, [start(1), start(0)]);
+    assert_eq!(acts(&world(&[9, 9, 9, 9], EvictionStatus::default()), &pods, false).0, [start(1)]);
+    let load = EvictionStatus {
         evacuations: vec![entry(1, Stage::Prohibiting), entry(0, Stage::Prohibiting)],
-        ..Load::default()
+        ..EvictionStatus::default()
     };
     let mut world = world(&[0, 0, 9, 9], load);
     assert_eq!(acts(&world, &pods, true).0, [evict(1)]);
@@ -365,7 +371,7 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
     assert!(matches!(&next[..], [RemovalAction::Starting(_)]), "{next:?}");
     assert_eq!(stands, [PodProgress::Replacing, PodProgress::Empty]);
     // Its replacement serves, and the second one is being deleted: the first stays moved.
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(EvictionStatus::default())));
     world.apply(fixtures::is_pod(Pod { uid: "replacement".into(), ..pod(1) }));
     world.apply(fixtures::is_pod(Pod { deleting: Some(fixtures::at(1)), ..pod(0) }));
     assert_eq!(acts(&world, &pods, true).1, [PodProgress::Done, PodProgress::Replacing]);
@@ -373,7 +379,8 @@ fn together_all_are_evacuated_first_and_evicted_one_at_a_time() {
 
 #[test]
 fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_stopped() {
-    let load = Load { evacuations: vec![entry(0, Stage::Prohibiting)], ..Load::default() };
+    let load =
+        EvictionStatus { evacuations: vec![entry(0, Stage::Prohibiting)], ..EvictionStatus::default() };
     let mut world = world(&[0, 9, 9, 9], load.clone());
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ready: false, ..pod(0) }));
     let ours = acts(&world, &stored_pods(&[0], true), false);
@@ -384,7 +391,7 @@ fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_
         matches!(&foreign[0], RemovalAction::Needs(what) if what.contains("did not start it")),
         "{foreign:?}"
     );
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(EvictionStatus::default())));
     world.apply(fixtures::is_pod(Pod { uid: "another".into(), ..pod(0) }));
     assert_eq!(
         acts(&world, &stored_pods(&[0], true), false),
@@ -394,7 +401,7 @@ fn a_replacement_of_the_same_name_is_another_pod_and_its_restored_evacuation_is_
 
 #[test]
 fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
-    let mut world = world(&[9, 9, 9], Load::default());
+    let mut world = world(&[9, 9, 9], EvictionStatus::default());
     world.apply(set(4));
     let unschedulable = crate::model::Condition {
         kind: "PodScheduled".into(),
@@ -417,7 +424,7 @@ fn a_replacement_that_is_not_scheduled_is_named_with_its_reason() {
 
 #[test]
 fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
-    let mut world = world(&[9, 9, 9, 9], Load::default());
+    let mut world = world(&[9, 9, 9, 9], EvictionStatus::default());
     let mut nodes: Vec<Node> = fixtures::nodes(&[9, 9, 9, 9]);
     nodes.remove(0);
     world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
@@ -440,7 +447,7 @@ fn stored_of(state: &DrainState) -> OperationState {
 
 #[test]
 fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_same_is_continued() {
-    let mut world = world(&[9, 9, 9, 9], Load::default());
+    let mut world = world(&[9, 9, 9, 9], EvictionStatus::default());
     let state = DrainState {
         version: 1,
         time: fixtures::at(0),
@@ -451,7 +458,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
         reason: None,
     };
     let stored = stored_of(&state);
-    world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored)))));
+    world.apply(fixtures::fact(0, Update::Upserted(Object::State(Box::new(stored)))));
     let other = planned(&world, &placement(4), &request(&[0]));
     assert_eq!(blocked(&other), Some("drain-unfinished"));
     let same = planned(&world, &placement(4), &request(&[1]));
@@ -460,7 +467,7 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
     // A part of its nodes would leave the others cordoned and their evacuations unknown.
     let more = DrainState { machines: vec!["worker-1".into(), "worker-2".into()], ..state.clone() };
     let of = OperationState { drain: Some(more), ..stored_of(&state) };
-    world.apply(fixtures::fact(1, Update::Is(Object::State(Box::new(of)))));
+    world.apply(fixtures::fact(1, Update::Upserted(Object::State(Box::new(of)))));
     assert_eq!(blocked(&planned(&world, &placement(4), &request(&[1]))), Some("drain-unfinished"));
     assert!(planned(&world, &placement(4), &request(&[2, 1])).removal.resumed);
 }
@@ -475,7 +482,7 @@ fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_sto
         ..entry(1, Stage::EvictingConns)
     };
     let message = |waits: Option<EvacuationWaits>, started: bool| {
-        let load = Load { evacuations: vec![waiting.clone()], ..Load::default() };
+        let load = EvictionStatus { evacuations: vec![waiting.clone()], ..EvictionStatus::default() };
         let mut world = world(&[9, 10, 9, 9], load);
         let pods = stored_pods(&[1], started).into_iter();
         let state = DrainState {
@@ -488,7 +495,7 @@ fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_sto
             reason: None,
         };
         assert_eq!(DrainState::parse(&state.text()), Some(state.clone()));
-        world.apply(fixtures::fact(0, Update::Is(Object::State(Box::new(stored_of(&state))))));
+        world.apply(fixtures::fact(0, Update::Upserted(Object::State(Box::new(stored_of(&state))))));
         let mut tracker = EvacuationTracker::default();
         let id = fixtures::id(ApiVersion::V2beta1);
         tracker.observe(&world, &id, &BTreeSet::new(), fixtures::at(1));
@@ -505,7 +512,7 @@ fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_sto
 }
 
 /// Four replicants of one ReplicaSet, with these clients.
-fn replicants(counts: &[u64], load: Load) -> World {
+fn replicants(counts: &[u64], load: EvictionStatus) -> World {
     let set = Set {
         namespace: "mq".into(),
         name: "emqx-replicant".into(),
@@ -518,8 +525,11 @@ fn replicants(counts: &[u64], load: Load) -> World {
         ..Set::default()
     };
     let mut world = World::of([
-        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
-        fixtures::fact(0, Update::Is(Object::Set(Box::new(set)))),
+        fixtures::fact(
+            0,
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        ),
+        fixtures::fact(0, Update::Upserted(Object::Set(Box::new(set)))),
     ]);
     let mut nodes = fixtures::nodes(counts);
     for (number, node) in nodes.iter_mut().enumerate() {
@@ -534,7 +544,7 @@ fn replicants(counts: &[u64], load: Load) -> World {
         })));
     }
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(load)));
     world
 }
 
@@ -560,12 +570,12 @@ fn in_parallel(world: &World, parallel: u64) -> Vec<RemovalAction> {
 
 #[test]
 fn as_many_replicants_as_requested_are_moved_at_a_time() {
-    let idle = replicants(&[9, 9, 9, 9], Load::default());
+    let idle = replicants(&[9, 9, 9, 9], EvictionStatus::default());
     assert_eq!(in_parallel(&idle, 1), [start(0)]);
     assert_eq!(in_parallel(&idle, 2), [start(0), start(1)]);
-    let empty = Load {
+    let empty = EvictionStatus {
         evacuations: vec![entry(0, Stage::Prohibiting), entry(1, Stage::Prohibiting)],
-        ..Load::default()
+        ..EvictionStatus::default()
     };
     let mut both = replicants(&[0, 0, 18, 18], empty);
     assert_eq!(in_parallel(&both, 2), [evict(0), evict(1)]);
@@ -590,7 +600,10 @@ fn as_many_replicants_as_requested_are_moved_at_a_time() {
 #[test]
 fn without_an_answer_of_emqx_a_drain_is_refused_because_the_clients_are_unknown() {
     let mut silent = World::of([
-        fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))))),
+        fixtures::fact(
+            0,
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+        ),
         set(3),
     ]);
     (0..3).for_each(|number| {

@@ -298,7 +298,9 @@ mod tests {
     use super::super::super::fixtures;
     use super::super::super::snapshot::snapshot;
     use super::*;
-    use crate::model::{BrokerUpdate, Condition, Evacuation, Link, Load, Object, Source, Stage, Update};
+    use crate::model::{
+        BrokerUpdate, Condition, Evacuation, EvictionStatus, Link, Object, Source, Stage, Update,
+    };
     use crate::plan::finding::Decision;
 
     fn node(number: usize) -> NodeName {
@@ -320,11 +322,13 @@ mod tests {
         }
     }
 
-    fn world(api: ApiVersion, counts: &[u64], load: Load) -> World {
-        let mut world =
-            World::of([fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api)))))]);
+    fn world(api: ApiVersion, counts: &[u64], load: EvictionStatus) -> World {
+        let mut world = World::of([fixtures::fact(
+            0,
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(api)))),
+        )]);
         world.apply(fixtures::answer_of(api, 0, BrokerUpdate::Nodes(fixtures::nodes(counts))));
-        world.apply(fixtures::answer_of(api, 0, BrokerUpdate::Load(load)));
+        world.apply(fixtures::answer_of(api, 0, BrokerUpdate::Evictions(load)));
         world
     }
 
@@ -356,7 +360,7 @@ mod tests {
 
     /// Three nodes with their pods; `ready` of the second and third. Endpoints may not be read.
     fn with_pods(ready: [bool; 2]) -> World {
-        let mut world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        let mut world = world(ApiVersion::V2, &[100, 100, 100], EvictionStatus::default());
         world.apply(fixtures::fact(0, Update::Link(Source::Pods, "pods", Link::Up)));
         let forbidden = Link::Forbidden("user u may not list endpointslices".into());
         world.apply(fixtures::fact(0, Update::Link(Source::Endpoints, "endpointslices", forbidden)));
@@ -369,7 +373,8 @@ mod tests {
 
     #[test]
     fn other_nodes_that_are_evacuated_are_named_and_the_node_itself_is_not_counted() {
-        let load = Load { evacuations: vec![entry(0), entry(1), entry(2)], ..Load::default() };
+        let load =
+            EvictionStatus { evacuations: vec![entry(0), entry(1), entry(2)], ..EvictionStatus::default() };
         let world = world(ApiVersion::V2, &[100; 6], load);
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         let found = plan.findings.iter().find(|it| it.id == "evacuation-running").expect("it is found");
@@ -394,7 +399,7 @@ mod tests {
 
     #[test]
     fn where_neither_endpoints_nor_pods_may_be_listed_an_evacuation_is_not_refused_and_that_is_reported() {
-        let mut world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        let mut world = world(ApiVersion::V2, &[100, 100, 100], EvictionStatus::default());
         for (source, resource) in [(Source::Pods, "pods"), (Source::Endpoints, "endpointslices")] {
             let forbidden = Link::Forbidden(format!("user u may not list {resource}"));
             world.apply(fixtures::fact(0, Update::Link(source, resource, forbidden)));
@@ -411,7 +416,7 @@ mod tests {
 
     #[test]
     fn one_of_several_nodes_can_be_evacuated() {
-        let world = world(ApiVersion::V2, &[100, 100, 100], Load::default());
+        let world = world(ApiVersion::V2, &[100, 100, 100], EvictionStatus::default());
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!((refused(&plan), plan.recipients.len()), (None, 2));
         assert_eq!(plan.recipients[0].connections_after, 150);
@@ -420,11 +425,11 @@ mod tests {
     #[test]
     fn the_last_node_all_nodes_and_the_only_node_are_refused_and_cannot_be_skipped() {
         for (counts, nodes) in [(&[100_u64][..], &[0_usize][..]), (&[1, 2, 3], &[0, 1, 2])] {
-            let world = world(ApiVersion::V2, counts, Load::default());
+            let world = world(ApiVersion::V2, counts, EvictionStatus::default());
             let plan = planned(&world, ApiVersion::V2, nodes, &Settings::default(), &["evacuation-running"]);
             assert_eq!(refused(&plan), Some("too-few-nodes"));
         }
-        let load = Load { evacuations: vec![entry(1), entry(2)], ..Load::default() };
+        let load = EvictionStatus { evacuations: vec![entry(1), entry(2)], ..EvictionStatus::default() };
         let world = world(ApiVersion::V2, &[1, 0, 0], load);
         assert_eq!(
             refused(&planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[])),
@@ -443,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_second_evacuation_is_refused_where_fewer_than_half_of_the_nodes_would_remain() {
-        let load = Load { evacuations: vec![entry(1)], ..Load::default() };
+        let load = EvictionStatus { evacuations: vec![entry(1)], ..EvictionStatus::default() };
         let few = world(ApiVersion::V2, &[1, 1, 1], load.clone());
         assert_eq!(
             refused(&planned(&few, ApiVersion::V2, &[0], &Settings::default(), &[])),
@@ -461,7 +466,7 @@ mod tests {
 
     #[test]
     fn operator_3_would_end_it_unless_it_is_paused() {
-        let mut world = world(ApiVersion::V3beta1, &[1, 1, 1], Load::default());
+        let mut world = world(ApiVersion::V3beta1, &[1, 1, 1], EvictionStatus::default());
         world.kubernetes.served.operator = OperatorLine::Three;
         let plan = planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), Some("operator-ends-evacuation"));
@@ -476,7 +481,7 @@ mod tests {
             status: "True".into(),
             ..Condition::default()
         });
-        world.apply(fixtures::fact(1, Update::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, Update::Upserted(Object::Instance(Box::new(instance)))));
         assert_eq!(refused(&planned(&world, ApiVersion::V3beta1, &[0], &Settings::default(), &[])), None);
     }
 
@@ -485,7 +490,7 @@ mod tests {
         let mut nodes = fixtures::nodes(&[1, 1, 1]);
         nodes[2].running = false;
         nodes[2].stopped = true;
-        let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
+        let mut world = world(ApiVersion::V2, &[1, 1, 1], EvictionStatus::default());
         world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let to = |name: NodeName| Settings { migrate_to: vec![name], ..Settings::default() };
         let snapshot = snapshot(&world, &fixtures::id(ApiVersion::V2), fixtures::at(2));
@@ -502,7 +507,7 @@ mod tests {
 
     #[test]
     fn few_nodes_that_take_all_clients_are_a_warning() {
-        let world = world(ApiVersion::V2, &[100, 100, 100, 100], Load::default());
+        let world = world(ApiVersion::V2, &[100, 100, 100, 100], EvictionStatus::default());
         let found = |nodes: &[usize], skip: &[&str]| {
             let plan = planned(&world, ApiVersion::V2, nodes, &Settings::default(), skip);
             assert_eq!(refused(&plan), None);
@@ -519,7 +524,7 @@ mod tests {
         for node in &mut nodes {
             node.sessions = node.connections.map(|own| own + 40);
         }
-        let mut world = world(ApiVersion::V2, &[1, 1, 1], Load::default());
+        let mut world = world(ApiVersion::V2, &[1, 1, 1], EvictionStatus::default());
         world.apply(fixtures::answer(1, BrokerUpdate::Nodes(nodes)));
         let plan = planned(&world, ApiVersion::V2, &[0], &Settings::default(), &[]);
         assert_eq!(refused(&plan), None);

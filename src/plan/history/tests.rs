@@ -139,7 +139,7 @@ fn failed_is_the_operators_word_and_no_end_of_a_rebalance_that_nobody_followed()
         object.completed = Some(fixtures::at(198));
     });
     let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
-    let world = World::of([fixtures::fact(0, Update::Is(instance)), failed, completed]);
+    let world = World::of([fixtures::fact(0, Update::Upserted(instance)), failed, completed]);
     let (id, now) = (fixtures::id(ApiVersion::V2beta1), fixtures::at(900));
     let known = assess(&world, &id, &OperationTracker::of(&id), now).rebalances;
     let items: Vec<HistoryItem> =

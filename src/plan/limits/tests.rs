@@ -23,12 +23,13 @@ struct Answers {
 
 impl Answers {
     fn of(tracker: LimitTracker) -> Self {
-        let world = World::of([fixtures::answer(0, BrokerUpdate::Load(fixtures::load("evicting_conns")))]);
+        let world =
+            World::of([fixtures::answer(0, BrokerUpdate::Evictions(fixtures::load("evicting_conns")))]);
         Self { world, tracker }
     }
 
     fn nodes(&mut self, at: i64, nodes: Vec<Node>) -> Vec<LimitOutcome> {
-        self.world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(fixtures::load("evicting_conns"))));
         self.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
         self.again(at)
     }

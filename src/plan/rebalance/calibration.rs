@@ -153,7 +153,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
-    use crate::model::{ApiVersion, BrokerUpdate, Load, Node};
+    use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus, Node};
     use crate::plan::fixtures;
 
     /// A rebalance of two donors by 10/s, in which a round lasts `round` and clients are away for `delay` rounds.
@@ -182,8 +182,8 @@ mod tests {
                 recipients_mean: None,
                 requested: None,
             };
-            let load = Load { rebalances: vec![rebalance], ..Load::default() };
-            let answers = [BrokerUpdate::Nodes(nodes.collect()), BrokerUpdate::Load(load)];
+            let load = EvictionStatus { rebalances: vec![rebalance], ..EvictionStatus::default() };
+            let answers = [BrokerUpdate::Nodes(nodes.collect()), BrokerUpdate::Evictions(load)];
             let id = fixtures::id(ApiVersion::V2);
             measurement.take(at, answers.map(|answer| Fact::answer(at, &id, answer)).to_vec());
         }

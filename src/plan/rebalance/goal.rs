@@ -96,11 +96,11 @@ mod tests {
     fn the_documented_run_ends_as_planned_at_every_moment() {
         let mut world = World::of([fixtures::fact(
             0,
-            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         )]);
         world.apply(fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[3333, 3333, 3334, 0]))));
         world.apply(fixtures::rebalance("golden", Phase::Processing, |_| ()));
-        world.apply(fixtures::answer(0, BrokerUpdate::Load(fixtures::load("wait_health_check"))));
+        world.apply(fixtures::answer(0, BrokerUpdate::Evictions(fixtures::load("wait_health_check"))));
         let mut follower = RebalanceTracker::new(fixtures::id(ApiVersion::V2));
         follower.observe(&world, fixtures::at(0));
         for (second, counts, state) in [
@@ -109,7 +109,7 @@ mod tests {
             (95, [2553, 2553, 2554, 2340], "wait_takeover"),
         ] {
             world.apply(fixtures::answer(second, BrokerUpdate::Nodes(fixtures::nodes(&counts))));
-            world.apply(fixtures::answer(second, BrokerUpdate::Load(fixtures::load(state))));
+            world.apply(fixtures::answer(second, BrokerUpdate::Evictions(fixtures::load(state))));
             follower.observe(&world, fixtures::at(second));
             let goals = goals(follower.running().expect("it runs")).expect("all is known");
             assert_eq!(goals.nodes.values().copied().collect::<Vec<_>>(), [2553, 2553, 2554, 2340]);

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::record::PlanRecord;
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, InstanceId, Load, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage, World,
+    BrokerState, EvictionStatus, InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage,
+    World,
 };
 use crate::timing::{IDLE_SECONDS, OBJECT_START_SECONDS, OVERDUE_SECONDS, WAIT_SLACK_SECONDS};
 
@@ -153,7 +154,7 @@ pub(crate) fn suggested<'w>(world: &'w World, id: &'w InstanceId, now: Timestamp
 }
 
 /// Whether the object reports Processing while EMQX lists nothing that it can have started.
-pub(crate) fn not_run(object: &Rebalance, load: &Load, now: Timestamp) -> bool {
+pub(crate) fn not_run(object: &Rebalance, load: &EvictionStatus, now: Timestamp) -> bool {
     object.phase == Phase::Processing && !load.rebalances.iter().any(|entry| owns(object, entry, now))
 }
 
@@ -186,7 +187,7 @@ mod tests {
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
         match fixtures::rebalance("golden", phase, change).update {
-            Update::Is(Object::Rebalance(object)) => *object,
+            Update::Upserted(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
     }
@@ -264,9 +265,10 @@ mod tests {
         };
         let id = fixtures::id(ApiVersion::V2beta1);
         let name = |facts: Vec<crate::model::Fact>| running(&World::of(facts), &id).remove(0).0;
-        let load = |second: i64, load: Load| fixtures::answer(second, BrokerUpdate::Load(load));
+        let load =
+            |second: i64, load: EvictionStatus| fixtures::answer(second, BrokerUpdate::Evictions(load));
         let runs = |second| load(second, fixtures::load("evicting_conns"));
-        let idle = |second| load(second, Load::default());
+        let idle = |second| load(second, EvictionStatus::default());
         assert_eq!(name(vec![failed(None), runs(40)]), "golden");
         assert_eq!(name(vec![failed(None), runs(40), idle(41), runs(42)]), "golden", "one odd answer");
         let direct = format!("coordinator/{}", fixtures::core(0));
@@ -291,7 +293,7 @@ mod tests {
         other.donors = vec![fixtures::core(7)];
         other.recipients = vec![fixtures::core(8)];
         load.rebalances.push(other);
-        let mut world = World::of([fixtures::answer(0, BrokerUpdate::Load(load))]);
+        let mut world = World::of([fixtures::answer(0, BrokerUpdate::Evictions(load))]);
         world.apply(fixtures::rebalance("golden", Phase::Failed, |it| {
             it.processed = true;
             it.states = vec![entry("evicting_conns")];
@@ -316,7 +318,7 @@ mod tests {
     #[test]
     fn a_processing_object_without_an_entry_is_not_running() {
         let object = object(Phase::Processing, |_| ());
-        assert!(not_run(&object, &Load::default(), fixtures::at(40)));
+        assert!(not_run(&object, &EvictionStatus::default(), fixtures::at(40)));
         assert!(!not_run(&object, &fixtures::load("evicting_conns"), fixtures::at(40)));
     }
 }

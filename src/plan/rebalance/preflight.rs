@@ -430,16 +430,16 @@ fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
 mod tests {
     use super::super::manifest;
     use super::*;
-    use crate::model::{BrokerUpdate, Load, Object, Update};
+    use crate::model::{BrokerUpdate, EvictionStatus, Object, Update};
     use crate::plan::finding::Decision;
     use crate::plan::fixtures;
     use crate::plan::snapshot::snapshot;
 
-    fn world(api: ApiVersion, connections: &[u64], load: Load) -> World {
+    fn world(api: ApiVersion, connections: &[u64], load: EvictionStatus) -> World {
         World::of([
-            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(fixtures::instance(api))))),
             fixtures::answer_of(api, 0, BrokerUpdate::Nodes(fixtures::nodes(connections))),
-            fixtures::answer_of(api, 0, BrokerUpdate::Load(load)),
+            fixtures::answer_of(api, 0, BrokerUpdate::Evictions(load)),
         ])
     }
 
@@ -466,7 +466,7 @@ mod tests {
             ..crate::model::Node::default()
         });
         let world = World::of([
-            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(fixtures::instance(api))))),
             fixtures::answer(0, BrokerUpdate::Nodes(nodes.to_vec())),
         ]);
         let participants =
@@ -485,7 +485,7 @@ mod tests {
 
     #[test]
     fn the_documented_run_through_the_object_is_warned_of_failed() {
-        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Go);
         assert_eq!(ids(&plan), ["few-recipients", "operator-will-report-failed", "short-health-check"]);
@@ -495,7 +495,7 @@ mod tests {
 
     #[test]
     fn on_v1beta4_the_phase_will_be_the_truth() {
-        let world = world(ApiVersion::V1beta4, &[3333, 3333, 3334, 0], Load::default());
+        let world = world(ApiVersion::V1beta4, &[3333, 3333, 3334, 0], EvictionStatus::default());
         let plan = planned(&world, ApiVersion::V1beta4, Backend::Rebalance, None);
         assert!(!ids(&plan).contains(&"operator-will-report-failed"));
     }
@@ -518,7 +518,7 @@ mod tests {
 
     #[test]
     fn a_taken_name_is_refused_also_while_it_is_dying() {
-        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         world.apply(fixtures::rebalance("old", Phase::Completed, |it| it.deleting = Some(fixtures::at(0))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some("old"));
         assert!(plan.message.contains("is still being deleted"), "{}", plan.message);
@@ -526,10 +526,10 @@ mod tests {
 
     #[test]
     fn an_unready_instance_is_refused_for_the_object_only() {
-        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         let mut instance = fixtures::instance(ApiVersion::V2beta1);
         instance.conditions[0].status = "False".into();
-        world.apply(fixtures::fact(1, Update::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(1, Update::Upserted(Object::Instance(Box::new(instance)))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, None);
         assert_eq!(plan.decision, Decision::Refused);
         assert_eq!(planned(&world, ApiVersion::V2beta1, Backend::Emqx, None).decision, Decision::Go);
@@ -537,7 +537,7 @@ mod tests {
 
     #[test]
     fn a_stopped_core_and_an_empty_cluster_are_refused() {
-        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
         nodes[3].running = false;
         nodes[3].connections = None;
@@ -552,7 +552,7 @@ mod tests {
 
     #[test]
     fn names_of_now_are_not_taken() {
-        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], Load::default());
+        let world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         let name = manifest::name("emqx", fixtures::at(5));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some(&name));
         assert_eq!(plan.decision, Decision::Go);

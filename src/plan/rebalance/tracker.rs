@@ -18,7 +18,7 @@ use super::ownership::{self, outlived, owns};
 use super::progress::{Counts, NodeCounts};
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, Event, EventType, InstanceId, Judgement, Link, Load, NodeName, Phase, Rebalance,
+    BrokerState, Event, EventType, EvictionStatus, InstanceId, Judgement, Link, NodeName, Phase, Rebalance,
     RunningRebalance, Seen, Source, Strategy, Verdict, World,
 };
 use crate::plan::heartbeat;
@@ -43,8 +43,8 @@ use endings::{
     cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen, word,
 };
 use run::{
-    Baseline, absorb_object, begin, continues, enter, forecast, own, record_verdict, reopen, resume,
-    same_nodes,
+    Baseline, absorb_object, attach_object, begin, continues, enter, forecast, record_verdict, reopen,
+    resume, same_nodes,
 };
 
 /// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
@@ -234,7 +234,7 @@ impl RebalanceTracker {
                     && !run.direct
             };
             if let Some(run) = self.runs.iter_mut().find(|run| owns(run)) {
-                own(run, object);
+                attach_object(run, object);
                 absorb_object(run, object, now, events);
                 continue;
             }
@@ -309,7 +309,7 @@ impl RebalanceTracker {
         if seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS {
             run.begin_known = own_run.begin_known;
             run.began = run.began.min(own_run.began);
-            run::own(run, object);
+            run::attach_object(run, object);
         } else {
             // The clock of the API server is no measure of how long it has run.
             run.strategy = Some(object.strategy.clone());
@@ -426,7 +426,7 @@ impl RebalanceTracker {
     /// Whether the owner of each entry is known; if not, the same entries are examined again.
     fn absorb_load(
         &mut self,
-        load: &Seen<Load>,
+        load: &Seen<EvictionStatus>,
         world: &World,
         now: Timestamp,
         events: &mut Vec<Event>,

@@ -45,7 +45,7 @@ mod tests {
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
         match fixtures::rebalance("golden", phase, change).update {
-            Update::Is(Object::Rebalance(object)) => *object,
+            Update::Upserted(Object::Rebalance(object)) => *object,
             other => panic!("not a Rebalance: {other:?}"),
         }
     }
@@ -73,8 +73,9 @@ mod tests {
             renewed: Some(fixtures::at(renewed)),
             seconds: 15,
         };
-        let with =
-            |renewed| World::of([fixtures::fact(150, Update::Is(Object::Lease(Box::new(lease(renewed)))))]);
+        let with = |renewed| {
+            World::of([fixtures::fact(150, Update::Upserted(Object::Lease(Box::new(lease(renewed)))))])
+        };
         let text = explained(150, &with(30), fixtures::at(150));
         assert!(
             text.starts_with("waiting for the operator (150s); the operator's process is gone"),

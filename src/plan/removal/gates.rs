@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
     use crate::model::drain::DrainedPod;
-    use crate::model::{ApiVersion, BrokerUpdate, Condition, Load, Object, Update, World};
+    use crate::model::{ApiVersion, BrokerUpdate, Condition, EvictionStatus, Object, Update, World};
     use crate::plan::drain::next::next;
     use crate::plan::fixtures;
     use crate::plan::removal::RemovalRun;
@@ -80,14 +80,14 @@ mod tests {
         let id = fixtures::id(api);
         let at = 100;
         let mut world = World::of([
-            fixtures::fact(at, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(at, Update::Upserted(Object::Instance(Box::new(fixtures::instance(api))))),
             fixtures::answer_of(api, at, BrokerUpdate::Nodes(fixtures::nodes(&[9, 9, 9, 9]))),
-            fixtures::answer_of(api, at, BrokerUpdate::Load(Load::default())),
+            fixtures::answer_of(api, at, BrokerUpdate::Evictions(EvictionStatus::default())),
         ]);
         for one in pods.into_iter().chain([2, 3].map(|number| pod(number, true, None))) {
             world.apply(fixtures::fact(
                 at,
-                Update::Is(Object::Pod(Box::new(Pod { instance: Some(id.name.clone()), ..one }))),
+                Update::Upserted(Object::Pod(Box::new(Pod { instance: Some(id.name.clone()), ..one }))),
             ));
         }
         let drained = |number: usize| DrainedPod {

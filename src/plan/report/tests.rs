@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::{
-    ApiVersion, BrokerUpdate, EvacuationTimes, HistoryEntry, InstanceKind, Load, Object, Update,
+    ApiVersion, BrokerUpdate, EvacuationTimes, EvictionStatus, HistoryEntry, InstanceKind, Object, Update,
 };
 use crate::plan::fixtures;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
@@ -13,7 +13,7 @@ fn made(answers: Vec<(i64, Vec<BrokerUpdate>)>) -> (Report, ReportNames) {
     let (mut world, mut operations) = (World::new(), RecordedOperations::default());
     let (mut playback, mut builder, mut names) =
         (PlaybackState::default(), ReportBuilder::default(), ReportNames::default());
-    let instance = Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
+    let instance = Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
     world.apply(fixtures::fact(0, instance));
     for (at, updates) in answers {
         let facts = updates.into_iter().map(|update| fixtures::answer(at, update)).collect();
@@ -25,14 +25,14 @@ fn made(answers: Vec<(i64, Vec<BrokerUpdate>)>) -> (Report, ReportNames) {
     (builder.finish("test".to_owned()), names)
 }
 
-fn answer(connections: &[u64], load: Load) -> Vec<BrokerUpdate> {
-    vec![BrokerUpdate::Nodes(fixtures::nodes(connections)), BrokerUpdate::Load(load)]
+fn answer(connections: &[u64], load: EvictionStatus) -> Vec<BrokerUpdate> {
+    vec![BrokerUpdate::Nodes(fixtures::nodes(connections)), BrokerUpdate::Evictions(load)]
 }
 
 #[test]
 fn a_rebalance_is_reported_with_its_plan_its_phases_and_its_nodes() {
     let (report, _) = made(vec![
-        (0, answer(&[3333, 3333, 3334, 0], Load::default())),
+        (0, answer(&[3333, 3333, 3334, 0], EvictionStatus::default())),
         (1, answer(&[3333, 3333, 3334, 0], fixtures::load("wait_health_check"))),
         (12, answer(&[3323, 3323, 3324, 20], fixtures::load("evicting_conns"))),
         (13, answer(&[3313, 3313, 3314, 60], fixtures::load("evicting_conns"))),
@@ -57,7 +57,7 @@ fn a_rebalance_is_reported_with_its_plan_its_phases_and_its_nodes() {
 #[test]
 fn names_are_replaced_consistently_also_within_messages() {
     let (mut report, names) = made(vec![
-        (0, answer(&[10, 10], Load::default())),
+        (0, answer(&[10, 10], EvictionStatus::default())),
         (1, answer(&[10, 10], fixtures::load("wait_health_check"))),
     ]);
     let node = report.operations[0].nodes[0].node.clone();

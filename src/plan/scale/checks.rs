@@ -63,7 +63,7 @@ fn evacuate(scale: &ScalePlan) -> String {
 
 fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> {
     let id = &instance.id;
-    let two = UpgradeRevisions::of(world, id).is_some_and(|revisions| revisions.two());
+    let two = UpgradeRevisions::of(world, id).is_some_and(|revisions| revisions.in_transition());
     let message = if instance.deleting.is_some() {
         format!("{id} is being deleted")
     } else if two || instance.upgrading() {

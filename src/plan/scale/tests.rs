@@ -7,8 +7,8 @@ use super::*;
 use crate::model::drain::DrainState;
 use crate::model::scale::{Autoscaler, FIRST_COST};
 use crate::model::{
-    BrokerUpdate, Condition, Evacuation, Fact, Load, Node, Object, OperationState, Owner, PodName, Role, Set,
-    Stage, Update, Verdict,
+    BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, Node, Object, OperationState, Owner, PodName,
+    Role, Set, Stage, Update, Verdict,
 };
 
 const CORES: &str = "emqx-core";
@@ -36,7 +36,7 @@ fn set(name: &str, kind: SetKind, replicas: u64) -> Fact {
         ready: replicas,
         ..Set::default()
     };
-    fixtures::fact(0, Update::Is(Object::Set(Box::new(set))))
+    fixtures::fact(0, Update::Upserted(Object::Set(Box::new(set))))
 }
 
 fn node(name: NodeName, role: Role, connections: u64) -> Node {
@@ -53,11 +53,11 @@ fn instance(api: ApiVersion, change: impl FnOnce(&mut Instance)) -> Fact {
     instance.cores = Some(3);
     instance.replicants = Some(3);
     change(&mut instance);
-    fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))
+    fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))
 }
 
 /// Three cores and three replicants with 500, 100 and 300 clients.
-fn world(api: ApiVersion, load: Load) -> World {
+fn world(api: ApiVersion, load: EvictionStatus) -> World {
     let mut world = World::of([
         instance(api, |_| ()),
         set(CORES, SetKind::StatefulSet, 3),
@@ -72,7 +72,7 @@ fn world(api: ApiVersion, load: Load) -> World {
         nodes.push(node(replicant(number), Role::Replicant, connections));
     }
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(load)));
     world
 }
 
@@ -114,7 +114,7 @@ fn down(world: &World, field: ScaledField, to: u64) -> ScalePlan {
 
 #[test]
 fn replicants_with_the_fewest_clients_go_and_cores_with_the_highest_numbers() {
-    let world = world(ApiVersion::V2beta1, Load::default());
+    let world = world(ApiVersion::V2beta1, EvictionStatus::default());
     let scale = down(&world, ScaledField::Replicants, 2);
     assert_eq!((names(&scale), scale.removal.disconnections), (vec!["emqx-replicant-1"], 100), "{scale:#?}");
     assert_eq!((scale.removal.decision, scale.from, scale.to), (Decision::Go, 3, 2));
@@ -130,7 +130,7 @@ fn replicants_with_the_fewest_clients_go_and_cores_with_the_highest_numbers() {
 
 #[test]
 fn the_rate_is_shared_by_all_that_are_evacuated_at_the_same_time() {
-    let world = world(ApiVersion::V2beta1, Load::default());
+    let world = world(ApiVersion::V2beta1, EvictionStatus::default());
     let scale = down(&world, ScaledField::Replicants, 1);
     assert_eq!(names(&scale), ["emqx-replicant-1", "emqx-replicant-2"]);
     assert_eq!((scale.removal.settings.conn_evict_rate, scale.removal.disconnections), (250, 400));
@@ -138,7 +138,7 @@ fn the_rate_is_shared_by_all_that_are_evacuated_at_the_same_time() {
 
 #[test]
 fn a_pod_that_is_not_ready_goes_first_and_one_that_stays_refuses_a_scale_down() {
-    let mut world = world(ApiVersion::V2beta1, Load::default());
+    let mut world = world(ApiVersion::V2beta1, EvictionStatus::default());
     world.apply(fixtures::is_pod(pod(REPLICANTS, 0, |pod| pod.ready = false)));
     assert_eq!(names(&down(&world, ScaledField::Replicants, 2)), ["emqx-replicant-0"]);
     world.apply(fixtures::is_pod(pod(REPLICANTS, 1, |pod| pod.ready = false)));
@@ -148,7 +148,7 @@ fn a_pod_that_is_not_ready_goes_first_and_one_that_stays_refuses_a_scale_down() 
 
 #[test]
 fn the_last_node_and_the_lowest_deletion_cost_of_another_pod_are_refused() {
-    let mut world = world(ApiVersion::V2beta1, Load::default());
+    let mut world = world(ApiVersion::V2beta1, EvictionStatus::default());
     assert_eq!(refused_by(&down(&world, ScaledField::Replicants, 0)), "too-few-nodes");
     assert_eq!(refused_by(&down(&world, ScaledField::Cores, 0)), "too-few-nodes");
     world.apply(fixtures::is_pod(pod(REPLICANTS, 0, |pod| pod.deletion_cost = Some(FIRST_COST))));
@@ -157,7 +157,7 @@ fn the_last_node_and_the_lowest_deletion_cost_of_another_pod_are_refused() {
 
 #[test]
 fn autoscalers_and_owners_of_the_field_refuse_by_name() {
-    let world = world(ApiVersion::V2beta1, Load::default());
+    let world = world(ApiVersion::V2beta1, EvictionStatus::default());
     let mut outside = Outside::default();
     outside.autoscalers.found = vec![Autoscaler {
         kind: "HorizontalPodAutoscaler".into(),
@@ -184,7 +184,7 @@ fn autoscalers_and_owners_of_the_field_refuse_by_name() {
 
 #[test]
 fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
-    let mut world = world(ApiVersion::V2, Load::default());
+    let mut world = world(ApiVersion::V2, EvictionStatus::default());
     let outside = Outside { sites: vec![fixtures::core(2)], ..Outside::default() };
     let scale = planned(&world, ScaledField::Cores, 2, &outside);
     assert_eq!(refused_by(&scale), "durable-storage");
@@ -219,7 +219,7 @@ fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainSta
         scale,
         history: Vec::new(),
     };
-    fixtures::fact(0, Update::Is(Object::State(Box::new(state))))
+    fixtures::fact(0, Update::Upserted(Object::State(Box::new(state))))
 }
 
 fn unfinished_state(to: u64) -> ScaleState {
@@ -249,7 +249,7 @@ fn unfinished_state(to: u64) -> ScaleState {
 
 #[test]
 fn an_unfinished_scale_continues_with_its_own_pods_and_another_one_is_refused() {
-    let mut world = world(ApiVersion::V2beta1, Load::default());
+    let mut world = world(ApiVersion::V2beta1, EvictionStatus::default());
     let fact = stored_state(&world, Some(unfinished_state(2)), None);
     world.apply(fact);
     let scale = down(&world, ScaledField::Replicants, 2);
@@ -282,13 +282,20 @@ const DOWN: Change<'_> =
 
 #[test]
 fn a_scale_down_evacuates_then_marks_the_pods_then_changes_the_number() {
-    let pods = down(&world(ApiVersion::V2beta1, Load::default()), ScaledField::Replicants, 2).removal.pods;
+    let pods =
+        down(&world(ApiVersion::V2beta1, EvictionStatus::default()), ScaledField::Replicants, 2).removal.pods;
     let (node, uid) = (replicant(1), "uid-emqx-replicant-1".to_owned());
-    let idle = world(ApiVersion::V2beta1, Load::default());
+    let idle = world(ApiVersion::V2beta1, EvictionStatus::default());
     assert_eq!(acts(&idle, &pods, DOWN), [RemovalAction::StartEvacuation { node, uid: uid.clone() }]);
-    let busy = Load { evacuations: vec![evacuation(1, Stage::EvictingConns, 50)], ..Load::default() };
+    let busy = EvictionStatus {
+        evacuations: vec![evacuation(1, Stage::EvictingConns, 50)],
+        ..EvictionStatus::default()
+    };
     assert!(matches!(&acts(&world(ApiVersion::V2beta1, busy), &pods, DOWN)[..], [RemovalAction::Wait(_)]));
-    let empty = Load { evacuations: vec![evacuation(1, Stage::Prohibiting, 0)], ..Load::default() };
+    let empty = EvictionStatus {
+        evacuations: vec![evacuation(1, Stage::Prohibiting, 0)],
+        ..EvictionStatus::default()
+    };
     let mut world = world(ApiVersion::V2beta1, empty);
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([500, 0, 400].iter().enumerate().map(|(at, own)| node_of(at, *own)));
@@ -310,7 +317,10 @@ fn node_of(number: usize, connections: u64) -> Node {
 
 #[test]
 fn after_the_change_deletion_costs_and_evacuations_of_pods_that_stay_are_taken_back() {
-    let empty = Load { evacuations: vec![evacuation(1, Stage::Prohibiting, 0)], ..Load::default() };
+    let empty = EvictionStatus {
+        evacuations: vec![evacuation(1, Stage::Prohibiting, 0)],
+        ..EvictionStatus::default()
+    };
     let mut world = world(ApiVersion::V2beta1, empty);
     let mut own = unfinished_state(2).pods.remove(0);
     own.pod = PodName::from("emqx-replicant-1");
@@ -343,7 +353,10 @@ fn after_the_change_deletion_costs_and_evacuations_of_pods_that_stay_are_taken_b
 
 #[test]
 fn a_scale_up_stops_an_evacuation_that_a_volume_kept_and_names_that_of_others() {
-    let restored = Load { evacuations: vec![evacuation(1, Stage::Prohibiting, 0)], ..Load::default() };
+    let restored = EvictionStatus {
+        evacuations: vec![evacuation(1, Stage::Prohibiting, 0)],
+        ..EvictionStatus::default()
+    };
     let world = world(ApiVersion::V2beta1, restored);
     let ours = [replicant(1)];
     let up = Change { from: 2, to: 3, ..DOWN };
@@ -357,7 +370,7 @@ fn a_scale_up_stops_an_evacuation_that_a_volume_kept_and_names_that_of_others() 
 
 #[test]
 fn operator_3_is_given_the_number_alone() {
-    let world = world(ApiVersion::V3beta1, Load::default());
+    let world = world(ApiVersion::V3beta1, EvictionStatus::default());
     let scale = down(&world, ScaledField::Replicants, 2);
     assert_eq!(
         (scale.removal.decision, scale.by_operator, scale.removal.steps.len()),
@@ -369,7 +382,7 @@ fn operator_3_is_given_the_number_alone() {
 
 #[test]
 fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
-    let mut world = world(ApiVersion::V2beta1, Load::default());
+    let mut world = world(ApiVersion::V2beta1, EvictionStatus::default());
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend([300, 300, 0].iter().enumerate().map(|(at, own)| node_of(at, *own)));
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
@@ -383,7 +396,10 @@ fn a_scale_up_is_evened_out_at_fifty_reconnects_a_second_on_each_new_node() {
 
 #[test]
 fn a_status_names_an_unfinished_scale_whose_it_is_and_what_continues_it() {
-    let load = Load { evacuations: vec![evacuation(0, Stage::EvictingConns, 50)], ..Load::default() };
+    let load = EvictionStatus {
+        evacuations: vec![evacuation(0, Stage::EvictingConns, 50)],
+        ..EvictionStatus::default()
+    };
     let mut world = world(ApiVersion::V2beta1, load);
     let fact = stored_state(&world, Some(unfinished_state(2)), None);
     world.apply(fact);
@@ -418,7 +434,7 @@ fn without_permission_to_list_replicasets_no_earlier_change_is_seen_where_there_
     let mut nodes = fixtures::nodes(&[0, 0, 0]);
     nodes.extend((0..3).map(|number| node(replicant(number), Role::Replicant, 100)));
     world.apply(fixtures::answer(0, BrokerUpdate::Nodes(nodes)));
-    world.apply(fixtures::answer(0, BrokerUpdate::Load(Load::default())));
+    world.apply(fixtures::answer(0, BrokerUpdate::Evictions(EvictionStatus::default())));
     let scale = down(&world, ScaledField::Replicants, 2);
     assert_eq!(scale.removal.decision, Decision::Go, "{:?}", scale.removal.findings);
 }

@@ -24,7 +24,7 @@ pub struct DrainTiming {
     /// Sessions moved per second.
     pub sess_evict_rate: Option<u64>,
     /// Seconds that a pod takes to start.
-    pub boot: u64,
+    pub startup: u64,
 }
 
 impl DrainTiming {
@@ -97,7 +97,7 @@ impl DrainTiming {
                 conn_evict_rate: update.conn_evict_rate,
                 wait_takeover: takeover(update.wait_takeover.unwrap_or(0)),
                 sess_evict_rate: update.sess_evict_rate,
-                boot: BOOT_SECONDS,
+                startup: BOOT_SECONDS,
             },
             ApiVersion::V2beta1 => {
                 // The defaults of the waits belong to the whole block: a block that is set in part has no
@@ -110,7 +110,7 @@ impl DrainTiming {
                     conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
                     wait_takeover: takeover(update.wait_takeover.unwrap_or_else(|| whole(10))),
                     sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
-                    boot: BOOT_SECONDS,
+                    startup: BOOT_SECONDS,
                 }
             }
             ApiVersion::V2 | ApiVersion::V3beta1 => Self {
@@ -120,7 +120,7 @@ impl DrainTiming {
                 conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
                 wait_takeover: update.wait_takeover.unwrap_or(10),
                 sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
-                boot: BOOT_SECONDS,
+                startup: BOOT_SECONDS,
             },
         }
     }
@@ -153,11 +153,11 @@ impl DrainTiming {
 
     /// Seconds to empty a node: all stages of an evacuation.
     pub fn drain(&self, holds: NodeContent) -> u64 {
-        self.left(&Stage::WaitHealthCheck, 0, holds)
+        self.remaining(&Stage::WaitHealthCheck, 0, holds)
     }
 
     /// Seconds that remain of an evacuation that has spent `spent` seconds in this stage.
-    pub fn left(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
+    pub fn remaining(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
         let order = stage.order().unwrap_or(0);
         let wait = |length: u64, at: u8| match order.cmp(&at) {
             std::cmp::Ordering::Less => length,
@@ -171,36 +171,36 @@ impl DrainTiming {
 
     /// Seconds between an empty node and the evacuation of the next one: the operator needs this time to
     /// notice.
-    pub fn removal(&self) -> u64 {
+    pub fn pod_removal(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => LOOP_SECONDS,
             ApiVersion::V2beta1 => 2,
             ApiVersion::V2 => 1,
             // The pod is started again before the next one is evacuated.
-            ApiVersion::V3beta1 => self.boot,
+            ApiVersion::V3beta1 => self.startup,
         }
     }
 
     /// Seconds for an empty node: 2.3 removes it in its next loop; 2.2 waits for a takeover all the same,
     /// counted from the last removal ([OP-72], [OP-14]).
-    pub fn idle(&self) -> u64 {
+    pub fn overhead(&self) -> u64 {
         match self.api {
             ApiVersion::V2beta1 => self.wait_takeover + 1,
-            _ => self.removal(),
+            _ => self.pod_removal(),
         }
     }
 
     /// Seconds between the turn of one old pod and the turn of the next one.
-    pub fn turn(&self, holds: NodeContent) -> u64 {
+    pub fn per_pod(&self, holds: NodeContent) -> u64 {
         if holds.sessions == 0 && holds.connections == 0 {
-            self.idle()
+            self.overhead()
         } else {
-            self.drain(holds) + self.removal()
+            self.drain(holds) + self.pod_removal()
         }
     }
 
     /// Seconds from the new pods being up to the first evacuation.
-    pub fn first(&self) -> u64 {
+    pub fn first_eviction_at(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => self.delay,
             // One more loop, in which the operator checks whether the delay is over.
@@ -258,9 +258,9 @@ mod tests {
             wait_health_check: health,
             ..UpdateSpec::default()
         };
-        assert_eq!(timing(ApiVersion::V2beta1, update(None)).turn(FULL), 72, "71 to 72 s were seen");
-        assert_eq!(timing(ApiVersion::V2, update(Some(15))).turn(FULL), 26, "24 to 28 s were seen");
-        assert_eq!(timing(ApiVersion::V2, update(Some(15))).turn(NodeContent::default()), 1);
+        assert_eq!(timing(ApiVersion::V2beta1, update(None)).per_pod(FULL), 72, "71 to 72 s were seen");
+        assert_eq!(timing(ApiVersion::V2, update(Some(15))).per_pod(FULL), 26, "24 to 28 s were seen");
+        assert_eq!(timing(ApiVersion::V2, update(Some(15))).per_pod(NodeContent::default()), 1);
         assert_eq!(timing(ApiVersion::V1beta4, update(None)).shared(4).drain(FULL), 16 + 5 + 2);
         assert_eq!(removals(4, None), 61);
         assert_eq!(removals(4, Some(5)), 71);
@@ -287,8 +287,8 @@ mod tests {
         assert_eq!(boots(&[Some(22), Some(52), Some(25), None]), Some(15), "the median");
         // Started again a day later, at once, not yet.
         assert_eq!(boots(&[Some(90_000), Some(10), None]), None);
-        let slow = DrainTiming { boot: 45, ..timing(ApiVersion::V3beta1, UpdateSpec::default()) };
-        assert_eq!(slow.turn(NodeContent::default()), 45);
+        let slow = DrainTiming { startup: 45, ..timing(ApiVersion::V3beta1, UpdateSpec::default()) };
+        assert_eq!(slow.per_pod(NodeContent::default()), 45);
     }
 
     #[test]
@@ -313,14 +313,17 @@ mod tests {
             conn_evict_rate: Some(200),
             wait_takeover: 5,
             sess_evict_rate: Some(200),
-            boot: BOOT_SECONDS,
+            startup: BOOT_SECONDS,
         };
-        assert_eq!(timing.left(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
+        assert_eq!(timing.remaining(&Stage::WaitHealthCheck, 50, FULL), 10 + 4 + 5 + 1);
         assert_eq!(
-            timing.left(&Stage::EvictingConns, 9, NodeContent { connections: 200, sessions: 260 }),
+            timing.remaining(&Stage::EvictingConns, 9, NodeContent { connections: 200, sessions: 260 }),
             1 + 5 + 1
         );
-        assert_eq!(timing.left(&Stage::WaitTakeover, 3, NodeContent { connections: 0, sessions: 60 }), 2 + 1);
-        assert_eq!(timing.left(&Stage::Prohibiting, 3, NodeContent::default()), 0);
+        assert_eq!(
+            timing.remaining(&Stage::WaitTakeover, 3, NodeContent { connections: 0, sessions: 60 }),
+            2 + 1
+        );
+        assert_eq!(timing.remaining(&Stage::Prohibiting, 3, NodeContent::default()), 0);
     }
 }

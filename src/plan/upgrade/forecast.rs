@@ -82,7 +82,7 @@ pub fn forecast(world: &World, id: &InstanceId, target: &UpgradeTarget) -> Optio
     let revisions = UpgradeRevisions::of(world, id)?;
     // An upgrade to this image that is in progress is not "nothing to do": the checks name it. It is once all
     // pods are new and ready, although the operator's status does not report that yet.
-    let under_way = (revisions.two() || revisions.instance.upgrading()) && !revisions.through();
+    let under_way = (revisions.in_transition() || revisions.instance.upgrading()) && !revisions.converged();
     let UpgradeRevisions { instance, groups, old, new, .. } = revisions;
     let mut plan = UpgradePlan {
         instance: id.clone(),
@@ -107,7 +107,7 @@ pub fn forecast(world: &World, id: &InstanceId, target: &UpgradeTarget) -> Optio
     let mut members: Vec<Member<'_>> = old.into_iter().chain(new).collect();
     sort(&mut members, instance.api, &groups);
     let known = boot(members.iter().map(|member| member.pod));
-    let timing = DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..target.timing(instance) };
+    let timing = DrainTiming { startup: known.unwrap_or(BOOT_SECONDS), ..target.timing(instance) };
     let (seconds, total, mut reason) = match (instance.api, target.way) {
         (ApiVersion::V1beta4, Way::BlueGreen) if target.guarded => guarded(&members, &timing, target),
         (ApiVersion::V1beta4, Way::BlueGreen) => unguarded(&members, &timing),
@@ -156,8 +156,8 @@ fn holds(member: &Member<'_>) -> NodeContent {
 
 /// v2beta1, v2: the operator removes one pod after another.
 fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
-    let seconds: Vec<u64> = members.iter().map(|member| timing.turn(holds(member))).collect();
-    let total = timing.first() + seconds.iter().sum::<u64>();
+    let seconds: Vec<u64> = members.iter().map(|member| timing.per_pod(holds(member))).collect();
+    let total = timing.first_eviction_at() + seconds.iter().sum::<u64>();
     let reason = format!(
         "{} emptied one after another, {} of waiting for load balancers each",
         plural(members.len() as u64, "old pod"),
@@ -179,7 +179,7 @@ fn guarded(members: &[Member<'_>], timing: &DrainTiming, target: &UpgradeTarget)
         let shared = timing.shared(*size as u64);
         let drains: Vec<u64> = group.iter().map(|member| shared.drain(holds(member))).collect();
         emptying += drains.iter().copied().max().unwrap_or(0);
-        seconds.extend(drains.iter().map(|drain| drain + timing.removal()));
+        seconds.extend(drains.iter().map(|drain| drain + timing.pod_removal()));
     }
     let removing = durations::removals(members.len() as u64, None);
     let all = plural(members.len() as u64, "old pod");
@@ -213,12 +213,12 @@ fn unguarded(members: &[Member<'_>], timing: &DrainTiming) -> Times {
 
 /// v1beta4 without the block: the StatefulSet's own rolling update.
 fn restarts(members: &[Member<'_>], timing: &DrainTiming) -> Times {
-    let seconds = vec![timing.boot; members.len()];
+    let seconds = vec![timing.startup; members.len()];
     let reason = format!(
         "{} replaced one after another, each cutting its clients",
         plural(members.len() as u64, "pod")
     );
-    (seconds, timing.boot * members.len() as u64, reason)
+    (seconds, timing.startup * members.len() as u64, reason)
 }
 
 /// v3beta1: cores one at a time, replicants within their budget ([OP-62], [OP-76]).
@@ -226,7 +226,7 @@ fn rolling(members: &[Member<'_>], timing: &DrainTiming, target: &UpgradeTarget)
     let alone = nowhere_to_evacuate(members);
     let turn = |member: &Member<'_>| {
         let empty = target.update.disabled || alone || holds(member).sessions == 0;
-        if empty { timing.boot } else { timing.drain(holds(member)) + timing.boot }
+        if empty { timing.startup } else { timing.drain(holds(member)) + timing.startup }
     };
     let seconds: Vec<u64> = members.iter().map(turn).collect();
     let (replicants, cores): (Vec<_>, Vec<_>) =
@@ -313,7 +313,7 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
         return None;
     }
     let timing = DrainTiming::of(revisions.instance);
-    let forward: u64 = revisions.old.iter().map(|member| timing.turn(holds(member))).sum();
+    let forward: u64 = revisions.old.iter().map(|member| timing.per_pod(holds(member))).sum();
     // Clients of the oldest set reconnect evenly to the middle and the third set, which are equally large.
     // Where there are replicants, the Service sends no client to a core ([OP-14]).
     let replicants = revisions.old.iter().chain(&revisions.new).any(replicant);
@@ -329,9 +329,9 @@ pub fn turn_back(world: &World, id: &InstanceId) -> Option<RollbackComparison> {
         .map(|member| {
             let now = holds(member);
             if !serves(&member) {
-                return timing.turn(now);
+                return timing.per_pod(now);
             }
-            timing.turn(NodeContent {
+            timing.per_pod(NodeContent {
                 connections: now.connections + connections,
                 sessions: now.sessions + sessions,
             })

@@ -121,7 +121,7 @@ pub fn next(world: &World, id: &InstanceId, means: GuardPermissions, now: Timest
     if !gates.is_empty() {
         return if means.gates { gates } else { vec![GuardAction::Needs(closed(&revisions, &gates))] };
     }
-    if revisions.took_over().is_none() {
+    if revisions.available_since().is_none() {
         let (up, wanted) = revisions.ready();
         return wait(format!("{up} of {} up; the operator reconciles every 20 s", plural(wanted, "new pod")));
     }

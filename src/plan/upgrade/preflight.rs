@@ -173,14 +173,14 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let revisions = UpgradeRevisions::of(check.world, &instance.id);
-    let two = revisions.as_ref().is_some_and(UpgradeRevisions::two);
-    let through = revisions.as_ref().is_some_and(UpgradeRevisions::through);
-    if through && instance.image.as_deref() == Some(check.target.to.as_str()) {
+    let two = revisions.as_ref().is_some_and(UpgradeRevisions::in_transition);
+    let converged = revisions.as_ref().is_some_and(UpgradeRevisions::converged);
+    if converged && instance.image.as_deref() == Some(check.target.to.as_str()) {
         return None;
     }
     (two || instance.upgrading()).then(|| {
         // If the template changed now, the operator would still take the old revision for the current one.
-        if through {
+        if converged {
             let text =
                 "all pods are new and ready, but the operator has not ended the upgrade in its status yet";
             return blocked("upgrade-running", text.to_owned())
@@ -216,7 +216,7 @@ fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let wanted = instance.cores?;
     let revisions = UpgradeRevisions::of(check.world, &instance.id)?;
     let there: u64 = revisions.groups.iter().filter_map(|group| group.wanted).sum();
-    (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !revisions.two()).then(|| {
+    (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !revisions.in_transition()).then(|| {
         blocked(
             "replicas-changing",
             format!(
@@ -239,8 +239,9 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let load = check.broker().load.as_ref().map(|load| &load.value);
     let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
     // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
-    let revisions = UpgradeRevisions::of(check.world, &check.instance.id)
-        .filter(|revisions| check.target.guarded && hold(check.instance).is_some() && revisions.two());
+    let revisions = UpgradeRevisions::of(check.world, &check.instance.id).filter(|revisions| {
+        check.target.guarded && hold(check.instance).is_some() && revisions.in_transition()
+    });
     let taken_over = |node: &NodeName| {
         let old = revisions.iter().flat_map(|revisions| &revisions.old);
         old.into_iter().any(|member| member.node.as_ref() == Some(node))

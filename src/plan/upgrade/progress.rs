@@ -106,15 +106,15 @@ impl UpgradeRun {
                     // Without clients and sessions only the waits take time.
                     let spent = seconds_between(*since, now);
                     let rest = match stage {
-                        Stage::WaitHealthCheck => timing.left(&Stage::EvictingConns, 0, nothing),
+                        Stage::WaitHealthCheck => timing.remaining(&Stage::EvictingConns, 0, nothing),
                         _ => 0,
                     };
-                    turns.insert(name, PodTurn::Waits(timing.left(stage, spent, nothing) - rest));
+                    turns.insert(name, PodTurn::Waits(timing.remaining(stage, spent, nothing) - rest));
                 }
-                seconds += left + timing.removal();
+                seconds += left + timing.pod_removal();
             } else {
                 turns.insert(name, PodTurn::Starts(seconds));
-                seconds += timing.turn(member.holds.unwrap_or_default());
+                seconds += timing.per_pod(member.holds.unwrap_or_default());
             }
         }
         turns
@@ -156,8 +156,8 @@ impl UpgradeRun {
         for member in &standing {
             let holds = member.holds.unwrap_or_default();
             seconds += match drain(member, &timing) {
-                Some(left) => left + timing.removal(),
-                None => timing.turn(holds),
+                Some(left) => left + timing.pod_removal(),
+                None => timing.per_pod(holds),
             };
         }
         Some(seconds)
@@ -168,7 +168,7 @@ impl UpgradeRun {
         // The last start of new pods is the best estimate for the next ones.
         let pods = |members: &[Member<'_>]| boot(members.iter().map(|member| member.pod));
         let known = pods(&revisions.new).or_else(|| pods(&revisions.old));
-        DrainTiming { boot: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(revisions.instance) }
+        DrainTiming { startup: known.unwrap_or(BOOT_SECONDS), ..DrainTiming::of(revisions.instance) }
     }
 
     /// Seconds until the first remaining old pod is emptied, or its evacuation continues.
@@ -185,7 +185,7 @@ impl UpgradeRun {
             1
         } else if self.places().0 == 0 && !begun() {
             let since = self.started.map_or(0, |started| seconds_between(started, now));
-            timing.first().saturating_sub(since)
+            timing.first_eviction_at().saturating_sub(since)
         } else {
             0
         }
@@ -207,7 +207,7 @@ impl UpgradeRun {
             sess_evict_rate: entry.sess_evict_rate.or(timing.sess_evict_rate),
             ..*timing
         };
-        Some(own.left(stage, seconds_between(*since, now), holds))
+        Some(own.remaining(stage, seconds_between(*since, now), holds))
     }
 
     /// A guard empties all old nodes together, then the operator removes them one by one.

@@ -99,7 +99,7 @@ impl<'a> UpgradeRevisions<'a> {
 
     /// The sides where two revisions run, or are to run. Cheap while no upgrade can be seen.
     pub fn under_way(world: &'a World, id: &'a InstanceId) -> Option<Self> {
-        if quiet(world, id) { None } else { Self::of(world, id).filter(Self::two) }
+        if quiet(world, id) { None } else { Self::of(world, id).filter(Self::in_transition) }
     }
 
     /// EMQX has not answered for a while: the counts of its nodes are unknown, and the operator's copy
@@ -113,7 +113,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// Whether two revisions run, or are to run: an upgrade, for an observer that did not see its begin.
-    pub fn two(&self) -> bool {
+    pub fn in_transition(&self) -> bool {
         let object = self.instance;
         let named = matches!(object.api, ApiVersion::V2beta1 | ApiVersion::V2)
             && (object.core_revisions.differ() || object.replicant_revisions.differ());
@@ -137,7 +137,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// Whether all pods are new and ready. The operator's status reports it a moment later ([OP-42]).
-    pub fn through(&self) -> bool {
+    pub fn converged(&self) -> bool {
         let (ready, wanted) = self.ready();
         self.answered && self.old.is_empty() && wanted > 0 && ready >= wanted
     }
@@ -162,7 +162,7 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// When the operator reports that the new pods took over; ignored until they exist.
-    pub(crate) fn took_over(&self) -> Option<Timestamp> {
+    pub(crate) fn available_since(&self) -> Option<Timestamp> {
         let (ready, wanted) = self.ready();
         if !self.answered || wanted == 0 || ready < wanted {
             return None;

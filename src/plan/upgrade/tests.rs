@@ -9,9 +9,9 @@ use super::change::HOLD_SECONDS;
 use super::guard::{self, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
 use crate::model::{
-    ApiVersion, BlueGreen, BrokerUpdate, Condition, Evacuation, Event, Fact, GuardState, HoldManner,
-    HoldState, Instance, Load, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update, UpdateSpec,
-    Verdict, World,
+    ApiVersion, BlueGreen, BrokerUpdate, Condition, Evacuation, Event, EvictionStatus, Fact, GuardState,
+    HoldManner, HoldState, Instance, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update,
+    UpdateSpec, Verdict, World,
 };
 use crate::timing::PROOF_SECONDS;
 
@@ -120,7 +120,7 @@ impl Pretend {
             started: Some(fixtures::at(started)),
         });
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| fixtures::fact(self.now, Update::Is(object));
+        let is = |object: Object| fixtures::fact(self.now, Update::Upserted(object));
         facts.push(is(Object::Instance(Box::new(instance))));
         let wanted = if self.given_up { 0 } else { self.size };
         for (name, image, wanted, created) in
@@ -143,7 +143,7 @@ impl Pretend {
             facts.push(is(Object::Set(Box::new(set))));
         }
         let mut nodes = Vec::new();
-        let mut load = Load::default();
+        let mut load = EvictionStatus::default();
         for (name, pod) in &self.pods {
             let set = if name.starts_with(OLD) { OLD } else { NEW };
             let since = Condition {
@@ -190,7 +190,7 @@ impl Pretend {
             load.rebalances = fixtures::load("evicting_conns").rebalances;
         }
         facts.push(fixtures::answer_of(ApiVersion::V1beta4, self.now, BrokerUpdate::Nodes(nodes)));
-        facts.push(fixtures::answer_of(ApiVersion::V1beta4, self.now, BrokerUpdate::Load(load)));
+        facts.push(fixtures::answer_of(ApiVersion::V1beta4, self.now, BrokerUpdate::Evictions(load)));
         World::of(facts)
     }
 

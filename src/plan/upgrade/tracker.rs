@@ -154,7 +154,7 @@ impl UpgradeTracker {
         let place = match open {
             Some(place) => place,
             None if changed
-                || ((revisions.two() || revisions.requested() || awaited(&revisions, now))
+                || ((revisions.in_transition() || revisions.requested() || awaited(&revisions, now))
                     && !self.judged(&revisions)) =>
             {
                 let before = before.filter(|_| changed).and_then(|seen| seen.0);
@@ -352,7 +352,8 @@ fn absorb(
         run.watch_clients(world, revisions, now, events);
     }
     if run.started.is_none() {
-        run.started = if run.rolling { revisions.answered.then_some(now) } else { took_over(run, revisions) };
+        run.started =
+            if run.rolling { revisions.answered.then_some(now) } else { available_since(run, revisions) };
     }
     contradict(run, revisions, now);
     step(run, revisions, now);
@@ -567,8 +568,8 @@ fn loaded(
 }
 
 /// When the new pods received the traffic, if that was after the present target was requested.
-fn took_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
-    let at = revisions.took_over()?;
+fn available_since(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
+    let at = revisions.available_since()?;
     // The times in objects are whole seconds.
     run.asked.is_none_or(|asked| at.as_second() >= asked.as_second()).then_some(at)
 }

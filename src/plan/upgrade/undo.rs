@@ -58,8 +58,10 @@ pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
     let revisions = UpgradeRevisions::of(world, id)?;
     let instance = revisions.instance;
     let held = UpgradeTarget::resumed(instance).is_some();
-    let half_way =
-        revisions.two() || instance.upgrading() || held || (!revisions.answered && !revisions.old.is_empty());
+    let half_way = revisions.in_transition()
+        || instance.upgrading()
+        || held
+        || (!revisions.answered && !revisions.old.is_empty());
     if !half_way {
         return Some(Undo::Upgrade);
     }

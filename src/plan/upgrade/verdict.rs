@@ -92,7 +92,7 @@ pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) 
     let (ready, wanted) = revisions.ready();
     let new = |name| revisions.new.iter().any(|member| member.node.as_ref() == Some(name));
     run.started.is_some()
-        && revisions.through()
+        && revisions.converged()
         && ready >= wanted
         && instance.ready()
         && !instance.upgrading()

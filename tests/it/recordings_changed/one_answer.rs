@@ -41,5 +41,5 @@ fn every_output_gives_the_same_answer_at_every_step_of_the_recorded_emqx() {
 /// The fact that an EMQX without Kubernetes exists, for recordings of EMQX alone.
 fn alone(at: Timestamp) -> Fact {
     let id = InstanceId { kind: InstanceKind::Emqx, namespace: String::new(), name: "emqx".to_owned() };
-    Fact { at, update: Update::Is(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
+    Fact { at, update: Update::Upserted(Object::Instance(Box::new(Instance::without_kubernetes(id)))) }
 }

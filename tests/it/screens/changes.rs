@@ -109,7 +109,7 @@ fn where_nothing_suggests_an_upgrade_there_is_none() {
             bench.send(Msg::RecordedFacts(told));
             let Some(id) = bench.state.open.clone() else { continue };
             let world = &bench.state.world;
-            let found = UpgradeRevisions::of(world, &id).filter(UpgradeRevisions::two);
+            let found = UpgradeRevisions::of(world, &id).filter(UpgradeRevisions::in_transition);
             let short = UpgradeRevisions::under_way(world, &id);
             assert_eq!(found.is_some(), short.is_some(), "{name} at {now}");
             upgrades += usize::from(short.is_some());

@@ -247,7 +247,7 @@ fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_ho
         scale: None,
         history: vec![own[1].clone()],
     };
-    facts.push(Fact { at: at(0), update: Update::Is(Object::State(Box::new(state))) });
+    facts.push(Fact { at: at(0), update: Update::Upserted(Object::State(Box::new(state))) });
     let mut bench = Bench::of(setup, facts);
     bench.tick(3);
     // The last operation is the headline, instead of `IDLE`.

@@ -193,7 +193,7 @@ fn joined(recorded_start: bool) -> Bench {
     let mut facts: Vec<Fact> =
         lines.into_iter().filter(|told| told.t <= 55.0).flat_map(|told| told.facts).collect();
     for fact in &mut facts {
-        if let Update::Is(Object::Rebalance(object)) = &mut fact.update
+        if let Update::Upserted(Object::Rebalance(object)) = &mut fact.update
             && let Some(time) = object.created.filter(|_| recorded_start)
         {
             let starts = [3333, 3333, 3334, 0].into_iter().enumerate();

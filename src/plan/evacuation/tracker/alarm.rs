@@ -105,7 +105,7 @@ fn concerns(run: &EvacuationRun, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ApiVersion, BrokerUpdate, Evacuation, Load, Stage, World};
+    use crate::model::{ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, Stage, World};
     use crate::plan::fixtures;
 
     /// What one look at a cluster of three nodes recommends whose first node is evacuated at 10 clients a second: 1,000 clients
@@ -127,7 +127,13 @@ mod tests {
         };
         let world = World::of([
             fixtures::answer(0, BrokerUpdate::Nodes(nodes)),
-            fixtures::answer(0, BrokerUpdate::Load(Load { evacuations: vec![entry], ..Load::default() })),
+            fixtures::answer(
+                0,
+                BrokerUpdate::Evictions(EvictionStatus {
+                    evacuations: vec![entry],
+                    ..EvictionStatus::default()
+                }),
+            ),
         ]);
         let mut tracker = EvacuationTracker::default();
         tracker.observe(&world, &fixtures::id(ApiVersion::V2), &BTreeSet::new(), fixtures::at(0));

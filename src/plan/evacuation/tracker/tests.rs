@@ -1,7 +1,7 @@
 //! Evacuations that end while EMQX does not answer: the time of the end is between two answers, and nothing has a duration.
 
 use super::*;
-use crate::model::{ApiVersion, BrokerUpdate, HistoryEntry, Link, Load};
+use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus, HistoryEntry, Link};
 use crate::plan::fixtures;
 use crate::plan::history::of_evacuation;
 
@@ -30,7 +30,10 @@ fn after_an_outage(again: i64, connections: u64, stopped: bool, listed: Option<&
         (nodes[0].stopped, nodes[0].running) = (stopped, !stopped);
         let evacuations = listed.map(|state| entry(state, connections)).into_iter().collect();
         world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
-        world.apply(fixtures::answer(at, BrokerUpdate::Load(Load { evacuations, ..Load::default() })));
+        world.apply(fixtures::answer(
+            at,
+            BrokerUpdate::Evictions(EvictionStatus { evacuations, ..EvictionStatus::default() }),
+        ));
         tracker.observe(&world, &id, &BTreeSet::new(), fixtures::at(at));
         let link = Link::Unreachable("no answer".to_owned());
         world.apply(fixtures::answer(at + 1, BrokerUpdate::Link("nodes", link)));

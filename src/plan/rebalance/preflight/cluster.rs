@@ -246,7 +246,7 @@ mod tests {
     fn few_recipients_counts_only_recipients_that_serve() {
         let api = ApiVersion::V2beta1;
         let world = World::of([
-            fixtures::fact(0, Update::Is(Object::Instance(Box::new(fixtures::instance(api))))),
+            fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(fixtures::instance(api))))),
             fixtures::answer(0, BrokerUpdate::Nodes(fixtures::nodes(&[1000, 1000, 1000, 0, 0, 0]))),
         ]);
         let mut snapshot = snapshot(&world, &fixtures::id(api), fixtures::at(1));

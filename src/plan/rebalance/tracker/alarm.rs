@@ -202,11 +202,11 @@ mod tests {
         let (mut world, mut follower, mut events) =
             (World::new(), RebalanceTracker::new(fixtures::id(ApiVersion::V2)), Vec::new());
         let instance = fixtures::instance(ApiVersion::V2beta1);
-        world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance)))));
         for (number, (at, counts)) in counts.iter().enumerate() {
             let stage = if number == 0 { "wait_health_check" } else { "evicting_conns" };
             world.apply(fixtures::answer(*at, BrokerUpdate::Nodes(fixtures::nodes(counts))));
-            world.apply(fixtures::answer(*at, BrokerUpdate::Load(fixtures::load(stage))));
+            world.apply(fixtures::answer(*at, BrokerUpdate::Evictions(fixtures::load(stage))));
             events.extend(follower.observe(&world, fixtures::at(*at)));
         }
         (follower.running().and_then(|run| run.alarm()).cloned(), events)
@@ -235,14 +235,14 @@ mod tests {
     fn a_node_that_does_not_report_its_clients_is_no_loss_of_them() {
         let (mut world, mut follower) = (World::new(), RebalanceTracker::new(fixtures::id(ApiVersion::V2)));
         let instance = fixtures::instance(ApiVersion::V2beta1);
-        world.apply(fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance)))));
+        world.apply(fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance)))));
         for at in 0..100 {
             let mut nodes = fixtures::nodes(&[3333, 3333, 3334, 0]);
             if at > 0 {
                 nodes[0].connections = None;
             }
             world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
-            world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load("wait_health_check"))));
+            world.apply(fixtures::answer(at, BrokerUpdate::Evictions(fixtures::load("wait_health_check"))));
             follower.observe(&world, fixtures::at(at));
             assert_eq!(follower.running().and_then(|run| run.alarm().cloned()), None, "at {at}");
         }

@@ -283,11 +283,11 @@ impl RebalanceRun {
 
     /// Takes in what donors of this entry report of its start.
     pub(super) fn take_starts(&mut self, broker: &BrokerState, entry: &RunningRebalance) {
-        let own = |node: &NodeName| {
+        let counts_of = |node: &NodeName| {
             let start = broker.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
             Some((node.clone(), (start.connections, start.sessions)))
         };
-        self.begun = entry.donors.iter().filter_map(own).collect();
+        self.begun = entry.donors.iter().filter_map(counts_of).collect();
     }
 
     /// The counts at the start of a rebalance that was joined. Every donor loses equally many clients in a
@@ -646,7 +646,7 @@ fn older_than(node: &Node, time: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Gives a run its object, which came after its entry. It keeps the name under which it was reported.
-pub(super) fn own(run: &mut RebalanceRun, object: &Rebalance) {
+pub(super) fn attach_object(run: &mut RebalanceRun, object: &Rebalance) {
     run.strategy = Some(object.strategy.clone());
     if let Some(began) = object.started.or(object.created).filter(|began| *began < run.began) {
         run.began = began;

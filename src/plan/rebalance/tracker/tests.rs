@@ -1,7 +1,9 @@
 //! Rebalances, given to a tracker fact by fact.
 
 use super::*;
-use crate::model::{ApiVersion, BrokerUpdate, DonorStart, Judgement, Load, Object, StopMark, Update};
+use crate::model::{
+    ApiVersion, BrokerUpdate, DonorStart, EvictionStatus, Judgement, Object, StopMark, Update,
+};
 use crate::plan::fixtures;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::record::PlanRecord;
@@ -22,15 +24,15 @@ impl Tale {
         };
         tale.world.apply(fixtures::fact(
             0,
-            Update::Is(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
+            Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),
         ));
-        tale.asked(0, connections, Load::default());
+        tale.asked(0, connections, EvictionStatus::default());
         tale
     }
 
-    fn asked(&mut self, at: i64, connections: &[u64], load: Load) {
+    fn asked(&mut self, at: i64, connections: &[u64], load: EvictionStatus) {
         self.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(connections))));
-        self.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        self.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         self.look(at);
     }
 
@@ -121,7 +123,7 @@ fn balanced_although_the_object_reports_failed() {
     assert_eq!(tale.follower.running().map(RebalanceRun::standing), Some(Verdict::StillRunning));
     assert!(tale.messages(EventType::Notice)[0].contains("EMQX continues"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
     let last = tale.events.last().expect("a verdict");
     assert_eq!((last.percent, last.moved_connections, last.lost_clients), (Some(100), Some(2340), Some(0)));
@@ -133,29 +135,29 @@ fn a_wait_that_began_between_two_answers_can_have_ended_by_the_next() {
     let mut tale = until_evicting();
     tale.asked(85, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
-    tale.asked(96, &START, Load::default());
-    tale.asked(107, &START, Load::default());
-    tale.asked(140, &START, Load::default());
+    tale.asked(96, &START, EvictionStatus::default());
+    tale.asked(107, &START, EvictionStatus::default());
+    tale.asked(140, &START, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Uneven));
     // With answers in short intervals the rebalance ended too early for the wait.
     let mut tale = until_evicting();
     tale.asked(90, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &[3323, 3323, 3324, 0], fixtures::load("wait_takeover"));
-    tale.asked(93, &START, Load::default());
-    tale.asked(104, &START, Load::default());
-    tale.asked(140, &START, Load::default());
+    tale.asked(93, &START, EvictionStatus::default());
+    tale.asked(104, &START, EvictionStatus::default());
+    tale.asked(140, &START, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
 }
 
 #[test]
 fn coordinator_lost_although_the_object_reports_completed() {
     let mut tale = until_evicting();
-    tale.asked(28, &[3173, 3173, 3174, 450], Load::default());
+    tale.asked(28, &[3173, 3173, 3174, 450], EvictionStatus::default());
     assert_eq!(tale.verdict(), None, "a bad word waits for clients that are on their way");
     tale.object(30, Phase::Completed, |it| it.completed = Some(fixtures::at(30)));
-    tale.asked(31, &[3173, 3173, 3174, 480], Load::default());
+    tale.asked(31, &[3173, 3173, 3174, 480], EvictionStatus::default());
     assert_eq!(tale.verdict(), None, "one answer without it is not the end");
-    tale.asked(38, &[3173, 3173, 3174, 480], Load::default());
+    tale.asked(38, &[3173, 3173, 3174, 480], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
 }
 
@@ -163,7 +165,7 @@ fn coordinator_lost_although_the_object_reports_completed() {
 fn a_delete_while_processing_is_a_stop() {
     let mut tale = until_evicting();
     tale.object(20, Phase::Processing, |it| it.deleting = Some(fixtures::at(20)));
-    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
+    tale.asked(21, &[3263, 3263, 3264, 200], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
 }
 
@@ -171,15 +173,15 @@ fn a_delete_while_processing_is_a_stop() {
 fn a_delete_that_follows_its_end_is_a_stop_too() {
     // A stop ends the rebalance in EMQX first, and deletes the object when that is verified.
     let mut tale = until_evicting();
-    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
-    tale.asked(25, &[3263, 3263, 3264, 210], Load::default());
+    tale.asked(21, &[3263, 3263, 3264, 200], EvictionStatus::default());
+    tale.asked(25, &[3263, 3263, 3264, 210], EvictionStatus::default());
     assert_eq!(tale.verdict(), None);
     tale.object(26, Phase::Processing, |it| it.deleting = Some(fixtures::at(26)));
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
     // The object is not deleted.
     let mut tale = until_evicting();
-    tale.asked(21, &[3263, 3263, 3264, 200], Load::default());
-    tale.asked(31, &[3263, 3263, 3264, 210], Load::default());
+    tale.asked(21, &[3263, 3263, 3264, 200], EvictionStatus::default());
+    tale.asked(31, &[3263, 3263, 3264, 210], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost));
 }
 
@@ -197,11 +199,11 @@ fn a_delete_that_does_not_stop_emqx_is_still_running() {
 fn missing_clients_get_thirty_seconds_to_come_back() {
     let mut tale = until_evicting();
     tale.asked(91, &[2553, 2553, 2554, 0], fixtures::load("wait_takeover"));
-    tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
+    tale.asked(101, &[2553, 2553, 2554, 0], EvictionStatus::default());
     assert_eq!(tale.verdict(), None);
-    tale.asked(130, &[2553, 2553, 2554, 0], Load::default());
+    tale.asked(130, &[2553, 2553, 2554, 0], EvictionStatus::default());
     assert_eq!(tale.verdict(), None);
-    tale.asked(131, &[2553, 2553, 2554, 0], Load::default());
+    tale.asked(131, &[2553, 2553, 2554, 0], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
 }
 
@@ -209,8 +211,8 @@ fn missing_clients_get_thirty_seconds_to_come_back() {
 fn clients_that_come_back_late_are_not_missing() {
     let mut tale = until_evicting();
     tale.asked(91, &[2553, 2553, 2554, 0], fixtures::load("wait_takeover"));
-    tale.asked(101, &[2553, 2553, 2554, 0], Load::default());
-    tale.asked(120, &END, Load::default());
+    tale.asked(101, &[2553, 2553, 2554, 0], EvictionStatus::default());
+    tale.asked(120, &END, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
 }
 
@@ -295,18 +297,18 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
     let mut late = Tale { follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)), ..Tale::of(&START) };
     for (at, state) in [(5, "evicting_conns"), (6, "wait_takeover")] {
         late.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(&END))));
-        late.world.apply(fixtures::answer(at, BrokerUpdate::Load(fixtures::load(state))));
+        late.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(fixtures::load(state))));
         late.look(at);
     }
-    late.asked(7, &END, Load::default());
-    late.asked(18, &END, Load::default());
+    late.asked(7, &END, EvictionStatus::default());
+    late.asked(18, &END, EvictionStatus::default());
     late.look(20);
     assert!(!message(&late).ends_with(" s"), "{}", message(&late));
     // The follower observed the start.
     tale.asked(5, &START, fixtures::load("wait_health_check"));
     tale.asked(6, &END, fixtures::load("wait_takeover"));
-    tale.asked(7, &END, Load::default());
-    tale.asked(18, &END, Load::default());
+    tale.asked(7, &END, EvictionStatus::default());
+    tale.asked(18, &END, EvictionStatus::default());
     tale.look(20);
     assert!(message(&tale).ends_with("2 s"), "{}", message(&tale));
 }
@@ -316,9 +318,9 @@ fn a_coordinator_without_an_object_has_a_name_and_a_verdict() {
     let mut tale = Tale::of(&START);
     tale.asked(3, &START, fixtures::load("wait_health_check"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
     assert_eq!(tale.verdict(), None, "its thresholds are not known, so a second answer is needed");
-    tale.asked(112, &END, Load::default());
+    tale.asked(112, &END, EvictionStatus::default());
     let run = tale.follower.runs.last().expect("a run");
     assert_eq!(run.name, format!("coordinator/{}", fixtures::core(0)));
     assert_eq!(run.verdict.as_ref().map(|it| it.verdict), Some(Verdict::Balanced));
@@ -352,8 +354,8 @@ fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
     let notices = tale.messages(EventType::Notice).join("; ");
     assert!(notices.contains("10:00:50"), "{notices}");
     tale.asked(91, &[2300, 2300, 2300, 2000], fixtures::load("wait_takeover"));
-    tale.asked(101, &[2300, 2300, 2300, 2000], Load::default());
-    tale.asked(132, &[2300, 2300, 2300, 2000], Load::default());
+    tale.asked(101, &[2300, 2300, 2300, 2000], EvictionStatus::default());
+    tale.asked(132, &[2300, 2300, 2300, 2000], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::ClientsMissing));
     let last = tale.events.last().map(|event| event.message.as_str()).unwrap_or_default();
     assert!(last.contains("1,070 of 9,970") && last.contains("counted since 10:00:50"), "{last}");
@@ -368,14 +370,14 @@ fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that
         events: Vec::new(),
     };
     tale.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
-    let add = |tale: &mut Tale, at: i64, counts: &[u64], load: Load| {
+    let add = |tale: &mut Tale, at: i64, counts: &[u64], load: EvictionStatus| {
         let mut nodes = fixtures::nodes(counts);
         for (place, node) in nodes.iter_mut().enumerate() {
             let since = if place == 4 { 40 } else { -3600 };
             node.uptime_millis = Some((at - since).unsigned_abs() * 1000);
         }
         tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
-        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         tale.look(at);
     };
     add(&mut tale, 50, &[2953, 2953, 2954, 705, 435], fixtures::load("evicting_conns"));
@@ -383,7 +385,7 @@ fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that
     assert_eq!(run.start.as_ref().and_then(Counts::all_connections), Some(10_000));
     add(&mut tale, 91, &[2433, 2433, 2433, 2261, 440], fixtures::load("wait_takeover"));
     for at in [101, 112, 145] {
-        add(&mut tale, at, &[2433, 2433, 2433, 2261, 440], Load::default());
+        add(&mut tale, at, &[2433, 2433, 2433, 2261, 440], EvictionStatus::default());
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
 }
@@ -395,8 +397,8 @@ fn another_watcher_of_a_rebalance_that_was_stopped_by_our_stop_sees_a_stop_and_n
         it.processed = true;
         it.stopped_by = Some(StopMark { by: "kubectl-emqx".into(), time: fixtures::at(19) });
     });
-    tale.asked(21, &[3253, 3253, 3254, 240], Load::default());
-    tale.asked(33, &[3253, 3253, 3254, 240], Load::default());
+    tale.asked(21, &[3253, 3253, 3254, 240], EvictionStatus::default());
+    tale.asked(33, &[3253, 3253, 3254, 240], EvictionStatus::default());
     tale.look(60);
     assert_eq!(tale.verdict(), Some(Verdict::Stopped), "{:?}", tale.events.last());
     // An old mark belongs to another stop.
@@ -405,8 +407,8 @@ fn another_watcher_of_a_rebalance_that_was_stopped_by_our_stop_sees_a_stop_and_n
         it.processed = true;
         it.stopped_by = Some(StopMark { by: "kubectl-emqx".into(), time: fixtures::at(-300) });
     });
-    tale.asked(21, &[3253, 3253, 3254, 240], Load::default());
-    tale.asked(33, &[3253, 3253, 3254, 240], Load::default());
+    tale.asked(21, &[3253, 3253, 3254, 240], EvictionStatus::default());
+    tale.asked(33, &[3253, 3253, 3254, 240], EvictionStatus::default());
     tale.look(60);
     assert_eq!(tale.verdict(), Some(Verdict::CoordinatorLost), "{:?}", tale.events.last());
 }
@@ -430,7 +432,7 @@ fn past_objects_are_left_alone() {
         events: Vec::new(),
     };
     tale.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
-    tale.asked(0, &START, Load::default());
+    tale.asked(0, &START, EvictionStatus::default());
     assert!(tale.follower.runs.is_empty());
 }
 
@@ -457,7 +459,7 @@ fn an_entry_of_another_client_is_reported_after_a_while_although_an_object_waits
 fn a_stop_is_recognised_although_emqx_did_not_answer_for_a_while() {
     let mut tale = until_evicting();
     tale.object(15, Phase::Processing, |it| it.deleting = Some(fixtures::at(15)));
-    tale.asked(40, &[3323, 3323, 3324, 30], Load::default());
+    tale.asked(40, &[3323, 3323, 3324, 30], EvictionStatus::default());
     tale.look(44);
     assert_eq!(tale.verdict(), Some(Verdict::Stopped));
 }
@@ -520,13 +522,13 @@ fn percent_rises_only() {
 #[test]
 fn one_answer_that_does_not_list_it_ends_nothing() {
     let mut tale = until_evicting();
-    tale.asked(20, &[3263, 3263, 3264, 200], Load::default());
+    tale.asked(20, &[3263, 3263, 3264, 200], EvictionStatus::default());
     tale.asked(21, &[3253, 3253, 3254, 230], fixtures::load("evicting_conns"));
     assert_eq!(tale.verdict(), None);
     assert_eq!(tale.follower.runs.len(), 1);
     assert!(tale.messages(EventType::Notice).iter().any(|it| it.starts_with("still running")));
     // If following ends right after such an answer, the state is unknown.
-    tale.asked(22, &[3243, 3243, 3244, 260], Load::default());
+    tale.asked(22, &[3243, 3243, 3244, 260], EvictionStatus::default());
     let last = tale.follower.finish(&tale.world, fixtures::at(22));
     assert_eq!(last.last().and_then(|event| event.verdict), Some(Verdict::Unknown));
     assert_eq!(last.last().and_then(|event| event.percent), None);
@@ -544,8 +546,8 @@ fn an_object_of_which_every_version_is_seen_late_is_the_operation_that_emqx_list
     let names: Vec<&str> = tale.follower.runs.iter().map(|run| run.name.as_str()).collect();
     assert_eq!(names, ["r"]);
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
-    tale.asked(112, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
+    tale.asked(112, &END, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
 }
 
@@ -573,8 +575,8 @@ fn an_answer_that_lacks_donors_or_recipients_is_no_other_rebalance() {
         assert_eq!(run.name, "r", "{second}");
     }
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
-    tale.asked(112, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
+    tale.asked(112, &END, EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
 }
 
@@ -586,9 +588,9 @@ fn clients_of_a_node_that_does_not_report_them_are_not_missing() {
         (nodes[0].connections, nodes[0].sessions) = (None, None);
         nodes
     };
-    let unreported = |tale: &mut Tale, at: i64, counts: &[u64; 4], load: Load| {
+    let unreported = |tale: &mut Tale, at: i64, counts: &[u64; 4], load: EvictionStatus| {
         tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(without(counts))));
-        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         tale.look(at);
     };
     unreported(&mut tale, 14, &[3313, 3313, 3314, 30], fixtures::load("evicting_conns"));
@@ -600,10 +602,10 @@ fn clients_of_a_node_that_does_not_report_them_are_not_missing() {
     tale.asked(91, &END, fixtures::load("wait_takeover"));
     // The end, and the half minute after it, in which the node reports no counts.
     for second in [101, 112, 140] {
-        unreported(&mut tale, second, &END, Load::default());
+        unreported(&mut tale, second, &END, EvictionStatus::default());
     }
     assert_ne!(tale.verdict(), Some(Verdict::ClientsMissing));
-    tale.asked(141, &END, Load::default());
+    tale.asked(141, &END, EvictionStatus::default());
     let verdict = tale.verdict();
     assert!(!matches!(verdict, Some(Verdict::ClientsMissing | Verdict::CoordinatorLost)), "{verdict:?}");
 }
@@ -618,31 +620,31 @@ fn the_order_of_donors_means_nothing() {
 }
 
 /// EMQX's answers when core 1 has stopped running.
-fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: Load) {
+fn without_core_1(tale: &mut Tale, at: i64, connections: &[u64], load: EvictionStatus) {
     let mut nodes = fixtures::nodes(connections);
     nodes[1] = crate::model::Node { name: fixtures::core(1), stopped: true, ..crate::model::Node::default() };
     tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
-    tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+    tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
     tale.look(at);
 }
 
 #[test]
 fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
     let mut tale = until_evicting();
-    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], Load::default());
+    without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], EvictionStatus::default());
     let notices = tale.messages(EventType::Notice);
     assert!(
         notices[0].contains("(donor) stopped running at 10:00:20 UTC with 3,323 clients on it"),
         "{notices:?}"
     );
-    without_core_1(&mut tale, 23, &[3263, 0, 3264, 3473], Load::default());
+    without_core_1(&mut tale, 23, &[3263, 0, 3264, 3473], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
     // The node starts again and the counts at the end are even: the verdict is still `nodesLost`.
     let mut tale = until_evicting();
     without_core_1(&mut tale, 20, &[3263, 0, 3264, 3473], fixtures::load("evicting_conns"));
     tale.asked(30, &[2500, 2500, 2500, 2500], fixtures::load("wait_takeover"));
-    tale.asked(40, &[2500, 2500, 2500, 2500], Load::default());
-    tale.asked(51, &[2500, 2500, 2500, 2500], Load::default());
+    tale.asked(40, &[2500, 2500, 2500, 2500], EvictionStatus::default());
+    tale.asked(51, &[2500, 2500, 2500, 2500], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
 }
 
@@ -653,15 +655,15 @@ fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     for (at, load) in [
         (20, fixtures::load("evicting_conns")),
         (22, fixtures::load("evicting_conns")),
-        (30, Load::default()),
+        (30, EvictionStatus::default()),
     ] {
         let mut nodes = fixtures::nodes(&[4400, 0, 2800, 2800]);
         nodes.remove(1);
         tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
-        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         tale.look(at);
     }
-    tale.asked(41, &[2500, 2500, 2500, 2500], Load::default());
+    tale.asked(41, &[2500, 2500, 2500, 2500], EvictionStatus::default());
     assert_eq!(tale.verdict(), Some(Verdict::NodesLost));
 }
 
@@ -690,9 +692,9 @@ fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
     tale.asked(13, &[3323, 3323, 3324, 0, 0], fixtures::load("evicting_conns"));
     let mut nodes = fixtures::nodes(&[2553, 2553, 2554, 2340, 0]);
     nodes[4] = crate::model::Node { name: fixtures::core(4), stopped: true, ..crate::model::Node::default() };
-    for (at, load) in [(91, fixtures::load("wait_takeover")), (101, Load::default())] {
+    for (at, load) in [(91, fixtures::load("wait_takeover")), (101, EvictionStatus::default())] {
         tale.world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes.clone())));
-        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         tale.look(at);
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced));
@@ -702,10 +704,10 @@ fn a_core_that_takes_no_part_and_stops_is_no_loss_of_the_rebalance() {
 fn a_node_that_stops_after_the_end_is_no_loss_of_the_rebalance() {
     let mut tale = until_evicting();
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(93, &END, Load::default());
-    tale.asked(96, &END, Load::default());
-    without_core_1(&mut tale, 100, &END, Load::default());
-    without_core_1(&mut tale, 104, &END, Load::default());
+    tale.asked(93, &END, EvictionStatus::default());
+    tale.asked(96, &END, EvictionStatus::default());
+    without_core_1(&mut tale, 100, &END, EvictionStatus::default());
+    without_core_1(&mut tale, 104, &END, EvictionStatus::default());
     assert_ne!(tale.verdict(), Some(Verdict::NodesLost));
 }
 
@@ -752,8 +754,8 @@ fn an_outage_is_reported_from_when_to_when_and_nothing_is_concluded_from_it() {
     for second in 14..120 {
         tale.look(second);
     }
-    tale.asked(120, &[3000, 3000, 3000, 1000], Load::default());
-    tale.asked(131, &[3000, 3000, 3000, 1000], Load::default());
+    tale.asked(120, &[3000, 3000, 3000, 1000], EvictionStatus::default());
+    tale.asked(131, &[3000, 3000, 3000, 1000], EvictionStatus::default());
     let notices = tale.messages(EventType::Notice);
     assert!(notices[0].starts_with("EMQX has not answered since 10:00:13 UTC"), "{notices:?}");
     assert!(notices.iter().any(|it| it.contains("from 10:00:13 UTC to 10:02:00 UTC")), "{notices:?}");
@@ -772,9 +774,9 @@ fn an_end_in_an_outage_has_bounds_and_no_duration() {
                 (it.processed, it.completed) = (true, Some(fixtures::at(completed)));
             });
         }
-        tale.asked(240, &END, Load::default());
-        tale.asked(251, &END, Load::default());
-        tale.asked(262, &END, Load::default());
+        tale.asked(240, &END, EvictionStatus::default());
+        tale.asked(251, &END, EvictionStatus::default());
+        tale.asked(262, &END, EvictionStatus::default());
         let run = tale.follower.runs.last().expect("a run");
         let Judgement { verdict, message } = run.verdict.clone().expect("a verdict");
         assert_eq!((verdict, run.duration_seconds()), (Verdict::Balanced, None), "{message}");
@@ -806,15 +808,15 @@ fn an_end_is_not_judged_by_counts_from_before_emqx_stopped_listing_its_nodes() {
         let load = match second {
             51..=91 => fixtures::load("evicting_conns"),
             92..=101 => fixtures::load("wait_takeover"),
-            _ => Load::default(),
+            _ => EvictionStatus::default(),
         };
-        tale.world.apply(fixtures::answer(second, BrokerUpdate::Load(load)));
+        tale.world.apply(fixtures::answer(second, BrokerUpdate::Evictions(load)));
         tale.look(second);
     }
     let verdict = tale.verdict();
     assert!(matches!(verdict, None | Some(Verdict::Unknown)), "{verdict:?}");
-    tale.asked(140, &END, Load::default());
-    tale.asked(151, &END, Load::default());
+    tale.asked(140, &END, EvictionStatus::default());
+    tale.asked(151, &END, EvictionStatus::default());
     assert!(matches!(tale.verdict(), Some(Verdict::Unknown | Verdict::Balanced)), "{:?}", tale.verdict());
 }
 
@@ -840,7 +842,7 @@ fn a_follower_that_ends_while_emqx_does_not_answer_does_not_report_it_as_running
 fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
     let mut tale = until_evicting();
     let instance = fixtures::instance(ApiVersion::V2beta1);
-    tale.world.apply(fixtures::fact(15, Update::Gone(Object::Instance(Box::new(instance)))));
+    tale.world.apply(fixtures::fact(15, Update::Deleted(Object::Instance(Box::new(instance)))));
     tale.look(15);
     assert_eq!(tale.verdict(), Some(Verdict::Failed));
     let last = tale.events.last().expect("a verdict");
@@ -852,7 +854,7 @@ fn an_instance_that_is_deleted_in_mid_run_ends_it_at_once_without_counts() {
 #[test]
 fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     let mut tale = Tale::of(&START);
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).update
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Pending, |_| {}).update
     else {
         panic!("a Rebalance")
     };
@@ -861,7 +863,7 @@ fn an_object_of_ours_that_no_list_shows_is_followed_by_what_emqx_lists() {
     tale.asked(3, &START, fixtures::load("wait_health_check"));
     tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
     assert_eq!(tale.follower.runs.len(), 1);
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
 }
@@ -880,7 +882,7 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
     let mut tale = begun(Some(record()));
     tale.asked(30, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
     assert_eq!(tale.follower.runs.len(), 1, "{:?}", tale.messages(EventType::Created));
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
     // The operator writes the status late, and the object has no plan.
@@ -890,7 +892,7 @@ fn an_object_whose_status_comes_late_or_never_owns_the_entry_of_its_plan_also_in
     assert_eq!(tale.follower.runs.len(), 1);
     tale.asked(30, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
     assert_eq!((tale.verdict(), tale.follower.runs[0].name.as_str()), (Some(Verdict::Balanced), "r"));
 }
 
@@ -925,7 +927,7 @@ fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends(
             events: Vec::new(),
         };
         if answered {
-            tale.asked(0, &START, Load::default());
+            tale.asked(0, &START, EvictionStatus::default());
         }
         tale.look(0);
         tale.object(1, Phase::Pending, |it| it.created = Some(fixtures::at(1)));
@@ -971,8 +973,8 @@ fn one_that_was_not_seen_for_as_long_as_its_rest_was_to_take_may_have_come_to_it
         let mut tale = until_evicting();
         tale.asked(85, &[2573, 2573, 2574, 2250], fixtures::load("evicting_conns"));
         // Other clients connected to the donors in the meantime.
-        tale.asked(at, &[2900, 2900, 2900, 2250], Load::default());
-        tale.asked(at + 11, &[2900, 2900, 2900, 2250], Load::default());
+        tale.asked(at, &[2900, 2900, 2900, 2250], EvictionStatus::default());
+        tale.asked(at + 11, &[2900, 2900, 2900, 2250], EvictionStatus::default());
         tale.look(at + 40);
         tale.follower.runs[0].verdict.clone().expect("it is over")
     };
@@ -991,10 +993,10 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
             events: Vec::new(),
         };
         let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
-        tale.world.apply(fixtures::fact(0, Update::Is(instance)));
+        tale.world.apply(fixtures::fact(0, Update::Upserted(instance)));
         tale.world
             .apply(fixtures::answer(50, BrokerUpdate::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
-        tale.world.apply(fixtures::answer(50, BrokerUpdate::Load(fixtures::load("evicting_conns"))));
+        tale.world.apply(fixtures::answer(50, BrokerUpdate::Evictions(fixtures::load("evicting_conns"))));
         if let Some(connections) = began {
             tale.world.apply(fixtures::answer(
                 50,
@@ -1018,8 +1020,8 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
     assert!(tale.messages(EventType::Phase)[0].contains("at most 46 rounds to go"), "{:?}", tale.events);
     // No verdict uses the assumed thresholds: EMQX's own thresholds ended the rebalance earlier.
     tale.asked(58, &END, fixtures::load("wait_takeover"));
-    tale.asked(70, &END, Load::default());
-    tale.asked(81, &END, Load::default());
+    tale.asked(70, &END, EvictionStatus::default());
+    tale.asked(81, &END, EvictionStatus::default());
     tale.look(120);
     assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
 }
@@ -1032,7 +1034,7 @@ fn foreign(counts: &[u64; 4], state: &str) -> Tale {
         events: Vec::new(),
     };
     let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
-    tale.world.apply(fixtures::fact(0, Update::Is(instance)));
+    tale.world.apply(fixtures::fact(0, Update::Upserted(instance)));
     tale.asked(50, counts, fixtures::load(state));
     tale
 }
@@ -1071,8 +1073,8 @@ fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
     assert!(tale.follower.runs[0].counted_since.is_some(), "{:?}", tale.events);
     assert!(tale.messages(EventType::Created).is_empty(), "{:?}", tale.events);
     // The first observed counts are not those of the start: that they have not changed since is no evidence.
-    tale.asked(52, &[2943, 2943, 2944, 1170], Load::default());
-    tale.asked(64, &[2943, 2943, 2944, 1170], Load::default());
+    tale.asked(52, &[2943, 2943, 2944, 1170], EvictionStatus::default());
+    tale.asked(64, &[2943, 2943, 2944, 1170], EvictionStatus::default());
     tale.look(100);
     assert_eq!(tale.verdict(), Some(Verdict::Unknown), "{:?}", tale.events.last());
 }
@@ -1080,7 +1082,7 @@ fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
 #[test]
 fn what_emqx_lists_after_an_outage_may_have_begun_in_it() {
     let mut tale = Tale::of(&START);
-    tale.asked(10, &START, Load::default());
+    tale.asked(10, &START, EvictionStatus::default());
     tale.world
         .apply(fixtures::answer(20, BrokerUpdate::Link("nodes", Link::Unreachable("no answer".to_owned()))));
     tale.look(20);
@@ -1128,8 +1130,8 @@ fn an_object_whose_age_the_clock_of_the_api_server_gives_wrong_is_joined_when_th
     tale.asked(13, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
     tale.object(14, Phase::Processing, |it| old(it, "evicting_conns"));
     tale.asked(91, &END, fixtures::load("wait_takeover"));
-    tale.asked(101, &END, Load::default());
-    tale.asked(112, &END, Load::default());
+    tale.asked(101, &END, EvictionStatus::default());
+    tale.asked(112, &END, EvictionStatus::default());
     let run = tale.follower.runs.last().expect("a run");
     assert_eq!((tale.follower.runs.len(), run.name.as_str()), (1, "r"));
     let Judgement { verdict, message } = run.verdict.clone().expect("a verdict");
@@ -1146,7 +1148,7 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
         let fewer = START.map(|count| count * 4 / 5);
         for second in 2..100 {
             if answers {
-                tale.asked(second, &fewer, Load::default());
+                tale.asked(second, &fewer, EvictionStatus::default());
             } else {
                 tale.look(second);
             }
@@ -1159,7 +1161,7 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
         let end = [2003, 2003, 2004, 1989];
         tale.asked(168, &end, fixtures::load("wait_takeover"));
         for second in [178, 189, 220] {
-            tale.asked(second, &end, Load::default());
+            tale.asked(second, &end, EvictionStatus::default());
         }
         let run = tale.follower.runs.last().expect("a run");
         (run.verdict.clone().map(|judgement| judgement.verdict), run.duration_seconds())
@@ -1173,12 +1175,12 @@ fn a_rebalance_that_a_late_operator_starts_has_the_duration_and_the_counts_of_it
 fn clients_that_left_before_a_late_start_are_not_missing_although_emqx_reported_no_counts_at_that_start() {
     let mut tale = Tale::of(&START);
     tale.object(1, Phase::Pending, |_| {});
-    let listed = |tale: &mut Tale, at: i64, load: Load| {
-        tale.world.apply(fixtures::answer(at, BrokerUpdate::Load(load)));
+    let listed = |tale: &mut Tale, at: i64, load: EvictionStatus| {
+        tale.world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
         tale.look(at);
     };
     for second in 2..100 {
-        listed(&mut tale, second, Load::default());
+        listed(&mut tale, second, EvictionStatus::default());
     }
     tale.object(100, Phase::Processing, |it| it.started = Some(fixtures::at(100)));
     listed(&mut tale, 101, fixtures::load("wait_health_check"));
@@ -1190,7 +1192,7 @@ fn clients_that_left_before_a_late_start_are_not_missing_although_emqx_reported_
     let end = [2003, 2003, 2004, 1989];
     tale.asked(168, &end, fixtures::load("wait_takeover"));
     for second in [178, 189, 220] {
-        tale.asked(second, &end, Load::default());
+        tale.asked(second, &end, EvictionStatus::default());
     }
     assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
 }
@@ -1227,7 +1229,7 @@ fn a_rebalance_that_began_while_the_machine_slept_has_the_duration_since_its_sta
         tale.asked(31, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
         tale.asked(91, &END, fixtures::load("wait_takeover"));
         for second in [101, 112] {
-            tale.asked(second, &END, Load::default());
+            tale.asked(second, &END, EvictionStatus::default());
         }
         assert_eq!(tale.verdict(), Some(Verdict::Balanced), "{:?}", tale.events.last());
         tale.follower.runs[0].duration_seconds()
@@ -1250,7 +1252,7 @@ fn a_rebalance_that_was_over_before_it_was_followed_is_recorded_without_a_durati
         it.completed = Some(fixtures::at(100));
     }));
     for second in [160, 172, 184] {
-        tale.asked(second, &END, Load::default());
+        tale.asked(second, &END, EvictionStatus::default());
     }
     let run = tale.follower.runs.last().expect("a run");
     let (_, recorded) = run.to_record(fixtures::at(184)).expect("a verdict to record");

@@ -275,7 +275,7 @@ fn without_a_reason_and_without_the_counts_of_its_start_a_refusal_is_unknown() {
 
 #[test]
 fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
-    let Update::Is(Object::Rebalance(mut object)) = fixtures::rebalance("r", Phase::Failed, |it| {
+    let Update::Upserted(Object::Rebalance(mut object)) = fixtures::rebalance("r", Phase::Failed, |it| {
         it.processed = true;
         it.failed = Some(fixtures::at(30));
     })
@@ -305,7 +305,7 @@ fn what_its_follower_recorded_is_the_verdict_whatever_the_counts_are_now() {
 fn a_clock_of_the_api_server_that_was_set_back_gives_no_verdict_about_the_past() {
     let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
     let plan = forecast(None, &before, &strategy(), Return::default());
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
         it.processed = true;
         it.plan = Some(PlanRecord::of(&plan, fixtures::at(3600)).text());
         (it.created, it.started) = (Some(fixtures::at(3600)), Some(fixtures::at(3600)));
@@ -330,7 +330,7 @@ fn completed_object(started: i64, completed: i64) -> Rebalance {
     let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
     let plan = forecast(None, &before, &strategy(), Return::default());
     let record = PlanRecord::of(&plan, fixtures::at(0)).text();
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
         it.processed = true;
         it.plan = Some(record);
         it.started = Some(fixtures::at(started));
@@ -378,7 +378,7 @@ fn a_past_rebalance_is_listed_without_a_duration_that_was_not_observed() {
     let before = super::super::forecast::numbered(&[3333, 3333, 3334, 0], None);
     let plan = forecast(None, &before, &strategy(), Return::default());
     let record = PlanRecord::of(&plan, fixtures::at(0)).text();
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Failed, |it| {
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Failed, |it| {
         it.processed = true;
         it.plan = Some(record);
         it.failed = Some(fixtures::at(30));
@@ -427,7 +427,7 @@ fn a_forged_plan_does_not_change_the_thresholds_of_the_object() {
     let mut plan = forecast(None, &before, &strategy(), Return::default());
     plan.strategy = forged;
     let record = PlanRecord::of(&plan, fixtures::at(0)).text();
-    let Update::Is(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
         it.processed = true;
         it.plan = Some(record);
         it.completed = Some(fixtures::at(100));

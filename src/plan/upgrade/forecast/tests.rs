@@ -41,7 +41,8 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
         ..UpdateSpec::default()
     };
     change(&mut instance);
-    let mut facts: Vec<Fact> = vec![fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance))))];
+    let mut facts: Vec<Fact> =
+        vec![fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))];
     let mut nodes = Vec::new();
     for (age, set) in (0_i64..).zip(sets) {
         let (role, kind) = match set.role {
@@ -51,7 +52,7 @@ fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) ->
         let name = format!("emqx-{role}-{}", set.revision);
         facts.push(fixtures::fact(
             0,
-            Update::Is(Object::Set(Box::new(Set {
+            Update::Upserted(Object::Set(Box::new(Set {
                 kind,
                 namespace: "mq".into(),
                 name: name.clone(),

@@ -5,8 +5,8 @@ use super::{FieldOwner, UpgradeCheck, findings};
 use crate::model::image::Image;
 use crate::model::upgrade::SKIPPABLE;
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, Evacuation, Fact, ImageParts, Instance, InstanceKind, Link, Load,
-    Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
+    ApiVersion, BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, ImageParts, Instance,
+    InstanceKind, Link, Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::fixtures;
@@ -40,9 +40,9 @@ fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> 
         .map(|node| Node { version: Some(running.into()), sessions: Some(110), ..node })
         .collect();
     let facts: [Fact; 3] = [
-        fixtures::fact(0, Update::Is(Object::Instance(Box::new(instance.clone())))),
+        fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance.clone())))),
         Fact::answer(fixtures::at(0), &instance.id, BrokerUpdate::Nodes(nodes)),
-        Fact::answer(fixtures::at(0), &instance.id, BrokerUpdate::Load(Load::default())),
+        Fact::answer(fixtures::at(0), &instance.id, BrokerUpdate::Evictions(EvictionStatus::default())),
     ];
     (World::of(facts), instance)
 }
@@ -214,7 +214,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
     let same = UpgradeRequest::new(image("emqx/emqx-enterprise:5.10.1"));
     assert_eq!(blocked(&check(&lagging, &object, &same, &[], false)), [""; 0], "it is so already");
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
-    let load = Load {
+    let load = EvictionStatus {
         evacuations: vec![Evacuation {
             node: fixtures::core(1),
             stage: Stage::Prohibiting,
@@ -229,7 +229,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
         }],
         ..fixtures::load("evicting_conns")
     };
-    world.apply(fixtures::answer(1, BrokerUpdate::Load(load)));
+    world.apply(fixtures::answer(1, BrokerUpdate::Evictions(load)));
     let both = check(&world, &instance, &UpgradeRequest::new(to()), &[], false);
     assert_eq!(blocked(&both), ["rebalance-running", "evacuation-running"]);
 }

@@ -10,9 +10,9 @@ use super::UpgradeTracker;
 use crate::model::human::seconds_between;
 use crate::model::lease::{OPERATOR_LEASE, OperatorLease};
 use crate::model::{
-    ApiVersion, BrokerUpdate, ClusterEvent, Condition, Evacuation, Event, EventType, Fact, GuardState,
-    Instance, InstanceId, Judgement, Link, Load, Node, NodeName, Object, Operation, Owner, Pod, Set, Source,
-    Stage, Update, UpdateSpec, Verdict, World,
+    ApiVersion, BrokerUpdate, ClusterEvent, Condition, Evacuation, Event, EventType, EvictionStatus, Fact,
+    GuardState, Instance, InstanceId, Judgement, Link, Node, NodeName, Object, Operation, Owner, Pod, Set,
+    Source, Stage, Update, UpdateSpec, Verdict, World,
 };
 use crate::plan::fixtures;
 
@@ -120,7 +120,7 @@ impl Scene {
         };
         instance.conditions = self.conditions.iter().map(condition).collect();
         let mut facts: Vec<Fact> = Vec::new();
-        let is = |object: Object| fixtures::fact(now, Update::Is(object));
+        let is = |object: Object| fixtures::fact(now, Update::Upserted(object));
         if self.gone {
             // Only another cluster exists.
             instance.id = InstanceId { name: "other".into(), ..instance.id };
@@ -204,13 +204,19 @@ impl Scene {
         } else if let Some(since) = self.unanswered_since {
             facts.push(fixtures::answer(since, BrokerUpdate::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::answer(since, BrokerUpdate::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::answer(
+                since,
+                BrokerUpdate::Evictions(EvictionStatus { evacuations, ..EvictionStatus::default() }),
+            ));
             let link = Link::Unreachable("connection refused".into());
             facts.push(fixtures::answer(now, BrokerUpdate::Link("nodes", link)));
         } else {
             facts.push(fixtures::answer(now, BrokerUpdate::Nodes(nodes)));
             let evacuations = self.evacuations.iter().map(entry).collect();
-            facts.push(fixtures::answer(now, BrokerUpdate::Load(Load { evacuations, ..Load::default() })));
+            facts.push(fixtures::answer(
+                now,
+                BrokerUpdate::Evictions(EvictionStatus { evacuations, ..EvictionStatus::default() }),
+            ));
         }
         facts.push(is(Object::Instance(Box::new(instance))));
         World::of(facts)
@@ -905,7 +911,7 @@ fn a_new_template_whose_revision_is_not_computed_yet_is_no_upgrade_that_is_done(
             created: Some(fixtures::at(-3600)),
             ..Set::default()
         };
-        let is = |object: Object| fixtures::fact(now, Update::Is(object));
+        let is = |object: Object| fixtures::fact(now, Update::Upserted(object));
         let mut facts = vec![is(Object::Instance(Box::new(instance))), is(Object::Set(Box::new(set)))];
         for number in 0..3 {
             let pod = fixtures::pod(&format!("emqx-core-{number}"), |it| {
