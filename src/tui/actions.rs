@@ -9,10 +9,11 @@ use super::texts::own_place;
 use super::view_model::ViewModel;
 use crate::model::evacuation::Settings;
 use crate::model::human::{count, count_or_unknown, duration, plural};
-use crate::model::{ApiVersion, NodeName, Part};
+use crate::model::{ApiVersion, NodeName, Part, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::finding::Decision;
 use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::results::Backend;
 
 /// The most findings in a prompt.
@@ -25,6 +26,10 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
         ConfirmedAction::Apply(strategy, backend) => {
             state.doing = Some(ChangeInProgress::Create);
             vec![Effect::Apply(id, strategy, backend)]
+        }
+        ConfirmedAction::Stop(name) if ended(state, &name) => {
+            state.say(Tone::Warning, format!("nothing was stopped: {name} ended while the prompt was open"));
+            Vec::new()
         }
         ConfirmedAction::Stop(name) => {
             if let Some(cluster) = state.clusters.get_mut(&id) {
@@ -144,6 +149,13 @@ fn ends(plan: &RebalancePlan) -> String {
     }
     let after: Vec<String> = plan.nodes.iter().map(|node| count(node.connections_after)).collect();
     format!("Ends {word}: {}.", after.join(" / "))
+}
+
+/// Whether this rebalance has a verdict that is not open.
+fn ended(state: &State, name: &str) -> bool {
+    let runs = state.here().map(|cluster| &cluster.operations.rebalances.runs);
+    let verdict = |run: &RebalanceRun| run.verdict.as_ref().is_some_and(|it| it.verdict != Verdict::Unknown);
+    runs.is_some_and(|runs| runs.iter().rfind(|run| run.name == name).is_some_and(verdict))
 }
 
 /// Asks before the running rebalance is stopped.

@@ -7,8 +7,8 @@ use super::setup::TextPage;
 use super::state::State;
 use super::view_model::ViewModel;
 use crate::error::{Cause, Problem};
-use crate::model::human::{count, count_or_unknown, duration, seconds_between};
-use crate::model::{ClusterEvent, Pod, Role};
+use crate::model::human::{clock, count, count_or_unknown, duration, seconds_between};
+use crate::model::{ClusterEvent, Pod, Role, Stage};
 use crate::output::theme::Tone;
 use crate::plan::rebalance::progress::Counts;
 
@@ -93,10 +93,14 @@ pub(super) fn why(state: &State, board: &ViewModel) -> Option<TextPage> {
         ));
     }
     lines.push((Tone::Plain, String::new()));
-    let advice = "EMQX evicts more clients every second until it is stopped. Clients that have moved stay where they are.";
-    lines.push((Tone::Plain, advice.to_owned()));
+    let advice = match run.entry.as_ref().map(|entry| &entry.stage) {
+        Some(Stage::EvictingConns) => "EMQX evicts more clients every second until it is stopped.",
+        _ => "EMQX evicts no clients at present; donors refuse clients until it is stopped, or ends.",
+    };
+    lines.push((Tone::Plain, format!("{advice} Clients that have moved stay where they are.")));
     let command = format!("kubectl emqx rebalance stop {}{}", run.name, own_place(state, board));
-    let title = format!("WHY {}", run.name);
+    // The text stays while the page is open.
+    let title = format!("WHY at {}: {}", clock(state.shown_at(), &state.setup.zone), run.name);
     Some(TextPage { title, command, lines, top: 0, from_end: false })
 }
 

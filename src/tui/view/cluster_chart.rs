@@ -69,7 +69,8 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     let goals = goals(board, settings.quantity);
     let (low, high) = bounds(&mut values().chain(goals.iter().map(|goal| *goal as f64)));
     // During an upgrade the sum is one of the curves, and the curve of a single node is the total.
-    let alone = board.upgrading || drawn.curves.len() < 2;
+    let unknown = drawn.total.iter().all(Option::is_none);
+    let alone = board.upgrading || drawn.curves.len() < 2 || unknown;
     let above = if alone { 0 } else { total_lines(height - 3, settings.quantity) };
     let (total_low, total_high) = bounds(&mut drawn.total.iter().flatten().copied());
     let total = PlotScale { low: total_low, high: total_high, rows: above };

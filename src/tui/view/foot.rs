@@ -98,7 +98,12 @@ fn position(state: &State, pen: &mut Painter<'_>, y: usize) {
         let left = duration(seconds_between(state.now, next.at));
         text.extend([" ", dot, " n ", &next.text, " in ", &left]);
     }
-    let cells = width.saturating_sub(text.width() + 5).clamp(10, 80).min(width.saturating_sub(2));
+    // The same width at every position, so that the marks do not move.
+    let cells = match width {
+        ..72 => 10,
+        72..100 => width / 4,
+        _ => (width * 2 / 5).min(80),
+    };
     let cell = |at: jiff::Timestamp| {
         let part = seconds_between(route.begin, at).min(all) as f64 / all as f64;
         (part * (cells - 1) as f64).round() as usize

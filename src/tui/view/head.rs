@@ -176,15 +176,16 @@ pub(super) fn ends(state: &State, board: &ViewModel) -> Option<String> {
     })
 }
 
+/// Whether the key to stop is shown: it is more important than the progress.
+fn stops(state: &State, board: &ViewModel) -> bool {
+    board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running)
+}
+
 fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let width = pen.width();
     title(state, board, pen);
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
-    let mut percent = percent_words(board);
-    if board.alarm().is_some() && state.can(crate::tui::keys::Needs::Running) {
-        // The key to press is more important than the progress.
-        percent = Some("  x stop".to_owned());
-    }
+    let percent = if stops(state, board) { Some("  x stop".to_owned()) } else { percent_words(board) };
     let used = percent.as_ref().map_or(0, |text| text.width() + 2);
     let x = pen.put(1, 1, width, &word, tone) + 2;
     let room = width.saturating_sub(x + used + 1);
@@ -344,8 +345,9 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let (word, tone, headline, headline_tone) = doing(board, pen.symbols().arrow);
     let mut x = pen.put(1, 0, width / 2, &board.status.instance.name, Tone::Strong) + 2;
     x = pen.put(x, 0, width, &word, tone) + 1;
-    if let Some(percent) = percent_words(board) {
-        x = pen.put(x, 0, width, &percent, Tone::Strong) + 2;
+    let stop = stops(state, board).then(|| "x stop".to_owned());
+    if let Some(text) = stop.or_else(|| percent_words(board)) {
+        x = pen.put(x, 0, width, &text, Tone::Strong) + 2;
     }
     let mode = modes(state).into_iter().next();
     let room = width.saturating_sub(mode.as_ref().map_or(1, |(text, _)| text.width() + 3));

@@ -6,6 +6,8 @@
 //!  a apply (asks)  Enter edit the image  Esc back
 //! ```
 
+use unicode_width::UnicodeWidthStr;
+
 use super::painter::{Painter, wrap};
 use super::{foot, head};
 use crate::output::text::Layout;
@@ -56,13 +58,10 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             form.lines.set(lines.len());
             let top = form.top.min(lines.len().saturating_sub(room));
             if let Some(position) = super::position(top, room.min(lines.len()), lines.len()) {
-                pen.right(
-                    x + 2,
-                    1,
-                    width.saturating_sub(x + 3),
-                    &format!("{position}, j k scroll"),
-                    Tone::Faint,
-                );
+                let room = width.saturating_sub(x + 3);
+                let keys = format!("{position}, j k scroll");
+                let text = if keys.width() <= room { keys } else { position };
+                pen.right(x + 2, 1, room, &text, Tone::Faint);
             }
             let mut place = pen.part(1, y, width - 2, room);
             for (line, (tone, text)) in lines.iter().skip(top).take(room).enumerate() {
@@ -75,6 +74,5 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
 }
 
 fn broken(text: &str, width: usize) -> Vec<String> {
-    use unicode_width::UnicodeWidthStr;
     if text.width() <= width { vec![text.to_owned()] } else { wrap(text, width) }
 }

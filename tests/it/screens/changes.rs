@@ -2,8 +2,8 @@
 
 use kubectl_emqx::model::{BrokerUpdate, Link};
 use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
-use kubectl_emqx::tui::Msg;
 use kubectl_emqx::tui::curves::{Quantity, curves};
+use kubectl_emqx::tui::{Effect, Msg};
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
@@ -11,7 +11,7 @@ use crate::screens::make::{
     Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing,
     played, pod, recorded, setup,
 };
-use crate::screens::{UNEVEN, idle, running};
+use crate::screens::{UNEVEN, astray, idle, running};
 
 #[test]
 fn the_chart_counts_what_a_removed_node_held_before() {
@@ -163,4 +163,47 @@ fn an_emqx_that_no_pod_answers_for_is_announced_once_and_its_counts_are_old() {
     bench.learn(210, documented(210, &UNEVEN, &nothing()));
     bench.tick(210);
     assert!(bench.screen(120, 40).contains("all 10,000"), "{}", bench.screen(120, 40));
+}
+
+/// The rebalance of `running` at a later second and stage.
+fn at_stage(bench: &mut Bench, second: i64, counts: &[u64], stage: Option<&str>) {
+    let donors: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    let load = stage.map_or_else(nothing, |stage| {
+        json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0], "coordinator_node": donors[0],
+            "state": stage, "donors": donors, "recipients": [node(&core(3))], "connection_eviction_rate": 10,
+            "session_eviction_rate": 10}]})
+    });
+    bench.learn(second, documented(second, counts, &load));
+    bench.tick(second);
+}
+
+#[test]
+fn the_reason_to_stop_names_what_emqx_does_in_its_stage_and_the_time() {
+    let mut bench = astray();
+    assert!(bench.screen(60, 15).contains("STOP IT: x stop"), "{}", bench.screen(60, 15));
+    let evicting = bench.keys("d").screen(80, 24);
+    assert!(
+        evicting.contains("evicts more clients every second") && evicting.contains("WHY at 10:01:33"),
+        "{evicting}"
+    );
+    bench.keys("Esc");
+    at_stage(&mut bench, 95, &[2543, 2543, 2544, 0], Some("wait_takeover"));
+    let waiting = bench.keys("d").screen(80, 24);
+    assert!(waiting.contains("EMQX evicts no clients at present"), "{waiting}");
+}
+
+#[test]
+fn a_rebalance_that_ends_while_its_prompt_is_open_is_not_stopped() {
+    let mut bench = astray();
+    bench.keys("x");
+    at_stage(&mut bench, 95, &[2543, 2543, 2544, 0], Some("wait_takeover"));
+    for second in [106, 110, 140] {
+        at_stage(&mut bench, second, &UNEVEN, None);
+    }
+    let before = bench.effects.len();
+    bench.types("emqx").keys("Enter");
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("nothing was stopped: coordinator"), "{screen}");
+    let stops = bench.effects[before..].iter().any(|effect| matches!(effect, Effect::Stop(..)));
+    assert!(!stops, "{:?}", bench.effects);
 }
