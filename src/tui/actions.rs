@@ -28,7 +28,10 @@ pub(super) fn make(state: &mut State, act: ConfirmedAction) -> Vec<Effect> {
             vec![Effect::Apply(id, strategy, backend)]
         }
         ConfirmedAction::Stop(name) if ended(state, &name) => {
-            state.say(Tone::Warning, format!("nothing was stopped: {name} ended while the prompt was open"));
+            state.show_message(
+                Tone::Warning,
+                format!("nothing was stopped: {name} ended while the prompt was open"),
+            );
             Vec::new()
         }
         ConfirmedAction::Stop(name) => {
