@@ -248,7 +248,7 @@ impl Drop for Spool {
 static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
 /// The most bytes of log output that are kept; later output is dropped (`--log-file` has all of it).
-const MOST: usize = 1 << 16;
+const MAX_LOG_OUTPUT: usize = 1 << 16;
 
 /// The target of logs that go to stderr: it never writes onto the screen.
 #[derive(Debug, Default)]
@@ -259,7 +259,7 @@ impl std::io::Write for Held {
         if let Ok(mut held) = HELD.lock()
             && let Some(held) = held.as_mut()
         {
-            if held.len() < MOST {
+            if held.len() < MAX_LOG_OUTPUT {
                 held.extend_from_slice(bytes);
             }
             return Ok(bytes.len());

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
 use super::{connect, context};
-use crate::cli::complete::Candidate;
+use crate::cli::intent::Candidate;
 use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};
 use crate::commands::{self, Outcome};

@@ -14,11 +14,11 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command, ValueHint};
 
-use super::intent::{Completing, InstanceName, Intent, Names, OperationName, Verb};
+use super::intent::{Candidate, Completing, InstanceName, Intent, Names, OperationName, Verb};
 use super::rules_rebalance::{APPLY_CHECKS, STOP_CHECKS};
 use super::rules_shared::with_surroundings;
 use crate::model::human::harmless;
-use crate::model::upgrade::SKIPPABLE;
+use crate::model::upgrade::UPGRADE_CHECKS;
 
 /// The hidden entry, in cobra's name: `kubectl-emqx __complete WORDS…`.
 pub(super) const ENTRY: &str = "__complete";
@@ -27,22 +27,6 @@ pub(super) const ENTRY: &str = "__complete";
 const NO_SPACE: u8 = 2;
 /// The shell does not fall back to the names of files.
 const NO_FILES: u8 = 4;
-
-/// One candidate.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate {
-    /// What would stand there.
-    pub value: String,
-    /// What it is; may be empty.
-    pub about: String,
-}
-
-impl Candidate {
-    /// A candidate with what it is.
-    pub fn new(value: impl Into<String>, about: impl Into<String>) -> Self {
-        Self { value: value.into(), about: about.into() }
-    }
-}
 
 /// Reads the arguments of the hidden entry: the words after the program's name, the last of them to be completed. `parse`
 /// reads the global flags among them, which select the cluster, as a command line of their own.
@@ -213,10 +197,10 @@ fn value(arg: &Arg, word: &str, path: &[&str]) -> Completing {
 /// The checks that a command can skip.
 fn checks(path: &[&str]) -> Vec<&'static str> {
     with_surroundings(match path {
-        ["upgrade", ..] => &SKIPPABLE,
-        ["evacuate", ..] => &crate::model::evacuation::SKIPPABLE,
-        ["drain"] => &crate::model::drain::SKIPPABLE,
-        ["scale"] => &crate::model::scale::SKIPPABLE,
+        ["upgrade", ..] => &UPGRADE_CHECKS,
+        ["evacuate", ..] => &crate::model::evacuation::EVACUATION_CHECKS,
+        ["drain"] => &crate::model::drain::DRAIN_CHECKS,
+        ["scale"] => &crate::model::scale::SCALE_CHECKS,
         ["rebalance", "stop"] => return STOP_CHECKS.to_vec(),
         _ => &APPLY_CHECKS,
     })

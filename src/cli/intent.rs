@@ -10,7 +10,6 @@ pub mod upgrade;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::complete::Candidate;
 use crate::model::check::Purpose;
 pub use history::{HistoryQuery, Keeps, ReportForm, ReportQuery};
 
@@ -216,7 +215,23 @@ pub enum Shell {
     Powershell,
 }
 
-/// The candidates of a word ([`super::complete`]).
+/// A word that could be completed to, for the shell.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// The completed word.
+    pub value: String,
+    /// A description; may be empty.
+    pub about: String,
+}
+
+impl Candidate {
+    /// A candidate with its description.
+    pub fn new(value: impl Into<String>, about: impl Into<String>) -> Self {
+        Self { value: value.into(), about: about.into() }
+    }
+}
+
+/// The candidates of a word (`cli::complete`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completing {
     /// The beginning that was typed.

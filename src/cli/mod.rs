@@ -75,13 +75,13 @@ pub fn parse(
     if let [_, only] = args.as_slice()
         && (only == "--version" || only == "-V")
     {
-        return Err(Parsed::Print(VERSION.to_owned()));
+        return Err(Parsed::Print(VERSION_LINE.to_owned()));
     }
     read(args, &env)
 }
 
 /// What `--version` prints; without clap's tree, whose construction takes longer than the rest of the process.
-const VERSION: &str = concat!("kubectl emqx ", env!("CARGO_PKG_VERSION"), "\n");
+const VERSION_LINE: &str = concat!("kubectl emqx ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn read(args: Vec<OsString>, env: &dyn Fn(&str) -> Option<String>) -> Result<Intent, Parsed> {
     // Only the typed subcommand is built: with the whole tree every command started 4 ms later.
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn the_version_is_what_clap_would_print() {
-        assert_eq!(VERSION, Root::command().render_version());
+        assert_eq!(VERSION_LINE, Root::command().render_version());
         for flag in ["--version", "-V"] {
             let parsed = parse(["kubectl-emqx", flag].map(OsString::from), |_| None);
-            assert_eq!(parsed.err(), Some(Parsed::Print(VERSION.to_owned())));
+            assert_eq!(parsed.err(), Some(Parsed::Print(VERSION_LINE.to_owned())));
         }
     }
 }

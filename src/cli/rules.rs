@@ -8,15 +8,15 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Filter, Global, HistoryQuery, InstanceName,
-    Intent, KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, ReportQuery, Scenario, Secret,
-    Selection, Verb, Version, View,
+    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Global, HistoryQuery, InstanceName, Intent,
+    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, ReportQuery, Scenario, Secret, Selection,
+    Verb, Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
 use super::rules_rebalance::rebalance;
 use super::rules_scale::scale;
-use super::rules_shared::{follow, stream};
+use super::rules_shared::{filter, follow, stream, usage};
 use super::rules_upgrade::upgrade;
 use crate::error::Problem;
 
@@ -50,10 +50,6 @@ pub(super) fn intent(root: Root) -> Result<Option<Intent>, Problem> {
     };
     one_url_for_one_cluster(&global.emqx, &verb)?;
     Ok(Some(Intent { global, verb }))
-}
-
-pub(super) fn usage(what: &str, why: &str, hint: impl Into<String>) -> Problem {
-    Problem::usage(what, why).hint(hint)
 }
 
 fn global(args: GlobalArgs) -> Result<Global, Problem> {
@@ -236,10 +232,6 @@ fn view(args: ViewArgs, global: &Global) -> Result<View, Problem> {
     let mut follow = follow(args.follow, LimitArgs::default(), stream, global)?;
     follow.inline |= lines;
     Ok(View { selection, follow })
-}
-
-pub(super) fn filter(args: SelectArgs) -> Filter {
-    Filter { all_namespaces: args.all_namespaces, labels: args.selector, fields: args.field_selector }
 }
 
 fn version(args: VersionArgs) -> Version {

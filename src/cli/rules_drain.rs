@@ -2,9 +2,8 @@
 
 use super::args_drain::DrainArgs;
 use super::intent::drain::Drain;
-use super::rules::filter;
 use super::rules_removal::{removal, undo};
-use super::rules_shared::with_surroundings;
+use super::rules_shared::{filter, with_surroundings};
 use crate::error::Problem;
 use crate::model::drain;
 
@@ -14,8 +13,10 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
         let flags = [("--parallel", args.parallel != 1), ("--no-cordon", args.no_cordon)];
         undo(&args.removal, &flags, "an undo starts no evacuation and moves no pod")?;
     }
-    let firm: Vec<&'static str> =
-        drain::FIRM.into_iter().chain(["drain-unfinished", "no-permission", "scale-unfinished"]).collect();
+    let firm: Vec<&'static str> = drain::DRAIN_FIRM
+        .into_iter()
+        .chain(["drain-unfinished", "no-permission", "scale-unfinished"])
+        .collect();
     let mut machines = args.machines;
     let mut seen = std::collections::BTreeSet::new();
     machines.retain(|machine| seen.insert(machine.clone()));
@@ -25,6 +26,6 @@ pub(super) fn drain(args: DrainArgs) -> Result<Drain, Problem> {
         parallel: args.parallel,
         cordon: !args.no_cordon,
         undo: args.undo,
-        removal: removal(args.removal, &with_surroundings(&drain::SKIPPABLE), &firm)?,
+        removal: removal(args.removal, &with_surroundings(&drain::DRAIN_CHECKS), &firm)?,
     })
 }

@@ -3,11 +3,10 @@
 use super::args_evacuate::{EvacuateArgs, EvacuateSettingsArgs, EvacuateStartArgs, EvacuateVerbArgs};
 use super::intent::evacuate::{Evacuate, EvacuateStart, EvacuateStop, EvacuateWatch, Show};
 use super::intent::{DryRun, Filter, Global};
-use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
+use super::rules_shared::{filter, follow, limits, skippable, stream, then, usage, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::NodeName;
-use crate::model::evacuation::{FIRM, SKIPPABLE, Settings};
+use crate::model::evacuation::{EVACUATION_CHECKS, EVACUATION_FIRM, Settings};
 
 /// What `evacuate` means.
 pub(super) fn evacuate(args: EvacuateArgs, global: &Global) -> Result<Evacuate, Problem> {
@@ -51,7 +50,7 @@ fn start(args: EvacuateStartArgs, global: &Global) -> Result<EvacuateStart, Prob
         targets: args.targets,
         settings: settings(args.settings),
         write: write(args.write),
-        skip: skippable(args.skip.skip_check, &with_surroundings(&SKIPPABLE), &FIRM)?,
+        skip: skippable(args.skip.skip_check, &with_surroundings(&EVACUATION_CHECKS), &EVACUATION_FIRM)?,
         limits: limits(&args.limits),
         then: then(args.watch, args.output, args.follow, args.limits, dry_run, global)?,
     })

@@ -11,8 +11,7 @@ use super::intent::{
     Apply, ApplySource, BackendChoice, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output,
     Plan, PlanSource, Prune, Stop, Verb, Watch,
 };
-use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
+use super::rules_shared::{filter, follow, limits, skippable, stream, then, usage, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::limits::Limits;
 use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest};
@@ -47,7 +46,7 @@ pub const APPLY_CHECKS: [&str; 21] = [
 pub(super) const STOP_CHECKS: [&str; 1] = ["instance-not-ready"];
 
 /// Checks that exist, and cannot be skipped.
-const FIRM: [&str; 7] = [
+const REBALANCE_FIRM: [&str; 7] = [
     "nothing-to-balance",
     "already-running",
     "name-taken",
@@ -392,7 +391,7 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
     let nodes = chosen(args.nodes, args.backend.backend)?;
     let backend = if nodes.is_empty() { args.backend.backend } else { BackendChoice::Emqx };
     emqx_tries_nothing(backend, args.write.dry_run)?;
-    let skip = skippable(args.skip.skip_check, &with_surroundings(&APPLY_CHECKS), &FIRM)?;
+    let skip = skippable(args.skip.skip_check, &with_surroundings(&APPLY_CHECKS), &REBALANCE_FIRM)?;
     let write = write(args.write);
     let limits = limits(&args.limits);
     let then = then(args.watch, args.output, args.follow, args.limits, write.dry_run, global)?;
@@ -426,7 +425,7 @@ fn stop(args: StopArgs) -> Result<Stop, Problem> {
         operation: args.name,
         backend: args.backend.backend,
         write: write(args.write),
-        skip: skippable(args.skip.skip_check, &STOP_CHECKS, &FIRM)?,
+        skip: skippable(args.skip.skip_check, &STOP_CHECKS, &REBALANCE_FIRM)?,
         timeout: args.timeout,
         output: args.output.output.unwrap_or_default(),
     })

@@ -4,9 +4,8 @@ use super::args_evacuate::EvacuateSettingsArgs;
 use super::args_removal::RemovalArgs;
 use super::groups::LimitArgs;
 use super::intent::removal::RemovalFlags;
-use super::rules::usage;
 use super::rules_evacuate::{no_server_dry_run, settings};
-use super::rules_shared::{forms, limits, skippable, write};
+use super::rules_shared::{forms, limits, skippable, usage, write};
 use crate::error::Problem;
 use crate::model::evacuation;
 
@@ -18,7 +17,7 @@ pub(super) fn removal(
 ) -> Result<RemovalFlags, Problem> {
     no_server_dry_run(args.write.dry_run)?;
     let (stream, output) = forms(args.watch, args.output, args.write.dry_run)?;
-    let firm: Vec<&'static str> = firm.iter().copied().chain(evacuation::FIRM).collect();
+    let firm: Vec<&'static str> = firm.iter().copied().chain(evacuation::EVACUATION_FIRM).collect();
     Ok(RemovalFlags {
         settings: settings(args.settings),
         write: write(args.write),

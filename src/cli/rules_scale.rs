@@ -3,11 +3,10 @@
 use super::args_scale::ScaleArgs;
 use super::intent::Output;
 use super::intent::scale::Scale;
-use super::rules::usage;
 use super::rules_removal::{removal, undo};
-use super::rules_shared::with_surroundings;
+use super::rules_shared::{usage, with_surroundings};
 use crate::error::Problem;
-use crate::model::scale::{FIRM, SKIPPABLE, ScaledField};
+use crate::model::scale::{SCALE_CHECKS, SCALE_FIRM, ScaledField};
 
 /// What `scale` means.
 pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
@@ -48,7 +47,7 @@ pub(super) fn scale(args: ScaleArgs) -> Result<Scale, Problem> {
         let flags = [("--rebalance", args.rebalance)];
         undo(&args.removal, &flags, "an undo starts no evacuation and no rebalance")?;
     }
-    let removal = removal(args.removal, &with_surroundings(&SKIPPABLE), &FIRM)?;
+    let removal = removal(args.removal, &with_surroundings(&SCALE_CHECKS), &SCALE_FIRM)?;
     if args.rebalance && removal.output != Output::Text {
         return Err(usage(
             "--rebalance goes with text and -o jsonl only",

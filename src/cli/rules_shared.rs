@@ -1,11 +1,20 @@
-//! The rules that the subcommands of `rebalance` and of `upgrade` share.
+//! The rules that several subcommands share.
 
-use super::groups::{ApplyForm, FollowArgs, KeepArgs, LimitArgs, StreamForm, WriteArgs};
-use super::intent::{DryRun, Follow, Global, Output, Stream, Then, WriteOptions};
-use super::rules::usage;
+use super::groups::{ApplyForm, FollowArgs, KeepArgs, LimitArgs, SelectArgs, StreamForm, WriteArgs};
+use super::intent::{DryRun, Filter, Follow, Global, Output, Stream, Then, WriteOptions};
 use crate::error::Problem;
 use crate::model::check::SURROUNDINGS;
 use crate::model::limits::{CHECKS, Limits};
+
+/// A problem of the command line, with a hint.
+pub(super) fn usage(what: &str, why: &str, hint: impl Into<String>) -> Problem {
+    Problem::usage(what, why).hint(hint)
+}
+
+/// The instances that a command selects.
+pub(super) fn filter(args: SelectArgs) -> Filter {
+    Filter { all_namespaces: args.all_namespaces, labels: args.selector, fields: args.field_selector }
+}
 
 /// Only what can be skipped may be named.
 pub(super) fn skippable(

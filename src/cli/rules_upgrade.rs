@@ -9,13 +9,12 @@ use super::intent::upgrade::{
     Upgrade, UpgradeApply, UpgradeGenerate, UpgradeList, UpgradePlanArguments, UpgradeUndo, UpgradeWatch,
 };
 use super::intent::{DryRun, Global, Output, Then};
-use super::rules::{filter, usage};
-use super::rules_shared::{follow, limits, skippable, stream, then, with_surroundings, write};
+use super::rules_shared::{filter, follow, limits, skippable, stream, then, usage, with_surroundings, write};
 use crate::error::Problem;
-use crate::model::upgrade::{DrainMethod, SKIPPABLE, UpgradeRequest, Wanted, Way};
+use crate::model::upgrade::{DrainMethod, UPGRADE_CHECKS, UpgradeRequest, Wanted, Way};
 
 /// Checks that exist, and cannot be skipped: what they find cannot work.
-const FIRM: [&str; 8] = [
+const UPGRADE_FIRM: [&str; 8] = [
     "blue-green-missing",
     "deleting",
     "no-blue-green",
@@ -119,7 +118,7 @@ fn ask(args: ChangeArgs) -> Result<UpgradeRequest, Problem> {
 }
 
 fn skip(named: Vec<String>) -> Result<Vec<String>, Problem> {
-    skippable(named, &with_surroundings(&SKIPPABLE), &FIRM)
+    skippable(named, &with_surroundings(&UPGRADE_CHECKS), &UPGRADE_FIRM)
 }
 
 fn plan(args: UpgradePlanArgs) -> Result<UpgradePlanArguments, Problem> {

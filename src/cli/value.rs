@@ -47,7 +47,7 @@ impl fmt::Display for Bad {
 impl std::error::Error for Bad {}
 
 /// The custom resources hold rates, waits and thresholds as 32-bit integers.
-const MOST: u64 = i32::MAX as u64;
+const MAX_NUMBER: u64 = i32::MAX as u64;
 
 /// Of clients in a plan on numbers: a hundred times what the largest clusters hold. More would be a typing error, and rounds
 /// without end to go through.
@@ -101,7 +101,7 @@ pub(super) fn wait(text: &str) -> Result<u64, Bad> {
     if wait.subsec_nanos() != 0 {
         return Err(Bad::new("EMQX counts whole seconds").hint("for instance 60, 60s or 1m"));
     }
-    if wait.as_secs() > MOST {
+    if wait.as_secs() > MAX_NUMBER {
         return Err(Bad::new("that is longer than the custom resource can hold"));
     }
     Ok(wait.as_secs())
@@ -120,17 +120,17 @@ pub(super) fn absolute(text: &str) -> Result<u64, Bad> {
 /// A number of pods; none are allowed, because the checks explain what speaks against it.
 pub(super) fn replicas(text: &str) -> Result<u64, Bad> {
     match text.trim().parse::<u64>() {
-        Ok(number) if number <= MOST => Ok(number),
-        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MOST}"))),
+        Ok(number) if number <= MAX_NUMBER => Ok(number),
+        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MAX_NUMBER}"))),
         Err(_) => Err(Bad::new("must be the number of nodes afterwards, 0 or more").hint("for instance 3")),
     }
 }
 
 fn whole(text: &str, rule: &str, example: &str) -> Result<u64, Bad> {
     match text.trim().parse::<u64>() {
-        Ok(number @ 1..=MOST) => Ok(number),
+        Ok(number @ 1..=MAX_NUMBER) => Ok(number),
         Ok(0) | Err(_) => Err(Bad::new(rule).hint(format!("for instance {example}"))),
-        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MOST}"))),
+        Ok(_) => Err(Bad::new(format!("the custom resource holds at most {MAX_NUMBER}"))),
     }
 }
 

@@ -5,7 +5,7 @@ use super::cluster_view::{self, ClusterView};
 use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
 use super::manifest::AppliedFile;
-use super::plan::{CheckedPlan, Planning, WANT, flags, live};
+use super::plan::{CheckedPlan, PLAN_SCOPE, Planning, flags, live};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Cause, Exit, Problem};
@@ -133,13 +133,13 @@ async fn resolve_instance(
     name: Option<&InstanceName>,
     written: Option<&ManifestRequest>,
 ) -> Result<ClusterView, Problem> {
-    let Some(written) = written else { return cluster_view::load_one(context, name, WANT).await };
-    match cluster_view::load_one(context, name, WANT).await {
+    let Some(written) = written else { return cluster_view::load_one(context, name, PLAN_SCOPE).await };
+    match cluster_view::load_one(context, name, PLAN_SCOPE).await {
         Err(problem) if problem.cause == Cause::Ambiguous => {
             let kind = written.instance_kind.as_deref().and_then(InstanceKind::parse);
             let kind = Some(kind.unwrap_or(InstanceKind::Emqx));
             let name = InstanceName { kind, name: written.instance_name.clone() };
-            cluster_view::load_one(context, Some(&name), WANT).await
+            cluster_view::load_one(context, Some(&name), PLAN_SCOPE).await
         }
         other => other,
     }

@@ -8,11 +8,11 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
 /// All sources, with the events of the operator.
-const WANT: RefreshScope = RefreshScope::ALL;
+const CHECK_SCOPE: RefreshScope = RefreshScope::ALL;
 
 /// `check`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
+    let cluster = cluster_view::load_one(context, intent.instance.as_ref(), CHECK_SCOPE).await?;
     let beside = surroundings::everything(context, &cluster).await;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let subject = Subject {

@@ -19,7 +19,7 @@ use crate::ports::{Broker, RefreshScope, Scope};
 use crate::timing::{EMQX_SOON, LISTING_RETRY};
 
 /// Limit of the instances named in an error.
-const NAMED: usize = 5;
+const MAX_SUGGESTED: usize = 5;
 
 /// Limit of the facts applied before the next refresh, so that a burst of a thousand pods is one refresh and a flood cannot
 /// block the keyboard.
@@ -192,8 +192,8 @@ async fn unknown(context: &CommandContext, world: &World, name: &InstanceName) -
             other.kind.singular()
         ));
     }
-    let mut names: Vec<&str> = there.iter().take(NAMED).map(|id| id.name.as_str()).collect();
-    names.extend((there.len() > NAMED).then_some("…"));
+    let mut names: Vec<&str> = there.iter().take(MAX_SUGGESTED).map(|id| id.name.as_str()).collect();
+    names.extend((there.len() > MAX_SUGGESTED).then_some("…"));
     let why = if names.is_empty() { String::new() } else { format!("it has {}", names.join(", ")) };
     problem(why).hint("kubectl emqx status -A lists every one that you may see")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
-use super::removal::{self, WANT, lease, release, run};
+use super::removal::{self, REMOVAL_SCOPE, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
@@ -27,7 +27,7 @@ mod undo;
 
 /// `drain`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let mut all = cluster_view::load_many(context, &intent.filter, WANT).await?;
+    let mut all = cluster_view::load_many(context, &intent.filter, REMOVAL_SCOPE).await?;
     let placement = placement(context, intent, &all).await?;
     if intent.undo {
         return undo::run(context, intent, all, &placement).await;
@@ -215,7 +215,7 @@ async fn carry_out(context: &CommandContext, intent: &Intent, all: &mut [Cluster
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: the next steps follow from the present state.
     for cluster in all.iter_mut() {
-        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
         cluster_view::refresh(context, cluster).await?;
     }
     let placement = placement(context, intent, all).await?;

@@ -35,7 +35,7 @@ pub mod shown;
 mod stop;
 
 /// What a start depends on; the states show a drain or a scale that is not finished.
-const START: RefreshScope = RefreshScope { states: true, ..RefreshScope::REBALANCE };
+const START_SCOPE: RefreshScope = RefreshScope { states: true, ..RefreshScope::REBALANCE };
 
 /// `evacuate` and its subcommands.
 pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
@@ -121,7 +121,7 @@ async fn find(
 
 /// `evacuate start`.
 async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
-    let (mut cluster, nodes) = find(context, &intent.targets, START).await?;
+    let (mut cluster, nodes) = find(context, &intent.targets, START_SCOPE).await?;
     let settings = settings(context, &cluster, &intent.settings)?;
     let mut planned = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     planned.judge(limits::before(context, &intent.limits, expected(&planned)));
@@ -143,7 +143,7 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
     confirmation::confirm(context, &intent.write, &question(&planned, &nodes)).await?;
 
     // Time passed while the user read: counts and other operations are read again.
-    cluster_view::relist(context, &mut cluster, START).await?;
+    cluster_view::relist(context, &mut cluster, START_SCOPE).await?;
     cluster_view::refresh(context, &mut cluster).await?;
     let mut fresh = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
     fresh.judge(limits::before(context, &intent.limits, expected(&fresh)));

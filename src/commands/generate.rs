@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::cluster_view;
-use super::plan::WANT;
+use super::plan::PLAN_SCOPE;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::Generate;
 use crate::error::{Exit, Problem};
@@ -91,7 +91,7 @@ pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
             (world.kubernetes.served, id, strategy.clone())
         }
         StrategyRequest::Required(required, given) => {
-            let cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
+            let cluster = cluster_view::load_one(context, intent.instance.as_ref(), PLAN_SCOPE).await?;
             served(&cluster.id, &cluster.world.kubernetes.served)?;
             let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
             let nodes = preflight::participants(&snapshot).map_err(|problem| {

@@ -19,7 +19,7 @@ use crate::ports::{RefreshScope, Right, ServerDryRun};
 use crate::timing::RECORD_TIMEOUT;
 
 /// The resources that are read.
-pub(super) const WANT: RefreshScope = RefreshScope {
+pub(super) const HISTORY_SCOPE: RefreshScope = RefreshScope {
     instances: true,
     rebalances: true,
     pods: true,
@@ -175,7 +175,7 @@ fn fits(intent: &HistoryQuery, namespace: &str, id: &InstanceId) -> bool {
 /// `history`.
 pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     let filter = Filter { all_namespaces: intent.all_namespaces, ..Filter::default() };
-    let mut clusters = match cluster_view::load_many(context, &filter, WANT).await {
+    let mut clusters = match cluster_view::load_many(context, &filter, HISTORY_SCOPE).await {
         Ok(clusters) => clusters,
         Err(problem) => {
             let namespace = context.namespace.as_str();

@@ -19,11 +19,11 @@ use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
 /// The resources that are read.
-const WANT: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
+const LIST_SCOPE: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
 
 /// `rebalance list`.
 pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
-    let (listed, mut cluster) = cluster_view::load_all(context, &intent.filter, WANT, None).await?;
+    let (listed, mut cluster) = cluster_view::load_all(context, &intent.filter, LIST_SCOPE, None).await?;
     cluster_view::query_twice(context, &mut cluster).await?;
     let now = context.clock.now();
     let mut items: Vec<RebalanceItem> = cluster.iter().flat_map(|it| of(it, now)).collect();

@@ -8,7 +8,7 @@ use crate::plan::rebalance::manifest::{ManifestRequest, written};
 use crate::plan::rebalance::saved::{self, SavedPlan};
 
 /// The largest manifest in bytes, larger than any Rebalance.
-const LARGEST: usize = 1 << 20;
+const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
 const HINT: &str = "kubectl emqx rebalance generate NAME prints a manifest that can be used";
 
@@ -22,7 +22,7 @@ pub(super) enum AppliedFile {
 /// Reads the manifest or the saved plan in `text`, which came from `from`.
 pub(super) fn read(from: &str, text: &str) -> Result<AppliedFile, Problem> {
     let bad = |why: String| Problem::new(format!("cannot use {from}"), why).hint(HINT);
-    if text.len() > LARGEST {
+    if text.len() > MAX_MANIFEST_BYTES {
         return Err(bad(format!("it is {} bytes long; a Rebalance is no longer than 1 MiB", text.len())));
     }
     let mut documents = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::CommandContext;
 use super::cluster_view;
-use crate::cli::complete::Candidate;
+use crate::cli::intent::Candidate;
 use crate::cli::intent::Names;
 use crate::error::Problem;
 use crate::model::{InstanceId, OperationRef, World};

@@ -14,7 +14,7 @@ use crate::output::document::{self, Format};
 use crate::timing::NOTIFY_TIMEOUT;
 
 /// Commands that run at the same time; further events wait until one of them ends.
-const MOST: usize = 8;
+const MAX_RUNNING_COMMANDS: usize = 8;
 
 /// Events that wait; beyond this number the oldest is dropped. The verdict is the last event: it is never
 /// dropped.
@@ -54,7 +54,7 @@ impl Notifier {
     }
 
     fn start(&mut self) {
-        while self.running.len() < MOST
+        while self.running.len() < MAX_RUNNING_COMMANDS
             && let Some(text) = self.waiting.pop_front()
         {
             self.running.push(tokio::spawn(run(self.command.clone(), text)));
@@ -149,7 +149,7 @@ mod tests {
         for _ in 0..200 {
             notifier.take(&event(EventType::Notice));
         }
-        assert_eq!((notifier.running.len(), notifier.waiting.len()), (MOST, MOST_WAITING));
+        assert_eq!((notifier.running.len(), notifier.waiting.len()), (MAX_RUNNING_COMMANDS, MOST_WAITING));
         notifier.take(&event(EventType::Verdict));
         assert!(notifier.waiting.back().is_some_and(|text| text.contains("\"type\":\"verdict\"")));
         assert_eq!(notifier.waiting.len(), MOST_WAITING);

@@ -24,7 +24,7 @@ use emqx_rebalance::eviction::Landing;
 
 /// The resources for a plan: events show the operator's last activity where its counts are used, its Lease
 /// whether it is alive.
-pub(crate) const WANT: RefreshScope = RefreshScope {
+pub(crate) const PLAN_SCOPE: RefreshScope = RefreshScope {
     events: true,
     // A drain or a scale that is not finished.
     states: true,
@@ -246,7 +246,7 @@ pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Cali
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };
-    let mut cluster = cluster_view::load_one(context, name.as_ref(), WANT).await?;
+    let mut cluster = cluster_view::load_one(context, name.as_ref(), PLAN_SCOPE).await?;
     cluster_view::query_twice(context, std::slice::from_mut(&mut cluster)).await?;
     let planning = Planning {
         strategy: &plan.strategy,

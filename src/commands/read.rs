@@ -11,7 +11,7 @@ use crate::ports::RefreshScope;
 
 /// The resources of `status`: events show the age of the operator's last activity, sets the progress of an
 /// upgrade.
-const STATUS: RefreshScope = RefreshScope::ALL;
+const STATUS_SCOPE: RefreshScope = RefreshScope::ALL;
 
 async fn pictures(
     context: &CommandContext,
@@ -43,7 +43,7 @@ fn first_line(context: &CommandContext, read: &ReadOptions, cluster: &ClusterVie
 
 /// `status`: the cluster, its nodes, what runs, and one verdict.
 pub async fn show(context: &CommandContext, read: &ReadOptions) -> Outcome {
-    let (found, many) = pictures(context, read, STATUS).await?;
+    let (found, many) = pictures(context, read, STATUS_SCOPE).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
             context.printer.notice(&silence);

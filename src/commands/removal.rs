@@ -21,7 +21,7 @@ pub(super) mod task;
 pub(super) use gates::{gates, open_gates};
 
 /// The resources that are read.
-pub(super) const WANT: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
+pub(super) const REMOVAL_SCOPE: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
 
 /// Takes the Lease of an instance, or names the process that holds it.
 pub(super) async fn lease(

@@ -1,7 +1,7 @@
 //! `report`: the plan and the result of an operation, from a recording or from the history.
 
 use super::cluster_view::{self, ClusterView};
-use super::history::{WANT, own, past};
+use super::history::{HISTORY_SCOPE, own, past};
 use super::replay::{ReadableMoments, ReplayOutput};
 use super::{CommandContext, Outcome, surroundings};
 use crate::cli::intent::{Filter, InstanceName, ReportForm};
@@ -47,7 +47,7 @@ fn none(name: Option<&str>) -> Problem {
 
 /// Finds the operation, in the cluster and in the user's own history.
 pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<ReportTarget, Problem> {
-    let clusters = match cluster_view::load_many(context, &Filter::default(), WANT).await {
+    let clusters = match cluster_view::load_many(context, &Filter::default(), HISTORY_SCOPE).await {
         Ok(clusters) => clusters,
         Err(problem) => return alone(&context.printer, context.folder.as_deref(), name, problem),
     };

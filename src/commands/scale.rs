@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
 use super::plan::{Planning, live};
-use super::removal::{self, WANT, beat, lease, release, run};
+use super::removal::{self, REMOVAL_SCOPE, beat, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
@@ -37,7 +37,7 @@ mod undo;
 
 /// `scale`.
 pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
-    let mut cluster = cluster_view::load_one(context, intent.instance.as_ref(), WANT).await?;
+    let mut cluster = cluster_view::load_one(context, intent.instance.as_ref(), REMOVAL_SCOPE).await?;
     if let Some(why) = cluster_view::unlisted(&cluster.world, "pods").and_then(|link| link.why()) {
         return Err(Problem::new("cannot scale without knowing the pods", why)
             .hint("kubectl auth can-i list pods; the permissions that a scale needs are in docs/scale.md"));
@@ -198,7 +198,7 @@ async fn carry_out(
 ) -> Result<(ScalePlan, Verdict), Problem> {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
     // Time passed while the user read: the next steps follow from the present state.
-    cluster_view::relist(context, cluster, WANT).await?;
+    cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
     cluster_view::refresh(context, cluster).await?;
     let mut scale = prepare(context, intent, cluster, field, to).await?;
     if decided(context, intent, &scale)?.is_some() {
@@ -242,7 +242,7 @@ fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
 
 /// After a scale-up: prints the rebalance that distributes the clients, or runs it.
 async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: ClusterView) -> Outcome {
-    let want = RefreshScope { events: true, ..WANT };
+    let want = RefreshScope { events: true, ..REMOVAL_SCOPE };
     let since = context.clock.now();
     let mut interrupt = (context.interrupt)();
     loop {

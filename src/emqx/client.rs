@@ -19,7 +19,7 @@ use super::endpoint::{EmqxEndpoint, Transport};
 use super::error::{Failure, failure};
 use super::http::{EmqxConnection, HttpResponse, Lost, no_answer};
 use super::request;
-use super::wire::{self, NODES, STATUS};
+use super::wire::{self, NODES_PATH, STATUS_PATH};
 use crate::error::Problem;
 use crate::model::report::EmqxReport;
 use crate::model::{BrokerUpdate, EmqxUrl, Fact, Link, NodeName, PodName, Refusal, Strategy, Target, Update};
@@ -156,7 +156,7 @@ impl Shared {
             };
             let idle = connection.was_used();
             let repeatable = *method == Method::GET;
-            let time_limit = if path.ends_with(STATUS) && self.nodes_answered.get() {
+            let time_limit = if path.ends_with(STATUS_PATH) && self.nodes_answered.get() {
                 self.time_limit * GLOBAL_STATUS_TIMEOUTS
             } else {
                 self.time_limit
@@ -254,7 +254,7 @@ impl Shared {
         let mut facts = Vec::new();
         self.nodes_answered.set(false);
         self.erred.set(false);
-        for path in [NODES, STATUS] {
+        for path in [NODES_PATH, STATUS_PATH] {
             match self.get(path).await {
                 Ok(answer) => {
                     let read = self.facts(path, &answer);
@@ -262,12 +262,12 @@ impl Shared {
                         |fact: &Fact| matches!(fact.update, Update::Broker(_, BrokerUpdate::Nodes(_)));
                     let nodes = read.iter().any(is_list);
                     // A build without the rebalance API answers 404 on every pod.
-                    let erred = if path == NODES { !nodes } else { answer.status >= 500 };
+                    let erred = if path == NODES_PATH { !nodes } else { answer.status >= 500 };
                     self.erred.set(self.erred.get() || erred);
                     facts.extend(read);
                 }
                 Err(Failed::Lost(Lost::Unanswered(why) | Lost::NotHttp(why) | Lost::Late(why)))
-                    if path == STATUS && self.nodes_answered.get() =>
+                    if path == STATUS_PATH && self.nodes_answered.get() =>
                 {
                     facts.push(self.status_silent(&why));
                 }
@@ -280,7 +280,7 @@ impl Shared {
 
     fn facts(&self, path: &str, answer: &HttpResponse) -> Vec<Fact> {
         let (now, id) = (self.clock.now(), &self.target.instance);
-        let nodes = (path == NODES && answer.status == 200).then(|| wire::nodes_in_text(answer.text()));
+        let nodes = (path == NODES_PATH && answer.status == 200).then(|| wire::nodes_in_text(answer.text()));
         match nodes.flatten() {
             Some(Ok(nodes)) => {
                 vec![self.fact(BrokerUpdate::Nodes(nodes))]
@@ -482,7 +482,7 @@ impl Shared {
 
     /// The number of pods or addresses on which a single request is tried.
     fn tries(&self) -> usize {
-        self.way.transports(&self.target).clamp(1, TRIES)
+        self.way.transports(&self.target).clamp(1, POD_TRIES)
     }
 
     /// The fact that EMQX is lost.
@@ -613,7 +613,7 @@ fn rebalances(round: &[Fact]) -> Option<Vec<(NodeName, Option<u8>)>> {
 }
 
 /// The most pods on which a single request is tried, where each of them fails at once.
-const TRIES: usize = 8;
+const POD_TRIES: usize = 8;
 
 /// Pods that are asked at the same time for what each of them answers about itself.
 const ALONE: usize = 3;
@@ -622,7 +622,7 @@ const ALONE: usize = 3;
 const SILENT: u32 = 3;
 
 /// Capacity of the channel: the facts of one round. The next round starts after they are applied.
-const CAPACITY: usize = 8;
+const ROUND_CHANNEL_CAPACITY: usize = 8;
 
 /// A broker of one cluster.
 pub(super) struct Client {
@@ -649,7 +649,7 @@ impl Broker for Client {
 
     fn follow(&self, every: Duration) -> FactStream {
         let shared = self.shared.clone();
-        driven(CAPACITY, move |facts| shared.poll(every, facts))
+        driven(ROUND_CHANNEL_CAPACITY, move |facts| shared.poll(every, facts))
     }
 
     fn start<'a>(

@@ -10,7 +10,7 @@ use crate::model::{Link, Refusal};
 pub(super) const NOT_EMQX: &str = "what answers there is not EMQX's API";
 
 /// The longest text of EMQX that is shown, in characters.
-const LONGEST_MESSAGE: usize = 300;
+const MAX_EMQX_TEXT: usize = 300;
 
 /// An answer that is a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,10 +92,10 @@ fn words(text: &str) -> String {
     if let Some(failed) = failed_nodes(&line) {
         return failed;
     }
-    if line.chars().count() <= LONGEST_MESSAGE {
+    if line.chars().count() <= MAX_EMQX_TEXT {
         return line;
     }
-    line.chars().take(LONGEST_MESSAGE).chain(['…']).collect()
+    line.chars().take(MAX_EMQX_TEXT).chain(['…']).collect()
 }
 
 /// `RPC error: invalid_coordinator on emqx@a, emqx@b` out of `{bad_nodes,[{'emqx@a',{error,invalid_coordinator}},…`: the first
@@ -122,7 +122,7 @@ fn failed_nodes(line: &str) -> Option<String> {
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     Some(format!(
         "RPC error: {} on {}{more}",
-        reason.chars().take(LONGEST_MESSAGE).collect::<String>(),
+        reason.chars().take(MAX_EMQX_TEXT).collect::<String>(),
         nodes.join(", ")
     ))
 }
@@ -331,7 +331,7 @@ mod tests {
         for (path, status, body) in REFUSALS.into_iter().flat_map(recorded) {
             let Some(failure) = failure(status, &body) else { continue };
             let why = failure.why();
-            assert!(why.chars().count() < 2 * LONGEST_MESSAGE, "{path}: {why}");
+            assert!(why.chars().count() < 2 * MAX_EMQX_TEXT, "{path}: {why}");
             assert!(!why.contains(['\n', '<']) && !why.contains("  "), "{path}: {why}");
             let of_a_start = path.ends_with("/start") || path.ends_with("/stop");
             assert!(!of_a_start || failure.refusal().is_some() || status == 403, "{path}: {why}");
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(down.refusal(), Some(Refusal::RpcFailed));
         assert!(down.why().contains("nodedown on emqx@a"), "{}", down.why());
         let long = read(500, &"x y ".repeat(5000));
-        assert!(long.message.chars().count() <= LONGEST_MESSAGE + 1);
+        assert!(long.message.chars().count() <= MAX_EMQX_TEXT + 1);
         let page = read(404, "<html><head><title>404 - NOT FOUND</title></head></html>");
         assert_eq!(page.why(), "the address answered 404 with a web page, which is not EMQX's API");
         assert_eq!(read(503, "<html>upstream</html>").refusal(), None);

@@ -18,10 +18,10 @@ use crate::ports::{self, ApiKey, host};
 use crate::timing::EMQX_LONGEST_IDLE;
 
 /// The largest answer in bytes: 10,000 nodes fit in a third of it.
-pub(super) const LARGEST_ANSWER: usize = 16 << 20;
+pub(super) const MAX_EMQX_ANSWER: usize = 16 << 20;
 
 /// The largest buffer in bytes for what arrives at once; hyper would use up to 400 kB, and several of them for one answer.
-const READ_BUFFER: usize = 64 << 10;
+const EMQX_READ_BUFFER: usize = 64 << 10;
 
 /// The longest text of a failure that is kept, in bytes: the reason is at its start.
 const LONGEST_TEXT: usize = 16 << 10;
@@ -102,7 +102,7 @@ impl EmqxConnection {
         time_limit: Duration,
     ) -> Result<Self, Lost> {
         let unsent = |error: hyper::Error| Lost::Unsent(sentence(&error));
-        let handshake = Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(bytes));
+        let handshake = Builder::new().max_buf_size(EMQX_READ_BUFFER).handshake(TokioIo::new(bytes));
         let (sender, connection) = handshake.await.map_err(unsent)?;
         // The task ends when the sender is dropped or the stream breaks.
         tokio::spawn(async move {
@@ -193,10 +193,10 @@ impl EmqxConnection {
         let status = response.status().as_u16();
         let announced =
             response.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > LARGEST_ANSWER as u64) {
+        if announced.is_some_and(|length| length > MAX_EMQX_ANSWER as u64) {
             return Err(too_large());
         }
-        let mut body = Limited::new(response.into_body(), LARGEST_ANSWER);
+        let mut body = Limited::new(response.into_body(), MAX_EMQX_ANSWER);
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| match error.downcast::<LengthLimitError>() {
@@ -217,7 +217,7 @@ pub(super) fn no_answer(time_limit: Duration) -> String {
 }
 
 fn too_large() -> Lost {
-    Lost::Useless(format!("the answer is larger than {} MB", LARGEST_ANSWER >> 20))
+    Lost::Useless(format!("the answer is larger than {} MB", MAX_EMQX_ANSWER >> 20))
 }
 
 /// The JSON of an answer. A failure may have any body: EMQX sends text of some kB as `application/json` when

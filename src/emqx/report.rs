@@ -18,7 +18,7 @@ use crate::model::{NodeName, PodName};
 const LISTENERS: usize = 16;
 
 /// The most cores that are asked.
-const CORES: usize = 16;
+const MAX_QUERIED_CORES: usize = 16;
 
 /// Cores that are asked at the same time.
 const AT_ONCE: usize = 4;
@@ -95,7 +95,7 @@ async fn listeners(shared: &Shared) -> Reading<Vec<Listener>> {
 }
 
 async fn views(shared: &Shared, cores: &[(NodeName, Option<PodName>)]) -> Vec<CoreView> {
-    let asked = cores.iter().take(CORES).map(|(core, pod)| async move {
+    let asked = cores.iter().take(MAX_QUERIED_CORES).map(|(core, pod)| async move {
         CoreView { core: core.clone(), running: view(shared, core, pod.as_ref()).await }
     });
     stream::iter(asked).buffered(AT_ONCE).collect().await
@@ -117,7 +117,7 @@ async fn view(
     };
     let key = shared.key().await.map_err(|problem| problem.to_string())?;
     let lost = |lost: Lost| lost.why().to_owned();
-    let path = shared.rooted(wire::NODES).await.map_err(why)?;
+    let path = shared.rooted(wire::NODES_PATH).await.map_err(why)?;
     // An address that was computed from the name of a node gets no key.
     let given = match &transport {
         Transport::Address(address) => shared.way.gives(address),

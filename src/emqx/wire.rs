@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error;
+use crate::model::human::MAX_PLAUSIBLE_COUNT;
 use crate::model::report::{Licence, Listener};
 use crate::model::{
     BrokerUpdate, DonorStart, Evacuation, EvictionStatus, Fact, InstanceId, Link, Node, NodeName, Role,
@@ -13,10 +14,10 @@ use crate::model::{
 };
 
 /// The path of the list of nodes.
-pub const NODES: &str = "nodes";
+pub const NODES_PATH: &str = "nodes";
 
 /// The path of the running operations of the cluster.
-pub const STATUS: &str = "load_rebalance/global_status";
+pub const STATUS_PATH: &str = "load_rebalance/global_status";
 
 /// The path of the running operation of one node.
 pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
@@ -33,9 +34,9 @@ fn answers(path: &str, status: u16, body: &Value) -> Vec<BrokerUpdate> {
         let start = node.and_then(|node| donor_start(node.into(), payload(body)));
         return start.map(BrokerUpdate::Began).into_iter().collect();
     }
-    let (resource, read): (&'static str, Reader) = if path.ends_with(STATUS) {
+    let (resource, read): (&'static str, Reader) = if path.ends_with(STATUS_PATH) {
         ("load_rebalance", |body| load(body).map(BrokerUpdate::Evictions))
-    } else if path.ends_with("/nodes") || path == NODES {
+    } else if path.ends_with("/nodes") || path == NODES_PATH {
         ("nodes", |body| nodes(body).map(BrokerUpdate::Nodes))
     } else {
         return Vec::new();
@@ -137,16 +138,13 @@ fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A number above this is not a count, and sums of it would overflow.
-const MOST: u64 = 1_000_000_000_000_000;
-
 fn number(value: &Value, key: &str) -> Option<u64> {
     let value = value.get(key)?;
     value
         .as_u64()
         .or_else(|| value.as_f64().filter(|it| it.is_finite() && *it >= 0.0).map(|it| it as u64))
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-        .filter(|number| *number <= MOST)
+        .filter(|number| *number <= MAX_PLAUSIBLE_COUNT)
 }
 
 fn mean(value: &Value, key: &str) -> Option<f64> {
@@ -485,7 +483,7 @@ mod tests {
         ] {
             let why = load(&body).expect_err("a wrong shape");
             assert!(why.contains(wrong), "{body}: {why}");
-            let answers = answers(STATUS, 200, &body);
+            let answers = answers(STATUS_PATH, 200, &body);
             assert!(
                 matches!(answers[..], [BrokerUpdate::Link("load_rebalance", Link::Unreachable(_))]),
                 "{body}"

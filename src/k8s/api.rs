@@ -16,7 +16,7 @@ use super::error::{self, ApiError};
 use crate::timing::REQUEST_TIMEOUT;
 
 /// The largest answer in bytes: larger than any page of 500 objects; more would use too much memory.
-const LARGEST_ANSWER: usize = 128 << 20;
+const MAX_KUBERNETES_ANSWER: usize = 128 << 20;
 
 /// The media type of every answer except that of discovery.
 const JSON: &str = "application/json";
@@ -167,7 +167,7 @@ impl Api {
             .filter_map(|value| value.to_str().ok())
             .map(warning_text)
             .collect();
-        let mut frames = Limited::new(response.into_body(), LARGEST_ANSWER);
+        let mut frames = Limited::new(response.into_body(), MAX_KUBERNETES_ANSWER);
         let mut bytes = Vec::new();
         while let Some(frame) = frames.frame().await {
             let frame = frame.map_err(|error| ApiError::of_error(&self.server, error.as_ref()))?;

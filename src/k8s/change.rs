@@ -7,15 +7,13 @@ use super::Cluster;
 use super::api::{Answer, BodyFormat};
 use super::error::ApiError;
 use super::wire::GROUP;
+use super::wire::pod::ON_SERVING;
 use crate::error::Problem;
 use crate::model::carried::carried;
 use crate::model::operation_state::{STATE_LABEL, state_name};
 use crate::model::url::encode;
 use crate::model::{Instance, InstanceId, InstanceKind, PodName};
 use crate::ports::{AppliedObject, ServerDryRun};
-
-/// The readiness gate by which the operators let the Service send clients to a pod or not.
-const ON_SERVING: &str = "apps.emqx.io/on-serving";
 
 /// The place of an instance in the API.
 struct Place<'a> {

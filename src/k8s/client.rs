@@ -178,7 +178,10 @@ impl Connect {
     }
 
     /// The merged kubeconfig, and its origin.
-    #[allow(clippy::disallowed_methods, reason = "kubectl's own environment variable, read where it is used")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "kubectl's own environment variable, read where it is used"
+    )]
     fn read(&self) -> Result<(Kubeconfig, String), Problem> {
         if let Some(path) = &self.kubeconfig {
             let place = path.display().to_string();

@@ -39,7 +39,7 @@ use crate::timing::{PING_AFTER, PING_TIMEOUT, PREPARED_FOR, SLOW_LINK};
 pub(super) const READ_BUFFER: usize = 64 << 10;
 
 /// The most connections on which a request is tried that no connection accepted.
-const TRIES: usize = 3;
+const CONNECTION_TRIES: usize = 3;
 
 /// A stream to the API server, TLS included.
 trait Stream: Read + Write + Connection + Send + Unpin {}
@@ -365,7 +365,7 @@ impl HttpTransport {
             };
             Self::forget(&mut locked(&self.current), number);
             if let Some(unsent) = failed.take_message() {
-                if tries >= TRIES {
+                if tries >= CONNECTION_TRIES {
                     return Err(failed.into_error().into());
                 }
                 request = unsent;

@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::model::{ApiVersion, OperatorLine, Served};
 
 /// Newest first: a kind that is served in several versions is read in the first of them.
-const VERSIONS: [ApiVersion; 4] =
+const NEWEST_FIRST: [ApiVersion; 4] =
     [ApiVersion::V3beta1, ApiVersion::V2, ApiVersion::V2beta1, ApiVersion::V1beta4];
 
 /// The aggregated document, as kubectl accepts it: v2 since Kubernetes 1.30, v2beta1 since 1.26, else the list of groups.
@@ -90,7 +90,7 @@ fn aggregated(groups: &Groups) -> Option<Vec<(String, String)>> {
     if group.versions.is_empty() || group.versions.iter().any(|version| version.freshness == "Stale") {
         return None;
     }
-    let known = VERSIONS
+    let known = NEWEST_FIRST
         .iter()
         .filter_map(|known| group.versions.iter().find(|version| version.version == known.as_str()));
     let kinds = known.flat_map(|version| {
@@ -118,8 +118,10 @@ async fn of_group(api: &Api, served: &mut Served) -> Result<Option<bool>, Proble
         .flatten()
         .filter_map(|version| version["version"].as_str().map(str::to_owned))
         .collect();
-    let known: Vec<ApiVersion> =
-        VERSIONS.into_iter().filter(|version| names.iter().any(|name| name == version.as_str())).collect();
+    let known: Vec<ApiVersion> = NEWEST_FIRST
+        .into_iter()
+        .filter(|version| names.iter().any(|name| name == version.as_str()))
+        .collect();
     let answers = join_all(known.iter().map(|version| {
         let path = format!("/apis/{GROUP}/{version}");
         async move { api.get(&path).await }

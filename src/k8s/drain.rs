@@ -15,11 +15,11 @@ use crate::model::drain::{CORDONED_ANNOTATION, Cordon, Eviction, Placed, Placeme
 use crate::model::url::encode;
 
 /// Objects of one page of a list.
-const PAGE: usize = 500;
+const PODS_PER_PAGE: usize = 500;
 
 /// The most attempts to change a node that another client changes at the same time: kubelets write their
 /// nodes often.
-const TRIES: usize = 5;
+const EVICTION_TRIES: usize = 5;
 
 /// All objects of a list.
 pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, ApiError> {
@@ -28,7 +28,7 @@ pub(super) async fn list(cluster: &Cluster, path: &str) -> Result<Vec<Value>, Ap
     loop {
         let separator = if path.contains('?') { '&' } else { '?' };
         let query = if from.is_empty() { String::new() } else { format!("&continue={}", encode(&from)) };
-        let mut page = cluster.api.get(&format!("{path}{separator}limit={PAGE}{query}")).await?;
+        let mut page = cluster.api.get(&format!("{path}{separator}limit={PODS_PER_PAGE}{query}")).await?;
         if let Some(items) = page["items"].as_array_mut() {
             all.append(items);
         }
@@ -148,7 +148,7 @@ pub(super) async fn uncordon(cluster: &Cluster, machine: &str) -> Result<Cordon,
 /// read: a cordon that another client adds before the write remains that client's.
 async fn set(cluster: &Cluster, machine: &str, mark: &Value, cordoned: bool) -> Result<Cordon, Problem> {
     let what = format!("cannot {} Kubernetes node {machine}", if cordoned { "cordon" } else { "uncordon" });
-    for _ in 0..TRIES {
+    for _ in 0..EVICTION_TRIES {
         let object = match cluster.api.get(&path(machine)).await {
             Ok(object) => object,
             Err(trouble) if trouble.is_absent() => return Ok(Cordon::Gone),

@@ -10,7 +10,7 @@ use crate::model::PodName;
 use crate::model::url::encode;
 
 /// The most bytes that are requested.
-const MOST: usize = 1 << 20;
+const MAX_LOG_BYTES: usize = 1 << 20;
 
 /// The container that runs EMQX in every pod of the operator.
 const CONTAINER: &str = "emqx";
@@ -23,7 +23,7 @@ pub(super) async fn logs(
     lines: usize,
 ) -> Result<String, Problem> {
     let path = format!(
-        "/api/v1/namespaces/{}/pods/{}/log?container={CONTAINER}&tailLines={lines}&limitBytes={MOST}",
+        "/api/v1/namespaces/{}/pods/{}/log?container={CONTAINER}&tailLines={lines}&limitBytes={MAX_LOG_BYTES}",
         encode(namespace),
         encode(pod.as_str())
     );
@@ -32,7 +32,7 @@ pub(super) async fn logs(
         trouble.problem(format!("cannot read the log of pod {pod}"), &needs)
     };
     let answer = cluster.api.send(Method::GET, &path, None).await.map_err(problem)?;
-    let bytes = Limited::new(answer.into_body(), MOST * 2)
+    let bytes = Limited::new(answer.into_body(), MAX_LOG_BYTES * 2)
         .collect()
         .await
         .map_err(|error| problem(ApiError::of_error(&cluster.api.server, error.as_ref())))?

@@ -47,7 +47,7 @@ pub(super) struct Pages<'a> {
 
 /// Objects of one page: with this size a cluster of 1,000 EMQX nodes needs as many requests, each one round
 /// trip, as one of 3 nodes.
-const PAGE: u32 = 1500;
+const OBJECTS_PER_PAGE: u32 = 1500;
 
 /// A list as served. Its objects stay text until each of them is read: a pod as parsed JSON takes about 20
 /// kB, and allocators do not return the memory of a thousand of them.
@@ -146,7 +146,7 @@ impl Resource {
     /// Lists everything.
     pub(super) fn pages<'a>(&'a self, api: &'a Api) -> Pages<'a> {
         let (token, version) = (Some(String::new()), String::new());
-        Pages { resource: self, api, size: Some(PAGE), token, restarted: false, version }
+        Pages { resource: self, api, size: Some(OBJECTS_PER_PAGE), token, restarted: false, version }
     }
 
     /// The object as it is passed on: with its kind, which lists of built-in kinds omit, and without

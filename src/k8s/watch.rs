@@ -34,7 +34,7 @@ use crate::timing::{
 
 /// Capacity of the channel of facts: one page of a list. When it is full the feeds wait, and TCP
 /// back-pressure stops the server.
-const CAPACITY: usize = 512;
+const WATCH_CHANNEL_CAPACITY: usize = 512;
 
 /// Milliseconds between the first beats: short, to measure how fast the server's clock runs.
 const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
@@ -43,7 +43,7 @@ const FIRST_BEATS: [u64; 4] = [150, 300, 500, 1000];
 const LONGEST_LINE: usize = 16 << 20;
 
 pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
-    driven(CAPACITY, move |facts| async move {
+    driven(WATCH_CHANNEL_CAPACITY, move |facts| async move {
         let teller = Teller { cluster, facts };
         let served = teller.discover().await;
         let blind = served.operator == OperatorLine::Unknown;

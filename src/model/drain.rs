@@ -20,7 +20,7 @@ pub(crate) const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-co
 pub(crate) const DRAIN_KEY: &str = "drain.json";
 
 /// The checks that `drain --skip-check` may name, those of its evacuations included.
-pub(crate) const SKIPPABLE: [&str; 11] = [
+pub(crate) const DRAIN_CHECKS: [&str; 11] = [
     "disruption-budget",
     "durable-sessions",
     "evacuation-running",
@@ -35,7 +35,7 @@ pub(crate) const SKIPPABLE: [&str; 11] = [
 ];
 
 /// Checks of a drain that cannot be skipped.
-pub(crate) const FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"];
+pub(crate) const DRAIN_FIRM: [&str; 3] = ["emqx-not-asked", "pods-not-ready", "volume-bound"];
 
 /// One condition on labels, as selectors and node affinities write it.
 #[derive(Clone, Debug, PartialEq, Eq)]

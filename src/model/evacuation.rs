@@ -11,7 +11,7 @@ pub(crate) const WAIT_SECONDS: u64 = 60;
 pub(crate) const RATE: u64 = 500;
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
-pub(crate) const SKIPPABLE: [&str; 8] = [
+pub(crate) const EVACUATION_CHECKS: [&str; 8] = [
     "drain-unfinished",
     "durable-sessions",
     "evacuation-running",
@@ -23,7 +23,7 @@ pub(crate) const SKIPPABLE: [&str; 8] = [
 ];
 
 /// Checks that exist and cannot be skipped: EMQX would refuse as well, or every client would be locked out.
-pub(crate) const FIRM: [&str; 5] =
+pub(crate) const EVACUATION_FIRM: [&str; 5] =
     ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
 
 /// The waits of an evacuation.

@@ -2,6 +2,9 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 
+/// A number from outside above this is neither a count nor a time, and sums of it would overflow.
+pub(crate) const MAX_PLAUSIBLE_COUNT: u64 = 1_000_000_000_000_000;
+
 /// A count with thousands separators: `10,000`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -17,7 +17,7 @@ pub(crate) const SCALE_KEY: &str = "scale.json";
 pub(crate) const FIRST_COST: i64 = i32::MIN as i64;
 
 /// The checks that `scale --skip-check` may name, those of its evacuations included.
-pub(crate) const SKIPPABLE: [&str; 7] = [
+pub(crate) const SCALE_CHECKS: [&str; 7] = [
     "autoscaled",
     "durable-sessions",
     "evacuation-running",
@@ -28,7 +28,7 @@ pub(crate) const SKIPPABLE: [&str; 7] = [
 ];
 
 /// Checks of a scale that cannot be skipped.
-pub(crate) const FIRM: [&str; 9] = [
+pub(crate) const SCALE_FIRM: [&str; 9] = [
     "deletion-cost",
     "drain-unfinished",
     "durable-storage",

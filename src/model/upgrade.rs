@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::image::Image;
 
 /// The checks that can be skipped by name. A check that finds what cannot work is not among them.
-pub(crate) const SKIPPABLE: [&str; 10] = [
+pub(crate) const UPGRADE_CHECKS: [&str; 10] = [
     "downgrade",
     "drain-unfinished",
     "evacuation-running",

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::model::human::harmless;
 
 /// The version of every document.
-pub const API_VERSION: &str = "cli.emqx.io/v1alpha1";
+pub const DOCUMENT_API_VERSION: &str = "cli.emqx.io/v1alpha1";
 
 /// A document: its kind and its content.
 #[derive(Serialize)]
@@ -28,7 +28,7 @@ struct List<T> {
 }
 
 fn document<'a, T: Serialize>(kind: &'static str, body: &'a T) -> Document<'a, T> {
-    Document { api_version: API_VERSION, kind, body }
+    Document { api_version: DOCUMENT_API_VERSION, kind, body }
 }
 
 /// The form of a document.
@@ -49,12 +49,15 @@ pub fn one<T: Serialize>(kind: &'static str, body: &T, format: Format) -> String
 /// A list of documents, each with its own kind.
 pub fn list<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
     let items = items.iter().map(|item| document(kind, item)).collect();
-    write(&List { api_version: API_VERSION, kind: format!("{kind}List"), items }, format)
+    write(&List { api_version: DOCUMENT_API_VERSION, kind: format!("{kind}List"), items }, format)
 }
 
 /// A list of items that are not documents of their own.
 pub fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
-    write(&List { api_version: API_VERSION, kind: kind.to_owned(), items: items.iter().collect() }, format)
+    write(
+        &List { api_version: DOCUMENT_API_VERSION, kind: kind.to_owned(), items: items.iter().collect() },
+        format,
+    )
 }
 
 /// A manifest of another API's kind.

@@ -124,7 +124,7 @@ impl InlineLine {
 const ROWS: usize = 16;
 
 /// Nodes that are shown before anything below them.
-const FEW: usize = 5;
+const MIN_NODES: usize = 5;
 
 /// The lines for a terminal of this size: at most `height`, none wider than `width`.
 pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Vec<InlineLine> {
@@ -162,7 +162,7 @@ pub fn lines(view: &InlineView, width: usize, height: usize, theme: Theme) -> Ve
     }
 
     // Priority: nodes, then the goal, then notices, then ages.
-    while !bottom.is_empty() && top.len() + bottom.len() + view.rows.len().min(FEW) > height {
+    while !bottom.is_empty() && top.len() + bottom.len() + view.rows.len().min(MIN_NODES) > height {
         bottom.pop();
     }
     let room = height.saturating_sub(top.len() + bottom.len()).min(ROWS);

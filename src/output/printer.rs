@@ -35,7 +35,7 @@ use crate::plan::upgrade::forecast::UpgradePlan;
 const LONGEST_NOTICE: usize = 1000;
 
 /// The most notices of one process. A recording can have thousands of lines that cannot be read.
-const MOST_NOTICES: usize = 40;
+const MAX_PRINTED_NOTICES: usize = 40;
 
 /// The most characters of one error.
 const LONGEST_ERROR: usize = 4000;
@@ -321,11 +321,11 @@ impl Printer {
     pub fn notice(&self, text: &str) {
         let text = shortened(text, LONGEST_NOTICE);
         let count = self.said.borrow().len();
-        if count > MOST_NOTICES || !self.said.borrow_mut().insert(text.clone()) {
+        if count > MAX_PRINTED_NOTICES || !self.said.borrow_mut().insert(text.clone()) {
             return;
         }
         let theme = self.talk_theme();
-        let text = if count == MOST_NOTICES { NO_MORE_NOTICES.to_owned() } else { text };
+        let text = if count == MAX_PRINTED_NOTICES { NO_MORE_NOTICES.to_owned() } else { text };
         self.reported.borrow_mut().notices.push(theme.clean(&text));
         self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(&text)));
     }

@@ -29,7 +29,7 @@ pub use operations::OperationStatus;
 pub use rebalances::RebalanceStatus;
 
 /// The most rows that a message names one by one.
-const NAMED: usize = 3;
+pub(crate) const MAX_NAMED: usize = 3;
 
 /// The condition of the instance, as the operator last wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -483,9 +483,9 @@ fn idle(
     let mut parts: Vec<String> = Vec::new();
     let discrepancies = &membership.discrepancies;
     if !discrepancies.is_empty() {
-        let mut text = discrepancies.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-        if discrepancies.len() > NAMED {
-            text = format!("{text}; and {} more", discrepancies.len() - NAMED);
+        let mut text = discrepancies.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
+        if discrepancies.len() > MAX_NAMED {
+            text = format!("{text}; and {} more", discrepancies.len() - MAX_NAMED);
         }
         parts.push(text);
     }

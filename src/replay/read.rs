@@ -116,7 +116,7 @@ impl Recording {
     pub fn stream(self, speed: Option<f64>) -> (FactStream, ReplayClock) {
         let clock = ReplayClock::new(self.begin, speed.unwrap_or(1.0));
         let paced = clock.clone();
-        let stream = driven(ROOM, move |facts| async move {
+        let stream = driven(READ_AHEAD, move |facts| async move {
             for moment in self {
                 let (t, learned) = match moment {
                     Ok(moment) => {
@@ -212,7 +212,7 @@ fn unreadable(error: &serde_json::Error) -> String {
 }
 
 /// Capacity of the channel of facts: a line has one or two.
-const ROOM: usize = 16;
+const READ_AHEAD: usize = 16;
 
 impl Iterator for Recording {
     type Item = Result<Moment, Problem>;

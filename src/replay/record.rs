@@ -39,7 +39,7 @@ pub(super) type OnFailure = Box<dyn Fn(&str)>;
 
 /// Seconds after the last line from which on a repeated answer writes a line with only its time: without it
 /// the last half minute of a recording, in which clients may reconnect, would be missing.
-const AGAIN: f64 = 1.0;
+const SAME_ANSWER_SECONDS: f64 = 1.0;
 
 impl Recorder {
     /// Writes to a new file; an existing file stays unchanged.
@@ -130,7 +130,7 @@ impl RecordingSink for Recorder {
         let t = state.t(at);
         let key = (instance.clone(), path.to_owned());
         if state.answers.get(&key) == Some(&answer) {
-            if t - state.last >= AGAIN {
+            if t - state.last >= SAME_ANSWER_SECONDS {
                 state.write(&json!({"t": t, "from": "clock"}));
             }
             return;

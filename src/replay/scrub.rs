@@ -56,7 +56,7 @@ pub(super) fn scrubbed(object: &Value) -> Option<Value> {
 
 /// Annotations that are recorded: those of this program, and those that identify a revision. Any other may
 /// contain a manifest, a token or a password.
-const KEPT: [&str; 4] = [
+const KEPT_ANNOTATIONS: [&str; 4] = [
     "cli.emqx.io/",
     "deployment.kubernetes.io/revision",
     "apps.emqx.io/initial-delay-seconds",
@@ -67,7 +67,7 @@ fn metadata(metadata: &mut Value) {
     let Some(metadata) = metadata.as_object_mut() else { return };
     metadata.remove("managedFields");
     if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.retain(|key, _| KEPT.iter().any(|kept| key.starts_with(kept)));
+        annotations.retain(|key, _| KEPT_ANNOTATIONS.iter().any(|kept| key.starts_with(kept)));
     }
 }
 

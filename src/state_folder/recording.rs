@@ -16,10 +16,10 @@ pub(super) const FOLDER: &str = "recordings";
 const MOST_BYTES: usize = 16 << 20;
 
 /// The most recordings that are kept, the newest.
-const KEPT: usize = 20;
+const MAX_RECORDINGS: usize = 20;
 
 /// How often another name is tried.
-const NAMES: u32 = 100;
+const MAX_NAME_TRIES: u32 = 100;
 
 #[derive(Default)]
 struct State {
@@ -40,16 +40,16 @@ impl OwnRecording {
     }
 
     /// Creates its file in the state folder and writes the bytes so far; returns the file's name. The oldest
-    /// recordings beyond [`KEPT`] are removed.
+    /// recordings beyond [`MAX_RECORDINGS`] are removed.
     pub(super) fn keep(&self, folder: &Path, name: &str) -> io::Result<String> {
         let folder = folder.join(FOLDER);
         super::private_folder(&folder)?;
-        remove_oldest(&folder, KEPT - 1)?;
+        remove_oldest(&folder, MAX_RECORDINGS - 1)?;
         let good = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' };
         let name: String = name.chars().map(good).take(100).collect();
         let name = name.trim_start_matches('-').to_owned();
         let mut last = io::Error::other("no free name");
-        for number in 1..NAMES {
+        for number in 1..MAX_NAME_TRIES {
             let name = if number == 1 { format!("{name}.jsonl") } else { format!("{name}-{number}.jsonl") };
             match files::create_private(&folder.join(&name)) {
                 Ok(mut file) => {

@@ -119,7 +119,7 @@ pub struct Curves {
 }
 
 /// With more nodes than this, parts are shown instead of nodes.
-const NODES: usize = 8;
+const MAX_CURVES: usize = 8;
 
 /// Seconds over which a change is computed.
 const CHANGE: f64 = 8.0;
@@ -151,7 +151,7 @@ pub fn curves(
     };
     let mut total = Sums::new(moments.len());
     let curve = |label: &str, tone: Tone, values| Curve { label: label.to_owned(), tone, values };
-    let curves = if !board.upgrading && rows.len() <= NODES {
+    let curves = if !board.upgrading && rows.len() <= MAX_CURVES {
         let labels = labels(&rows);
         let each = rows.iter().zip(labels).map(|(row, label)| {
             let values = held(row);

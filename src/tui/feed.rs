@@ -18,7 +18,7 @@ use crate::model::{Fact, InstanceId, Target, Update};
 use crate::ports::{Broker, FactStream};
 
 /// The most facts that are applied before the next frame: a flood cannot delay a key.
-const BURST: usize = 4096;
+const FACTS_PER_FRAME: usize = 4096;
 
 struct Emqx {
     target: Target,
@@ -126,7 +126,7 @@ impl Feed {
     /// The next fact, and all others that are available.
     pub(super) async fn next(&mut self) -> Vec<Fact> {
         let mut facts = vec![poll_fn(|context| self.poll(context)).await];
-        while facts.len() < BURST {
+        while facts.len() < FACTS_PER_FRAME {
             let Some(fact) = poll_fn(|context| self.poll(context)).now_or_never() else { break };
             facts.push(fact);
         }

@@ -156,7 +156,7 @@ pub struct HistoryStep {
 }
 
 /// Milliseconds after which a sample no longer counts: EMQX is polled at least every 10 s.
-const OLD: i64 = 60_000;
+const SAMPLE_MAX_AGE_MILLIS: i64 = 60_000;
 
 /// The history of a cluster's nodes.
 #[derive(Clone, Debug)]
@@ -298,7 +298,7 @@ impl History {
                 }
                 let sample = self.fine.place(end)?;
                 // An old count is not one of now.
-                let old = end - self.fine.times[sample] > OLD.max(step);
+                let old = end - self.fine.times[sample] > SAMPLE_MAX_AGE_MILLIS.max(step);
                 pick(self.fine.pair(sample, place), Which::Connections).filter(|_| !old)
             })
             .collect()
@@ -329,7 +329,8 @@ impl History {
         let found = |tier: &Tier, fine: bool, end: i64| {
             let place = tier.place(end)?;
             let at = tier.times[place];
-            let most = if fine { OLD } else { OLD.max(COARSE_EVERY * 3 / 2) };
+            let most =
+                if fine { SAMPLE_MAX_AGE_MILLIS } else { SAMPLE_MAX_AGE_MILLIS.max(COARSE_EVERY * 3 / 2) };
             (end - at <= most.max(step)).then_some(HistoryStep { at, fine, place })
         };
         (0..count)

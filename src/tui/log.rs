@@ -19,10 +19,10 @@ pub struct Entry {
 }
 
 /// For this many seconds the same text is not repeated.
-const AGAIN: u64 = 10;
+const REPEAT_SECONDS: u64 = 10;
 
 /// The most notices that are kept; older ones are dropped.
-const KEPT: usize = 500;
+const MAX_NOTICES_KEPT: usize = 500;
 
 /// The notices of a cluster, oldest first. Bounded.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +35,11 @@ impl NoticeLog {
     pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
         let entry = Entry { at, tone, text: text.into() };
         // An unreachable server fails for each resource, and at each retry: it is reported once.
-        let soon = |other: &Entry| seconds_between(other.at, entry.at) < AGAIN;
+        let soon = |other: &Entry| seconds_between(other.at, entry.at) < REPEAT_SECONDS;
         if self.entries.iter().rev().take_while(|it| soon(it)).any(|it| it.text == entry.text) {
             return;
         }
-        if self.entries.len() == KEPT {
+        if self.entries.len() == MAX_NOTICES_KEPT {
             self.entries.pop_front();
         }
         // A notice that arrives late is inserted at its time.

@@ -8,7 +8,7 @@ use crate::model::{Event, EventType};
 use crate::plan::rebalance::tracker::RebalanceRun;
 
 /// The most marks that are kept; older ones are dropped.
-const KEPT: usize = 60;
+const MAX_MARKS: usize = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -33,7 +33,7 @@ impl Marks {
     }
 
     fn push(&mut self, at: Timestamp, text: String) {
-        if self.marks.len() == KEPT {
+        if self.marks.len() == MAX_MARKS {
             self.marks.pop_front();
         }
         let place = self.marks.partition_point(|it| it.at <= at);
@@ -84,7 +84,7 @@ mod tests {
             marks.push(at(second), second.to_string());
         }
         marks.push(at(50), "late".to_owned());
-        assert_eq!(marks.iter().count(), KEPT);
+        assert_eq!(marks.iter().count(), MAX_MARKS);
         let times: Vec<Timestamp> = marks.iter().map(|mark| mark.at).collect();
         assert!(times.is_sorted());
     }

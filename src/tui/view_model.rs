@@ -31,7 +31,7 @@ use crate::timing::{PAST_REBALANCE_SECONDS, VERDICT_SECONDS};
 use emqx_rebalance::rules::mean;
 
 /// The most entries of the user's own history that are shown, the newest.
-const MOST_RECORDED: usize = 100;
+const MAX_PAST_SHOWN: usize = 100;
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl ViewModel {
         let own = recorded.iter().map(|past| &past.entry).filter(|entry| entry.instance == *id);
         // The ConfigMap first: a verdict that others can read has precedence over one that only this user
         // has.
-        let entries = in_config_map(world, id).iter().rev().chain(own.rev().take(MOST_RECORDED));
+        let entries = in_config_map(world, id).iter().rev().chain(own.rev().take(MAX_PAST_SHOWN));
         let past_operations = super::past::operations(&assessment.rebalances, operations, id, entries);
         let past = past(&past_operations, now);
         let (removal, advice) = (assessment.removal, assessment.advice.clone());

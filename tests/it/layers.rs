@@ -185,7 +185,7 @@ fn top_level(group: &str) -> Vec<&str> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the sources are what is tested")]
-fn files() -> Vec<(String, String)> {
+fn raw_files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     sources(&root, &mut paths);
@@ -194,10 +194,14 @@ fn files() -> Vec<(String, String)> {
         .map(|path| {
             let name = path.strip_prefix(&root).expect("below src").to_string_lossy().replace('\\', "/");
             let text = std::fs::read_to_string(&path).expect("a source file");
-            (name, code(&text))
+            (name, text)
         })
         .filter(|(name, _)| name != "lib.rs")
         .collect()
+}
+
+fn files() -> Vec<(String, String)> {
+    raw_files().into_iter().map(|(name, text)| (name, code(&text))).collect()
 }
 
 #[test]
@@ -286,6 +290,31 @@ fn public_types(code: &str) -> Vec<String> {
         all.push(name.chars().take_while(|letter| letter.is_alphanumeric()).collect());
     }
     all
+}
+
+/// The names of the constants that a file declares at its top level.
+fn constants(code: &str) -> Vec<&str> {
+    let visible = |line: &str| line.starts_with("const ") || line.starts_with("pub");
+    let name = |line: &'_ str| -> Option<(usize, usize)> {
+        let start = line.find("const ")? + "const ".len();
+        let length = line[start..].find(':')?;
+        Some((start, start + length))
+    };
+    let lines = code.lines().filter(|line| visible(line));
+    lines.filter_map(|line| name(line).map(|(start, end)| &line[start..end])).collect()
+}
+
+#[test]
+fn a_constant_has_one_home_and_one_value() {
+    let mut homes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, text) in raw_files().into_iter().filter(|(file, _)| !file.ends_with("tests.rs")) {
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for name in constants(text).into_iter().filter(|name| !name.contains('(')) {
+            homes.entry(name.to_owned()).or_default().push(file.clone());
+        }
+    }
+    homes.retain(|_, files| files.len() > 1);
+    assert!(homes.is_empty(), "the same name in several files: {homes:#?}");
 }
 
 #[test]

@@ -357,7 +357,7 @@ fn problems_name_the_line_and_do_not_end_the_recording() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "a test looks at the file")]
+#[expect(clippy::disallowed_methods, reason = "a test looks at the file")]
 fn the_same_answer_again_leaves_no_more_than_its_time() {
     use kubectl_emqx::ports::RecordingSink;
     use kubectl_emqx::replay::Recorder;

@@ -558,3 +558,6 @@ impl Broker {
         self.members().filter(|(_, node)| node.role == role).map(|(_, node)| node.name.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

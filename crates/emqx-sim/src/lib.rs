@@ -35,8 +35,6 @@ pub mod limits;
 mod managed;
 pub mod memory;
 pub mod operator;
-#[cfg(test)]
-mod outcome_tests;
 mod patch;
 mod pod_lifecycle;
 pub mod population;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
-use super::super::removal::{WANT, beat, lease, open_gates, release};
+use super::super::removal::{REMOVAL_SCOPE, beat, lease, open_gates, release};
 use super::super::{CommandContext, Outcome, confirmation, history};
 use super::again;
 use crate::cli::intent::drain::Drain as Intent;
@@ -114,7 +114,7 @@ async fn undo(
     let (mut results, mut stopped) = (Vec::new(), Vec::new());
     let began = context.clock.now();
     for cluster in all.iter_mut() {
-        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
         cluster_view::refresh(context, cluster).await?;
         if cluster.answers().load.is_none() {
             return Err(Problem::new(
@@ -239,7 +239,7 @@ async fn returned(
         }
         sleep(beat(context)).await;
         lease(context, cluster, "put back").await?;
-        cluster_view::relist(context, cluster, WANT).await?;
+        cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
         cluster_view::refresh(context, cluster).await?;
     }
 }

@@ -15,7 +15,7 @@ use super::super::notify::Notifier;
 use super::super::{CommandContext, history, limits};
 use super::gates::{closing, open_gates};
 use super::task::{Progress, RemovalSettings, StepInput, Task};
-use super::{WANT, taken};
+use super::{REMOVAL_SCOPE, taken};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
@@ -145,7 +145,7 @@ impl<'a, T: Task> Runner<'a, T> {
         self.store(cluster).await?;
         let message = self.task.begins();
         self.announce(cluster, EventType::Created, message);
-        let mut facts = FactLoop::new(self.context, cluster, WANT, POLL, limit);
+        let mut facts = FactLoop::new(self.context, cluster, REMOVAL_SCOPE, POLL, limit);
         loop {
             match facts.during(self.turn(cluster, waiting)).await {
                 Err(cut) => return Err(self.cut(cut)),

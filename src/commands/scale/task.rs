@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::CommandContext;
 use super::super::cluster_view::{self, ClusterView};
-use super::super::removal::WANT;
+use super::super::removal::REMOVAL_SCOPE;
 use super::super::removal::task::{Progress, RemovalSettings, StepInput, Task};
 use super::unfinished;
 use crate::cli::intent::scale::Scale as Intent;
@@ -93,7 +93,7 @@ impl<'a> Scaling<'a> {
         cluster: &ClusterView,
         pods: &[DrainedPod],
     ) -> Result<Option<String>, Problem> {
-        let scope = cluster_view::exact(context, &cluster.id, WANT);
+        let scope = cluster_view::exact(context, &cluster.id, REMOVAL_SCOPE);
         let served =
             Fact { at: context.clock.now(), update: Update::Served(cluster.world.kubernetes.served.clone()) };
         let mut facts = vec![served];

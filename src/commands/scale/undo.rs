@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 use super::super::cluster_view::{self, ClusterView};
-use super::super::removal::{WANT, lease, release, run};
+use super::super::removal::{REMOVAL_SCOPE, lease, release, run};
 use super::super::{CommandContext, Outcome, confirmation};
 use super::task::Scaling;
 use super::{decided, fits, report};
@@ -79,7 +79,7 @@ fn undone(context: &CommandContext, cluster: &ClusterView) -> Result<Option<Scal
 
 async fn undo(context: &CommandContext, intent: &Intent, cluster: &mut ClusterView) -> Outcome {
     let limit = intent.removal.timeout.map(|limit| Instant::now() + limit);
-    cluster_view::relist(context, cluster, WANT).await?;
+    cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
     cluster_view::refresh(context, cluster).await?;
     let Some(mut scale) = undone(context, cluster)? else {
         context.printer.talk(&format!("nothing to undo: no scale of {} is unfinished", cluster.id));

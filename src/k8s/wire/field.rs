@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::model::human::MAX_PLAUSIBLE_COUNT;
 use crate::model::{Condition, Owner};
 
 /// The value at a path of keys; null counts as absent.
@@ -27,11 +28,8 @@ pub(super) fn number(value: &Value, path: &[&str]) -> Option<u64> {
         .as_u64()
         .or_else(|| value.as_f64().filter(|number| number.is_finite() && *number >= 0.0).map(|it| it as u64))
         .or_else(|| value.as_str().and_then(|text| text.trim().parse().ok()))
-        .filter(|number| *number <= MOST)
+        .filter(|number| *number <= MAX_PLAUSIBLE_COUNT)
 }
-
-/// A number above this is neither a count nor a time, and sums of it would overflow.
-const MOST: u64 = 1_000_000_000_000_000;
 
 /// The decimal at a path, written as a number or (as thresholds are) as text.
 pub(super) fn decimal(value: &Value, path: &[&str]) -> Option<f64> {

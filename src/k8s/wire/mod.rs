@@ -18,7 +18,7 @@ mod hocon;
 mod instance;
 mod lease;
 mod placement;
-mod pod;
+pub(super) mod pod;
 mod rebalance;
 mod state;
 mod surroundings;

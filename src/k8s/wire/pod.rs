@@ -8,7 +8,7 @@ use crate::model::drain::DELETION_COST;
 use crate::model::{ApiPort, Endpoint, Pod, PodName, ReadinessProbe, Role, Set, SetKind, Slice};
 
 /// The condition and readiness gate by which the 2.x operators take a pod out of the Service.
-const ON_SERVING: &str = "apps.emqx.io/on-serving";
+pub(in crate::k8s) const ON_SERVING: &str = "apps.emqx.io/on-serving";
 
 const ROLE_LABEL: &str = "apps.emqx.io/db-role";
 const HASH_LABEL: &str = "apps.emqx.io/pod-template-hash";

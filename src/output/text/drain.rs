@@ -30,8 +30,8 @@ pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
 
 /// The decision, the duration of the evacuations beside what is not forecast, and the findings.
 pub(super) fn decided(removal: &RemovalPlan, also: &str, theme: Theme) -> String {
-    let (word, tone) = decision(removal.decision);
-    let mut text = format!("{}: {}\n", theme.paint(tone, word), theme.clean(&removal.message));
+    let (cell_or_dash, tone) = decision(removal.decision);
+    let mut text = format!("{}: {}\n", theme.paint(tone, cell_or_dash), theme.clean(&removal.message));
     if removal.decision == Decision::Go && removal.total_seconds > 0 {
         let length = duration(removal.total_seconds);
         put!(text, "  {length} for the evacuations, and the time that {also}\n");

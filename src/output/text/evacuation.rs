@@ -61,8 +61,8 @@ pub fn plan(plan: &EvacuationPlan, layout: Layout) -> String {
     }
     text.push_str(&table.render(theme, layout.width));
     text.push('\n');
-    let (word, tone) = decision(plan.decision);
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(&plan.message));
+    let (cell_or_dash, tone) = decision(plan.decision);
+    put!(text, "{}: {}\n", theme.paint(tone, cell_or_dash), theme.clean(&plan.message));
     if plan.decision == crate::plan::finding::Decision::Go {
         let steps: Vec<String> = plan
             .phases

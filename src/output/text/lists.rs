@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Layout, number, word};
+use super::{Layout, cell_or_dash, number};
 use crate::model::OperatorLine;
 use crate::model::human::{duration, seconds_between};
 use crate::output::table::{Cell, Table};
@@ -28,7 +28,7 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
         let phase = match (item.phase.as_deref(), item.terminating) {
             (Some(phase), true) => Cell::toned(format!("{phase}, deleting"), Tone::Warning),
             (None, true) => Cell::toned("deleting", Tone::Warning),
-            (phase, false) => word(phase),
+            (phase, false) => cell_or_dash(phase),
         };
         let unknown = || Cell::toned("?", Tone::Faint);
         let started = item
@@ -67,7 +67,7 @@ pub fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String 
     for item in items {
         let mut cells: Vec<Cell> = Vec::new();
         if spaces {
-            cells.push(word(Some(&item.instance.namespace)));
+            cells.push(cell_or_dash(Some(&item.instance.namespace)));
         }
         let started = item
             .started_time
@@ -83,7 +83,7 @@ pub fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String 
             number(item.lost_clients),
         ]);
         if layout.wide {
-            cells.push(word(item.by.as_deref()));
+            cells.push(cell_or_dash(item.by.as_deref()));
         }
         cells.push(item.message.as_str().into());
         table.row(cells);
@@ -112,7 +112,7 @@ pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String
             .map_or_else(unknown, |at| format!("{} ago", duration(seconds_between(at, now))).into());
         cells.extend([
             item.name.as_str().into(),
-            word(item.phase.as_deref()),
+            cell_or_dash(item.phase.as_deref()),
             Cell::toned(item.verdict.words(), Tone::of(item.verdict)),
             started,
             item.duration_seconds.map_or_else(unknown, |seconds| duration(seconds).into()),
@@ -126,8 +126,9 @@ pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String
 /// The result of `stop`, and the observations that verify it.
 pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
-    let word = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
-    let mut text = format!("{}: {word}{}\n", theme.clean(&stopped.name), theme.clean(&stopped.tail()));
+    let cell_or_dash = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
+    let mut text =
+        format!("{}: {cell_or_dash}{}\n", theme.clean(&stopped.name), theme.clean(&stopped.tail()));
     for proof in &stopped.proof {
         text.push_str("  ");
         text.push_str(&theme.clean(proof));

@@ -40,8 +40,8 @@ fn number(value: Option<u64>) -> Cell {
 }
 
 /// A word, or `-` for none.
-fn word(value: Option<&str>) -> Cell {
-    value.filter(|word| !word.is_empty()).map_or_else(|| "-".into(), Cell::from)
+fn cell_or_dash(value: Option<&str>) -> Cell {
+    value.filter(|cell_or_dash| !cell_or_dash.is_empty()).map_or_else(|| "-".into(), Cell::from)
 }
 
 /// An instance as `-o name` prints it: `emqx.apps.emqx.io/emqx`.

@@ -18,7 +18,7 @@ use crate::plan::results::Backend;
 const BAR: u64 = 24;
 
 /// The most nodes of a part that are listed; more are counted (`-o wide` lists them).
-const LISTED: usize = 12;
+const MAX_NODES_LISTED: usize = 12;
 
 /// The plan. `through` is the backend and the reason for it; `now` gives the time of day of its end.
 pub fn plan(
@@ -28,7 +28,7 @@ pub fn plan(
     layout: Layout,
 ) -> String {
     let theme = layout.theme;
-    let (word, tone) = decision(plan.decision);
+    let (cell_or_dash, tone) = decision(plan.decision);
     let of = plan.instance.as_ref().map_or_else(|| "these numbers".to_owned(), ToString::to_string);
     let mut text = String::new();
     let mut line = |tone: Tone, words: &str| {
@@ -49,7 +49,7 @@ pub fn plan(
     }
     text.push('\n');
     text.push_str(&nodes(plan, layout));
-    put!(text, "{}: {}\n", theme.paint(tone, word), theme.clean(plan.sentence()));
+    put!(text, "{}: {}\n", theme.paint(tone, cell_or_dash), theme.clean(plan.sentence()));
     if !plan.phases.is_empty() {
         text.push_str(&theme.clean_lines(&price(plan, now)));
     }
@@ -162,7 +162,7 @@ fn nodes(plan: &RebalancePlan, layout: Layout) -> String {
     let mut listed = [0_usize; 2];
     for (node, name) in plan.nodes.iter().zip(names) {
         let side = usize::from(node.part == Some(Part::Recipient));
-        if !layout.wide && listed[side] >= LISTED {
+        if !layout.wide && listed[side] >= MAX_NODES_LISTED {
             left_out[side] += 1;
             continue;
         }
@@ -278,13 +278,19 @@ pub(crate) fn phase_words(name: &str) -> &str {
 pub(super) fn findings<'a>(findings: impl IntoIterator<Item = &'a Finding>, theme: Theme) -> String {
     let mut text = String::new();
     for finding in findings {
-        let (word, tone) = match finding.severity {
+        let (cell_or_dash, tone) = match finding.severity {
             Severity::Info => ("info", Tone::Faint),
             Severity::Warning => ("warning", Tone::Warning),
             Severity::Blocked => ("blocked", Tone::Bad),
         };
         text.push('\n');
-        put!(text, "{}: {} ({})\n", theme.paint(tone, word), theme.clean(&finding.message), finding.id);
+        put!(
+            text,
+            "{}: {} ({})\n",
+            theme.paint(tone, cell_or_dash),
+            theme.clean(&finding.message),
+            finding.id
+        );
         if let Some(hint) = &finding.hint {
             put!(text, "  hint: {}\n", theme.clean(hint));
         }

@@ -1,6 +1,6 @@
 //! `status` and `nodes`.
 
-use super::{Layout, number, word, yes_no};
+use super::{Layout, cell_or_dash, number, yes_no};
 use crate::model::human::{count_or_unknown, duration, plural, share};
 use crate::model::{InstanceId, NodeName, Operation, OperatorLine, Part};
 use crate::output::names::shorten;
@@ -68,11 +68,11 @@ fn operator_age(operator: &OperatorStatus, busy: bool) -> String {
 
 /// The verdict: `idle, uneven: …`, `rebalance running, 41 %, 57s to go: …`.
 fn verdict(status: &Status, theme: Theme) -> String {
-    let word = match status.operation {
+    let cell_or_dash = match status.operation {
         Operation::None => status.verdict.words().to_owned(),
         operation => format!("{} {}", operation.as_str(), status.verdict.words()),
     };
-    let mut text = theme.paint(Tone::of(status.verdict), &word);
+    let mut text = theme.paint(Tone::of(status.verdict), &cell_or_dash);
     if let Some(percent) = status.percent {
         put!(text, ", {percent} %");
     }
@@ -134,7 +134,7 @@ fn part(row: &NodeRow) -> Cell {
 
 fn state(row: &NodeRow) -> Cell {
     match row.membership {
-        _ if row.running && row.state.is_some() => word(row.state.as_deref()),
+        _ if row.running && row.state.is_some() => cell_or_dash(row.state.as_deref()),
         None | Some(Membership::Member) if row.running || row.node.is_none() => "-".into(),
         None | Some(Membership::Member) => Cell::toned("stopped", Tone::Bad),
         Some(membership) => {
@@ -181,15 +181,15 @@ fn all_columns<N: AsRef<[NodeRow]> + ?Sized>(
             }
             let pod = row.pod.as_ref().map(crate::model::PodName::as_str);
             if layout.wide {
-                cells.push(word(row.node.as_ref().map(NodeName::as_str)));
-                cells.push(word(pod));
+                cells.push(cell_or_dash(row.node.as_ref().map(NodeName::as_str)));
+                cells.push(cell_or_dash(pod));
             } else {
                 // Without a pod the node's own name identifies it.
-                cells.push(word(pod.or(row.node.as_ref().map(NodeName::as_str))));
+                cells.push(cell_or_dash(pod.or(row.node.as_ref().map(NodeName::as_str))));
             }
-            cells.push(word(row.set.as_deref()));
+            cells.push(cell_or_dash(row.set.as_deref()));
             if layout.wide {
-                cells.push(word(row.revision.as_deref()));
+                cells.push(cell_or_dash(row.revision.as_deref()));
             }
             cells.extend([row.role.as_str().into(), yes_no(row.ready), yes_no(row.serving)]);
             cells.extend(numbers(row));

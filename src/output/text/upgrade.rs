@@ -13,12 +13,13 @@ use crate::plan::finding::Severity;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The most pods that are listed; more are counted (`-o wide` lists them).
-const LISTED: usize = 12;
+const MAX_PODS_LISTED: usize = 12;
 
 /// The plan; `now` gives the time of day of its end.
 pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Layout) -> String {
-    let (word, tone) = decision(plan.decision);
-    let decided = format!("{}: {}\n", layout.theme.paint(tone, word), layout.theme.clean(&plan.message));
+    let (cell_or_dash, tone) = decision(plan.decision);
+    let decided =
+        format!("{}: {}\n", layout.theme.paint(tone, cell_or_dash), layout.theme.clean(&plan.message));
     order(plan, layout) + &decided + &time(plan, now) + &findings(&plan.findings, layout.theme)
 }
 
@@ -28,8 +29,8 @@ pub(crate) fn lines(
     now: Option<(Timestamp, &TimeZone)>,
     layout: Layout,
 ) -> Vec<(Tone, String)> {
-    let (word, tone) = decision(plan.decision);
-    let decided = format!("{word}: {}", layout.theme.clean(&plan.message));
+    let (cell_or_dash, tone) = decision(plan.decision);
+    let decided = format!("{cell_or_dash}: {}", layout.theme.clean(&plan.message));
     let parts = [(Tone::Plain, order(plan, layout)), (tone, decided), (Tone::Plain, time(plan, now))];
     let found = plan.findings.iter().map(|finding| {
         let tone = if finding.severity == Severity::Info { Tone::Plain } else { Tone::Warning };
@@ -91,7 +92,7 @@ fn steps(plan: &UpgradePlan, layout: Layout) -> String {
         table = table.words("SET");
     }
     table = table.numbers("CONNECTIONS").numbers("SESSIONS").numbers("SECONDS");
-    let shown = if layout.wide { plan.steps.len() } else { LISTED };
+    let shown = if layout.wide { plan.steps.len() } else { MAX_PODS_LISTED };
     for (step, name) in plan.steps.iter().zip(names).take(shown) {
         let mut cells = vec![step.order.to_string().into(), name.into()];
         if layout.wide {

@@ -9,14 +9,12 @@ use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::image::Image;
 use crate::model::surroundings::ServiceView;
 use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName, Role};
+use crate::plan::assessment::MAX_NAMED;
 use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::operator::OperatorProcess;
 use crate::plan::rebalance::waiting;
 use crate::timing::{FAILURE_SECONDS, NO_STATUS_SECONDS, STUCK_DELETION_SECONDS};
-
-/// Names that are listed one by one.
-const NAMED: usize = 3;
 
 pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
@@ -51,8 +49,8 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
 }
 
 pub(super) fn named(names: &[&str]) -> String {
-    let listed = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > NAMED { format!("{listed} and {} more", names.len() - NAMED) } else { listed }
+    let listed = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_NAMED { format!("{listed} and {} more", names.len() - MAX_NAMED) } else { listed }
 }
 
 /// A Rebalance whose deletion waits for an operator.

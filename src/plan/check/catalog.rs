@@ -169,11 +169,11 @@ pub struct CatalogEntry {
 
 const ALL: &[Purpose] = &Purpose::ALL;
 const MOVES: &[Purpose] = &[Purpose::Rebalance, Purpose::Evacuate, Purpose::Drain];
-const REBALANCE: &[Purpose] = &[Purpose::Rebalance];
-const UPGRADE: &[Purpose] = &[Purpose::Upgrade];
-const DRAIN: &[Purpose] = &[Purpose::Drain];
+const OF_REBALANCE: &[Purpose] = &[Purpose::Rebalance];
+const OF_UPGRADE: &[Purpose] = &[Purpose::Upgrade];
+const OF_DRAIN: &[Purpose] = &[Purpose::Drain];
 const EMPTIES: &[Purpose] = &[Purpose::Evacuate, Purpose::Drain];
-const VERSIONS: &[Purpose] = &[Purpose::Rebalance, Purpose::Upgrade];
+const BY_VERSION: &[Purpose] = &[Purpose::Rebalance, Purpose::Upgrade];
 const PODS_MOVE: &[Purpose] = &[Purpose::Upgrade, Purpose::Drain];
 
 macro_rules! checks {
@@ -227,7 +227,7 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no purge runs",
         "EMQX purges its sessions: every node refuses clients",
         "wait for its end";
-    "upgrade-running" [] UPGRADE [Pods]
+    "upgrade-running" [] OF_UPGRADE [Pods]
         "no upgrade is under way",
         "an upgrade is under way",
         "`kubectl emqx upgrade watch` or `undo`";
@@ -263,7 +263,7 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "the operator leaves evacuations of other clients alone",
         "operator 3.x ends evacuations that it did not start",
         "pause it with the annotation `apps.emqx.io/paused=true`";
-    "status-old" [] REBALANCE [Emqx]
+    "status-old" [] OF_REBALANCE [Emqx]
         "the operator's list of nodes is that of EMQX",
         "the custom resource lists other nodes than EMQX: the operator would start with them",
         "wait 30 s, or `--backend emqx`";
@@ -271,7 +271,7 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "this EMQX can rebalance and evacuate",
         "this edition or version of EMQX cannot rebalance or evacuate",
         "upgrade EMQX";
-    "no-evacuation" [] UPGRADE []
+    "no-evacuation" [] OF_UPGRADE []
         "this EMQX can evacuate before its pods are deleted",
         "this EMQX cannot evacuate, or evacuation is disabled: an upgrade disconnects all clients of a pod at once",
         "an edition with evacuation, or a maintenance window";
@@ -283,39 +283,39 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no listener accepts clients more slowly than they reconnect",
         "more clients a second reconnect to one node than its listener accepts (`max_conn_rate`)",
         "a lower `--conn-evict-rate`, or raise `max_conn_rate`";
-    "version-defect" [] VERSIONS [Emqx]
+    "version-defect" [] BY_VERSION [Emqx]
         "no known defect of this EMQX version matters here",
         "this version of EMQX has a known defect in what is done",
         "upgrade to the version that the evidence names";
-    "mixed-versions" [] VERSIONS [Emqx]
+    "mixed-versions" [] BY_VERSION [Emqx]
         "all nodes run one version of EMQX",
         "several versions of EMQX run",
         "finish the upgrade first";
-    "image" [] UPGRADE []
+    "image" [] OF_UPGRADE []
         "the image names an EMQX repository and a version",
         "the image has no tag, the tag `latest`, or a repository that is not EMQX's, or of another edition",
         "name the whole image: `emqx/emqx-enterprise:5.8.9`";
-    "blue-green-missing" [] UPGRADE []
+    "blue-green-missing" [] OF_UPGRADE []
         "an upgrade does not replace loaded pods in place",
         "v1beta4 without `spec.blueGreenUpdate`: a new image disconnects every client, pod by pod",
         "the flag `--blue-green` of `kubectl emqx upgrade apply`";
-    "rates-missing" [] UPGRADE []
+    "rates-missing" [] OF_UPGRADE []
         "the eviction rates of updates are set",
         "v1beta4 without rates: EMQX refuses every evacuation of the operator",
         "`kubectl emqx upgrade` writes them";
-    "zero-wait" [] UPGRADE []
+    "zero-wait" [] OF_UPGRADE []
         "no wait of the update strategy is 0",
         "a wait of 0 is dropped by operator 2.3, and its default of 60 s returns",
         "write 1 or more";
-    "too-many-pods" [] UPGRADE []
+    "too-many-pods" [] OF_UPGRADE []
         "there are fewer than 11 pods, or their order does not matter",
         "v1beta4 with 11 pods or more: the operator empties one pod and removes another",
         "the guarded upgrade of `kubectl emqx upgrade`";
-    "replicas-changing" [] UPGRADE []
+    "replicas-changing" [] OF_UPGRADE []
         "no change of the number of nodes is under way",
         "the number of nodes is being changed",
         "wait for its end";
-    "cluster-domain" [] UPGRADE []
+    "cluster-domain" [] OF_UPGRADE []
         "the cluster domain is one that the operator finds",
         "operator 2.2 takes cores outside of `svc.cluster.local` for stopped",
         "a newer operator";
@@ -323,23 +323,23 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "durable sessions are off",
         "durable sessions are on: an evacuation cannot move them and may not end",
         "`kubectl emqx evacuate stop` ends it; the clients have moved by then";
-    "capacity" [] UPGRADE [AllPods]
+    "capacity" [] OF_UPGRADE [AllPods]
         "no second set of pods is needed",
         "the cluster has no room for the second set of pods of a blue-green upgrade, or for the pods of a scale-up",
         "add Kubernetes nodes, or have a cluster autoscaler do it";
-    "quota" [] UPGRADE [Quotas]
+    "quota" [] OF_UPGRADE [Quotas]
         "no ResourceQuota refuses the second set of pods",
         "a ResourceQuota refuses the second set of pods of a blue-green upgrade, or the pods of a scale-up",
         "raise the quota first";
-    "field-conflict" ["fields-taken-over"] UPGRADE [Object]
+    "field-conflict" ["fields-taken-over"] OF_UPGRADE [Object]
         "no other manager owns the image",
         "another field manager owns the image",
         "change it where it is kept, or `--force-conflicts`";
-    "gitops" [] UPGRADE []
+    "gitops" [] OF_UPGRADE []
         "no GitOps tool manages the instance",
         "a GitOps tool manages the instance and reverts changes that are made here",
         "`kubectl emqx upgrade generate`, and commit it";
-    "threshold-blind" [] REBALANCE [Emqx]
+    "threshold-blind" [] OF_REBALANCE [Emqx]
         "the default thresholds see how uneven the nodes are",
         "the nodes are uneven, and within EMQX's default thresholds: a rebalance would do nothing",
         "leave `--conn-evict-rate` out, so that thresholds are worked out, or `--abs-conn-threshold`";
@@ -367,23 +367,23 @@ pub const CATALOG: &[CatalogEntry] = checks! {
         "no autoscaler changes the number of nodes",
         "a HorizontalPodAutoscaler or a ScaledObject of KEDA scales the instance: pods can be removed with their clients",
         "raise its minimum for the time of the operation";
-    "disruption-budget" [] DRAIN [Budgets]
+    "disruption-budget" [] OF_DRAIN [Budgets]
         "the PodDisruptionBudgets allow that a pod is moved",
         "a PodDisruptionBudget refuses the eviction of an evacuated pod",
         "add a replica, or relax the budget";
-    "no-room" [] DRAIN [AllPods]
+    "no-room" [] OF_DRAIN [AllPods]
         "each pod fits on another Kubernetes node",
         "no other Kubernetes node takes the pod",
         "add a Kubernetes node";
-    "volume-bound" [] DRAIN [Placement]
+    "volume-bound" [] OF_DRAIN [Placement]
         "no volume keeps a pod on its Kubernetes node",
         "the volume of a pod is bound to its Kubernetes node",
         "move the data, or leave this node out";
-    "single-replica" [] DRAIN [Placement]
+    "single-replica" [] OF_DRAIN [Placement]
         "no pod is the only one of its set",
         "a pod is the only one of its set",
         "add a replica first";
-    "pods-not-ready" [] DRAIN [Pods]
+    "pods-not-ready" [] OF_DRAIN [Pods]
         "the pods that stay are ready",
         "a pod that stays is not ready, or is being evacuated",
         "`kubectl emqx nodes`";

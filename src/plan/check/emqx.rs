@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::around::{blocked, info, named, warning};
 use super::{Planned, Purpose, Subject};
 use crate::model::drain::DrainedPod;
+use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::report::{EmqxReport, Reading};
 use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
@@ -20,9 +21,6 @@ const REFUSED_TENTHS: u64 = 11;
 
 /// Seconds for which a node of an evaluation licence accepts clients.
 const EVALUATION_SECONDS: u64 = 30 * 86_400;
-
-/// Seconds that EMQX waits for load balancers where nothing else is requested.
-const WAIT_SECONDS: u64 = crate::model::evacuation::WAIT_SECONDS;
 
 /// The path on which EMQX reports a node as unavailable while the node gives its clients away.
 const AVAILABILITY: &str = "availability_check";

@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::short;
+use crate::plan::rebalance::messages::{MAX_NODES_NAMED, short};
 
 /// Which command evacuates nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +113,6 @@ fn findings(
     found
 }
 
-/// The most nodes that a message names one by one.
-const NAMED: usize = 4;
-
 fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
     Finding::new(id, Severity::Blocked, message)
 }
@@ -202,7 +199,7 @@ fn others_evacuated(
     let first = *others.first()?;
     let running = snapshot.participants().len();
     let remain = to.clients.len();
-    let named: Vec<&str> = others.iter().take(NAMED).map(|node| short(node)).collect();
+    let named: Vec<&str> = others.iter().take(MAX_NODES_NAMED).map(|node| short(node)).collect();
     let more = others.len() - named.len();
     let message = format!(
         "{} being evacuated already ({}{}): {remain} of {} would take clients",

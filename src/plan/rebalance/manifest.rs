@@ -9,7 +9,7 @@ use crate::model::{InstanceId, InstanceKind, OperatorLine, Served, Strategy};
 use crate::plan::finding::{Finding, Severity};
 
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
-pub const API_VERSION: &str = "apps.emqx.io/v2beta1";
+pub const REBALANCE_API_VERSION: &str = "apps.emqx.io/v2beta1";
 
 /// The name of a Rebalance that is made now: `<instance>-<YYYYMMDD>-<HHMMSS>` in UTC, truncated to 63
 /// characters.
@@ -126,7 +126,7 @@ pub fn manifest(
     spec.insert("instanceName".into(), json!(instance.name));
     spec.insert("rebalanceStrategy".into(), strategy_value(strategy, operator)?);
     Ok(json!({
-        "apiVersion": API_VERSION,
+        "apiVersion": REBALANCE_API_VERSION,
         "kind": "Rebalance",
         "metadata": { "name": name, "namespace": instance.namespace },
         "spec": spec,
@@ -282,10 +282,10 @@ pub fn mended(
     let mut found = Vec::new();
     let mut object = written.object.clone();
     let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if version != API_VERSION {
-        object["apiVersion"] = json!(API_VERSION);
+    if version != REBALANCE_API_VERSION {
+        object["apiVersion"] = json!(REBALANCE_API_VERSION);
         found.push(changed(format!(
-            "apiVersion {version} became {API_VERSION}: in the old version the field instanceKind is lost, and the operator \
+            "apiVersion {version} became {REBALANCE_API_VERSION}: in the old version the field instanceKind is lost, and the operator \
              searches an EMQX of that name"
         )));
     }
@@ -413,7 +413,7 @@ mod tests {
         assert!((read.strategy.rel_conn_threshold - 1.2).abs() < 1e-9);
         let id = fixtures::id(ApiVersion::V1beta4);
         let (object, found) = mended(&read, &id, "rebalance-sample", OperatorLine::Two2).expect("mended");
-        assert_eq!(object["apiVersion"], API_VERSION);
+        assert_eq!(object["apiVersion"], REBALANCE_API_VERSION);
         assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise");
         assert_eq!(found.len(), 1);
 

@@ -9,7 +9,7 @@ use crate::plan::upgrade::target::UpgradeTarget;
 use jiff::Timestamp;
 
 /// The most nodes that are named one by one; more are counted.
-const NAMED: usize = 4;
+pub(crate) const MAX_NODES_NAMED: usize = 4;
 
 /// The short name of a node: its pod's name, or its address.
 pub fn short(node: &NodeName) -> &str {
@@ -70,7 +70,7 @@ pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
 fn several(run: &RebalanceRun, nodes: &[NodeName], one: &str) -> String {
     match nodes.len() {
         1 => format!("{one} {}", run.label(&nodes[0])),
-        2..=NAMED => {
+        2..=MAX_NODES_NAMED => {
             // EMQX lists them in the order of the request, reversed.
             let mut labels: Vec<String> = nodes.iter().map(|node| run.label(node).to_owned()).collect();
             labels.sort();

@@ -28,7 +28,7 @@ const LEAST_FACTOR: f64 = 1.01;
 const LEAST_FACTOR_OF_SMALL_SPREADS: f64 = 1.001;
 
 /// Objects have rates and thresholds as 32-bit integers.
-const MOST: u64 = i32::MAX as u64;
+const MAX_STORED: u64 = i32::MAX as u64;
 
 /// Rates around the one that halving finds that are tried one by one: a higher rate can need one more round, or end farther
 /// from the mean, so halving alone can miss a lower one.
@@ -161,11 +161,11 @@ impl Search {
         let (giving, taking) = (self.donors.len(), self.recipients.len());
         let offline = mean(nodes.iter().map(Participant::offline));
         let share = (giving + taking) as f64 / giving.max(taking) as f64;
-        let wide = ((offline * self.required.spread_percent / 100.0 * share) as u64).clamp(1, MOST);
+        let wide = ((offline * self.required.spread_percent / 100.0 * share) as u64).clamp(1, MAX_STORED);
         let gap = side(true, Participant::offline) - side(false, Participant::offline);
         if self.even() && gap <= wide as f64 {
             let all = side(true, |node| node.sessions) - side(false, |node| node.sessions);
-            return wide.max(all.ceil() as u64).min(MOST);
+            return wide.max(all.ceil() as u64).min(MAX_STORED);
         }
         wide
     }
@@ -270,14 +270,14 @@ impl Search {
             };
             run_within(&what, 1).peak <= self.required.reconnects_per_second
         };
-        last(1, fullest.clamp(1, MOST), fits).unwrap_or(1)
+        last(1, fullest.clamp(1, MAX_STORED), fits).unwrap_or(1)
     }
 
     /// The thresholds that can be chosen from, from the narrowest to the widest with which EMQX starts.
     fn thresholds(&self) -> (u64, u64) {
         match self.given.abs_conn_threshold {
             Some(threshold) => (threshold, threshold),
-            None => (1, ((self.gap.ceil() as u64).saturating_sub(1)).clamp(1, MOST)),
+            None => (1, ((self.gap.ceil() as u64).saturating_sub(1)).clamp(1, MAX_STORED)),
         }
     }
 
@@ -326,7 +326,7 @@ impl Search {
         let most = self.quickest();
         if self.given.abs_conn_threshold.is_none() && (self.even() || self.gap <= 1.0) {
             // Nothing has to move: with a threshold that holds, EMQX gives the same answer.
-            return (most, (self.gap.ceil() as u64).clamp(1, MOST));
+            return (most, (self.gap.ceil() as u64).clamp(1, MAX_STORED));
         }
         if let Some(threshold) = self.given.abs_conn_threshold {
             let ends = |rate: u64| self.at(rate, threshold, u64::MAX).rounds <= self.in_time;
@@ -342,7 +342,7 @@ impl Search {
         let tolerance = if finest <= self.tolerance {
             self.tolerance
         } else if finest > now * 0.99 {
-            return (most, (self.gap.ceil() as u64).clamp(1, MOST));
+            return (most, (self.gap.ceil() as u64).clamp(1, MAX_STORED));
         } else {
             // The smallest spread that is possible, and a little more, so that the rate need not be 1.
             (finest * 1.05 + 1.0).min(f64::midpoint(finest, now))
@@ -509,7 +509,7 @@ fn too_slow(
 ) -> Option<Finding> {
     let late = plan.total_seconds.checked_sub(required.deadline_seconds).filter(|late| *late > 0)?;
     let nodes = participants(plan);
-    let faster = Requirement { reconnects_per_second: MOST, ..required };
+    let faster = Requirement { reconnects_per_second: MAX_STORED, ..required };
     let quick = forecast(None, &nodes, &strategy_for(&nodes, faster, given, back), back);
     let later = format!("--deadline {}s", plan.total_seconds);
     let hint = if quick.total_seconds <= required.deadline_seconds {

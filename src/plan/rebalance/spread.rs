@@ -4,7 +4,7 @@ use crate::model::Strategy;
 use emqx_rebalance::rules::{Threshold, donors, mean};
 
 /// A deviation over this part of the mean is uneven, if it is also more than [`LEAST_CLIENTS`].
-const LARGEST: f64 = 0.25;
+const UNEVEN_PART: f64 = 0.25;
 
 /// A deviation of up to this many clients is never uneven by itself.
 const LEAST_CLIENTS: f64 = 100.0;
@@ -33,7 +33,7 @@ impl Spread {
 
     /// Whether the deviation is large enough to be visibly uneven.
     pub fn uneven(self) -> bool {
-        self.deviation > LEAST_CLIENTS && self.deviation > self.mean * LARGEST
+        self.deviation > LEAST_CLIENTS && self.deviation > self.mean * UNEVEN_PART
     }
 }
 

@@ -40,7 +40,8 @@ pub use losses::LostNode;
 pub use run::{RebalanceRun, RunKey};
 
 use endings::{
-    cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen, word,
+    cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen,
+    verdict_if_final,
 };
 use run::{
     Baseline, absorb_object, attach_object, begin, continues, enter, forecast, record_verdict, reopen,
@@ -49,7 +50,7 @@ use run::{
 
 /// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
 /// slept in between, or a clock was corrected.
-const LONGEST_LOOK: u64 = 10;
+const MAX_REFRESH_GAP: u64 = 10;
 
 /// Follows every rebalance of one cluster.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ impl RebalanceTracker {
         let mut events = Vec::new();
         let passed =
             self.last_observed.replace(now).map_or(0, |last_observed| seconds_between(last_observed, now));
-        self.silent += passed.min(LONGEST_LOOK);
+        self.silent += passed.min(MAX_REFRESH_GAP);
         let broker = world.broker(&self.id);
         heartbeat::outages(&mut self.runs, broker, now, &mut events);
         self.absorb_ours(world, now, &mut events);
@@ -613,7 +614,7 @@ impl RebalanceTracker {
                 record_verdict(run, verdict, now, events);
                 continue;
             }
-            if let Some(verdict) = word(run, last_seen, others, world, now) {
+            if let Some(verdict) = verdict_if_final(run, last_seen, others, world, now) {
                 record_verdict(run, verdict, now, events);
             }
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 const LEAST_WINDOW: i64 = 3_000;
 
 /// Milliseconds of the latest rate.
-const WINDOW: i64 = 5_000;
+const RATE_WINDOW_MILLIS: i64 = 5_000;
 
 /// The counts of a node while they rise.
 #[derive(Default)]
@@ -30,7 +30,9 @@ impl RisingCounts {
             self.0.push_back((since, before));
         }
         self.0.push_back((now, count));
-        while self.0.len() > 2 && self.0.front().is_some_and(|(at, _)| milliseconds(*at, now) > WINDOW) {
+        while self.0.len() > 2
+            && self.0.front().is_some_and(|(at, _)| milliseconds(*at, now) > RATE_WINDOW_MILLIS)
+        {
             self.0.pop_front();
         }
         let long = self.0.front().is_some_and(|(at, _)| milliseconds(*at, now) >= LEAST_WINDOW);

@@ -634,7 +634,7 @@ fn judge(
         run.known_until = verdict::known_until(world, world.broker(&run.id), now).max(run.known_until);
     }
     match run.ended {
-        Some(_) => verdict::word(run, world.broker(&run.id), now),
+        Some(_) => verdict::verdict_if_final(run, world.broker(&run.id), now),
         None => {
             stall::find(run, revisions, world, now).map(|reason| Judgement::new(Verdict::Stalled, reason))
         }

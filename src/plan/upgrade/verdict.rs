@@ -101,7 +101,7 @@ pub(super) fn reported_over(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) 
 }
 
 /// The verdict of an upgrade that is over, once the verdict is certain.
-pub(super) fn word(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Option<Judgement> {
+pub(super) fn verdict_if_final(run: &UpgradeRun, broker: &BrokerState, now: Timestamp) -> Option<Judgement> {
     let since = seconds_between(run.ended?, now);
     if run.missing() && since < RETURN_SECONDS {
         return None;

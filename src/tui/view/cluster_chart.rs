@@ -28,7 +28,7 @@ use crate::tui::view_model::ViewModel;
 pub(super) const LINES: usize = 8;
 
 /// The fewest columns in which a chart is readable.
-pub(super) const COLUMNS: usize = 60;
+pub(super) const MIN_CHART_WIDTH: usize = 60;
 
 /// The most lines of a chart; more do not make it more readable.
 const MOST_LINES: usize = 26;
@@ -37,11 +37,15 @@ const MOST_LINES: usize = 26;
 const FINE_CURVES: usize = 64;
 
 /// Columns for the names of the curves at the right edge.
-const NAMES: usize = 15;
+const CURVE_NAME_WIDTH: usize = 15;
 
 /// The lines of the chart, of those that the table leaves, with an empty line below it.
 pub(super) fn height(state: &State, left: usize, width: usize) -> usize {
-    if state.here().is_none() || left <= LINES || width < COLUMNS { 0 } else { left.min(MOST_LINES + 1) }
+    if state.here().is_none() || left <= LINES || width < MIN_CHART_WIDTH {
+        0
+    } else {
+        left.min(MOST_LINES + 1)
+    }
 }
 
 /// Draws the chart on all of the pen's lines.
@@ -53,7 +57,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     }
     let settings = state.chart;
     let seconds = settings.seconds(board, &cluster.history);
-    let names = if width >= COLUMNS { NAMES } else { 0 };
+    let names = if width >= MIN_CHART_WIDTH { CURVE_NAME_WIDTH } else { 0 };
     let many = board.rows.len() > FINE_CURVES;
     // The labels of the scale are as wide as its largest number, which the curves decide.
     let cells = width.saturating_sub(names + 10);
@@ -146,7 +150,7 @@ fn title(state: &State, board: &ViewModel, pen: &mut Painter<'_>, total: Option<
     let next = quantity.next().words();
     let whole = if state.chart.whole { "C table" } else { "C larger" };
     // On a narrow page the total is more important than the name of the next quantity: nothing else there names its curve.
-    let named = width >= COLUMNS || total.is_none();
+    let named = width >= MIN_CHART_WIDTH || total.is_none();
     let keys =
         if named { format!("c {next}  [ ] {window}  {whole}") } else { format!("c  [ ] {window}  {whole}") };
     if x + keys.width() < width {

@@ -58,7 +58,7 @@ pub(super) struct Column {
 }
 
 /// Blanks between two columns.
-const GAP: usize = 2;
+const CELL_GAP: usize = 2;
 
 /// The columns that fit, and their positions.
 pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narrow: bool) -> Vec<Column> {
@@ -109,7 +109,7 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
             } else if *kind == Kind::Bar {
                 1
             } else {
-                GAP
+                CELL_GAP
             };
         if *request && used + need <= room {
             used += need;
@@ -130,7 +130,7 @@ pub(super) fn columns(state: &State, board: &ViewModel, pen: &Painter<'_>, narro
     for kind in PLACES {
         if let Some((_, width)) = chosen.iter().find(|(it, _)| *it == kind) {
             if !columns.is_empty() {
-                x += if kind == Kind::Bar { 1 } else { GAP };
+                x += if kind == Kind::Bar { 1 } else { CELL_GAP };
             }
             columns.push(Column { kind, x, width: *width });
             x += width;

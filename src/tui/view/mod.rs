@@ -105,7 +105,7 @@ fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
             |rows: usize| if narrow { 0 } else { cluster_chart::height(state, left(rows), width - side) };
         let mut chart = 0;
         // Notices beyond a few do not remove the chart.
-        let spare = if state.notices { 0 } else { notices.saturating_sub(notices::FEW) };
+        let spare = if state.notices { 0 } else { notices.saturating_sub(notices::FREE_LINES) };
         if let Some(more) = (0..=spare).find(|more| fitting(rows + more) > 0) {
             (notices, rows) = (notices - more, rows + more);
             chart = fitting(rows);

@@ -11,7 +11,7 @@ use crate::output::theme::Tone;
 use crate::tui::state::State;
 
 /// The lines that stay free for later notices, so that the first ones do not move the page.
-pub(super) const FEW: usize = 4;
+pub(super) const FREE_LINES: usize = 4;
 
 /// The lines of the pane on a screen of this height.
 pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
@@ -28,7 +28,7 @@ pub(super) fn height(state: &State, height: usize, narrow: bool) -> usize {
         _ => 12,
     };
     // Lines that no notice needs are used for nodes.
-    if narrow { most.min(2) } else { most.min(has.max(FEW)) }
+    if narrow { most.min(2) } else { most.min(has.max(FREE_LINES)) }
 }
 
 /// Draws the pane.

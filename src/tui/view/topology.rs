@@ -29,7 +29,7 @@ enum Branch<'a> {
 }
 
 /// The columns after the name, by their importance.
-const COLUMNS: [(&str, usize, bool); 8] = [
+const TOPOLOGY_COLUMNS: [(&str, usize, bool); 8] = [
     ("STATE", 14, false),
     ("CONNECTIONS", 11, true),
     ("IN SVC", 6, false),
@@ -77,7 +77,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     });
     let name = widest.max().unwrap_or(4).clamp(4, NAME);
     let mut used = 3 + name;
-    let columns: Vec<(&str, usize, bool, usize)> = COLUMNS
+    let columns: Vec<(&str, usize, bool, usize)> = TOPOLOGY_COLUMNS
         .iter()
         .filter_map(|(title, size, right)| {
             let fits = used + 2 + size <= width;

@@ -6,15 +6,12 @@ use crate::model::cluster::is_open_source;
 use crate::model::human::plural;
 use crate::model::image::EmqxVersion;
 use crate::model::{Instance, Link, NodeName, Source, World};
-use crate::plan::assessment::{current_load, left_over, lists_nodes, membership};
+use crate::plan::assessment::{MAX_NAMED, current_load, left_over, lists_nodes, membership};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::membership::Membership;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
 use emqx_rebalance::rules::donors;
-
-/// The most rows that a message names one by one.
-const NAMED: usize = 3;
 
 /// The EMQX that answered belongs to another cluster: its counts and its answers must not be used.
 pub(crate) fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
@@ -31,9 +28,9 @@ pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: 
     let summary = membership(world, Some(instance), snapshot, snapshot.now);
     let mut found = Vec::new();
     if snapshot.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
-        let mut text = summary.discrepancies.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
-        if summary.discrepancies.len() > NAMED {
-            text = format!("{text}; and {} more", summary.discrepancies.len() - NAMED);
+        let mut text = summary.discrepancies.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
+        if summary.discrepancies.len() > MAX_NAMED {
+            text = format!("{text}; and {} more", summary.discrepancies.len() - MAX_NAMED);
         }
         // Without the pods it cannot be determined whether a stopped node comes back.
         let alone = |row: &&NodeRow| row.membership == Some(Membership::Stopped) && row.pod.is_none();

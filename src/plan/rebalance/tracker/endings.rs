@@ -200,7 +200,7 @@ pub(super) fn unseen(run: &RebalanceRun, last_seen: bool) -> Judgement {
 }
 
 /// The verdict, if there is one by now.
-pub(super) fn word(
+pub(super) fn verdict_if_final(
     run: &RebalanceRun,
     last_seen: Option<Timestamp>,
     others: bool,

@@ -3,7 +3,7 @@
 use super::super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
 use super::{FieldOwner, UpgradeCheck, findings};
 use crate::model::image::Image;
-use crate::model::upgrade::SKIPPABLE;
+use crate::model::upgrade::UPGRADE_CHECKS;
 use crate::model::{
     ApiVersion, BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, ImageParts, Instance,
     InstanceKind, Link, Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
@@ -153,7 +153,7 @@ fn v1beta4_takes_versions_of_its_range_only() {
         assert!(finding.message.contains(why), "{to}: {}", finding.message);
     }
     assert_eq!(blocked(&found(V4, "4.4.14", Wanted::Version("4.4.24".into()), |_| {})), [""; 0]);
-    assert!(!SKIPPABLE.contains(&"version-refused"), "the webhook cannot be skipped");
+    assert!(!UPGRADE_CHECKS.contains(&"version-refused"), "the webhook cannot be skipped");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::broker::Broker;
-use super::coordinator::{EvacuationOrder, EvacuationState, RebalanceOrder, RebalanceState, Refusal};
-use super::scenario::{Role, Scenario};
+use super::super::broker::Broker;
+use super::super::scenario::{Role, Scenario};
+use super::{EvacuationOrder, EvacuationState, RebalanceOrder, RebalanceState, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
