@@ -353,9 +353,8 @@ impl RebalanceTracker {
         let Some(nodes) = &broker.nodes else { return };
         for run in self.runs.iter_mut().filter(|run| run.is_open()) {
             let Some(entry) = &run.entry else { continue };
-            for lost in run.losses.observe(nodes, entry, run.ended) {
-                let message = lost.sentence(run.label(&lost.node));
-                events.push(run.event(now, EventType::Notice, message));
+            for lost in run.losses.observe(nodes, entry, run.ended, &run.pods) {
+                events.push(run.event(now, EventType::Notice, lost.sentence()));
             }
             if run.ended.is_some() && !run.confirmed {
                 run.confirmed = cause_seen(run, now);

@@ -56,6 +56,8 @@ pub struct Ending<'a> {
     pub unseen: Option<(Timestamp, Timestamp)>,
     /// Nodes that stopped running meanwhile.
     pub lost: &'a [LostNode],
+    /// Whether it can have come to its end before any of them stopped.
+    pub may_precede_losses: bool,
     /// Who stopped it, if it was stopped.
     pub stopped: Option<String>,
     /// How long it ran.
@@ -198,7 +200,8 @@ fn tail(ending: &Ending<'_>) -> String {
 pub fn end(ending: &Ending<'_>) -> Judgement {
     let tail = tail(ending);
     if !ending.lost.is_empty() {
-        return Judgement::new(Verdict::NodesLost, nodes_lost(ending));
+        let verdict = if ending.may_precede_losses { Verdict::Unknown } else { Verdict::NodesLost };
+        return Judgement::new(verdict, nodes_lost(ending));
     }
     if missing(ending.start, ending.now) {
         let lost = lost(ending.start, ending.now).unwrap_or(0);
@@ -285,7 +288,7 @@ pub fn end(ending: &Ending<'_>) -> Judgement {
 
 /// Which nodes were lost, when, and with how many clients; then the rest of the text.
 fn nodes_lost(ending: &Ending<'_>) -> String {
-    let nodes: Vec<String> = ending.lost.iter().map(LostNode::short).collect();
+    let nodes: Vec<String> = ending.lost.iter().map(LostNode::sentence).collect();
     let back = match lost(ending.start, ending.now) {
         Some(0) => "; all clients are back".to_owned(),
         Some(lost) => format!("; {} clients fewer than at the start", count(lost)),
@@ -295,7 +298,12 @@ fn nodes_lost(ending: &Ending<'_>) -> String {
     let seconds = seconds.unwrap_or_else(|| ending.time_of_end());
     // Without the averages, which a lost node leaves unknown, the clients may still be known.
     let standing = standing(ending).map(|standing| format!("; {standing}")).unwrap_or_default();
-    format!("{}{standing}{back}{seconds}", nodes.join(", "))
+    let order = if ending.may_precede_losses {
+        ", and whether the rebalance had ended before is not known"
+    } else {
+        ""
+    };
+    format!("{}{order}{standing}{back}{seconds}", nodes.join(", "))
 }
 
 /// The verdict of a rebalance that another client started in EMQX, with unknown thresholds. EMQX's defaults
@@ -568,6 +576,7 @@ pub fn past(
         outage: None,
         unseen: None,
         lost: &[],
+        may_precede_losses: false,
         stopped: None,
         seconds: duration,
         between: None,
@@ -601,6 +610,7 @@ pub fn stopped(
         outage: None,
         unseen: None,
         lost: &[],
+        may_precede_losses: false,
         stopped: who.map(str::to_owned),
         seconds: None,
         between: None,

@@ -78,6 +78,7 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
             rest.is_some_and(|rest| seconds_between(run.left_at.min(*seen), *ended) >= rest)
         }),
         lost: &run.losses.lost,
+        may_precede_losses: may_precede_losses(run),
         stopped: stopped(run, now),
         seconds: run
             .begin_known
@@ -85,6 +86,18 @@ fn ending(run: &RebalanceRun, now: Timestamp) -> Ending<'_> {
             .filter(|_| run.ended_after().is_none()),
         between: run.end_span().filter(|(earliest, latest)| earliest < latest),
     }
+}
+
+/// Whether the rebalance can have come to its end before any node stopped: EMQX reported neither for as long as the rest of
+/// it was forecast to take.
+fn may_precede_losses(run: &RebalanceRun) -> bool {
+    let Some(ended) = run.ended else { return false };
+    // Without a known strategy the forecast gives only the latest end.
+    let rest = run.left.as_ref().filter(|_| run.strategy.is_some()).map_or(0, |left| left.seconds);
+    let lost = &run.losses.lost;
+    !lost.is_empty()
+        && lost.iter().all(|lost| lost.was_unobserved() && lost.at >= run.seen)
+        && seconds_between(run.left_at.min(run.seen), ended) >= rest
 }
 
 pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> Judgement {

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::model::human::{plural, seconds_between};
-use crate::model::{Node, NodeName, RunningRebalance, Seen};
+use crate::model::{Node, NodeName, PodName, RunningRebalance, Seen};
 use crate::plan::rebalance::messages::{short, utc};
-use crate::timing::LIST_SKEW_SECONDS;
+use crate::timing::{END_GAP_SECONDS, LIST_SKEW_SECONDS};
 
 /// A node that stopped running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostNode {
-    /// Its name.
-    pub node: NodeName,
+    /// Its pod, or the short name of the node.
+    pub label: String,
     /// What it did in the rebalance: `donor`, `recipient`, `coordinator`.
     pub part: &'static str,
+    /// When it was last seen running.
+    pub last_seen: Timestamp,
     /// When EMQX first reported that it does not run.
     pub at: Timestamp,
     /// The live clients that it held when it was last seen running.
@@ -25,16 +27,23 @@ pub struct LostNode {
 }
 
 impl LostNode {
-    /// `emqx-core-1 (donor) stopped running at 10:02:03 UTC with 680 clients on it`.
-    pub fn sentence(&self, label: &str) -> String {
-        let how = if self.restarted { "restarted" } else { "stopped running" };
-        let held = self.held.map(|held| format!(" with {} on it", plural(held, "client")));
-        format!("{label} ({}) {how} at {}{}", self.part, utc(self.at), held.unwrap_or_default())
+    /// Whether EMQX did not report its nodes around the time at which it stopped, so that this time is not known.
+    pub(super) fn was_unobserved(&self) -> bool {
+        seconds_between(self.last_seen, self.at) > END_GAP_SECONDS
     }
 
-    /// The same with the short name of the node.
-    pub fn short(&self) -> String {
-        self.sentence(short(&self.node))
+    /// `emqx-core-1 (donor) stopped running at 10:02:03 UTC with 680 clients on it`.
+    pub fn sentence(&self) -> String {
+        let how = if self.restarted { "restarted" } else { "stopped running" };
+        let who = format!("{} ({}) {how}", self.label, self.part);
+        let held = self.held.map(|held| format!(" with {} on it", plural(held, "client")));
+        let held = held.unwrap_or_default();
+        if !self.was_unobserved() {
+            return format!("{who} at {}{held}", utc(self.at));
+        }
+        let seen = utc(self.last_seen);
+        let held = if held.is_empty() { held } else { format!("{held} at {seen}") };
+        format!("{who} between {seen} and {}{held}", utc(self.at))
     }
 }
 
@@ -59,38 +68,35 @@ pub(super) struct Losses {
 
 impl Losses {
     /// Takes in EMQX's list; returns the nodes that no longer run. `ended` is when the entry was first
-    /// missing: a node that stops later is no loss of the rebalance.
+    /// missing: a node that stops later is no loss of the rebalance. `pods` has the pods of nodes that are named by an address.
     pub(super) fn observe(
         &mut self,
         nodes: &Seen<Vec<Node>>,
         entry: &RunningRebalance,
         ended: Option<Timestamp>,
+        pods: &BTreeMap<NodeName, PodName>,
     ) -> Vec<LostNode> {
         if self.seen.is_some_and(|seen| nodes.at <= seen) {
             return Vec::new();
         }
         self.seen = Some(nodes.at);
-        let mut fresh = Vec::new();
+        let mut stops = Vec::new();
         let parts = PartsByName::of(entry);
-        for node in &nodes.value {
-            let Some(part) = parts.part(&node.name) else { continue };
+        for node in nodes.value.iter().filter(|node| parts.part(&node.name).is_some()) {
             if node.stopped {
-                self.lose(&node.name, part, nodes.at, ended, false, &mut fresh);
+                stops.push((node.name.clone(), nodes.at, false, self.alive.remove(&node.name)));
             } else if node.running {
-                let before = self.alive.get(&node.name);
-                let younger = before
-                    .and_then(|before| before.uptime_millis.zip(node.uptime_millis))
-                    .is_some_and(|(before, now)| now < before);
-                if younger {
-                    self.lose(&node.name, part, nodes.at, ended, true, &mut fresh);
-                }
                 let alive = Alive {
                     at: nodes.at,
                     connections: node.connections,
                     uptime_millis: node.uptime_millis,
                     unlisted: None,
                 };
-                self.alive.insert(node.name.clone(), alive);
+                let before = self.alive.insert(node.name.clone(), alive);
+                let times = before.as_ref().and_then(|before| before.uptime_millis.zip(node.uptime_millis));
+                if times.is_some_and(|(before, now)| now < before) {
+                    stops.push((node.name.clone(), nodes.at, true, before));
+                }
             }
         }
         let listed: BTreeSet<&NodeName> = nodes.value.iter().map(|node| &node.name).collect();
@@ -102,30 +108,23 @@ impl Losses {
             // after the entry vanished, is not.
             let first = alive.unlisted.replace(alive.unlisted.unwrap_or(nodes.at));
             if let Some(at) = first.or(ended.map(|_| nodes.at)) {
-                let Some(part) = parts.part(&name) else { continue };
-                self.lose(&name, part, at, ended, false, &mut fresh);
+                let before = self.alive.remove(&name);
+                stops.push((name, at, false, before));
             }
         }
-        self.lost.extend(fresh.iter().cloned());
-        fresh
-    }
-
-    fn lose(
-        &mut self,
-        node: &NodeName,
-        part: &'static str,
-        at: Timestamp,
-        ended: Option<Timestamp>,
-        restarted: bool,
-        fresh: &mut Vec<LostNode>,
-    ) {
-        // A node that did not run when the rebalance was first seen is no loss of the rebalance.
-        let Some(alive) = self.alive.remove(node) else { return };
-        let after = ended
-            .is_some_and(|ended| alive.at > ended && seconds_between(ended, alive.at) >= LIST_SKEW_SECONDS);
-        if !after {
-            fresh.push(LostNode { node: node.clone(), part, at, held: alive.connections, restarted });
-        }
+        let lost = stops.into_iter().filter_map(|(node, at, restarted, before)| {
+            // A node that did not run when the rebalance was first seen is no loss of the rebalance.
+            let before = before?;
+            let after = ended.is_some_and(|ended| {
+                before.at > ended && seconds_between(ended, before.at) >= LIST_SKEW_SECONDS
+            });
+            let label = pods.get(&node).map_or_else(|| short(&node), PodName::as_str).to_owned();
+            let part = parts.part(&node).filter(|_| !after)?;
+            Some(LostNode { label, part, last_seen: before.at, at, held: before.connections, restarted })
+        });
+        let lost: Vec<LostNode> = lost.collect();
+        self.lost.extend(lost.iter().cloned());
+        lost
     }
 }
 

@@ -110,7 +110,7 @@ pub struct RebalanceRun {
     /// When it was first observed.
     first_seen: Timestamp,
     /// The pods of nodes that are named by an address, which a reader cannot assign.
-    pods: BTreeMap<NodeName, PodName>,
+    pub(super) pods: BTreeMap<NodeName, PodName>,
     failed_reported: bool,
     pub(super) alarms: Alarms,
     pub(super) deletion_reported: bool,

@@ -649,6 +649,29 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
 }
 
 #[test]
+fn a_node_that_stops_in_an_outage_in_which_the_rebalance_can_have_ended_leaves_the_verdict_unknown() {
+    let after_outage = |mut tale: Tale, until: i64| {
+        for at in [until, until + 11] {
+            without_core_1(&mut tale, at, &[3800, 0, 3900, 2280], Load::default());
+        }
+        let notices = tale.messages(EventType::Notice).join("; ");
+        (tale.follower.runs[0].verdict.clone().expect("it is over"), notices)
+    };
+    // 12 s of work are left, and EMQX does not answer for 100 s.
+    let mut tale = until_evicting();
+    tale.asked(100, &[2573, 2573, 2574, 2280], fixtures::load("evicting_conns"));
+    let (Judgement { verdict, message }, notices) = after_outage(tale, 200);
+    assert_eq!(verdict, Verdict::Unknown, "{message}");
+    let stop = "(donor) stopped running between 10:01:40 UTC and 10:03:20 UTC with 2,573 clients on it at 10:01:40 UTC";
+    assert!(message.contains(stop), "{message}");
+    assert!(message.contains("whether the rebalance had ended before is not known"), "{message}");
+    assert!(notices.contains(stop), "{notices}");
+    // It cannot have come to its end in 47 s.
+    let (Judgement { verdict, message }, _) = after_outage(until_evicting(), 60);
+    assert_eq!(verdict, Verdict::NodesLost, "{message}");
+}
+
+#[test]
 fn a_donor_that_a_scale_down_removes_in_mid_run_is_lost_and_never_balanced() {
     let mut tale = until_evicting();
     // EMQX does not list a node that left the cluster; its clients reconnected to the others.

@@ -54,6 +54,7 @@ fn judged_in(
         outage: None,
         unseen: None,
         lost: &[],
+        may_precede_losses: false,
         stopped: stopped.map(str::to_owned),
         seconds: Some(98),
         between: None,
@@ -192,8 +193,9 @@ fn a_lost_recipient_without_a_count_does_not_contradict_the_clients_that_are_bac
     let (donors, recipients) = (nodes(0, 3), nodes(3, 4));
     let start = counts(&[3333, 3333, 3334, 0]);
     let lost = LostNode {
-        node: recipients[0].clone(),
+        label: "emqx-core-3".to_owned(),
         part: "recipient",
+        last_seen: fixtures::at(19),
         at: fixtures::at(20),
         held: Some(100),
         restarted: false,
@@ -211,6 +213,7 @@ fn a_lost_recipient_without_a_count_does_not_contradict_the_clients_that_are_bac
         outage: None,
         unseen: None,
         lost: &[lost],
+        may_precede_losses: false,
         stopped: None,
         seconds: Some(98),
         between: None,
