@@ -403,6 +403,9 @@ pub(crate) const POLL_SLACK_SECONDS: u64 = 2;
 /// Seconds in which EMQX lists a rebalance that it was asked to start, if it starts it at all.
 pub(crate) const DIRECT_START_SECONDS: u64 = 30;
 
+/// A node restarted if its uptime is shorter than expected by more than this: EMQX rounds, and a request takes time.
+pub(crate) const UPTIME_SLACK_MILLIS: u64 = 2_000;
+
 /// The list of nodes and the list of rebalances are requested one after the other: a node that was seen
 /// running up to this many seconds after the end may have stopped before it.
 pub(crate) const LIST_SKEW_SECONDS: u64 = 2;

@@ -447,6 +447,11 @@ pub async fn resolve(
     require_answer(&cluster, context)?;
     let evacuated = |node: &NodeName| cluster.answers().evacuations().iter().any(|it| it.node == *node);
     let (here, idle): (Vec<NodeName>, Vec<NodeName>) = nodes.into_iter().partition(evacuated);
+    if here.is_empty()
+        && let Some(down) = idle.iter().find(|node| !runs(&cluster, node))
+    {
+        return Err(unknown_while_down(down, "watch"));
+    }
     for node in &idle {
         context.printer.talk(&format!("{node} is not being evacuated"));
     }
@@ -454,6 +459,21 @@ pub async fn resolve(
         context.printer.talk("no EMQX node is being evacuated");
     }
     Ok((cluster, here))
+}
+
+/// Whether EMQX's list of nodes has this node as running; `true` where there is no list.
+fn runs(cluster: &ClusterView, node: &NodeName) -> bool {
+    let nodes = cluster.answers().nodes.as_ref();
+    nodes.is_none_or(|seen| seen.value.iter().any(|it| it.name == *node && it.running))
+}
+
+/// EMQX lists no evacuation of a node that is down, and restores it when the node starts again.
+fn unknown_while_down(node: &NodeName, command: &str) -> Problem {
+    Problem::new(
+        format!("cannot determine whether {node} is being evacuated"),
+        "it does not run, and EMQX restores its evacuation from disk when it starts again",
+    )
+    .hint(format!("try again when it runs: kubectl emqx evacuate {command} {node}"))
 }
 
 /// `evacuate watch`.

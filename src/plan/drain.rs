@@ -10,7 +10,7 @@ use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
 pub use super::removal::RemovalStep;
 use super::removal::{RemovalPlan, StepState, sizes};
-use super::snapshot::Snapshot;
+use super::snapshot::{self, Snapshot};
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::{DrainState, DrainedPod, Placement};
@@ -218,17 +218,23 @@ fn forecast(
         groups.extend(chunk(Role::Core, size(Role::Core)));
         groups
     };
+    let own: Vec<NodeName> = drain.removal.steps.iter().filter_map(|step| step.node.clone()).collect();
+    // One after the other, each pod is evacuated when the pods before it are replaced and serve.
+    let at_its_turn = (!drain.together && evacuations.iter().any(|entry| own.contains(&entry.node)))
+        .then(|| without_evacuations(world, snapshot, &own));
+    let (then, snapshot_then) =
+        at_its_turn.as_ref().map_or((world, snapshot), |(world, snapshot)| (world, snapshot));
     let mut found: Vec<Finding> = Vec::new();
     for (place, group) in groups.iter().enumerate() {
         let nodes: Vec<NodeName> =
             group.iter().filter_map(|at| drain.removal.steps[*at].node.clone()).collect();
         let planned = evacuation::checks::plan(
-            world,
-            snapshot,
+            then,
+            snapshot_then,
             &nodes,
             &drain.removal.settings,
             &request.skip,
-            EvacuatedBy::Removal,
+            EvacuatedBy::Removal(&own),
         )?;
         for at in group {
             let step = &mut drain.removal.steps[*at];
@@ -245,10 +251,6 @@ fn forecast(
             found.extend(planned.findings.into_iter().filter(|it| it.severity == Severity::Blocked));
         }
     }
-    let ours = |node: &NodeName| drain.removal.steps.iter().any(|step| step.node.as_ref() == Some(node));
-    if evacuations.iter().all(|entry| ours(&entry.node)) {
-        found.retain(|finding| finding.id != "evacuation-running" || finding.severity == Severity::Blocked);
-    }
     let mut seen: Vec<&'static str> = Vec::new();
     found.retain(|finding| {
         let new = !seen.contains(&finding.id);
@@ -259,6 +261,17 @@ fn forecast(
     disconnections(drain, snapshot, &groups, role);
     drain.removal.message = message(drain, remain);
     Ok(())
+}
+
+/// The cluster as it is after the evacuations of these nodes.
+fn without_evacuations(world: &World, snapshot: &Snapshot, nodes: &[NodeName]) -> (World, Snapshot) {
+    let id = &snapshot.instance;
+    let mut world = world.clone();
+    if let Some(load) = world.brokers.get_mut(id).and_then(|broker| broker.load.as_mut()) {
+        load.value.evacuations.retain(|entry| !nodes.contains(&entry.node));
+    }
+    let snapshot = snapshot::snapshot(&world, id, snapshot.now);
+    (world, snapshot)
 }
 
 /// Clients of a group reconnect evenly to the nodes outside of it; those on a node whose turn comes later are

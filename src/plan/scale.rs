@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings, counted};
-use super::finding::{Decision, Severity};
+use super::finding::Decision;
 pub use super::removal::RemovalStep;
 use super::removal::{RemovalPlan, StepState};
 use super::snapshot::Snapshot;
@@ -232,8 +232,9 @@ fn forecast(
     scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
     scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
     let settings = &scale.removal.settings;
-    let planned =
-        evacuation::checks::plan(world, snapshot, &nodes, settings, &request.skip, EvacuatedBy::Removal)?;
+    let own: Vec<NodeName> = scale.removal.steps.iter().filter_map(|step| step.node.clone()).collect();
+    let by = EvacuatedBy::Removal(&own);
+    let planned = evacuation::checks::plan(world, snapshot, &nodes, settings, &request.skip, by)?;
     for step in &mut scale.removal.steps {
         let own = planned.nodes.iter().find(|it| Some(&it.node) == step.node.as_ref());
         step.seconds = own.map(|own| own.seconds);
@@ -242,13 +243,6 @@ fn forecast(
     scale.removal.reconnects_per_second =
         planned.recipients.iter().map(|it| it.reconnects_per_second).max().unwrap_or(0);
     scale.removal.findings = planned.findings;
-    if evacuations
-        .iter()
-        .all(|entry| scale.removal.steps.iter().any(|step| step.node.as_ref() == Some(&entry.node)))
-    {
-        // The evacuations that run are those of the scale that is continued.
-        scale.removal.findings.retain(|it| it.id != "evacuation-running" || it.severity == Severity::Blocked);
-    }
     Ok(remain)
 }
 

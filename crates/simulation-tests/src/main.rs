@@ -12,6 +12,7 @@ use simulation_tests::{Breadth, Case, findings, judge, run};
 
 const HELP: &str = "\
 cargo run -p simulation-tests -- --seed N            one seed: every line that was printed, and what is wrong
+cargo run -p simulation-tests -- --seed N --removals the same for a drain or a scale-down
 cargo run -p simulation-tests -- --case FILE         the same for a kept case
 cargo run --release -p simulation-tests -- --seeds N every seed from 0 (or --from N), with a report
 
@@ -65,7 +66,8 @@ fn options() -> Result<Options, String> {
             "--print" => options.print = true,
             "--quiet" => options.quiet = true,
             "--truth" => options.truth = true,
-            other => return Err(format!("unknown argument {other}")),
+            "--help" => return Err(HELP.to_owned()),
+            other => return Err(format!("unknown argument {other}; --help lists them")),
         }
     }
     Ok(options)
@@ -88,6 +90,9 @@ fn main() -> ExitCode {
             say(&serde_json::to_string_pretty(&kept).map_err(|error| error.to_string())?);
             return Ok(true);
         }
+        if let (Some(seed), true) = (options.seed, options.removals) {
+            return removed(seed, 1, true);
+        }
         if let Some(seed) = options.seed {
             return replay(&Case::of(seed, breadth), &options);
         }
@@ -95,7 +100,7 @@ fn main() -> ExitCode {
             return replay(&read(path)?, &options);
         }
         match options.seeds {
-            Some(number) if options.removals => removed(options.from, number),
+            Some(number) if options.removals => removed(options.from, number, false),
             Some(number) => many(&options, breadth, number),
             None => Err(HELP.to_owned()),
         }
@@ -188,16 +193,19 @@ struct Kind {
     what: String,
 }
 
-/// Runs many drains and scale-downs.
-fn removed(from: u64, number: u64) -> Result<bool, String> {
+/// Runs many drains and scale-downs; `lines` is whether all that they print is printed.
+fn removed(from: u64, number: u64, lines: bool) -> Result<bool, String> {
     let began = Instant::now();
     let mut failed = 0_u64;
     for seed in from..from + number {
         let removal = Removal::of(seed);
-        let found = removals::findings(&removal)?;
-        if !found.is_empty() {
-            failed += 1;
-            say(&format!("seed {seed}: {removal:?}\n  {}", found.join("\n  ")));
+        let ran = removals::run(&removal)?;
+        if lines {
+            ran.lines.iter().for_each(|(at, line)| say(&format!("{at:8.2} {line}")));
+        }
+        if lines || !ran.wrong.is_empty() {
+            failed += u64::from(!ran.wrong.is_empty());
+            say(&format!("seed {seed}: {removal:?}\n  {}", ran.wrong.join("\n  ")));
         }
     }
     let rate = number as f64 / began.elapsed().as_secs_f64().max(0.001);

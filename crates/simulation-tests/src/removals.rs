@@ -106,6 +106,8 @@ pub struct Ran {
     pub wrong: Vec<String>,
     /// The steps of the last process, as it printed them, and after how many seconds.
     pub steps: Vec<(f64, String)>,
+    /// Every line of every process, and after how many seconds.
+    pub lines: Vec<(f64, String)>,
     /// What happened in the cluster.
     pub truth: Truth,
 }
@@ -136,6 +138,7 @@ pub fn run(removal: &Removal) -> Result<Ran, String> {
 }
 
 async fn staged(removal: &Removal) -> Result<Ran, String> {
+    let begin = Instant::now();
     let origin: Timestamp = "2026-11-27T08:00:00Z".parse().map_err(|error: jiff::Error| error.to_string())?;
     let clock = Clock::running_from(origin);
     let scenario = Scenario::from_yaml(&removal.scenario).map_err(|error| error.to_string())?;
@@ -163,6 +166,13 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
                 }
                 sleep(Duration::from_secs(5)).await;
             }
+            // A process cannot begin while requests fail.
+            if let Some((at, seconds)) = removal.down {
+                let over = begin + Duration::from_secs_f64(at + seconds + 1.0);
+                if (at..at + seconds).contains(&begin.elapsed().as_secs_f64()) {
+                    tokio::time::sleep_until(over).await;
+                }
+            }
             let arguments = removal.last.as_ref().unwrap_or(&removal.arguments);
             let last = Box::pin(product::run(removal.kills.len(), arguments, &port, &lines));
             let exit = timeout(LIMIT, last).await.ok();
@@ -176,19 +186,15 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
         }
     };
     let truth = seen.borrow().clone();
-    let mut wrong = judged(removal, exit, &truth);
-    if !wrong.is_empty() {
-        wrong.extend(
-            lines.all().iter().rev().take(12).rev().map(|line| format!("  {:.1}s {}", line.at, line.text)),
-        );
-    }
+    let wrong = judged(removal, exit, &truth);
     let steps = lines
         .all()
         .iter()
         .filter(|line| line.out && line.process == removal.kills.len() && !line.text.contains("\"progress\""))
         .map(|line| (line.at, line.text.clone()))
         .collect();
-    Ok(Ran { wrong, steps, truth })
+    let lines = lines.all().iter().map(|line| (line.at, line.text.clone())).collect();
+    Ok(Ran { wrong, steps, lines, truth })
 }
 
 /// A removal of one API version that is not killed: three nodes with clients, on operator lines before 3.x.

@@ -641,6 +641,25 @@ fn clients_that_a_rebalance_moves_are_no_progress_of_an_upgrade() {
 }
 
 #[test]
+fn the_verdict_of_another_clients_rebalance_is_not_that_of_the_upgrade() {
+    let story = |operation: &str, runs: bool| {
+        let event = json!({ "kind": "Event", "type": "verdict", "name": "others", "operation": operation, "percent": null,
+            "verdict": "failed", "message": "failed: the instance is not ready" });
+        let mut story = upgraded("4.4.24", 0, 0)
+            .typed("watch --plain -o jsonl", 0.0, 61.0, 0)
+            .prints(30.0, &event)
+            .event(59.0, "verdict", 100, Some("upgraded"), "");
+        if runs {
+            story = story.at(25.0, 35.0, |moment| moment.runs = vec![run()]);
+        }
+        story
+    };
+    story("rebalance", false).is_true();
+    story("rebalance", true).breaks("a rebalance has a verdict while it runs");
+    story("upgrade", false).breaks("an upgrade is failed although it continues");
+}
+
+#[test]
 fn a_process_that_begins_after_the_end_may_not_know_the_verdict() {
     let watch = |started: f64| {
         Story::new()

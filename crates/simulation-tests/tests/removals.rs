@@ -18,6 +18,17 @@ fn no_client_goes_down_with_its_node_in_a_drain_or_a_scale_that_is_killed_and_ru
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Seeds that failed once.
+const FAILED: [u64; 8] = [745_005, 745_037, 745_040, 745_043, 745_045, 745_056, 745_071, 745_115];
+
+#[test]
+fn removals_that_failed_once_pass() {
+    let ran = |seed: u64| findings(&Removal::of(seed)).expect("the case can be run");
+    let wrong: Vec<_> =
+        FAILED.map(|seed| (seed, ran(seed))).into_iter().filter(|(_, it)| !it.is_empty()).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 const QUICK: [&str; 3] = ["--conn-evict-rate=40", "--wait-health-check=2s", "--wait-takeover=2s"];
 
 /// Kills the process after each step that an undisturbed run prints, and runs it again.

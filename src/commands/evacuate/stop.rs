@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
 use super::super::{CommandContext, Interrupt, Outcome, confirmation};
-use super::{find, name, require_answer, running};
+use super::{find, name, require_answer, running, runs, unknown_while_down};
 use crate::cli::intent::evacuate::EvacuateStop;
 use crate::cli::intent::{DryRun, WriteOptions};
 use crate::error::{Exit, Problem};
@@ -41,11 +41,7 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
     if here.is_empty()
         && let Some(down) = idle.iter().find(|node| !runs(&cluster, node))
     {
-        return Err(Problem::new(
-            format!("cannot determine whether {down} is being evacuated"),
-            "it does not run, and EMQX restores its evacuation from disk when it starts again",
-        )
-        .hint(format!("try again when it runs: kubectl emqx evacuate stop {down}")));
+        return Err(unknown_while_down(down, "stop"));
     }
     if here.is_empty() {
         context.printer.talk("there is nothing to stop");
@@ -77,11 +73,6 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
 }
 
 /// Whether EMQX lists the node as running.
-fn runs(cluster: &ClusterView, node: &NodeName) -> bool {
-    let nodes = cluster.answers().nodes.as_ref();
-    nodes.is_none_or(|seen| seen.value.iter().any(|it| it.name == *node && it.running))
-}
-
 fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)> {
     let load = &cluster.answers().load.as_ref()?.value;
     let entry = load.evacuations.iter().find(|it| it.node == *node)?;

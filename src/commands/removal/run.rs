@@ -77,6 +77,10 @@ pub(super) struct Runner<'a, T> {
     pub(super) turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
     pub(super) done: BTreeMap<String, Instant>,
     failing: Option<Instant>,
+    /// Whether the stored state is not the present one: it could not be written.
+    unstored: bool,
+    /// The end that could not be stored yet.
+    unstored_end: Option<Judgement>,
     refused: BTreeMap<String, (Timestamp, u64)>,
     waits: Option<(String, Timestamp)>,
     /// When gates were closed first.
@@ -120,6 +124,8 @@ impl<'a, T: Task> Runner<'a, T> {
             state: Progress { pods, connections: manner.connections.or(counts) },
             done: BTreeMap::new(),
             failing: None,
+            unstored: false,
+            unstored_end: None,
             refused: BTreeMap::new(),
             waits: None,
             closing: None,
@@ -150,11 +156,19 @@ impl<'a, T: Task> Runner<'a, T> {
             match facts.during(self.turn(cluster, waiting)).await {
                 Err(cut) => return Err(self.cut(cut)),
                 Ok(Err(problem)) => return Err(problem),
-                Ok(Ok(Some(judgement))) => {
-                    let verdict = judgement.verdict;
-                    self.ended(cluster, judgement).await?;
-                    return Ok(verdict);
-                }
+                Ok(Ok(Some(judgement))) => match facts.during(self.store_end(cluster, &judgement)).await {
+                    Err(cut) => return Err(self.cut(cut)),
+                    Ok(Err(problem)) => {
+                        self.failed(problem)?;
+                        self.unstored_end = Some(judgement);
+                    }
+                    Ok(Ok(())) => {
+                        let verdict = judgement.verdict;
+                        self.percent = 100;
+                        self.end(cluster, judgement);
+                        return Ok(verdict);
+                    }
+                },
                 Ok(Ok(None)) => {}
             }
             if let Some(notifier) = &mut self.notifier {
@@ -193,6 +207,9 @@ impl<'a, T: Task> Runner<'a, T> {
     ) -> Result<Option<Judgement>, Problem> {
         let now = self.context.clock.now();
         self.renew(cluster, waiting, now).await?;
+        if let Some(end) = self.unstored_end.take() {
+            return Ok(Some(end));
+        }
         if let Some(end) = self.observe(cluster, now) {
             return Ok(Some(end));
         }
@@ -215,7 +232,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 if let RemovalAction::StartEvacuation { uid, .. } = act { Some(uid.as_str()) } else { None }
             })
             .collect();
-        let mut new = self.task.prepare(&cluster.world, &acts);
+        self.unstored |= self.task.prepare(&cluster.world, &acts);
         let timing = timing(&self.manner.settings, self.manner.waits_for_load_balancers);
         let waits = Some(timing.waits());
         for pod in self.state.pods.iter_mut().filter(|pod| started.contains(&pod.uid.as_str())) {
@@ -223,17 +240,20 @@ impl<'a, T: Task> Runner<'a, T> {
                 RemovalAction::StartEvacuation { node, uid } if *uid == pod.uid => Some(node.clone()),
                 _ => None,
             });
-            new |= !pod.started || pod.node != node || pod.waits != waits;
+            self.unstored |= !pod.started || pod.node != node || pod.waits != waits;
             (pod.started, pod.node, pod.waits) = (true, node, waits);
         }
         let closing = closing(&acts);
         for pod in self.state.pods.iter_mut().filter(|pod| closing.iter().any(|(_, uid)| *uid == pod.uid)) {
-            new |= !pod.closed;
+            self.unstored |= !pod.closed;
             pod.closed = true;
         }
-        if new && let Err(problem) = self.store(cluster).await {
-            self.failed(problem)?;
-            return Ok(None);
+        if self.unstored {
+            if let Err(problem) = self.store(cluster).await {
+                self.failed(problem)?;
+                return Ok(None);
+            }
+            (self.unstored, self.failing) = (false, None);
         }
         self.close(cluster, &closing, now).await?;
         let (starts, acts): (Vec<RemovalAction>, Vec<RemovalAction>) =
@@ -453,18 +473,17 @@ impl<'a, T: Task> Runner<'a, T> {
         Ok(())
     }
 
-    async fn ended(&mut self, cluster: &ClusterView, judgement: Judgement) -> Result<(), Problem> {
-        if matches!(
+    /// Stores what stays stored after this end.
+    async fn store_end(&self, cluster: &ClusterView, judgement: &Judgement) -> Result<(), Problem> {
+        if !matches!(
             judgement.verdict,
             Verdict::Done | Verdict::Reverted | Verdict::NodesLost | Verdict::ClientsMissing
         ) {
-            let (key, _) = self.task.state(&self.state);
-            let text = self.task.state_at_end(&self.state);
-            self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await?;
+            return Ok(());
         }
-        self.percent = 100;
-        self.end(cluster, judgement);
-        Ok(())
+        let (key, _) = self.task.state(&self.state);
+        let text = self.task.state_at_end(&self.state);
+        self.context.kubernetes.store_state(cluster.instance()?, key, &text, ServerDryRun::No).await
     }
 
     async fn store(&self, cluster: &ClusterView) -> Result<(), Problem> {

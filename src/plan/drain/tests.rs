@@ -473,6 +473,35 @@ fn a_drain_of_other_nodes_that_is_not_finished_refuses_this_one_and_one_of_the_s
 }
 
 #[test]
+fn the_own_evacuation_of_a_drain_that_is_continued_does_not_refuse_it() {
+    let emptied =
+        |stage: Stage| EvictionStatus { evacuations: vec![entry(2, stage)], ..EvictionStatus::default() };
+    let state = DrainState {
+        version: 1,
+        time: fixtures::at(0),
+        machines: vec!["worker-1".into(), "worker-2".into()],
+        pods: [stored_pods(&[2], true), stored_pods(&[1], false)].concat(),
+        connections: Some(27),
+        by: None,
+        reason: None,
+    };
+    for stage in [Stage::EvictingConns, Stage::Prohibiting] {
+        let mut world = world(&[9, 9, 9], emptied(stage.clone()));
+        let stored = Update::Upserted(Object::State(Box::new(stored_of(&state))));
+        world.apply(fixtures::fact(0, stored));
+        let drain = planned(&world, &placement(3), &request(&[1, 2]));
+        let found: Vec<&str> = drain.removal.findings.iter().map(|it| it.id).collect();
+        assert!(drain.removal.resumed && blocked(&drain).is_none(), "{stage:?}: {found:?}");
+        assert!(!found.contains(&"evacuation-running"), "{found:?}");
+    }
+    // An evacuation of a pod that the drain does not move leaves one of three nodes to take clients.
+    let mut foreign = emptied(Stage::Prohibiting);
+    foreign.evacuations.push(entry(0, Stage::Prohibiting));
+    let drain = planned(&world(&[9, 9, 9], foreign), &placement(3), &request(&[1, 2]));
+    assert!(blocked(&drain).is_some(), "{:?}", drain.removal.findings);
+}
+
+#[test]
 fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_stored_waits() {
     let waiting = Evacuation {
         stage: Stage::WaitHealthCheck,

@@ -16,11 +16,12 @@ use crate::plan::rebalance::messages::{MAX_NODES_NAMED, short};
 
 /// Which command evacuates nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EvacuatedBy {
+pub enum EvacuatedBy<'a> {
     /// `evacuate`, for which a drain or a scale that is not finished is a finding.
     Evacuate,
-    /// A drain or a scale, which has a check of its own for one that is not finished.
-    Removal,
+    /// A drain or a scale of these nodes, which has a check of its own for one that is not finished. Those of its nodes that
+    /// are evacuated already are not another evacuation.
+    Removal(&'a [NodeName]),
 }
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
@@ -30,7 +31,7 @@ pub fn plan(
     nodes: &[NodeName],
     settings: &Settings,
     skip: &[String],
-    by: EvacuatedBy,
+    by: EvacuatedBy<'_>,
 ) -> Result<EvacuationPlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
@@ -49,7 +50,8 @@ pub fn plan(
     let running: Vec<_> = nodes.iter().filter_map(|node| counted(world, snapshot, node)).collect();
     let to = recipients(world, snapshot, nodes, settings);
     let mut plan = forecast(id.clone(), &running, &to, settings, waits_for_health_check(world, instance));
-    let mut found = findings(world, snapshot, instance, nodes, settings, &to);
+    let own = if let EvacuatedBy::Removal(own) = by { own } else { nodes };
+    let mut found = findings(world, snapshot, instance, (nodes, own), settings, &to);
     if by == EvacuatedBy::Evacuate {
         found.extend(unfinished_removal(world, &snapshot.instance));
     }
@@ -93,7 +95,7 @@ fn findings(
     world: &World,
     snapshot: &Snapshot,
     instance: &Instance,
-    nodes: &[NodeName],
+    (nodes, own): (&[NodeName], &[NodeName]),
     settings: &Settings,
     to: &Recipients,
 ) -> Vec<Finding> {
@@ -104,7 +106,7 @@ fn findings(
     found.extend(already_running(broker, nodes));
     found.extend(stopped_targets(broker, settings));
     found.extend(too_few(snapshot, to, nodes));
-    found.extend(others_evacuated(world, snapshot, nodes, to));
+    found.extend(others_evacuated(world, snapshot, own, to));
     found.extend(nowhere_to_go(instance, snapshot, nodes));
     found.extend(few_recipients(to, nodes));
     found.extend(not_ready(instance));
@@ -186,16 +188,16 @@ fn stopped_targets(broker: &BrokerState, settings: &Settings) -> Option<Finding>
     Some(blocked("migrate-to", format!("--migrate-to names {target}, which does not run: EMQX would refuse")))
 }
 
-/// Other nodes that are evacuated: fewer than half of the nodes would serve clients.
+/// Nodes other than `own` that are evacuated: fewer than half of the nodes would serve clients.
 fn others_evacuated(
     world: &World,
     snapshot: &Snapshot,
-    nodes: &[NodeName],
+    own: &[NodeName],
     to: &Recipients,
 ) -> Option<Finding> {
     let load = &world.broker(&snapshot.instance).load.as_ref()?.value;
     let others: Vec<&NodeName> =
-        load.evacuations.iter().map(|entry| &entry.node).filter(|node| !nodes.contains(node)).collect();
+        load.evacuations.iter().map(|entry| &entry.node).filter(|node| !own.contains(node)).collect();
     let first = *others.first()?;
     let running = snapshot.participants().len();
     let remain = to.clients.len();

@@ -24,14 +24,15 @@ use crate::model::{
 };
 use crate::plan::rebalance::messages::utc;
 use crate::timing::{
-    END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, EVACUATION_UNLISTED_SECONDS,
-    RESTORED_SECONDS,
+    END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS,
+    UPTIME_SLACK_MILLIS,
 };
 
 mod alarm;
 mod report;
+mod requested;
 
-use report::Requested;
+use requested::Requested;
 
 #[derive(Clone, Debug)]
 pub struct EvacuationRun {
@@ -98,8 +99,7 @@ pub struct EvacuationTracker {
 impl EvacuationTracker {
     /// Remembers the timing that this program requested, before EMQX lists the evacuation.
     pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
-        let name = OperationRef::Evacuation(node.clone()).to_string();
-        self.requested.push(Requested { name, node, timing, since: now, quiet: Quiet::new(now) });
+        self.requested.push(Requested::of(node, timing, now));
     }
 
     /// Remembers that this program stopped an evacuation: its end needs no second answer.
@@ -146,6 +146,7 @@ impl EvacuationTracker {
             Some(load) => (load.value.evacuations.clone(), load.at),
             None => (copied(), now),
         };
+        self.requested.iter_mut().for_each(|request| request.count(broker));
         // The list of nodes is a separate answer: a node that went down is detected without waiting for the
         // entries.
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
@@ -174,7 +175,11 @@ impl EvacuationTracker {
             let open = self.runs.iter().position(|run| run.verdict.is_none() && same(run));
             let place = open.unwrap_or_else(|| {
                 let asked = self.requested.iter().position(|request| request.node == entry.node);
-                let timing = asked.map(|place| self.requested.remove(place).timing);
+                let request = asked.map(|place| self.requested.remove(place));
+                if let Some(request) = &request {
+                    self.restarted_unlisted(request, (world, id), now, events);
+                }
+                let timing = request.map(|request| request.timing);
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|end| end.verdict != Verdict::Stopped)
                 });
@@ -202,45 +207,6 @@ impl EvacuationTracker {
         {
             let reason = "it continues as a part of the upgrade".to_owned();
             run.record_verdict(Judgement::new(Verdict::Running, reason), now, events);
-        }
-    }
-
-    /// Those that EMQX accepted and does not list, although it answers: their node went down before, or nothing is known.
-    fn never_listed(
-        &mut self,
-        (world, id): (&World, &InstanceId),
-        at: Timestamp,
-        now: Timestamp,
-        events: &mut Vec<Event>,
-    ) {
-        let broker = world.broker(id);
-        let late = |request: &Requested| {
-            let down = node(broker, &request.node).is_none_or(|node| !node.running) && broker.nodes.is_some();
-            let limit = if down { EVACUATION_MISSING_SECONDS } else { EVACUATION_UNLISTED_SECONDS };
-            (broker.load.is_some() && seconds_between(request.since, at) >= limit).then_some(down)
-        };
-        let mut index = 0;
-        while index < self.requested.len() {
-            let Some(down) = late(&self.requested[index]) else {
-                index += 1;
-                continue;
-            };
-            let request = self.requested.remove(index);
-            let entry = request.entry();
-            let mut run = EvacuationRun::begin(&entry, Some(request.timing), false, (world, id), now);
-            run.listed = false;
-            let end = if down {
-                let why = format!("{} stopped running before EMQX listed its evacuation", run.label);
-                Judgement::new(Verdict::NodesLost, why)
-            } else {
-                let why = format!(
-                    "EMQX accepted the evacuation of {}, and has not listed it for {EVACUATION_UNLISTED_SECONDS} s",
-                    run.label
-                );
-                Judgement::new(Verdict::Unknown, why)
-            };
-            run.record_verdict(end, now, events);
-            self.runs.push(run);
         }
     }
 
@@ -406,8 +372,7 @@ impl EvacuationRun {
         let seen = broker.nodes.as_ref().map_or(now, |nodes| nodes.at);
         let uptime = here.filter(|node| node.running).and_then(|node| node.uptime_millis);
         let restarted = match (uptime, self.uptime) {
-            // Up to two seconds less come from EMQX's rounding and from the duration of the request.
-            (Some(now), Some((before, _))) => now.saturating_add(2_000) < before,
+            (Some(now), Some((before, _))) => now.saturating_add(UPTIME_SLACK_MILLIS) < before,
             _ => false,
         };
         let down = here.is_some_and(|node| node.stopped);

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::super::finding::Severity;
 use super::super::fixtures;
 use super::super::snapshot::snapshot;
 use super::next::{Change, RemovalAction, RemovalRun, next};
@@ -245,6 +246,34 @@ fn unfinished_state(to: u64) -> ScaleState {
         reason: None,
         ended: false,
     }
+}
+
+#[test]
+fn the_own_evacuation_of_a_scale_that_is_continued_does_not_refuse_it() {
+    let load = |numbers: &[usize]| EvictionStatus {
+        evacuations: numbers.iter().map(|it| evacuation(*it, Stage::EvictingConns, 90)).collect(),
+        ..EvictionStatus::default()
+    };
+    let continued = |load: EvictionStatus| {
+        let mut world = world(ApiVersion::V2beta1, load);
+        let mut state = unfinished_state(1);
+        state.pods.push(DrainedPod {
+            pod: PodName::from("emqx-replicant-1"),
+            uid: "uid-emqx-replicant-1".into(),
+            node: Some(replicant(1)),
+            started: false,
+            ..state.pods[0].clone()
+        });
+        let fact = stored_state(&world, Some(state), None);
+        world.apply(fact);
+        down(&world, ScaledField::Replicants, 1)
+    };
+    let scale = continued(load(&[0]));
+    let found: Vec<&str> = scale.removal.findings.iter().map(|it| it.id).collect();
+    assert!(scale.removal.resumed && scale.removal.decision == Decision::Go, "{found:?}");
+    assert!(!found.contains(&"evacuation-running"), "{found:?}");
+    // The node that stays is evacuated, too.
+    assert_eq!(continued(load(&[0, 2])).removal.decision, Decision::Refused);
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) struct Printed {
     pub(super) process: usize,
     pub(super) verdict: String,
     pub(super) message: String,
+    /// The operation, where it is printed.
+    pub(super) operation: Option<String>,
 }
 
 /// Every JSON line on stdout: its time, its process, its content.
@@ -67,7 +69,8 @@ pub(super) fn verdicts(record: &Record) -> Vec<Printed> {
             .filter_map(|(at, process, event)| {
                 let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
                 let verdict = event["verdict"].as_str()?.to_owned();
-                Some(Printed { at, process, verdict, message: text("message") })
+                let operation = event["operation"].as_str().map(str::to_owned);
+                Some(Printed { at, process, verdict, message: text("message"), operation })
             })
             .collect();
     }
@@ -77,7 +80,9 @@ pub(super) fn verdicts(record: &Record) -> Vec<Printed> {
         let (Some(exit), true) = (process.exit, process.follows()) else { continue };
         let fits = |verdict: &str| codes(verdict) == Some(exit);
         let last = record.lines.iter().rfind(|line| {
-            line.process == number && WORDS.iter().any(|(word, it)| fits(it) && line.text.contains(word))
+            line.process == number
+                && !line.text.contains("is not being evacuated")
+                && WORDS.iter().any(|(word, it)| fits(it) && line.text.contains(word))
         });
         let Some(line) = last else { continue };
         let first = WORDS
@@ -91,6 +96,7 @@ pub(super) fn verdicts(record: &Record) -> Vec<Printed> {
                 process: number,
                 verdict: verdict.to_owned(),
                 message: line.text.clone(),
+                operation: None,
             });
         }
     }

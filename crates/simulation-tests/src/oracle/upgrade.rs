@@ -44,7 +44,14 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
     let fired = |wanted: fn(&Fault) -> bool, to: f64| {
         record.faults.iter().any(|(when, fault)| wanted(fault) && *when <= to)
     };
-    let printed = verdicts(record);
+    // A follower of the instance reports the rebalance of another client, too.
+    let (others, printed): (Vec<Printed>, Vec<Printed>) =
+        verdicts(record).into_iter().partition(|it| it.operation.as_deref() == Some("rebalance"));
+    for verdict in others {
+        if record.truth.at(verdict.at).is_some_and(|moment| !moment.runs.is_empty()) {
+            find(found, "a rebalance has a verdict while it runs", verdict.message);
+        }
+    }
     for verdict in &printed {
         let at = verdict.at;
         let what = format!("at {at:.1}s: {}", verdict.message);

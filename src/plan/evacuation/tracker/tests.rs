@@ -79,3 +79,56 @@ fn an_evacuation_whose_end_emqx_reported_at_once_has_a_duration() {
         assert_eq!(recorded(&run).seconds(), Some(12));
     }
 }
+
+#[test]
+fn a_node_that_restarts_before_emqx_lists_its_evacuation_is_lost_and_not_evacuated() {
+    let id = fixtures::id(ApiVersion::V2);
+    let verdicts = |connections: u64, uptime_seconds: u64| {
+        let mut world = World::new();
+        let mut tracker = EvacuationTracker::default();
+        let mut answer = |tracker: &mut EvacuationTracker,
+                          at: i64,
+                          connections: u64,
+                          uptime: u64,
+                          listed: Option<&str>| {
+            let mut nodes = fixtures::nodes(&[connections, 700 - connections]);
+            nodes[0].uptime_millis = Some(uptime * 1000);
+            let restored = |state| Evacuation {
+                initial_connections: Some(0),
+                initial_sessions: Some(0),
+                ..entry(state, connections)
+            };
+            let evacuations = listed.map(restored).into_iter().collect();
+            world.apply(fixtures::answer(at, BrokerUpdate::Nodes(nodes)));
+            world.apply(fixtures::answer(
+                at,
+                BrokerUpdate::Evictions(EvictionStatus { evacuations, ..EvictionStatus::default() }),
+            ));
+            tracker.observe(&world, &id, &BTreeSet::new(), fixtures::at(at));
+        };
+        answer(&mut tracker, 0, connections, 5000, None);
+        let timing = DrainTiming {
+            api: ApiVersion::V2,
+            delay: 0,
+            wait_health_check: 10,
+            conn_evict_rate: Some(10),
+            wait_takeover: 5,
+            sess_evict_rate: Some(10),
+            startup: 0,
+        };
+        tracker.asked(fixtures::core(0), timing, fixtures::at(0));
+        answer(&mut tracker, 1, connections, 5001, None);
+        answer(&mut tracker, 10, 0, uptime_seconds, Some("waiting_takeover"));
+        answer(&mut tracker, 15, 0, uptime_seconds + 5, Some("prohibiting"));
+        let ends = tracker.runs.iter().filter_map(|run| run.verdict.clone());
+        ends.map(|end| (end.verdict, end.message)).collect::<Vec<_>>()
+    };
+    let lost = verdicts(300, 4);
+    assert_eq!(lost[0].0, Verdict::NodesLost, "{lost:?}");
+    assert!(
+        lost[0].1.contains("restarted before EMQX listed its evacuation, with 300 clients connected"),
+        "{lost:?}"
+    );
+    assert_eq!(verdicts(0, 4)[0].0, Verdict::Evacuated, "no client was disconnected by the restart");
+    assert_eq!(verdicts(300, 5010)[0].0, Verdict::Evacuated, "it did not restart");
+}

@@ -652,7 +652,7 @@ fn a_node_that_stops_in_mid_run_is_named_with_its_clients_and_never_balanced() {
 fn a_node_that_stops_in_an_outage_in_which_the_rebalance_can_have_ended_leaves_the_verdict_unknown() {
     let after_outage = |mut tale: Tale, until: i64| {
         for at in [until, until + 11] {
-            without_core_1(&mut tale, at, &[3800, 0, 3900, 2280], Load::default());
+            without_core_1(&mut tale, at, &[3800, 0, 3900, 2280], EvictionStatus::default());
         }
         let notices = tale.messages(EventType::Notice).join("; ");
         (tale.follower.runs[0].verdict.clone().expect("it is over"), notices)
