@@ -22,15 +22,15 @@ use user_files as files;
 /// waited for: a login command of the kubeconfig blocks its thread.
 pub(super) fn complete(printer: &Printer, global: Global, completing: &Completing) -> Exit {
     let until = Instant::now() + COMPLETION_TIMEOUT;
-    let (print_edit, receiver) = channel();
+    let (sender, receiver) = channel();
     if let Some(names) = completing.names {
         let word = completing.word.clone();
         std::thread::spawn(move || {
             // After any error no names are offered.
-            let _ = look(&global, names, &word, &print_edit);
+            let _ = look(&global, names, &word, &sender);
         });
     } else {
-        drop(print_edit);
+        drop(sender);
     }
     let mut found: Vec<Candidate> = Vec::new();
     while let Ok(candidate) = receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -40,10 +40,10 @@ pub(super) fn complete(printer: &Printer, global: Global, completing: &Completin
     Exit::Reached
 }
 
-fn look(global: &Global, names: Names, word: &str, print_edit: &Sender<Candidate>) -> Result<(), Problem> {
-    let say = |candidate: Candidate| print_edit.send(candidate).unwrap_or_default();
+fn look(global: &Global, names: Names, word: &str, sender: &Sender<Candidate>) -> Result<(), Problem> {
+    let send = |candidate: Candidate| sender.send(candidate).unwrap_or_default();
     let known = |entry: KubeconfigEntry| -> Result<(), Problem> {
-        connect(&global.connect).names(entry)?.into_iter().for_each(|name| say(Candidate::new(name, "")));
+        connect(&global.connect).names(entry)?.into_iter().for_each(|name| send(Candidate::new(name, "")));
         Ok(())
     };
     match names {
@@ -51,7 +51,7 @@ fn look(global: &Global, names: Names, word: &str, print_edit: &Sender<Candidate
         Names::Clusters => return known(KubeconfigEntry::Cluster),
         Names::Users => return known(KubeconfigEntry::User),
         Names::Scenarios => {
-            Scenario::names().for_each(|name| say(Candidate::new(name, "")));
+            Scenario::names().for_each(|name| send(Candidate::new(name, "")));
             return Ok(());
         }
         // A user who may not list namespaces still gets those of the kubeconfig.
@@ -65,7 +65,7 @@ fn look(global: &Global, names: Names, word: &str, print_edit: &Sender<Candidate
         .map_err(|error| Problem::new("cannot start", error.to_string()))?;
     runtime.block_on(async {
         let context = context(global, Rc::new(silent), None).await?;
-        commands::names::find(&context, names, word, &say).await
+        commands::names::find(&context, names, word, &send).await
     })
 }
 

@@ -227,7 +227,7 @@ fn names(arg: &Arg) -> Option<Names> {
 impl Completing {
     /// The answer for the shell, with the names that were found.
     pub fn answer(&self, found: Vec<Candidate>) -> String {
-        let mut said = BTreeSet::new();
+        let mut offered = BTreeSet::new();
         let mut lines = String::new();
         let fitting = found.into_iter().filter(|it| it.value.starts_with(&self.word));
         let mut directive = if self.files { 0 } else { NO_FILES };
@@ -237,7 +237,7 @@ impl Completing {
             if value.is_empty()
                 || value.contains(' ')
                 || harmless(&value) != value
-                || !said.insert(value.clone())
+                || !offered.insert(value.clone())
             {
                 continue;
             }

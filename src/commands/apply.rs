@@ -80,10 +80,10 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
     let mut cluster = resolve_instance(context, name.as_ref(), wanted.written.as_ref()).await?;
     Box::pin(cluster_view::query_twice(context, std::slice::from_mut(&mut cluster))).await?;
     let (planned, name) = planned(context, intent, &cluster, &wanted).await?;
-    let says = |live: &CheckedPlan| {
+    let print_plan = |live: &CheckedPlan| {
         context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
     };
-    if let Some(exit) = target(context, intent, &cluster, &planned, says)? {
+    if let Some(exit) = ends_without_start(context, intent, &cluster, &planned, print_plan)? {
         return Ok(exit);
     }
     require_answer(context, &cluster, planned.backend)?;
@@ -112,7 +112,7 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
         fresh.plan.judge(drift.into_iter().collect());
     }
     if fresh.plan.decision != Decision::Go
-        && let Some(exit) = target(context, intent, &cluster, &fresh, says)?
+        && let Some(exit) = ends_without_start(context, intent, &cluster, &fresh, print_plan)?
     {
         return Ok(exit);
     }
@@ -206,14 +206,14 @@ async fn again(
 }
 
 /// Prints the plan and returns an exit when there is nothing to do, or when it is refused.
-fn target(
+fn ends_without_start(
     context: &CommandContext,
     intent: &Apply,
     cluster: &ClusterView,
     live: &CheckedPlan,
-    says: impl Fn(&CheckedPlan),
+    print_plan: impl Fn(&CheckedPlan),
 ) -> Result<Option<Exit>, Problem> {
-    says(live);
+    print_plan(live);
     let plan = &live.plan;
     confirmation::decided(
         context,
@@ -248,8 +248,9 @@ fn label(live: &CheckedPlan, name: &str) -> String {
 /// Refuses to start while EMQX does not respond: its running operations are unknown.
 fn require_answer(context: &CommandContext, cluster: &ClusterView, backend: Backend) -> Result<(), Problem> {
     let emqx = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
-    let deaf = cluster.answers().load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
-    if backend == Backend::Rebalance || !deaf {
+    let unanswered =
+        cluster.answers().load.is_none() || emqx.source(Source::Emqx) != snapshot::SourceState::Ok;
+    if backend == Backend::Rebalance || !unanswered {
         return Ok(());
     }
     let why = emqx.sources.get(&Source::Emqx).and_then(|age| age.why.clone());

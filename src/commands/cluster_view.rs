@@ -118,8 +118,8 @@ pub async fn load_selected(
 
 /// Prints notices, except those that the problem reports.
 fn print_notices(context: &CommandContext, notices: &[String], problem: Option<&Problem>) {
-    let said = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
-    notices.iter().filter(|notice| !said(notice)).for_each(|notice| context.printer.notice(notice));
+    let is_in_problem = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
+    notices.iter().filter(|notice| !is_in_problem(notice)).for_each(|notice| context.printer.notice(notice));
 }
 
 async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<String>), Problem> {

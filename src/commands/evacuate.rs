@@ -70,12 +70,12 @@ async fn find(
     want: RefreshScope,
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {
     let all = cluster_view::load_many(context, &Filter::default(), want).await?;
-    let mut unheard: Option<String> = None;
+    let mut unanswered: Option<String> = None;
     let mut known: Vec<String> = Vec::new();
     let mut best: Option<(usize, String)> = None;
     for cluster in all {
         let link = cluster.answers().link("nodes");
-        unheard = unheard.or_else(|| link.and_then(Link::why).map(str::to_owned));
+        unanswered = unanswered.or_else(|| link.and_then(Link::why).map(str::to_owned));
         let mut nodes: Vec<NodeName> = Vec::new();
         let mut missing = None;
         for target in targets {
@@ -106,7 +106,7 @@ async fn find(
     } else {
         format!(" in namespace {}", context.namespace)
     };
-    if let Some(why) = unheard {
+    if let Some(why) = unanswered {
         return Err(Problem::new(format!("cannot find the EMQX node {missing}{place}"), why)
             .hint("kubectl emqx status shows what is missing"));
     }
@@ -503,8 +503,8 @@ async fn running(context: &CommandContext) -> Result<(ClusterView, Vec<NodeName>
         .hint("name the nodes: kubectl emqx evacuate list shows them"));
     }
     let place = all.iter().position(|it| !nodes(it).is_empty());
-    let unheard = all.iter().position(|it| it.answers().load.is_none());
-    let chosen = place.or(unheard).unwrap_or(0);
+    let unanswered = all.iter().position(|it| it.answers().load.is_none());
+    let chosen = place.or(unanswered).unwrap_or(0);
     match all.into_iter().nth(chosen) {
         Some(cluster) => {
             let nodes = nodes(&cluster);

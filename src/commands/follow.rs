@@ -405,8 +405,8 @@ impl FollowRequest {
                 continue;
             }
             let run = self.followed.as_ref().and_then(|key| self.operations.rebalances.keyed(key));
-            let goes_on = run.is_some_and(|run| run.verdict.is_none());
-            if event.kind == EventType::Verdict && !goes_on {
+            let is_open = run.is_some_and(|run| run.verdict.is_none());
+            if event.kind == EventType::Verdict && !is_open {
                 last.get_or_insert(event);
             } else {
                 self.output.event(context, &event);

@@ -47,7 +47,7 @@ impl Filtering {
         }
         let shows = match self.last {
             None => true,
-            Some((told, at)) => mark > told || whole_seconds(at, event.time) >= LONGEST_QUIET_SECONDS,
+            Some((after, at)) => mark > after || whole_seconds(at, event.time) >= LONGEST_QUIET_SECONDS,
         };
         if shows {
             self.last = Some((mark, event.time));
@@ -383,16 +383,16 @@ mod tests {
         let instance = Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1))));
         let mut world = World::of([fixtures::fact(0, instance)]);
         let mut follower = RebalanceTracker::new(fixtures::id(ApiVersion::V2));
-        let mut told = |at: i64, connections: &[u64], load: EvictionStatus| {
+        let mut after = |at: i64, connections: &[u64], load: EvictionStatus| {
             world.apply(fixtures::answer(at, BrokerUpdate::Nodes(fixtures::nodes(connections))));
             world.apply(fixtures::answer(at, BrokerUpdate::Evictions(load)));
             follower.observe(&world, fixtures::at(at));
             facts(follower.running().expect("a rebalance"))
         };
-        told(1, &[3333, 3333, 3334, 0], fixtures::load("wait_health_check"));
-        let flying = told(12, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
+        after(1, &[3333, 3333, 3334, 0], fixtures::load("wait_health_check"));
+        let flying = after(12, &[3323, 3323, 3324, 0], fixtures::load("evicting_conns"));
         assert_eq!(flying[flying.len() - 2..], ["9,970 connected", "none missing"]);
-        let lost = told(13, &[3313, 3313, 3314, 0], fixtures::load("evicting_conns"));
+        let lost = after(13, &[3313, 3313, 3314, 0], fixtures::load("evicting_conns"));
         assert_eq!(lost[lost.len() - 2..], ["9,940 connected", "60 clients missing"]);
     }
 }

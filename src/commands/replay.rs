@@ -87,7 +87,7 @@ pub async fn run(
     let mut output = FollowOutput::lines(stream);
     let mut filtering = Filtering::default();
     let mut before: Option<Timestamp> = None;
-    let mut told = 0_usize;
+    let mut printed = 0_usize;
     let mut moments = ReadableMoments::new(printer, recording);
     for moment in moments.by_ref() {
         if let (Some(speed), Some(before)) = (speed, before) {
@@ -102,15 +102,15 @@ pub async fn run(
             printer.notice(&notice);
         }
         for event in events {
-            told += 1;
+            printed += 1;
             output.print(printer, &event, &mut filtering, true);
         }
     }
     for event in teller.finish() {
-        told += 1;
+        printed += 1;
         output.print(printer, &event, &mut filtering, true);
     }
-    if told == 0 {
+    if printed == 0 {
         printer.talk("no rebalance, upgrade or evacuation happens in this recording");
     }
     moments.finish().map(|()| Exit::Reached)

@@ -37,7 +37,7 @@ mod target;
 use target::StopTarget;
 
 /// The most donors that are asked one by one.
-const ASKED: usize = 8;
+const MAX_QUERIES: usize = 8;
 
 /// The state of a stop.
 struct Stopping<'a> {
@@ -272,13 +272,13 @@ impl Stopping<'_> {
     /// EMQX answers with errors, or does not answer: the operator's requests fail as well, so that a delete
     /// of the object would leave the rebalance running.
     async fn await_emqx(&mut self) -> Result<(), Problem> {
-        let mut told = false;
+        let mut requested = false;
         while !self.hears_emqx() && !self.may_not_ask() {
             let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             if Instant::now() >= self.until || self.intent.write.dry_run != DryRun::None {
                 return Err(self.not_stopped(&why));
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut requested, true) {
                 self.context
                     .printer
                     .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
@@ -365,7 +365,7 @@ impl Stopping<'_> {
             waiting::message(seconds),
             self.gone()
         );
-        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
+        self.report_verdict(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Some(Exit::Reached))
     }
 
@@ -399,7 +399,7 @@ impl Stopping<'_> {
         self.mark().await;
         self.delete().await?;
         let message = format!("EMQX does not run it; the object reported Processing{}", self.gone());
-        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
+        self.report_verdict(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Some(Exit::Reached))
     }
 
@@ -421,7 +421,7 @@ impl Stopping<'_> {
             Some(mark) => format!("stopped by {} before; its object was still there", mark.by),
             None => "EMQX does not run it; its deletion had not come to its end".to_owned(),
         };
-        self.say(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
+        self.report_verdict(&label, Backend::Rebalance, Judgement::new(Verdict::Stopped, message));
         Ok(Exit::Reached)
     }
 
@@ -430,12 +430,12 @@ impl Stopping<'_> {
         let mut follower = RebalanceTracker::new(self.cluster.id.clone());
         follower.observe(&self.cluster.world, self.context.clock.now());
         self.mark().await;
-        let told = self.request_stop(&entry.coordinator).await;
+        let requested = self.request_stop(&entry.coordinator).await;
         // It was not stopped, or not by this process.
-        if !matches!(told, Ok(true)) {
+        if !matches!(requested, Ok(true)) {
             self.unmark().await;
         }
-        let ours = told?;
+        let ours = requested?;
         self.verify_no_entry(&entry.coordinator).await?;
         self.verify_donors(&entry.donors).await?;
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
@@ -446,7 +446,7 @@ impl Stopping<'_> {
         cluster_view::refresh(self.context, &mut self.cluster).await?;
         follower.observe(&self.cluster.world, self.context.clock.now());
         let judgement = self.judged(&follower, &entry, ours);
-        self.say(&label, backend, judgement);
+        self.report_verdict(&label, backend, judgement);
         // `--backend emqx` leaves the object: a client that follows it records the end on it.
         if self.object().is_none_or(|object| object.deleting.is_some()) {
             self.remember(&follower);
@@ -507,7 +507,7 @@ impl Stopping<'_> {
     /// Asks EMQX's coordinator to stop, and repeats the request while it answers with errors, up to the
     /// limit. `false` when the coordinator no longer ran a rebalance.
     async fn request_stop(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
-        let mut told = false;
+        let mut requested = false;
         loop {
             let problem = match self.cluster.broker.stop(coordinator).await {
                 Ok(true) => {
@@ -528,7 +528,7 @@ impl Stopping<'_> {
             if Instant::now() >= self.until {
                 return Err(self.not_stopped(&why));
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut requested, true) {
                 self.context
                     .printer
                     .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
@@ -587,7 +587,7 @@ impl Stopping<'_> {
         let mut open: Vec<(NodeName, String)> = Vec::new();
         for (place, (node, pod)) in pods.into_iter().enumerate() {
             let label = pod.as_ref().map_or_else(|| short(&node), PodName::as_str).to_owned();
-            if place >= ASKED {
+            if place >= MAX_QUERIES {
                 open.push((node, format!("{label} was not asked")));
                 continue;
             }
@@ -717,7 +717,7 @@ impl Stopping<'_> {
         verdict::stopped(entry, strategy, &now, ours.then_some("you"))
     }
 
-    fn say(&mut self, label: &str, backend: Backend, Judgement { verdict, message }: Judgement) {
+    fn report_verdict(&mut self, label: &str, backend: Backend, Judgement { verdict, message }: Judgement) {
         let reason = match &self.intent.write.reason {
             Some(why) => format!("{message} (reason: {why})"),
             None => message,
@@ -817,7 +817,7 @@ impl Stopping<'_> {
             let reason = "the object is still there, and EMQX cannot be asked whether it stopped";
             (Verdict::Unknown, reason, Exit::Error)
         };
-        self.say(&label, Backend::Rebalance, Judgement::new(verdict, reason));
+        self.report_verdict(&label, Backend::Rebalance, Judgement::new(verdict, reason));
         if verdict == Verdict::Stopped {
             self.remember(&follower);
         }

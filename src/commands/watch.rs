@@ -113,8 +113,8 @@ async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTar
     let all =
         cluster_view::load_many(context, &crate::cli::intent::Filter::default(), RefreshScope::REBALANCE)
             .await?;
-    let unheard = all.iter().find_map(|it| it.answers().link("nodes")?.why());
-    let unheard = unheard.map(str::to_owned);
+    let unanswered = all.iter().find_map(|it| it.answers().link("nodes")?.why());
+    let unanswered = unanswered.map(str::to_owned);
     for cluster in all {
         let runs = cluster
             .answers()
@@ -132,9 +132,9 @@ async fn conducted(context: &CommandContext, node: &NodeName) -> Result<WatchTar
         }
     }
     let what = format!("no EMQX cluster in namespace {} has a node {node}", context.namespace);
-    let known = unheard.is_none();
+    let known = unanswered.is_none();
     let what = if known { what } else { format!("cannot find the EMQX cluster that has a node {node}") };
-    Err(Problem::new(what, unheard.unwrap_or_default()).hint("kubectl emqx nodes lists them"))
+    Err(Problem::new(what, unanswered.unwrap_or_default()).hint("kubectl emqx nodes lists them"))
 }
 
 /// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.

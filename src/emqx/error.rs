@@ -151,7 +151,7 @@ impl Failure {
                 format!("the address answered {} with a web page, which is not EMQX's API", self.status)
             }
             _ => {
-                let said = if self.message.is_empty() {
+                let text = if self.message.is_empty() {
                     format!("EMQX answered {}", self.status)
                 } else if self.code.is_empty() {
                     format!("EMQX answered {}: {}", self.status, self.message)
@@ -160,8 +160,8 @@ impl Failure {
                 };
                 match self.refusal() {
                     Some(refusal) if self.message.is_empty() => refusal.sentence().to_owned(),
-                    Some(refusal) => format!("{} ({said})", refusal.sentence()),
-                    None => said,
+                    Some(refusal) => format!("{} ({text})", refusal.sentence()),
+                    None => text,
                 }
             }
         }
@@ -261,17 +261,17 @@ mod tests {
 
     #[test]
     fn refused_keys_are_distinguished() {
-        let said = |status, code: &str| {
+        let text = |status, code: &str| {
             failure(status, &json!({"code": code, "message": "m"})).map(|it| (it.why(), it.problem("x").hint))
         };
-        let (why, hint) = said(401, "BAD_API_KEY_OR_SECRET").expect("a failure");
+        let (why, hint) = text(401, "BAD_API_KEY_OR_SECRET").expect("a failure");
         assert!(
             why.contains("does not accept this key")
                 && hint.is_some_and(|hint| hint.contains("--api-key-file"))
         );
-        let (why, _) = said(401, "API_KEY_NOT_ALLOW").expect("a failure");
+        let (why, _) = text(401, "API_KEY_NOT_ALLOW").expect("a failure");
         assert!(why.contains("does not take API keys"));
-        let (why, hint) = said(403, "UNAUTHORIZED_ROLE").expect("a failure");
+        let (why, hint) = text(403, "UNAUTHORIZED_ROLE").expect("a failure");
         assert!(why.contains("only read") && hint.is_some_and(|hint| hint.contains("administrator")));
     }
 

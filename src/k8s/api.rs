@@ -222,8 +222,8 @@ impl Api {
             .map(http_body_util::Collected::to_bytes);
         let text = text.unwrap_or_default();
         let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-        let said = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
-        let message = error::message(&object).unwrap_or_else(said);
+        let text = || String::from_utf8_lossy(&text[..text.len().min(200)]).trim().to_owned();
+        let message = error::message(&object).unwrap_or_else(text);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return Err(ApiError::Busy { seconds: seconds.unwrap_or(1), message });
         }

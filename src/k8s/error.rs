@@ -279,8 +279,8 @@ fn denied(message: &str) -> bool {
 fn admission_policy(message: &str) -> Option<(&str, &str)> {
     let (_, rest) = message.split_once("ValidatingAdmissionPolicy '")?;
     let (name, rest) = rest.split_once('\'')?;
-    let (_, said) = rest.split_once(" denied request")?;
-    Some((name, said.trim_start_matches([':', ' '])))
+    let (_, text) = rest.split_once(" denied request")?;
+    Some((name, text.trim_start_matches([':', ' '])))
 }
 
 /// Whether the namespace is being deleted, in which nothing can be created.
@@ -290,23 +290,23 @@ fn ends(message: &str) -> bool {
 
 /// The message of an apply with an unknown field or a value of a wrong type, which is 500.
 fn typed_sentence(message: &str) -> Option<String> {
-    let (_, said) = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
-    Some(said.trim_start_matches('.').to_owned())
+    let (_, text) = message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
+    Some(text.trim_start_matches('.').to_owned())
 }
 
 /// The message of a webhook without the server's prefix; or the message that it does not respond.
 fn webhook_sentence(message: &str) -> Option<String> {
-    if let Some((name, said)) = admission_policy(message) {
-        let said = if said.is_empty() { "it gives no reason" } else { said };
-        return Some(format!("the ValidatingAdmissionPolicy {name} refuses it: {}", bounded(said)));
+    if let Some((name, text)) = admission_policy(message) {
+        let text = if text.is_empty() { "it gives no reason" } else { text };
+        return Some(format!("the ValidatingAdmissionPolicy {name} refuses it: {}", bounded(text)));
     }
     if denied(message) {
-        let (_, said) = message.split_once(" denied the request")?;
-        let said = said.trim_start_matches([':', ' ', '\n']);
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let said =
-            if said.is_empty() || said == "without explanation" { "it gives no reason" } else { &said };
-        return Some(format!("{} refuses it: {}", webhook_name(message), bounded(said)));
+        let (_, text) = message.split_once(" denied the request")?;
+        let text = text.trim_start_matches([':', ' ', '\n']);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text =
+            if text.is_empty() || text == "without explanation" { "it gives no reason" } else { &text };
+        return Some(format!("{} refuses it: {}", webhook_name(message), bounded(text)));
     }
     let rest = message.trim_start_matches("Internal error occurred: ");
     let away = rest.starts_with("failed calling webhook") || rest.starts_with("conversion webhook for");

@@ -71,9 +71,9 @@ struct PodStream {
 impl PodStream {
     fn failure(&mut self, context: &mut Context<'_>) -> Option<io::Error> {
         match self.error.as_mut()?.as_mut().poll(context) {
-            Poll::Ready(said) => {
+            Poll::Ready(text) => {
                 self.error = None;
-                said.map(|said| io::Error::other(said.trim().to_owned()))
+                text.map(|text| io::Error::other(text.trim().to_owned()))
             }
             Poll::Pending => None,
         }

@@ -104,7 +104,7 @@ pub struct Printer {
     /// The flags that printed commands repeat.
     flags: ClusterFlags,
     /// Notices that were printed already.
-    said: RefCell<BTreeSet<String>>,
+    printed: RefCell<BTreeSet<String>>,
     reported: RefCell<Reported>,
     /// Whether the reader of stdout has closed it.
     closed: Cell<bool>,
@@ -193,7 +193,7 @@ impl Printer {
             terminal,
             zone,
             flags: ClusterFlags::default(),
-            said: RefCell::default(),
+            printed: RefCell::default(),
             reported: RefCell::default(),
             closed: Cell::new(false),
             failed: RefCell::default(),
@@ -320,8 +320,8 @@ impl Printer {
     /// Prints a notice; equal notices once, with limits of length and number.
     pub fn notice(&self, text: &str) {
         let text = shortened(text, LONGEST_NOTICE);
-        let count = self.said.borrow().len();
-        if count > MAX_PRINTED_NOTICES || !self.said.borrow_mut().insert(text.clone()) {
+        let count = self.printed.borrow().len();
+        if count > MAX_PRINTED_NOTICES || !self.printed.borrow_mut().insert(text.clone()) {
             return;
         }
         let theme = self.talk_theme();

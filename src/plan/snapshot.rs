@@ -236,7 +236,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
             role: role.unwrap_or(Role::Core),
             running: node.running,
             ready: pod.map(|pod| pod.ready),
-            serving: pod.and_then(|pod| serving.tells(pod)),
+            serving: pod.and_then(|pod| serving.serves(pod)),
             connections: node.connections,
             sessions: node.sessions,
             share: None,
@@ -299,7 +299,7 @@ fn pods_alone(
             role: pod.role.unwrap_or(Role::Core),
             running: false,
             ready: Some(pod.ready),
-            serving: serving.tells(pod),
+            serving: serving.serves(pod),
             connections: None,
             sessions: None,
             share: None,
@@ -458,7 +458,7 @@ impl Serving {
         serving
     }
 
-    fn tells(&self, pod: &Pod) -> Option<bool> {
+    fn serves(&self, pod: &Pod) -> Option<bool> {
         self.known
             .then(|| self.pods.contains(pod.name.as_str()) || pod.ips.iter().any(|ip| self.ips.contains(ip)))
     }

@@ -52,7 +52,7 @@ pub struct Recording {
 }
 
 /// The most lines that are searched for the time at which the recording began.
-const LOOKED_THROUGH: usize = 2000;
+const MAX_LINES_SCANNED: usize = 2000;
 
 /// Fields that contain a time of the past. Others may be in the future (`deletionTimestamp` is when the grace
 /// period ends).
@@ -262,7 +262,7 @@ fn beginning(
     let (mut begin, mut latest) = (None, None);
     let (mut instance, mut rebalanced) = (None, None);
     let mut bytes = Vec::new();
-    for _ in 0..LOOKED_THROUGH {
+    for _ in 0..MAX_LINES_SCANNED {
         bytes.clear();
         let length = lines.take(LONGEST_LINE).read_until(b'\n', &mut bytes)?;
         if let Some(kept) = kept.as_mut() {

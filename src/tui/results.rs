@@ -91,10 +91,10 @@ pub(super) fn finish(state: &mut State, done: Done) {
             }
         }
         Done::Recording(Ok(file)) => {
-            let said = file.as_ref().map(|file| format!("recording into {file}"));
+            let message = file.as_ref().map(|file| format!("recording into {file}"));
             let before = state.recording.clone().unwrap_or_default();
             let ended = || format!("recorded into {before}; kubectl emqx replay {before} shows it");
-            state.show_message(Tone::Good, said.unwrap_or_else(ended));
+            state.show_message(Tone::Good, message.unwrap_or_else(ended));
             state.recording = file;
         }
         Done::Recording(Err(problem)) => {
@@ -103,7 +103,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
         }
         Done::Acted(what, result) => acted(state, what, result),
         Done::Logs(pod, result) => {
-            state.said = None;
+            state.message = None;
             match (result, state.board()) {
                 (Ok(text), Some(board)) => {
                     let page = texts::log(state, board, pod.as_str(), &text);

@@ -93,7 +93,7 @@ pub struct State {
     /// The file of the recording.
     pub recording: Option<String>,
     /// The last message of the footer, and its time.
-    pub said: Option<(Tone, String, Timestamp)>,
+    pub message: Option<(Tone, String, Timestamp)>,
     /// The action in progress.
     pub doing: Option<ChangeInProgress>,
     /// The operations that the user stopped in the view, verified: they ended as requested.
@@ -149,7 +149,7 @@ impl State {
             forecast_due: false,
             allowed: None,
             recording: None,
-            said: None,
+            message: None,
             doing: None,
             stopped: Vec::new(),
             ready: false,
@@ -415,7 +415,7 @@ impl State {
 
     /// Shows a message in the footer.
     pub fn show_message(&mut self, tone: Tone, text: impl Into<String>) {
-        self.said = Some((tone, text.into(), self.now));
+        self.message = Some((tone, text.into(), self.now));
         self.dirty = true;
     }
 

@@ -1,7 +1,7 @@
 //! Dependencies between modules go one way (ARCHITECTURE.md): a module uses modules of lower layers only, and only some
 //! modules may print, open sockets, read clocks or end the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The modules and their layers.
@@ -302,6 +302,40 @@ fn constants(code: &str) -> Vec<&str> {
     };
     let lines = code.lines().filter(|line| visible(line));
     lines.filter_map(|line| name(line).map(|(start, end)| &line[start..end])).collect()
+}
+
+/// Parts of names that CONTRIBUTING's section on wording replaces by the field's terms.
+const DIALECT: [&str; 16] = [
+    "anew", "deaf", "deeds", "goes_on", "hands", "heard", "hearing", "hearings", "looked", "meant", "said",
+    "says", "settled", "told", "unheard", "whoever",
+];
+
+/// Names that a file declares: functions, variables, constants and fields.
+fn declared(code: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for keyword in ["fn ", "let ", "let mut ", "const ", "struct ", "enum ", "mod ", "pub "] {
+        for (at, _) in code.match_indices(keyword) {
+            if !is_word(code[..at].chars().next_back()) {
+                let rest = &code[at + keyword.len()..];
+                names.insert(rest.chars().take_while(|letter| is_word(Some(*letter))).collect());
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn names_use_the_terms_of_the_field() {
+    let mut wrong = Vec::new();
+    for (file, code) in files().into_iter().filter(|(file, _)| !file.ends_with("tests.rs")) {
+        for name in declared(&code) {
+            let lower = format!("_{}_", name.to_lowercase());
+            if DIALECT.iter().any(|part| lower.contains(&format!("_{part}_"))) {
+                wrong.push(format!("src/{file}: {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "see the glossary of ARCHITECTURE:\n  {}", wrong.join("\n  "));
 }
 
 #[test]

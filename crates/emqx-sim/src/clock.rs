@@ -51,7 +51,7 @@ struct Seat {
     notify: Arc<Notify>,
     deadline: Option<Duration>,
     waiting: bool,
-    deaf: bool,
+    undisturbed: bool,
     raised: bool,
 }
 
@@ -124,7 +124,13 @@ impl Clock {
         let notify = Arc::new(Notify::new());
         state.workers.insert(
             id,
-            Seat { notify: Arc::clone(&notify), deadline: None, waiting: false, deaf: false, raised: false },
+            Seat {
+                notify: Arc::clone(&notify),
+                deadline: None,
+                waiting: false,
+                undisturbed: false,
+                raised: false,
+            },
         );
         drop(state);
         Worker { clock: self.clone(), id, notify }
@@ -238,14 +244,14 @@ impl Worker {
         self.rest(Some(until), true).await;
     }
 
-    async fn rest(&mut self, until: Option<Duration>, deaf: bool) -> Woken {
+    async fn rest(&mut self, until: Option<Duration>, undisturbed: bool) -> Woken {
         {
             let now = self.clock.elapsed();
             let mut state = self.clock.state();
             let Some(seat) = state.workers.get_mut(&self.id) else {
                 return Woken::Time;
             };
-            if seat.raised && !deaf {
+            if seat.raised && !undisturbed {
                 seat.raised = false;
                 return Woken::Raised;
             }
@@ -253,7 +259,7 @@ impl Worker {
                 return Woken::Time;
             }
             seat.waiting = true;
-            seat.deaf = deaf;
+            seat.undisturbed = undisturbed;
             seat.deadline = until;
             state.busy -= 1;
             if state.busy == 0 {
@@ -281,7 +287,7 @@ impl Worker {
                 return Woken::Time;
             };
             if !seat.waiting {
-                let raised = seat.raised && !deaf;
+                let raised = seat.raised && !undisturbed;
                 if raised {
                     seat.raised = false;
                 }
@@ -323,7 +329,7 @@ impl Raiser {
         let mut state = self.clock.state();
         let Some(seat) = state.workers.get_mut(&self.id) else { return };
         seat.raised = true;
-        if seat.waiting && !seat.deaf {
+        if seat.waiting && !seat.undisturbed {
             seat.waiting = false;
             seat.notify.notify_one();
             state.busy += 1;

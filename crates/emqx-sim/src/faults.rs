@@ -179,7 +179,7 @@ impl Faults {
     /// What has changed since a version, as watches of everything would report it, and the version to continue from.
     pub fn changes(&self, since: u64) -> (u64, Vec<(&'static str, Value)>) {
         let locked = self.0.store.lock();
-        let told = locked.all_since(since).map(|change| {
+        let changes = locked.all_since(since).map(|change| {
             let event = match (&change.old, change.removed) {
                 (_, true) => "DELETED",
                 (None, false) => "ADDED",
@@ -187,7 +187,7 @@ impl Faults {
             };
             (event, (*change.new).clone())
         });
-        (locked.version(), told.collect())
+        (locked.version(), changes.collect())
     }
 
     /// Writes an object without checks, as a faulty controller would.

@@ -68,7 +68,7 @@ impl Entry {
         self.manager == who.manager && self.operation == who.operation && self.sub == who.sub
     }
 
-    fn told(&self) -> String {
+    fn written(&self) -> String {
         let sub =
             if self.sub.is_empty() { String::new() } else { format!(" with subresource {:?}", self.sub) };
         let version =
@@ -139,7 +139,7 @@ fn remove(object: &mut Value, path: &[String]) {
     }
 }
 
-fn told(path: &Path) -> String {
+fn written(path: &Path) -> String {
     path.iter()
         .map(|step| match step.split_once(':') {
             Some(("f", key)) => format!(".{key}"),
@@ -211,9 +211,9 @@ fn write(object: &mut Value, entries: &[Entry]) {
     object["metadata"]["managedFields"] = json!(list);
 }
 
-fn own(entries: &mut Vec<Entry>, who: &Who<'_>, paths: BTreeSet<Path>, anew: bool) {
+fn own(entries: &mut Vec<Entry>, who: &Who<'_>, paths: BTreeSet<Path>, again: bool) {
     if let Some(entry) = entries.iter_mut().find(|entry| entry.is(who)) {
-        if anew {
+        if again {
             entry.paths = paths;
         } else {
             entry.paths.extend(paths);
@@ -276,7 +276,7 @@ pub(super) fn applied(
     for entry in entries.iter().filter(|entry| !entry.is(who)) {
         for path in sent.iter().filter(|path| at(old, path) != at(config, path)) {
             if entry.paths.iter().any(|owned| touches(owned, path)) {
-                conflicts.push(Conflict { manager: entry.told(), field: told(path) });
+                conflicts.push(Conflict { manager: entry.written(), field: written(path) });
             }
         }
     }

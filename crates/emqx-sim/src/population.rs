@@ -289,7 +289,7 @@ impl Maker<'_> {
             evacuations: Vec::new(),
             in_cluster: 1,
             blue_green: None,
-            anew: None,
+            renewed: None,
             now: born,
         };
         // The number of passes is that of the stages of the longest state machine.

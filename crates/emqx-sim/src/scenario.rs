@@ -721,17 +721,17 @@ mod tests {
 
     #[test]
     fn usage_errors_are_plain() {
-        let told = |text: &str| Scenario::from_yaml(text).map(|_| ()).map_err(|error| error.to_string());
-        let unknown = told("name: x\napi: v2\nnodes: []\ncolour: red\n");
+        let error_of = |text: &str| Scenario::from_yaml(text).map(|_| ()).map_err(|error| error.to_string());
+        let unknown = error_of("name: x\napi: v2\nnodes: []\ncolour: red\n");
         assert!(
             unknown.as_ref().is_err_and(|text| text.contains("colour") && text.contains("line 4")),
             "{unknown:?}"
         );
-        let fault = told("name: x\napi: v2\nnodes: []\nfaults: [{at: 1, fault: explode}]\n");
+        let fault = error_of("name: x\napi: v2\nnodes: []\nfaults: [{at: 1, fault: explode}]\n");
         assert!(fault.as_ref().is_err_and(|text| text.contains("explode")), "{fault:?}");
-        let when = told("name: x\napi: v2\nnodes: []\nfaults: [{fault: dropPortForwards}]\n");
+        let when = error_of("name: x\napi: v2\nnodes: []\nfaults: [{fault: dropPortForwards}]\n");
         assert!(when.as_ref().is_err_and(|text| text.contains("`at`")), "{when:?}");
-        let replicant = told("name: x\napi: v1beta4\nnodes: [{role: replicant}]\n");
+        let replicant = error_of("name: x\napi: v1beta4\nnodes: [{role: replicant}]\n");
         assert!(replicant.as_ref().is_err_and(|text| text.contains("no replicants")), "{replicant:?}");
         assert!(
             Scenario::built_in("nope").is_err_and(|error| error.to_string().contains("documented-v1beta4"))

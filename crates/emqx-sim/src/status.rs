@@ -66,7 +66,7 @@ impl Failure {
 
     /// Fields of an apply that other managers own.
     pub(super) fn field_conflicts(conflicts: &[Conflict]) -> Self {
-        let told = match conflicts {
+        let message = match conflicts {
             [one] => format!("1 conflict: conflict with {}: {}", one.manager, one.field),
             many => {
                 let managers: BTreeSet<&str> = many.iter().map(|it| it.manager.as_str()).collect();
@@ -88,7 +88,7 @@ impl Failure {
                 })
             })
             .collect();
-        Self::new(409, "Conflict", format!("Apply failed with {told}"), json!({ "causes": causes }))
+        Self::new(409, "Conflict", format!("Apply failed with {message}"), json!({ "causes": causes }))
     }
 
     pub(super) fn unauthorized() -> Self {

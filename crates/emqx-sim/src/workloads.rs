@@ -189,10 +189,10 @@ fn stateful_set(
     }
     let ready = own.iter().filter(|(_, pod)| is_true(pod, "Ready")).count();
     let ending = own.iter().any(|(_, pod)| dying(pod));
-    let settled = !gone && !ending && made == 0 && own.len() == wanted && ready == wanted;
+    let complete = !gone && !ending && made == 0 && own.len() == wanted && ready == wanted;
     let rolls = set["spec"]["updateStrategy"]["type"] != "OnDelete";
     let old = own.iter().rev().find(|(_, pod)| !of(pod) && !dying(pod));
-    if let Some((key, pod)) = old.filter(|_| settled && rolls) {
+    if let Some((key, pod)) = old.filter(|_| complete && rolls) {
         mark(locked, key, pod);
         let text = format!("Delete Pod {} in StatefulSet {name} successful", key.name);
         tell(locked, set, "SuccessfulDelete", &text);

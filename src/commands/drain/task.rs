@@ -127,7 +127,7 @@ impl Task for Draining<'_> {
 
     async fn change(
         &mut self,
-        _hands: &CommandContext,
+        _context: &CommandContext,
         _gathered: &ClusterView,
         _pods: &[DrainedPod],
         _act: &RemovalAction,

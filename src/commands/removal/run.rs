@@ -85,7 +85,7 @@ pub(super) struct Runner<'a, T> {
     waits: Option<(String, Timestamp)>,
     /// When gates were closed first.
     pub(super) closing: Option<Timestamp>,
-    said: Option<String>,
+    printed: Option<String>,
     pub(super) lost: Option<String>,
     pub(super) complete: Option<Timestamp>,
     pub(super) percent: u8,
@@ -129,7 +129,7 @@ impl<'a, T: Task> Runner<'a, T> {
             refused: BTreeMap::new(),
             waits: None,
             closing: None,
-            said: None,
+            printed: None,
             lost: None,
             complete: None,
             percent: 0,
@@ -420,9 +420,9 @@ impl<'a, T: Task> Runner<'a, T> {
                 .cause(problem.cause));
         }
         let text = format!("{problem}; it is tried again");
-        if self.said.as_ref() != Some(&text) {
+        if self.printed.as_ref() != Some(&text) {
             self.context.printer.notice(&text);
-            self.said = Some(text);
+            self.printed = Some(text);
         }
         Ok(())
     }
@@ -446,9 +446,9 @@ impl<'a, T: Task> Runner<'a, T> {
     }
 
     pub(super) fn notice(&mut self, cluster: &ClusterView, text: String) {
-        if self.said.as_ref() != Some(&text) {
+        if self.printed.as_ref() != Some(&text) {
             self.announce(cluster, EventType::Notice, text.clone());
-            self.said = Some(text);
+            self.printed = Some(text);
         }
     }
 

@@ -22,15 +22,15 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeList) -> Outco
         let mut operations = OperationTracker::of(&cluster.id);
         let events = operations.observe(&cluster.world, now);
         let Some(run) = operations.upgrades.running() else { continue };
-        let told = events.into_iter().rev().find(|event| event.name == run.name);
+        let last = events.into_iter().rev().find(|event| event.name == run.name);
         items.push(UpgradeItem {
             name: run.name.clone(),
             instance: cluster.id.clone(),
             phase: Some(run.step.phase().to_owned()),
             verdict: run.standing(),
-            message: match (run.alarm(), told.map(|event| event.message).unwrap_or_default()) {
-                (Some(alarm), told) => format!("{}; {told}", alarm.sentence()),
-                (None, told) => told,
+            message: match (run.alarm(), last.map(|event| event.message).unwrap_or_default()) {
+                (Some(alarm), last) => format!("{}; {last}", alarm.sentence()),
+                (None, last) => last,
             },
             started_time: Some(run.began),
             duration_seconds: Some(seconds_between(run.began, now)),

@@ -65,9 +65,9 @@ pub fn plan(
         text.push_str(&diff(difference, theme));
     }
     // The decision has this message already; its hint follows below.
-    let (said, others): (Vec<&Finding>, Vec<&Finding>) =
+    let (at_rest, others): (Vec<&Finding>, Vec<&Finding>) =
         plan.findings.iter().partition(|finding| finding.id == "nothing-to-balance");
-    for hint in said.iter().filter_map(|finding| finding.hint.as_deref()) {
+    for hint in at_rest.iter().filter_map(|finding| finding.hint.as_deref()) {
         put!(text, "  hint: {}\n", theme.clean(hint));
     }
     text.push_str(&findings(others, theme));

@@ -431,7 +431,7 @@ impl RebalanceTracker {
         now: Timestamp,
         events: &mut Vec<Event>,
     ) -> bool {
-        let mut is_settled = true;
+        let mut is_judged = true;
         let broker = world.broker(&self.id);
         let mut fresh: Vec<&RunningRebalance> = load.value.rebalances.iter().collect();
         for run in self.runs.iter_mut().filter(|run| run.is_open() && !run.confirmed) {
@@ -515,7 +515,7 @@ impl RebalanceTracker {
                 continue;
             }
             if self.may_be_of_a_pending_one(entry, now) {
-                is_settled = false;
+                is_judged = false;
                 continue;
             }
             let object = self.orphan(world, entry, now);
@@ -538,7 +538,7 @@ impl RebalanceTracker {
             enter(&mut run, entry.clone(), now, events);
             self.runs.push(run);
         }
-        is_settled
+        is_judged
     }
 
     /// The operator calls EMQX first and writes `Processing` afterwards: in between, an entry seems to have

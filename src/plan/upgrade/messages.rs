@@ -63,11 +63,11 @@ pub fn standing(run: &UpgradeRun) -> String {
     if let Some(Judgement { verdict: Verdict::Stalled, message: reason }) = &run.verdict {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
     }
-    let said = if run.contradicted.is_some() { "the operator reports Ready; " } else { "" };
+    let reports = if run.contradicted.is_some() { "the operator reports Ready; " } else { "" };
     let mut facts: Vec<String> = facts(run).into_iter().map(|fact| fact.text).collect();
     facts.extend(run.trouble.clone());
     facts.extend(run.blind.clone());
-    format!("{said}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts.join(", "))
+    format!("{reports}upgrade {}: {}", between(run.from.as_deref(), run.to.as_deref()), facts.join(", "))
 }
 
 /// The message when the upgrade is first seen.

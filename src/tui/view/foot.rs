@@ -63,7 +63,7 @@ fn message(state: &State, pen: &Painter<'_>) -> Option<(Tone, Vec<String>)> {
     if state.filtering {
         return None;
     }
-    let (tone, text) = match (&state.doing, &state.said) {
+    let (tone, text) = match (&state.doing, &state.message) {
         (Some(doing), _) => (Tone::Busy, format!("{doing} …")),
         // After a while the keys are more useful than the message.
         (None, Some((tone, text, at))) if state.now.duration_since(*at).as_secs() < MESSAGE_SECONDS => {

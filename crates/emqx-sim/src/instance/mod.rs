@@ -75,7 +75,7 @@ impl RoleView {
         self.update.ready == self.replicas && self.update.replicas == self.replicas
     }
 
-    fn settled(&self) -> bool {
+    fn complete(&self) -> bool {
         self.current.revision == self.update.revision
     }
 }
@@ -93,7 +93,7 @@ pub(super) struct View {
     pub(super) in_cluster: usize,
     pub(super) blue_green: Option<Value>,
     /// v2: why the stages begin again, when a set was just created or taken back.
-    pub(super) anew: Option<&'static str>,
+    pub(super) renewed: Option<&'static str>,
     pub(super) now: Timestamp,
 }
 
@@ -115,8 +115,8 @@ impl View {
     }
 
     /// Whether no update is in progress.
-    fn settled(&self) -> bool {
-        self.cores.settled() && self.replicants.as_ref().is_none_or(RoleView::settled)
+    fn complete(&self) -> bool {
+        self.cores.complete() && self.replicants.as_ref().is_none_or(RoleView::complete)
     }
 }
 
@@ -217,7 +217,7 @@ mod tests {
             evacuations: Vec::new(),
             in_cluster: 1,
             blue_green: None,
-            anew: None,
+            renewed: None,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -10,7 +10,7 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
     let running = view.nodes.iter().filter(|node| node.running).count() as u64;
     let now = rfc3339(view.now);
     let mut conditions = before["conditions"].as_array().cloned().unwrap_or_default();
-    let mut told = if view.in_cluster > 1 {
+    let mut condition = if view.in_cluster > 1 {
         // `Running` is not updated in the meantime.
         json!({ "type": "BlueGreenUpdating", "status": "True", "lastUpdateTime": now })
     } else if running == view.cores.replicas {
@@ -24,12 +24,12 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
             "message": "Some resources are not ready", "lastUpdateTime": now,
         })
     };
-    let known = conditions.iter().position(|known| known["type"] == told["type"]);
+    let known = conditions.iter().position(|known| known["type"] == condition["type"]);
     let known = known.map(|at| conditions.remove(at));
     // `lastTransitionTime` does not change when `Running` flips: observed on the real operator.
     let since = known.map_or_else(|| json!(now), |known| known["lastTransitionTime"].clone());
-    told["lastTransitionTime"] = since;
-    conditions.insert(0, told);
+    condition["lastTransitionTime"] = since;
+    conditions.insert(0, condition);
     let nodes: Vec<Value> = view
         .nodes
         .iter()

@@ -46,8 +46,8 @@ const V2_ORDER: [&str; 7] = [
 fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
     let now = rfc3339(view.now);
     let old = before["conditions"].as_array().cloned().unwrap_or_default();
-    let lost = if view.anew.is_some() {
-        view.anew
+    let lost = if view.renewed.is_some() {
+        view.renewed
     } else if !view.cores_ready() {
         Some("CoreNodesNotReady")
     } else if !view.replicants_ready() {
@@ -62,9 +62,9 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
             ("ReplicantNodesProgressing" | "ReplicantNodesReady", _) if !with_replicants => {
                 (false, "NoReplicants".to_owned())
             }
-            ("Ready", None) if !view.settled() => (false, own),
+            ("Ready", None) if !view.complete() => (false, own),
             ("Initialized", _) | (_, None) => (true, own),
-            (_, Some(reason)) if view.anew.is_some() => (false, reason.to_owned()),
+            (_, Some(reason)) if view.renewed.is_some() => (false, reason.to_owned()),
             ("CoreNodesProgressing", _)
             | ("CoreNodesReady" | "ReplicantNodesProgressing", Some("ReplicantNodesNotReady")) => (true, own),
             (_, Some(reason)) => (false, reason.to_owned()),
@@ -82,16 +82,16 @@ fn v2_conditions(view: &View, before: &Value) -> Vec<Value> {
             let reason = kept.and_then(|known| known["reason"].as_str()).unwrap_or(&reason);
             let message = if kind == "Ready" && is_true { "Cluster is ready" } else { "" };
             // A loss of readiness restarts the state machine, so all conditions but the first get a new time.
-            let anew = newly_lost && kind != "Initialized";
+            let renewed = newly_lost && kind != "Initialized";
             let since = was(kind)
-                .filter(|known| known["status"] == status && !anew)
+                .filter(|known| known["status"] == status && !renewed)
                 .and_then(|known| known["lastTransitionTime"].as_str())
                 .unwrap_or(&now)
                 .to_owned();
             (is_true || kind == "Initialized", condition(kind, status, reason, message, &since))
         })
         .collect();
-    if lost.is_some() || !view.settled() {
+    if lost.is_some() || !view.complete() {
         // True conditions first, then False ones, the first stage last.
         let initialized = list.pop();
         list.sort_by_key(|(is_true, _)| !is_true);

@@ -60,7 +60,7 @@ fn v2beta1_conditions(view: &View, before: &Value) -> Vec<Value> {
             Some(make("ReplicantNodesProgressing", "Replicant nodes progressing"))
         }
         "CoreNodesReady" | "ReplicantNodesReady" => Some(make("Available", "Cluster is available")),
-        "Available" if view.settled() => Some(make("Ready", "Cluster is ready")),
+        "Available" if view.complete() => Some(make("Ready", "Cluster is ready")),
 
         _ => None,
     };

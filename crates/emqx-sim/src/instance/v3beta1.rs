@@ -57,7 +57,7 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
         make("ConfigApplied", true, "Applied", ""),
     ];
     // Old replicants must be removed as well.
-    let replicants_ready = view.replicants_ready() && view.replicants.as_ref().is_none_or(RoleView::settled);
+    let replicants_ready = view.replicants_ready() && view.replicants.as_ref().is_none_or(RoleView::complete);
     if let Some(role) = &view.replicants {
         conditions.push(make(
             "ReplicantNodesProgressing",

@@ -4,13 +4,13 @@
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Map, Value, json};
 
-use super::events::{Events, RecordedFacts};
+use super::events::{EmittedEvent, Events};
 use super::observation::{Template, name};
 use super::{MANAGER, Shared, to_object};
 use crate::rest_orders;
 
 #[derive(Debug)]
-pub(super) enum Deed {
+pub(super) enum OperatorAction {
     /// Creates a set.
     Create(Value),
     /// Scales a set.
@@ -28,7 +28,7 @@ pub(super) enum Deed {
     /// Asks EMQX to let a node serve again.
     Stop { node: String },
     /// Reports an event.
-    Tell { reason: &'static str, message: String },
+    Emit { reason: &'static str, message: String },
 }
 
 /// Carries them out one after another; the reason of the first that fails.
@@ -36,27 +36,32 @@ pub(super) async fn act(
     shared: &Shared,
     events: &mut Events,
     about: &Value,
-    actions: Vec<Deed>,
+    actions: Vec<OperatorAction>,
 ) -> Result<(), String> {
-    for deed in actions {
-        one(shared, events, about, deed).await?;
+    for action in actions {
+        one(shared, events, about, action).await?;
     }
     Ok(())
 }
 
-async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) -> Result<(), String> {
-    let (patch, kind, name) = match deed {
-        Deed::Create(set) => {
+async fn one(
+    shared: &Shared,
+    events: &mut Events,
+    about: &Value,
+    action: OperatorAction,
+) -> Result<(), String> {
+    let (patch, kind, name) = match action {
+        OperatorAction::Create(set) => {
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             let api = sets(shared, &set);
             let made = api.create(&params, &to_object(set).map_err(|error| error.to_string())?).await;
             return made.map(drop).map_err(|error| error.to_string());
         }
-        Deed::Delete { pod } => {
+        OperatorAction::Delete { pod } => {
             let gone = shared.plain("", "Pod", "pods").delete(&pod, &DeleteParams::default()).await;
             return gone.map(drop).map_err(|error| error.to_string());
         }
-        Deed::Evacuate { node, body, ignore } => {
+        OperatorAction::Evacuate { node, body, ignore } => {
             let started = shared.emqx.with(|broker| {
                 let order = rest_orders::evacuation_order(&body, broker.api)?;
                 broker.start_evacuation(&node, order)
@@ -68,27 +73,29 @@ async fn one(shared: &Shared, events: &mut Events, about: &Value, deed: Deed) ->
                 _ => Ok(()),
             };
         }
-        Deed::Stop { node } => {
+        OperatorAction::Stop { node } => {
             // An evacuation that has ended already is not a failure.
             let _ = shared.emqx.with(|broker| broker.stop_evacuation(&node));
             return Ok(());
         }
-        Deed::Tell { reason, message } => {
-            let told = RecordedFacts { kind: "Normal", reason, message: &message, by: "emqx-controller" };
-            events.tell(shared, about, told).await;
+        OperatorAction::Emit { reason, message } => {
+            let event = EmittedEvent { kind: "Normal", reason, message: &message, by: "emqx-controller" };
+            events.emit(shared, about, event).await;
             return Ok(());
         }
-        Deed::Scale { set, to } => (json!({ "spec": { "replicas": to } }), kind(&set), name(&set).to_owned()),
-        Deed::Template { set, template: wanted } => {
+        OperatorAction::Scale { set, to } => {
+            (json!({ "spec": { "replicas": to } }), kind(&set), name(&set).to_owned())
+        }
+        OperatorAction::Template { set, template: wanted } => {
             debug_assert!(!wanted.fits(&set), "the set has that template already");
             let mut template = set["spec"]["template"].clone();
             wanted.put(&mut template);
             (json!({ "spec": { "template": template } }), kind(&set), name(&set).to_owned())
         }
-        Deed::Annotate { pod, key, value } => {
+        OperatorAction::Annotate { pod, key, value } => {
             (json!({ "metadata": { "annotations": { key: value } } }), ("", "Pod", "pods"), pod)
         }
-        Deed::Unannotate { pod, key } => {
+        OperatorAction::Unannotate { pod, key } => {
             (json!({ "metadata": { "annotations": { key: null } } }), ("", "Pod", "pods"), pod)
         }
     };

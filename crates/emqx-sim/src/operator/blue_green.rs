@@ -10,7 +10,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::actions::Deed;
+use super::actions::OperatorAction;
 use super::observation::{Picture, Template, another, dying, name, ready, text, wanted};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
@@ -72,21 +72,21 @@ pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
 }
 
 /// The changes that the spec requests.
-pub(super) fn change(picture: &Picture) -> Option<Deed> {
+pub(super) fn change(picture: &Picture) -> Option<OperatorAction> {
     let spec = &picture.object["spec"];
     let template = Template::wanted(Api::V1beta4, spec, Role::Core);
     let replicas = spec["replicas"].as_u64().unwrap_or(3);
     let known = picture.sets_of(Role::Core).rfind(|set| template.fits(set));
     if let Some(set) = known {
-        return (wanted(set) != replicas).then(|| Deed::Scale { set: set.clone(), to: replicas });
+        return (wanted(set) != replicas).then(|| OperatorAction::Scale { set: set.clone(), to: replicas });
     }
     let model = picture.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
     if spec["blueGreenUpdate"].is_null() {
-        return Some(Deed::Template { set: model.clone(), template });
+        return Some(OperatorAction::Template { set: model.clone(), template });
     }
     let hash = template.hash(None);
     let set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &template, replicas);
-    Some(Deed::Create(set))
+    Some(OperatorAction::Create(set))
 }
 
 /// The action on the old set in this pass.
@@ -94,11 +94,11 @@ pub(super) enum Step {
     Nothing,
     /// The operator sleeps this many seconds, whatever happens in the meantime.
     Sleep(u64),
-    Do(Vec<Deed>),
+    Do(Vec<OperatorAction>),
 }
 
-fn told(message: String) -> Deed {
-    Deed::Tell { reason: "Evacuate", message }
+fn event(message: String) -> OperatorAction {
+    OperatorAction::Emit { reason: "Evacuate", message }
 }
 
 /// The next step, by the status as it was written in this pass.
@@ -114,16 +114,19 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
         return Step::Sleep(delay);
     }
     let left = wanted(origin).saturating_sub(1);
-    let down = || told(format!("Scale down StatefulSet {} to {left}", name(origin)));
-    let scale = Deed::Scale { set: origin.clone(), to: left };
+    let down = || event(format!("Scale down StatefulSet {} to {left}", name(origin)));
+    let scale = OperatorAction::Scale { set: origin.clone(), to: left };
     // The highest name as text: of eleven pods `-9`, while the set removes `-10`.
     let living = picture.pods_of(origin).into_iter().rfind(|pod| !dying(pod));
     let Some(node) = living.and_then(|pod| picture.node_in(name(pod))) else { return Step::Nothing };
     if picture.evacuations.is_empty() {
-        let start =
-            Deed::Evacuate { node: node.name.clone(), body: body(picture, update, current), ignore: true };
-        let told = told(format!("Evacuate node {} start", node.name));
-        return Step::Do(vec![down(), told, start, scale]);
+        let start = OperatorAction::Evacuate {
+            node: node.name.clone(),
+            body: body(picture, update, current),
+            ignore: true,
+        };
+        let event = event(format!("Evacuate node {} start", node.name));
+        return Step::Do(vec![down(), event, start, scale]);
     }
     let empty = |entry: &Value| {
         entry["state"] == "prohibiting"
@@ -131,8 +134,8 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
             && entry["stats"]["current_sessions"] == 0
     };
     if picture.evacuation(&node.name).is_some_and(empty) {
-        let told = told(format!("Evacuated node {} successfully", node.name));
-        return Step::Do(vec![told, down(), scale]);
+        let event = event(format!("Evacuated node {} successfully", node.name));
+        return Step::Do(vec![event, down(), scale]);
     }
     Step::Nothing
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kube::api::PostParams;
 use serde_json::{Map, Value, json};
 
-use super::events::{Events, RecordedFacts};
+use super::events::{EmittedEvent, Events};
 use super::{MANAGER, Shared, to_object, to_value};
 use crate::clock::{Worker, rfc3339};
 use crate::coordinator::Refusal;
@@ -276,8 +276,8 @@ impl Pass<'_> {
             Some("Completed") => ("Normal", "rebalance completed", None),
             _ => ("Warning", "rebalance failed", None),
         };
-        let told = RecordedFacts { kind, reason: "Rebalance", message, by: "rebalance-controller" };
-        self.events.tell(self.shared, &object, told).await;
+        let event = EmittedEvent { kind, reason: "Rebalance", message, by: "rebalance-controller" };
+        self.events.emit(self.shared, &object, event).await;
         Ok(again)
     }
 

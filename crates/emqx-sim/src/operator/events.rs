@@ -13,7 +13,7 @@ const BURST: u64 = 25;
 
 /// The message.
 #[derive(Clone, Copy)]
-pub(super) struct RecordedFacts<'t> {
+pub(super) struct EmittedEvent<'t> {
     /// `Normal` or `Warning`.
     pub(super) kind: &'t str,
     pub(super) reason: &'t str,
@@ -26,14 +26,14 @@ pub(super) struct RecordedFacts<'t> {
 #[derive(Default)]
 pub(super) struct Events {
     /// (object's uid, text) → (event's name, count)
-    told: BTreeMap<(String, String), (String, u64)>,
+    counts: BTreeMap<(String, String), (String, u64)>,
     spent: BTreeMap<String, u64>,
 }
 
 impl Events {
     /// Reports an event of an object; a failed report is not a failure of the operator.
-    pub(super) async fn tell(&mut self, shared: &Shared, about: &Value, told: RecordedFacts<'_>) {
-        let RecordedFacts { kind, reason, message, by } = told;
+    pub(super) async fn emit(&mut self, shared: &Shared, about: &Value, emitted: EmittedEvent<'_>) {
+        let EmittedEvent { kind, reason, message, by } = emitted;
         let uid = about["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let spent = self.spent.entry(uid.clone()).or_default();
         *spent += 1;
@@ -42,9 +42,9 @@ impl Events {
         }
         let now = rfc3339(shared.clock.now());
         let api = shared.plain("", "Event", "events");
-        let number = self.told.len() as u64;
+        let number = self.counts.len() as u64;
         let name = about["metadata"]["name"].as_str().unwrap_or_default();
-        let (event, count) = self.told.entry((uid.clone(), message.to_owned())).or_insert_with(|| {
+        let (event, count) = self.counts.entry((uid.clone(), message.to_owned())).or_insert_with(|| {
             let nanos = shared.clock.now().as_nanosecond() as u64;
             (format!("{name}.{:x}", nanos.wrapping_add(number)), 0)
         });

@@ -2,13 +2,14 @@
 //! one. It accesses the simulated EMQX through its handle.
 //!
 //! ```text
-//! keeper      every 30 s while Ready, else every 1.3 s (v1beta4: 20 s), and when the instance's spec changes: nodes → status
-//!             of the instance, gates of pods; another image → other sets, and the old pods go (blue_green, sets, rolling)
-//! controller  on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
+//! instance_reconciler  every 30 s while Ready, else every 1.3 s (v1beta4: 20 s), and when the instance's spec changes:
+//!                      nodes → status of the instance, gates of pods; another image → other sets, and the old pods go
+//!                      (blue_green, sets, rolling)
+//! controller           on every change of a Rebalance, and every 5 s while it is Processing: start, poll, stop
 //! ```
 //!
 //! Both behave as the real one was observed to (docs/evidence), including its traps. When a rebalance starts,
-//! the keeper's next pass is scheduled as in the recordings (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4),
+//! the reconciler's next pass is scheduled as in the recordings (20 s later on 2.2, 22 s on 2.3, 6 s on v1beta4),
 //! so that each run is identical; on a real cluster that time is random.
 
 mod actions;
@@ -16,7 +17,7 @@ mod blue_green;
 mod controller;
 mod events;
 mod gates;
-mod keeper;
+mod instance_reconciler;
 mod observation;
 mod rolling;
 mod sets;
@@ -53,7 +54,7 @@ pub struct OperatorOptions {
 /// An operator before its start.
 pub struct Operator {
     shared: Arc<Shared>,
-    keeper: Worker,
+    instance_reconciler: Worker,
     controller: Worker,
 }
 
@@ -68,15 +69,15 @@ struct Shared {
     /// The address of the first core, which 2.3 puts into its messages.
     core_address: String,
     alive: Arc<AtomicBool>,
-    keeper: Raiser,
+    instance_reconciler: Raiser,
     controller: Raiser,
-    /// The time from a rebalance's start to the keeper's next pass, when it is not that of the recordings.
-    looks_after: Option<Duration>,
-    /// When the keeper's next pass is due, set by the controller.
+    /// The time from a rebalance's start to the instance_reconciler's next pass, when it is not that of the recordings.
+    reconcile_delay: Option<Duration>,
+    /// When the instance_reconciler's next pass is due, set by the controller.
     phase: Mutex<Option<Duration>>,
-    /// Whether the instance's spec has changed since the keeper's last pass.
+    /// Whether the instance's spec has changed since the instance_reconciler's last pass.
     news: AtomicBool,
-    /// The newest version of a Rebalance that the controller has seen, and of an instance that the keeper has.
+    /// The newest version of a Rebalance that the controller has seen, and of an instance that the instance_reconciler has.
     seen: Arc<AtomicU64>,
     seen_instance: Arc<AtomicU64>,
 }
@@ -86,17 +87,17 @@ impl Operator {
     pub fn new(options: OperatorOptions) -> Self {
         let OperatorOptions { client, emqx, scenario, alive } = options;
         let clock = emqx.clock().clone();
-        let (keeper, controller) = (clock.worker(), clock.worker());
+        let (instance_reconciler, controller) = (clock.worker(), clock.worker());
         let shared = Shared {
             client,
             clock,
             core_address: scenario.members().first().map(|member| member.ip.clone()).unwrap_or_default(),
-            looks_after: scenario.operator_looks_after.map(Duration::from_secs_f64),
+            reconcile_delay: scenario.operator_looks_after.map(Duration::from_secs_f64),
             api: scenario.api,
             namespace: scenario.namespace,
             instance: scenario.instance,
             alive,
-            keeper: keeper.raiser(),
+            instance_reconciler: instance_reconciler.raiser(),
             controller: controller.raiser(),
             phase: Mutex::new(None),
             news: AtomicBool::new(false),
@@ -104,7 +105,7 @@ impl Operator {
             seen_instance: Arc::new(AtomicU64::new(0)),
             emqx,
         };
-        Self { shared: Arc::new(shared), keeper, controller }
+        Self { shared: Arc::new(shared), instance_reconciler, controller }
     }
 
     /// The newest resource versions of a Rebalance and of an instance that it has seen; for a standing clock to wait for.
@@ -114,15 +115,15 @@ impl Operator {
 
     /// Runs without an end.
     pub async fn run(self) {
-        let Self { shared, keeper, controller } = self;
+        let Self { shared, instance_reconciler, controller } = self;
         if shared.api.line() == Line::V3 {
             // 3.x serves no Rebalance.
             drop(controller);
-            tokio::join!(keeper::run(&shared, keeper), watch::instances(&shared));
+            tokio::join!(instance_reconciler::run(&shared, instance_reconciler), watch::instances(&shared));
         } else {
             let changes = controller::Changes::default();
             tokio::join!(
-                keeper::run(&shared, keeper),
+                instance_reconciler::run(&shared, instance_reconciler),
                 watch::instances(&shared),
                 watch::rebalances(&shared, &changes),
                 controller::run(&shared, &changes, controller),
@@ -155,15 +156,15 @@ impl Shared {
         KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
 
-    /// A rebalance has just started: the keeper's next pass is scheduled as in the recordings.
+    /// A rebalance has just started: the instance_reconciler's next pass is scheduled as in the recordings.
     fn rephase(&self) {
-        let after = self.looks_after.unwrap_or(match self.api {
+        let after = self.reconcile_delay.unwrap_or(match self.api {
             Api::V1beta4 => Duration::from_secs(6),
             Api::V2 => Duration::from_secs(22),
             Api::V2beta1 | Api::V3beta1 => Duration::from_secs(20),
         });
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed() + after);
-        self.keeper.raise();
+        self.instance_reconciler.raise();
     }
 
     fn take_news(&self) -> bool {

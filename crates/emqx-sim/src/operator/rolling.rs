@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::actions::Deed;
+use super::actions::OperatorAction;
 use super::observation::{
     HASH, Picture, Template, another, dying, name, present, ready, revision, text, view, wanted,
 };
@@ -80,11 +80,11 @@ fn amount(value: &Value, of: u64, default: u64, up: bool) -> u64 {
 }
 
 /// The actions of this pass.
-pub(super) fn step(picture: &Picture) -> Vec<Deed> {
+pub(super) fn step(picture: &Picture) -> Vec<OperatorAction> {
     let template = wanted_template(picture, Role::Core);
     let Some(cores) = core_set(picture).filter(|_| !template.image.is_empty()) else { return Vec::new() };
     if !template.fits(cores) {
-        return vec![Deed::Template { set: cores.clone(), template }];
+        return vec![OperatorAction::Template { set: cores.clone(), template }];
     }
     let target = &cores["status"]["updateRevision"];
     let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
@@ -93,7 +93,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     // Another number of cores: the highest ones are removed, each evacuated before.
     let number = picture.object["spec"]["coreTemplate"]["spec"]["replicas"].as_u64().unwrap_or(wanted(cores));
     if wanted(cores) < number {
-        return vec![Deed::Scale { set: cores.clone(), to: number }];
+        return vec![OperatorAction::Scale { set: cores.clone(), to: number }];
     }
     let (going, staying): (Vec<&Value>, Vec<&Value>) =
         pods.iter().copied().partition(|pod| ordinal(pod) >= number);
@@ -104,7 +104,7 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
             .map(|node| node.name.as_str())
             .collect();
         return empty(picture, first, &others, || {
-            vec![Deed::Scale { set: cores.clone(), to: wanted(cores) - 1 }]
+            vec![OperatorAction::Scale { set: cores.clone(), to: wanted(cores) - 1 }]
         });
     }
     // Any evacuation of an updated core is stopped, even one of a user.
@@ -118,7 +118,10 @@ pub(super) fn step(picture: &Picture) -> Vec<Deed> {
     if !freed.is_empty() {
         let stop = |node: &&str| {
             let message = format!("Node {node} evacuation stopped");
-            [Deed::Stop { node: (*node).to_owned() }, Deed::Tell { reason: "NodeEvacuation", message }]
+            [
+                OperatorAction::Stop { node: (*node).to_owned() },
+                OperatorAction::Emit { reason: "NodeEvacuation", message },
+            ]
         };
         return freed.iter().flat_map(stop).collect();
     }
@@ -136,7 +139,7 @@ fn new_ready(picture: &Picture) -> u64 {
 }
 
 /// The turn of one core.
-fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<Deed> {
+fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<OperatorAction> {
     let others_serve =
         all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !dying(other)));
     if dying(pod) || !others_serve || (all.len() as u64) < core_set(picture).map_or(0, wanted) {
@@ -148,11 +151,16 @@ fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<Deed> {
         .filter_map(|other| picture.node_in(name(other)))
         .map(|node| node.name.as_str())
         .collect();
-    empty(picture, pod, &others, || vec![Deed::Delete { pod: name(pod).to_owned() }])
+    empty(picture, pod, &others, || vec![OperatorAction::Delete { pod: name(pod).to_owned() }])
 }
 
 /// Evacuates a pod, and does `then` once the pod is empty.
-fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce() -> Vec<Deed>) -> Vec<Deed> {
+fn empty(
+    picture: &Picture,
+    pod: &Value,
+    recipients: &[&str],
+    then: impl FnOnce() -> Vec<OperatorAction>,
+) -> Vec<OperatorAction> {
     let strategy = &picture.object["spec"]["updateStrategy"]["evacuationStrategy"];
     let Some(node) = picture.node_in(name(pod)).filter(|_| strategy["type"] != "Disabled") else {
         return then();
@@ -163,7 +171,7 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
         None if node.sessions == 0 => then(),
         None if recipients.is_empty() => {
             let message = format!("Node {} evacuation skipped: no nodes to migrate to", node.name);
-            let mut actions = vec![Deed::Tell { reason: "NodeEvacuation", message }];
+            let mut actions = vec![OperatorAction::Emit { reason: "NodeEvacuation", message }];
             actions.extend(then());
             actions
         }
@@ -178,38 +186,43 @@ fn empty(picture: &Picture, pod: &Value, recipients: &[&str], then: impl FnOnce(
             ]);
             let message = format!("Node {} evacuation started", node.name);
             vec![
-                Deed::Evacuate { node: node.name.clone(), body, ignore: false },
-                Deed::Tell { reason: "NodeEvacuation", message },
+                OperatorAction::Evacuate { node: node.name.clone(), body, ignore: false },
+                OperatorAction::Emit { reason: "NodeEvacuation", message },
             ]
         }
     }
 }
 
 /// A replicant that was being removed stays if its set is the target again: its evacuation is stopped.
-fn stays(picture: &Picture, pod: &Value) -> Vec<Deed> {
+fn stays(picture: &Picture, pod: &Value) -> Vec<OperatorAction> {
     let mut actions = Vec::new();
     let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
     if let Some(node) = node {
         let message = format!("Node {} evacuation stopped", node.name);
-        actions.push(Deed::Stop { node: node.name.clone() });
-        actions.push(Deed::Tell { reason: "NodeEvacuation", message });
+        actions.push(OperatorAction::Stop { node: node.name.clone() });
+        actions.push(OperatorAction::Emit { reason: "NodeEvacuation", message });
     }
-    let told = [SCALING_DOWN, COST].into_iter().filter(|key| !pod["metadata"]["annotations"][*key].is_null());
-    actions.extend(told.map(|key| Deed::Unannotate { pod: name(pod).to_owned(), key }));
+    let annotated =
+        [SCALING_DOWN, COST].into_iter().filter(|key| !pod["metadata"]["annotations"][*key].is_null());
+    actions.extend(annotated.map(|key| OperatorAction::Unannotate { pod: name(pod).to_owned(), key }));
     actions
 }
 
 /// Scale-down of replicants: the youngest are evacuated, and each is removed when it is empty.
-fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
+fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<OperatorAction> {
     let goes = |pod: &&Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
     let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).collect();
-    let told = pods.iter().copied().filter(|pod| goes(pod)).count() as u64;
-    let missing = (pods.len() as u64).saturating_sub(total).saturating_sub(told);
+    let leaving = pods.iter().copied().filter(|pod| goes(pod)).count() as u64;
+    let missing = (pods.len() as u64).saturating_sub(total).saturating_sub(leaving);
     if missing > 0 {
         let free = pods.iter().rev().filter(|pod| !goes(pod));
         return free
             .take(usize::try_from(missing).unwrap_or(usize::MAX))
-            .map(|pod| Deed::Annotate { pod: name(pod).to_owned(), key: SCALING_DOWN, value: "true" })
+            .map(|pod| OperatorAction::Annotate {
+                pod: name(pod).to_owned(),
+                key: SCALING_DOWN,
+                value: "true",
+            })
             .collect();
     }
     let others: Vec<&str> = pods
@@ -221,8 +234,8 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
     for pod in pods.iter().filter(|pod| goes(pod)) {
         let actions = empty(picture, pod, &others, || {
             vec![
-                Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
-                Deed::Scale { set: set.clone(), to: wanted(set).saturating_sub(1) },
+                OperatorAction::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
+                OperatorAction::Scale { set: set.clone(), to: wanted(set).saturating_sub(1) },
             ]
         });
         if !actions.is_empty() {
@@ -233,7 +246,7 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<Deed> {
 }
 
 /// The turn of the replicants: the new set grows by `maxSurge`, old pods are removed by `maxUnavailable`.
-fn replicants(picture: &Picture) -> Vec<Deed> {
+fn replicants(picture: &Picture) -> Vec<OperatorAction> {
     let total = wanted_replicants(picture);
     let limits = &picture.object["spec"]["updateStrategy"]["replicants"];
     let surge = amount(&limits["maxSurge"], total, 0, true);
@@ -246,10 +259,10 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
         let template = wanted_template(picture, Role::Replicant);
         let hash = template.hash(None);
         let set_name = format!("{}-replicant-{hash}", name(&picture.object));
-        return vec![Deed::Create(another(model, &set_name, &hash, &template, room))];
+        return vec![OperatorAction::Create(another(model, &set_name, &hash, &template, room))];
     };
     if wanted(new) < room {
-        return vec![Deed::Scale { set: new.clone(), to: room }];
+        return vec![OperatorAction::Scale { set: new.clone(), to: room }];
     }
     let pods: Vec<(&&Value, &Value)> = old
         .iter()
@@ -283,8 +296,8 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
         };
         let actions = empty(picture, pod, &others, || {
             vec![
-                Deed::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
-                Deed::Scale { set: (**set).clone(), to: wanted(set).saturating_sub(1) },
+                OperatorAction::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
+                OperatorAction::Scale { set: (**set).clone(), to: wanted(set).saturating_sub(1) },
             ]
         });
         if !actions.is_empty() {
@@ -299,6 +312,10 @@ fn replicants(picture: &Picture) -> Vec<Deed> {
     pods.iter()
         .filter(|(_, pod)| !goes(pod))
         .take(usize::try_from(spare).unwrap_or(usize::MAX))
-        .map(|(_, pod)| Deed::Annotate { pod: name(pod).to_owned(), key: SCALING_DOWN, value: "true" })
+        .map(|(_, pod)| OperatorAction::Annotate {
+            pod: name(pod).to_owned(),
+            key: SCALING_DOWN,
+            value: "true",
+        })
         .collect()
 }

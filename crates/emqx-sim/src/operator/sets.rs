@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::actions::Deed;
+use super::actions::OperatorAction;
 use super::observation::{Picture, Template, another, dying, name, revision, text, view, wanted};
 use crate::instance::{RoleView, holds};
 use crate::scenario::{Api, Role};
@@ -26,7 +26,7 @@ use crate::workloads::COST;
 /// A set has been created or taken back.
 pub(super) struct SetChange {
     pub(super) role: Role,
-    pub(super) actions: Vec<Deed>,
+    pub(super) actions: Vec<OperatorAction>,
     pub(super) revision: String,
     pub(super) collisions: u64,
     /// v2's reason.
@@ -79,7 +79,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
             return None;
         }
         let why = if role == Role::Core { "UpdateStatefulSet" } else { "UpdateReplicaSet" };
-        let actions = vec![Deed::Scale { set: update.clone(), to: replicas }];
+        let actions = vec![OperatorAction::Scale { set: update.clone(), to: replicas }];
         return to(actions, revision(update), collisions, why);
     }
     // Replicants follow when the new cores are ready.
@@ -90,7 +90,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
     if !holds(status, "Available") && template.fits(current) {
         // Taken back before anything was emptied: the old set is the target again.
         let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
-        let actions = vec![Deed::Scale { set: update.clone(), to: 0 }];
+        let actions = vec![OperatorAction::Scale { set: update.clone(), to: 0 }];
         return to(actions, revision(current), collisions, why);
     }
     let taken = |hash: &str| picture.sets_of(role).any(|set| revision(set) == hash);
@@ -106,7 +106,7 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
         (Role::Core, _) => "CreateNewStatefulSet",
         (Role::Replicant, _) => "CreateReplicaSet",
     };
-    to(vec![Deed::Create(set)], &fresh, number, why)
+    to(vec![OperatorAction::Create(set)], &fresh, number, why)
 }
 
 /// The update strategy with the defaults of each version ([OP-72], [OP-73]).
@@ -154,7 +154,7 @@ pub(super) fn drain(
     status: &Value,
     now: Timestamp,
     removed: Option<Duration>,
-) -> Result<Vec<Deed>, String> {
+) -> Result<Vec<OperatorAction>, String> {
     let strategy = Strategy { api, spec: &picture.object["spec"]["updateStrategy"] };
     let available = status["conditions"].as_array().into_iter().flatten();
     let since = available
@@ -196,8 +196,8 @@ pub(super) fn drain(
             format!("Node {} is being evacuated", node.name)
         };
         let body = strategy.body(&picture.nodes_of(update));
-        let start = Deed::Evacuate { node: node.name.clone(), body, ignore: false };
-        return Ok(vec![start, Deed::Tell { reason: "NodeEvacuation", message }]);
+        let start = OperatorAction::Evacuate { node: node.name.clone(), body, ignore: false };
+        return Ok(vec![start, OperatorAction::Emit { reason: "NodeEvacuation", message }]);
     }
     let takeover = Duration::from_secs(strategy.takeover());
     if api == Api::V2beta1 && removed.is_some_and(|removed| removed < takeover) {
@@ -205,8 +205,8 @@ pub(super) fn drain(
     }
     let mut actions = Vec::new();
     if role == Role::Replicant {
-        actions.push(Deed::Annotate { pod: target, key: COST, value: "-99999" });
+        actions.push(OperatorAction::Annotate { pod: target, key: COST, value: "-99999" });
     }
-    actions.push(Deed::Scale { set: set.clone(), to: wanted(set) - 1 });
+    actions.push(OperatorAction::Scale { set: set.clone(), to: wanted(set) - 1 });
     Ok(actions)
 }

@@ -24,7 +24,7 @@ pub(super) async fn rebalances(shared: &Shared, changes: &Changes) {
 /// Follows the instance; only another generation matters, its own writes of the status do not.
 pub(super) async fn instances(shared: &Shared) {
     let mut generation = None;
-    follow(&shared.instances(), &shared.keeper, &shared.seen_instance, |object, _| {
+    follow(&shared.instances(), &shared.instance_reconciler, &shared.seen_instance, |object, _| {
         if object["metadata"]["name"] != shared.instance.as_str() {
             return false;
         }

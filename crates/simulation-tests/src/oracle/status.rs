@@ -14,7 +14,7 @@ use crate::truth::{History, Moment};
 const STEADY: f64 = 4.0;
 
 /// Seconds after which the last clients have reconnected and missing ones are certain.
-const SETTLED: f64 = 45.0;
+const SETTLE_SECONDS: f64 = 45.0;
 
 /// Seconds after its end in which an unfollowed rebalance may be judged by the present counts.
 const JUDGED: f64 = 121.0;
@@ -167,14 +167,14 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
                 continue;
             };
             // Only within two minutes of its end it may be judged by the present counts.
-            let mut may = acceptable(record, history, ended.min(end + SETTLED));
+            let mut may = acceptable(record, history, ended.min(end + SETTLE_SECONDS));
             if ended <= end + JUDGED {
                 may.extend(acceptable(record, history, ended));
             }
             may.extend(acceptable(record, history, end + 1.0));
             // A follower has recorded what it printed, which was judged then.
             let printed_then = verdicts(record).into_iter().map(|it| it.at);
-            for at in printed_then.filter(|at| *at >= end && *at <= end + SETTLED) {
+            for at in printed_then.filter(|at| *at >= end && *at <= end + SETTLE_SECONDS) {
                 may.extend(acceptable(record, history, at));
             }
             if let Some(seconds) = item["durationSeconds"].as_f64().filter(|_| verdict != "unknown") {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use kube::api::PostParams;
 use serde_json::Value;
 
-use super::actions::{self, Deed};
+use super::actions::{self, OperatorAction};
 use super::blue_green::{self, Step};
 use super::events::Events;
 use super::observation::Picture;
@@ -35,20 +35,20 @@ const NOTICED_V1BETA4: Duration = Duration::from_millis(30);
 const AFTER_SCALE: Duration = Duration::from_millis(150);
 
 pub(super) async fn run(shared: &Shared, worker: Worker) {
-    let mut keeper = Keeper { shared, worker, events: Events::default(), removed: None };
+    let mut reconciler = InstanceReconciler { shared, worker, events: Events::default(), removed: None };
     let mut next = shared.clock.elapsed();
     loop {
-        let raised = keeper.worker.wait(Some(next)).await == Woken::Raised;
+        let raised = reconciler.worker.wait(Some(next)).await == Woken::Raised;
         if raised {
             next = shared.take_phase().unwrap_or(next);
             if !shared.take_news() {
                 continue;
             }
             let lag = if shared.api == Api::V1beta4 { NOTICED_V1BETA4 } else { NOTICED };
-            keeper.worker.sleep_until(shared.clock.elapsed() + lag).await;
+            reconciler.worker.sleep_until(shared.clock.elapsed() + lag).await;
         }
         let pause = if shared.alive() {
-            keeper.pass().await.unwrap_or_else(|error| {
+            reconciler.pass().await.unwrap_or_else(|error| {
                 tracing::debug!(error, "a pass of the simulated operator");
                 UNREADY
             })
@@ -61,7 +61,7 @@ pub(super) async fn run(shared: &Shared, worker: Worker) {
     }
 }
 
-struct Keeper<'s> {
+struct InstanceReconciler<'s> {
     shared: &'s Shared,
     worker: Worker,
     events: Events,
@@ -71,15 +71,15 @@ struct Keeper<'s> {
 
 type Pause = Result<Duration, String>;
 
-fn told(error: impl std::fmt::Display) -> String {
+fn text_of(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-impl Keeper<'_> {
+impl InstanceReconciler<'_> {
     /// One pass; returns the time until the next one.
     async fn pass(&mut self) -> Pause {
         let shared = self.shared;
-        let Some(picture) = Picture::take(shared).await.map_err(told)? else { return Ok(READY) };
+        let Some(picture) = Picture::take(shared).await.map_err(text_of)? else { return Ok(READY) };
         if shared.emqx.answer().is_some() {
             // EMQX does not answer: nothing is written, every status keeps its age.
             return Ok(if shared.api == Api::V1beta4 { V1BETA4 } else { UNREADY });
@@ -101,12 +101,12 @@ impl Keeper<'_> {
             evacuations: picture.evacuations.clone(),
             in_cluster: 1,
             blue_green: None,
-            anew: None,
+            renewed: None,
             now: self.shared.clock.now(),
         }
     }
 
-    async fn act(&mut self, picture: &Picture, actions: Vec<Deed>) -> Result<(), String> {
+    async fn act(&mut self, picture: &Picture, actions: Vec<OperatorAction>) -> Result<(), String> {
         actions::act(self.shared, &mut self.events, &picture.object, actions).await
     }
 
@@ -118,9 +118,9 @@ impl Keeper<'_> {
         }
         picture.object["status"] = after;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let object = to_object(picture.object.clone()).map_err(told)?;
+        let object = to_object(picture.object.clone()).map_err(text_of)?;
         let written = self.shared.instances().replace_status(&self.shared.instance, &params, &object).await;
-        let version = written.map_err(told)?.metadata.resource_version;
+        let version = written.map_err(text_of)?.metadata.resource_version;
         picture.object["metadata"]["resourceVersion"] = serde_json::json!(version);
         Ok(())
     }
@@ -149,7 +149,7 @@ impl Keeper<'_> {
         self.write(&mut picture, after.clone()).await?;
         let mut roles = vec![(Role::Core, &cores)];
         roles.extend(replicants.as_ref().map(|role| (Role::Replicant, role)));
-        let moved = gates::keep(shared, &picture, &after, &roles).await.map_err(told)?;
+        let moved = gates::keep(shared, &picture, &after, &roles).await.map_err(text_of)?;
         let now = shared.clock.elapsed();
         let removed = self.removed.map(|at| now.saturating_sub(at));
         let actions = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
@@ -161,12 +161,12 @@ impl Keeper<'_> {
                 return Ok(UNREADY);
             }
         };
-        if actions.iter().any(|deed| matches!(deed, Deed::Scale { .. })) {
+        if actions.iter().any(|action| matches!(action, OperatorAction::Scale { .. })) {
             self.removed = Some(now);
         }
         if let Err(why) = self.act(&picture, actions).await {
             let message = format!("reconcile failed at step syncSets, reason: {why}");
-            self.act(&picture, vec![Deed::Tell { reason: "ReconcilerFailed", message }]).await?;
+            self.act(&picture, vec![OperatorAction::Emit { reason: "ReconcilerFailed", message }]).await?;
             return Err(why);
         }
         // The last stages follow each other at once.
@@ -199,7 +199,7 @@ impl Keeper<'_> {
             changed.collisions = collisions;
         }
         let mut view = self.view(&picture, cores, replicants);
-        view.anew = Some(why);
+        view.renewed = Some(why);
         let after = instance::status(&view, &picture.object["status"]);
         self.write(&mut picture, after).await?;
         Ok(OWNED_SET)
@@ -207,27 +207,29 @@ impl Keeper<'_> {
 
     async fn v1beta4(&mut self, mut picture: Picture) -> Pause {
         self.v1beta4_status(&mut picture).await?;
-        if let Some(deed) = blue_green::change(&picture) {
+        if let Some(action) = blue_green::change(&picture) {
             // Nothing else happens in this pass: the instance looks idle until the next one.
-            self.act(&picture, vec![deed]).await?;
+            self.act(&picture, vec![action]).await?;
             return Ok(V1BETA4);
         }
         match blue_green::step(&picture, &picture.object["status"], self.shared.clock.now()) {
             Step::Nothing => {}
             Step::Sleep(seconds) => {
                 let message = format!("Delay {seconds} seconds");
-                self.act(&picture, vec![Deed::Tell { reason: "Evacuate", message }]).await?;
+                self.act(&picture, vec![OperatorAction::Emit { reason: "Evacuate", message }]).await?;
                 return Ok(Duration::from_secs(seconds));
             }
             Step::Do(actions) => {
                 self.act(&picture, actions).await?;
                 self.worker.sleep_until(self.shared.clock.elapsed() + AFTER_SCALE).await;
-                let Some(again) = Picture::take(self.shared).await.map_err(told)? else { return Ok(V1BETA4) };
+                let Some(again) = Picture::take(self.shared).await.map_err(text_of)? else {
+                    return Ok(V1BETA4);
+                };
                 picture = again;
                 self.v1beta4_status(&mut picture).await?;
             }
         }
-        gates::keep(self.shared, &picture, &Value::Null, &[]).await.map_err(told)?;
+        gates::keep(self.shared, &picture, &Value::Null, &[]).await.map_err(text_of)?;
         Ok(V1BETA4)
     }
 
