@@ -10,10 +10,11 @@ use std::time::Duration;
 use emqx_sim::Scenario;
 use emqx_sim::clock::Clock;
 use emqx_sim::memory;
+use emqx_sim::scenario::Answer;
 use jiff::Timestamp;
 use kubectl_emqx::ports::host::{self, Host};
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::case::Requests;
 use crate::port::{Port, Trouble};
@@ -42,6 +43,34 @@ pub struct Removal {
     pub last: Option<Vec<String>>,
     /// Seconds after which requests to the API server fail, and the duration.
     pub down: Option<(f64, f64)>,
+    /// How they fail.
+    pub failure: Failure,
+    /// Seconds after which EMQX does not answer, and the duration.
+    pub silence: Option<(f64, f64)>,
+}
+
+/// How requests to the API server fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// They are answered with 503.
+    Unavailable,
+    /// They are not answered before the fault ends.
+    Hang,
+    /// They cannot be sent.
+    Unreachable,
+    /// A few of them are answered with 429.
+    TooMany,
+}
+
+impl Failure {
+    fn trouble(self) -> Trouble {
+        match self {
+            Self::Unavailable => Trouble::Status(503, Requests::All),
+            Self::Hang => Trouble::Hang,
+            Self::Unreachable => Trouble::Down,
+            Self::TooMany => Trouble::TooMany(4),
+        }
+    }
 }
 
 impl Removal {
@@ -86,6 +115,9 @@ impl Removal {
         arguments.extend(flags);
         let kills = (0..random.below(3)).map(|_| random.between(1, 60) as f64).collect();
         let down = random.once_in(3).then(|| (random.between(1, 40) as f64, random.between(1, 20) as f64));
+        let failures = [Failure::Unavailable, Failure::Hang, Failure::Unreachable, Failure::TooMany];
+        let failure = *random.pick(&failures);
+        let silence = random.once_in(4).then(|| (random.between(1, 40) as f64, random.between(5, 90) as f64));
         Self {
             seed,
             scenario: scenario.to_string(),
@@ -95,6 +127,8 @@ impl Removal {
             kills,
             last: None,
             down,
+            failure,
+            silence,
         }
     }
 }
@@ -151,7 +185,16 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
         let mut trouble = pin!(async {
             if let Some((at, seconds)) = removal.down {
                 sleep(Duration::from_secs_f64(at)).await;
-                port.trouble(seconds, Trouble::Status(503, Requests::All));
+                port.trouble(seconds, removal.failure.trouble());
+            }
+            std::future::pending::<()>().await;
+        });
+        let mut silence = pin!(async {
+            if let Some((at, seconds)) = removal.silence {
+                sleep(Duration::from_secs_f64(at)).await;
+                cluster.faults().emqx_answers(Some(Answer::Silence));
+                sleep(Duration::from_secs_f64(seconds)).await;
+                cluster.faults().emqx_answers(None);
             }
             std::future::pending::<()>().await;
         });
@@ -166,11 +209,10 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
                 }
                 sleep(Duration::from_secs(5)).await;
             }
-            // A process cannot begin while requests fail.
-            if let Some((at, seconds)) = removal.down {
-                let over = begin + Duration::from_secs_f64(at + seconds + 1.0);
+            // A process cannot begin while a source does not answer.
+            for (at, seconds) in [removal.down, removal.silence].into_iter().flatten() {
                 if (at..at + seconds).contains(&begin.elapsed().as_secs_f64()) {
-                    tokio::time::sleep_until(over).await;
+                    sleep_until(begin + Duration::from_secs_f64(at + seconds + 1.0)).await;
                 }
             }
             let arguments = removal.last.as_ref().unwrap_or(&removal.arguments);
@@ -182,6 +224,7 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
         tokio::select! {
             () = &mut recorder => None,
             () = &mut trouble => None,
+            () = &mut silence => None,
             exit = &mut product => exit,
         }
     };
@@ -220,6 +263,8 @@ pub fn fixed(api: &str, arguments: &[&str], nodes_after: usize, more: &str) -> R
         kills: Vec::new(),
         last: None,
         down: None,
+        failure: Failure::Unavailable,
+        silence: None,
     }
 }
 
