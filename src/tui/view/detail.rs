@@ -127,6 +127,25 @@ fn of<'a>(board: &'a ViewModel, row: &Row) -> Option<&'a NodeRow> {
 }
 
 fn sentences(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
+    let Some(at) = pod(state, board, row).and_then(|pod| pod.deleting) else {
+        return steps(state, board, row);
+    };
+    let now = state.shown_at();
+    let mut lines = vec![if at > now {
+        let left = duration(seconds_between(now, at));
+        format!("next: Kubernetes deletes its pod within {left}, with the clients that it has then")
+    } else {
+        format!("its pod should have been deleted {} ago", duration(seconds_between(at, now)))
+    }];
+    // Without an operation nothing else is to happen to it.
+    if board.unsure.is_some() || row.part.is_some() || row.emqx_state.is_some() || row.group == Group::Old {
+        lines.extend(steps(state, board, row));
+    }
+    lines
+}
+
+/// What the running operation does to the node.
+fn steps(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
     if board.unsure.is_some() {
         return vec!["EMQX does not answer: what happens to it now is unknown".to_owned()];
     }

@@ -194,10 +194,13 @@ fn keys(state: &State, pen: &mut Painter<'_>, y: usize) {
                 key => key,
             };
             let why = binding.command == keys::Command::Describe && alarm;
-            // One of several clusters.
-            let list =
-                binding.command == keys::Command::Back && state.page == Page::Table && state.setup.many;
-            let special = if why { Some("why") } else { list.then_some("clusters") };
+            let special = match binding.command {
+                _ if why => Some("why"),
+                keys::Command::Back if !state.order.filter.is_empty() => Some("no filter"),
+                // One of several clusters.
+                keys::Command::Back if state.page == Page::Table && state.setup.many => Some("clusters"),
+                _ => None,
+            };
             Some((key, special.or(binding.hint)?, why))
         })
         .collect();

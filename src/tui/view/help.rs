@@ -71,7 +71,8 @@ pub(super) fn draw(state: &State, top: usize, pen: &mut Painter<'_>) {
     place.put(2, 1, width, "KEYS", Tone::Strong);
     place.right(0, 1, width - 2, more, Tone::Faint);
     let half = if two { width / 2 } else { width };
-    column(&mut place.part(2, 2, half - 3, room), &left, top, 13);
+    // The names of the legend are wider than those of the keys.
+    column(&mut place.part(2, 2, half - 3, room), &left, top, if two { 13 } else { 17 });
     if two {
         place.put(half, 1, width - half, "LEGEND", Tone::Strong);
         column(&mut place.part(half, 2, width - half - 1, room), &legend, top, 17);

@@ -11,7 +11,7 @@ use crate::screens::make::{
     Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing,
     played, pod, recorded, setup,
 };
-use crate::screens::{UNEVEN, astray, idle, running};
+use crate::screens::{SIZES, UNEVEN, astray, idle, running};
 
 #[test]
 fn the_chart_counts_what_a_removed_node_held_before() {
@@ -206,4 +206,32 @@ fn a_rebalance_that_ends_while_its_prompt_is_open_is_not_stopped() {
     assert!(screen.contains("nothing was stopped: coordinator"), "{screen}");
     let stops = bench.effects[before..].iter().any(|effect| matches!(effect, Effect::Stop(..)));
     assert!(!stops, "{:?}", bench.effects);
+}
+
+#[test]
+fn the_page_of_a_node_whose_pod_is_being_deleted_says_so() {
+    let mut bench = idle();
+    bench.keys("Enter");
+    assert!(bench.screen(80, 24).contains("next: nothing is to happen to it"), "{}", bench.screen(80, 24));
+    let mut deleted = pod(&core(0), true);
+    deleted["metadata"]["deletionTimestamp"] = json!(at(40).to_string());
+    deleted["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    bench.learn(10, kubernetes(10, "MODIFIED", &deleted));
+    bench.tick(10);
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("next: Kubernetes deletes its pod within 30s"), "{screen}");
+        assert!(!screen.contains("nothing is to happen"), "{screen}");
+    }
+}
+
+#[test]
+fn a_filter_names_the_key_that_drops_it() {
+    let mut bench = idle();
+    assert!(!bench.screen(80, 24).contains("Esc"), "{}", bench.screen(80, 24));
+    bench.keys("/ z z Enter");
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("nothing fits the filter") && screen.contains("Esc no filter"), "{screen}");
+    bench.keys("Esc");
+    assert!(!bench.screen(80, 24).contains("nothing fits"), "{}", bench.screen(80, 24));
 }
