@@ -158,7 +158,9 @@ pub fn followed(
         let Some(verdict) = run.verdict.clone() else { continue };
         all.push(FollowedOperation { entry: of_upgrade(run, verdict, now), object: None, verdict: None });
     }
-    for run in operations.upgrades.evacuations.runs.iter().filter(|run| later(run.ended)) {
+    // The end of an evacuation that had ended before is unknown.
+    let seen = |run: &&EvacuationRun| later(run.ended) && !run.ended_unseen();
+    for run in operations.upgrades.evacuations.runs.iter().filter(seen) {
         let Some(verdict) = run.verdict.clone() else { continue };
         let entry = of_evacuation(run, id, verdict, (None, None), now);
         all.push(FollowedOperation { entry, object: None, verdict: None });
@@ -253,7 +255,7 @@ pub(crate) fn of_evacuation(
     let before = run.start.map(|holds| holds.connections).or(run.entry.initial_connections);
     let after = run.holds.map(|holds| holds.connections).or(run.entry.connections);
     HistoryEntry {
-        started: Some(run.began),
+        started: run.began_at(),
         planned_seconds: run.planned,
         connections,
         moved_connections: before.zip(after).map(|(before, after)| before.saturating_sub(after)),

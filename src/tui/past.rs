@@ -96,6 +96,10 @@ fn is_about(known: &PastOperation, entry: &HistoryEntry) -> bool {
     match (known.started.zip(entry.started), known.ended) {
         (Some((one, other)), _) if near(one, other) => true,
         (_, Some(ended)) => near(ended, entry.ended),
+        // An evacuation that had ended before it was seen: EMQX still has its clients at the start.
+        (_, None) if known.operation == Operation::Evacuation && known.started.is_none() => {
+            known.message == entry.message
+        }
         (_, None) => known.started.is_none_or(|started| started <= entry.ended),
     }
 }
@@ -105,6 +109,9 @@ fn complete(known: &mut PastOperation, entry: &HistoryEntry) {
     if known.verdict == Verdict::Unknown && known.recorded_by.is_none() {
         known.verdict = entry.verdict;
         known.message.clone_from(&entry.message);
+        (known.ended, known.ended_after) = (Some(entry.ended), entry.ended_after);
+    }
+    if known.ended.is_none() {
         (known.ended, known.ended_after) = (Some(entry.ended), entry.ended_after);
     }
     known.started = known.started.or(entry.started);
@@ -226,8 +233,8 @@ fn of_evacuation(run: &EvacuationRun) -> PastOperation {
         name: run.name.clone(),
         verdict,
         message,
-        started: Some(run.began),
-        ended: run.ended,
+        started: run.began_at(),
+        ended: run.ended.filter(|_| !run.ended_unseen()),
         ended_after: run.ended_after(),
         connections: (None, None),
         moved: held.zip(now).map(|(held, now)| held.saturating_sub(now)),

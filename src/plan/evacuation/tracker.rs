@@ -44,6 +44,8 @@ pub struct EvacuationRun {
     pub entry: Evacuation,
     /// When it was first seen.
     pub began: Timestamp,
+    /// The stage in EMQX's first answer, where that answer lists it already: then its start was not seen.
+    joined: Option<Stage>,
     /// What is on the node.
     pub holds: Option<NodeContent>,
     /// What was on it at the start.
@@ -157,7 +159,7 @@ impl EvacuationTracker {
         if self.seen.is_some_and(|seen| at <= seen) {
             return;
         }
-        self.seen = Some(at);
+        let first = self.seen.replace(at).is_none();
         for run in &mut self.runs {
             let here = entries.iter().any(|entry| entry.node == run.entry.node);
             if run.verdict.is_some() {
@@ -183,7 +185,8 @@ impl EvacuationTracker {
                 let lost = self.runs.iter().any(|run| {
                     same(run) && run.verdict.as_ref().is_some_and(|end| end.verdict != Verdict::Stopped)
                 });
-                let run = EvacuationRun::begin(entry, timing, lost, (world, id), now);
+                let mut run = EvacuationRun::begin(entry, timing, lost, (world, id), now);
+                run.joined = (first && asked.is_none()).then(|| entry.stage.clone());
                 let restored = if run.restored {
                     ", which EMQX restored from disk after the node restarted"
                 } else {
@@ -240,6 +243,16 @@ fn node<'w>(broker: &'w BrokerState, name: &NodeName) -> Option<&'w Node> {
 }
 
 impl EvacuationRun {
+    /// When it began, where that was seen.
+    pub(crate) fn began_at(&self) -> Option<Timestamp> {
+        self.joined.is_none().then_some(self.began)
+    }
+
+    /// Whether its node was empty in EMQX's first answer: neither its start nor its end was seen.
+    pub(crate) fn ended_unseen(&self) -> bool {
+        self.joined == Some(Stage::Prohibiting)
+    }
+
     /// EMQX's last answer, if EMQX has not answered for so long that the outage is reported.
     pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
@@ -262,6 +275,7 @@ impl EvacuationRun {
             label: label(world, id, &entry.node),
             entry: entry.clone(),
             began: now,
+            joined: None,
             holds: start,
             start,
             timing,

@@ -8,8 +8,8 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
-    Bench, RECORDINGS, answer, at, core, documented, emqx, heard, id, kubernetes, node, nodes, nothing,
-    played, pod, recorded, setup,
+    Bench, RECORDINGS, answer, at, core, documented, emqx, evacuation, heard, id, kubernetes, node, nodes,
+    nothing, played, pod, recorded, setup,
 };
 use crate::screens::{SIZES, UNEVEN, astray, idle, running};
 
@@ -234,4 +234,31 @@ fn a_filter_names_the_key_that_drops_it() {
     assert!(screen.contains("nothing fits the filter") && screen.contains("Esc no filter"), "{screen}");
     bench.keys("Esc");
     assert!(!bench.screen(80, 24).contains("nothing fits"), "{}", bench.screen(80, 24));
+}
+
+#[test]
+fn an_evacuation_that_had_ended_before_the_view_was_opened_has_no_duration_and_is_not_recorded() {
+    let facts = documented(0, &[0, 3333, 3334, 3333], &evacuation(&core(0), "prohibiting", 0, 0));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3);
+    bench.tick(30);
+    let recorded = |effect: &Effect| matches!(effect, Effect::RecordVerdicts(_));
+    assert!(!bench.effects.iter().any(recorded), "{:?}", bench.effects);
+    let screen = bench.keys("h").screen(120, 40);
+    let row = screen.lines().find(|line| line.contains("evacuated")).expect("a row");
+    assert!(!row.contains(" 0s ") && !row.contains("10:00:0"), "{screen}");
+    let one = bench.keys("Enter").screen(120, 40);
+    assert!(!one.contains("2026-11-23 10:00:0"), "{one}");
+    // One that is running when the view is opened has an end, and no begin.
+    let mut bench =
+        Bench::of(setup(), documented(0, &UNEVEN, &evacuation(&core(2), "evicting_conns", 1200, 3400)));
+    bench.tick(3);
+    bench.learn(60, documented(60, &[5000, 5000, 0, 0], &evacuation(&core(2), "prohibiting", 0, 0)));
+    bench.tick(60);
+    let ends = bench.effects.iter().find_map(|effect| match effect {
+        Effect::RecordVerdicts(ends) => ends.first(),
+        _ => None,
+    });
+    let entry = &ends.expect("it is recorded").entry;
+    assert_eq!((entry.started, entry.ended), (None, at(60)));
 }
