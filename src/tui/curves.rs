@@ -119,7 +119,7 @@ pub struct Curves {
 }
 
 /// With more nodes than this, parts are shown instead of nodes.
-const MAX_CURVES: usize = 8;
+pub(crate) const MAX_CURVES: usize = 8;
 
 /// Seconds over which a change is computed.
 const CHANGE: f64 = 8.0;

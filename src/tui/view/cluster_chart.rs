@@ -20,7 +20,7 @@ use super::painter::Painter;
 use super::plot::{PlotScale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
-use crate::tui::curves::{Curve, Quantity, curves, round_up};
+use crate::tui::curves::{Curve, MAX_CURVES, Quantity, curves, round_up};
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -38,6 +38,9 @@ const FINE_CURVES: usize = 64;
 
 /// Columns for the names of the curves at the right edge.
 const CURVE_NAME_WIDTH: usize = 15;
+
+/// The same for `recipients mean,min`.
+const PART_NAME_WIDTH: usize = 20;
 
 /// The lines of the chart, of those that the table leaves, with an empty line below it.
 pub(super) fn height(state: &State, left: usize, width: usize) -> usize {
@@ -57,7 +60,12 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>) {
     }
     let settings = state.chart;
     let seconds = settings.seconds(board, &cluster.history);
-    let names = if width >= MIN_CHART_WIDTH { CURVE_NAME_WIDTH } else { 0 };
+    let parts = !board.upgrading && board.rows.len() > MAX_CURVES && width >= 100;
+    let names = match width {
+        ..MIN_CHART_WIDTH => 0,
+        _ if parts => PART_NAME_WIDTH,
+        _ => CURVE_NAME_WIDTH,
+    };
     let many = board.rows.len() > FINE_CURVES;
     // The labels of the scale are as wide as its largest number, which the curves decide.
     let cells = width.saturating_sub(names + 10);

@@ -215,15 +215,19 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let room = width - ends.as_ref().map_or(0, |ends| ends.width() + 2);
     let mut x = 1;
     for HeadNumber { text, tone, .. } in numbers(board, room) {
-        if x + text.width() + 1 > room {
-            break;
-        }
-        x = pen.put(x, y, room, &text, tone) + 3;
+        let Some(text) = fitting(&text, room.saturating_sub(x + 1)) else { break };
+        x = pen.put(x, y, room, text, tone) + 3;
     }
     if let Some(ends) = ends {
         pen.right(0, y, width - 1, &ends, Tone::Strong);
     }
     y + 1
+}
+
+/// A number in this room, or its last part: whether clients are missing is more important than their number.
+fn fitting(text: &str, room: usize) -> Option<&str> {
+    let last = text.rsplit_once(", ").map(|(_, last)| last);
+    [Some(text), last].into_iter().flatten().find(|text| text.width() <= room)
 }
 
 /// A number of the head.
@@ -379,12 +383,7 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let mut x = 1;
     for HeadNumber { text, tone, .. } in facts {
         let between = if x > 1 { dot.width() } else { 0 };
-        let fits = |text: &str| x + between + text.width() <= width;
-        // Whether clients are missing is more important than their number.
-        let last = text.rsplit_once(", ").map(|(_, last)| last);
-        let Some(text) = [Some(text.as_str()), last].into_iter().flatten().find(|text| fits(text)) else {
-            break;
-        };
+        let Some(text) = fitting(&text, width.saturating_sub(x + between)) else { break };
         if between > 0 {
             x = pen.put(x, 2, width, &dot, Tone::Plain);
         }

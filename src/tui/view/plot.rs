@@ -106,6 +106,22 @@ pub(super) fn dashes(pen: &mut Painter<'_>, plot: std::ops::Range<usize>, y: usi
     }
 }
 
+/// `0,1,2`; of names of several words the first is not repeated: `donors mean,min`.
+fn joined(curves: &[&Curve]) -> String {
+    let mut text = String::new();
+    let mut before = None;
+    for curve in curves {
+        let part = curve.label.split_once(' ');
+        let name = match part {
+            Some((first, rest)) if before == Some(first) => rest,
+            _ => &curve.label,
+        };
+        before = part.map(|(first, _)| first);
+        text.extend([if text.is_empty() { "" } else { "," }, name]);
+    }
+    text
+}
+
 /// The names of the curves at their ends; curves that end on one line share it. Where the names are wider than the
 /// line, the last ones are on a free line beside it.
 pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
@@ -115,8 +131,6 @@ pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) 
         rows.entry(scale.row(value)).or_default().push(curve);
     }
     let width = pen.width();
-    let joined =
-        |curves: &[&Curve]| curves.iter().map(|curve| curve.label.as_str()).collect::<Vec<_>>().join(",");
     for row in rows.keys().copied().collect::<Vec<_>>() {
         let beside = [Some(row + 1), row.checked_sub(1)].into_iter().flatten();
         let free = beside.filter(|other| *other < scale.rows).find(|other| !rows.contains_key(other));

@@ -92,7 +92,10 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narr
             let all = board.lines.iter().filter(|line| matches!(line, Line::Row(_))).count();
             let dot = if right.is_empty() { String::new() } else { format!(" {} ", pen.symbols().dot) };
             let place = super::position(first, rows, all).unwrap_or_default();
-            right = format!("{place}{dot}{right}");
+            let both = format!("{place}{dot}{right}");
+            // The position is more important than the number of nodes in the Service, which the rows have.
+            let fits = left.width() + both.width() + 4 <= pen.width();
+            right = if fits { both } else { place };
         }
         let line = (header + board.lines.len().min(room) + below - 1).min(height - 1);
         let width = pen.width();

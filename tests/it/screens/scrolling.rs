@@ -3,7 +3,9 @@
 use crossterm::event::{KeyModifiers, MouseEvent, MouseEventKind};
 use kubectl_emqx::tui::Msg;
 
-use crate::screens::make::{Bench, at, documented, nothing, setup};
+use serde_json::json;
+
+use crate::screens::make::{Bench, at, cluster, core, documented, node, nothing, setup};
 use crate::screens::{SIZES, idle};
 
 fn wheel(bench: &mut Bench, down: bool) {
@@ -105,4 +107,27 @@ fn the_wheel_and_the_keys_scroll_notices_in_the_same_direction() {
     };
     assert_eq!(scrolled(None, true), scrolled(Some("j j j"), true));
     assert_eq!(scrolled(None, false), scrolled(Some("k k k"), false));
+}
+
+#[test]
+fn a_rebalance_of_many_nodes_shows_at_80_columns_whether_clients_are_missing_and_which_rows_are_visible() {
+    let pods: Vec<String> = (0..40).map(core).collect();
+    let names: Vec<String> = pods.iter().map(|pod| node(pod)).collect();
+    let load = json!({"evacuations": [], "purges": [], "rebalances": [{"node": names[0], "coordinator_node": names[0],
+        "state": "evicting_conns", "donors": names[..30], "recipients": names[30..],
+        "connection_eviction_rate": 10, "session_eviction_rate": 10}]});
+    let counts = |moved: u64| -> Vec<u64> {
+        (0..40).map(|number| if number < 30 { 900_000 - moved } else { moved * 3 }).collect()
+    };
+    let mut bench = Bench::of(setup(), cluster(0, &pods, &counts(0), &nothing()));
+    for second in 1..20_u64 {
+        let at = second.cast_signed();
+        bench.learn(at, cluster(at, &pods, &counts(second * 10), &load));
+        bench.tick(at);
+    }
+    let screen = bench.screen(80, 24);
+    assert!(screen.contains("none missing") && screen.contains(" of 40\n"), "{screen}");
+    let chart = bench.keys("C").screen(120, 40);
+    assert!(chart.contains("donors max,mean,min") && chart.contains("recipients m"), "{chart}");
+    assert!(!chart.contains(",donors"), "{chart}");
 }

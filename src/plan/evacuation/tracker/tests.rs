@@ -38,6 +38,8 @@ fn after_an_outage(again: i64, connections: u64, stopped: bool, listed: Option<&
         let link = Link::Unreachable("no answer".to_owned());
         world.apply(fixtures::answer(at + 1, BrokerUpdate::Link("nodes", link)));
     };
+    // The start is seen: an answer before it does not list it.
+    answer(-5, 300, false, None);
     for at in [0, 5, 10] {
         answer(at, 300 - 10 * at.unsigned_abs(), false, Some("evicting_conns"));
     }
