@@ -44,6 +44,20 @@ struct Scene {
     gone: bool,
 }
 
+/// The record of an upgrade from [`OLD`] to an image, with 300 clients at its start.
+fn recorded(at: i64, to: &str) -> UpgradeRecord {
+    UpgradeRecord {
+        version: 1,
+        time: fixtures::at(at),
+        from: Some(OLD.into()),
+        to: to.into(),
+        version_only: false,
+        connections: Some(300),
+        sessions: Some(330),
+        edit: Vec::new(),
+    }
+}
+
 fn name(revision: &str, number: usize) -> String {
     format!("emqx-core-{revision}-{number}")
 }
@@ -549,16 +563,7 @@ fn done() -> Scene {
 
 #[test]
 fn one_who_comes_late_judges_by_what_was_written_down() {
-    let record = UpgradeRecord {
-        version: 1,
-        time: fixtures::at(0),
-        from: Some(OLD.into()),
-        to: NEW.into(),
-        version_only: false,
-        connections: Some(400),
-        sessions: Some(440),
-        edit: Vec::new(),
-    };
+    let record = UpgradeRecord { connections: Some(400), sessions: Some(440), ..recorded(0, NEW) };
     let late = Scene::up(3).empties(2, "evicting_conns").with(|it| {
         it.record = Some(record.clone());
     });
@@ -576,16 +581,7 @@ fn one_who_comes_late_judges_by_what_was_written_down() {
 
 #[test]
 fn an_undo_that_finishes_what_another_client_began_is_reverted() {
-    let record = |to: &str| UpgradeRecord {
-        version: 1,
-        time: fixtures::at(0),
-        from: Some(OLD.into()),
-        to: to.into(),
-        version_only: false,
-        connections: Some(300),
-        sessions: Some(330),
-        edit: Vec::new(),
-    };
+    let record = |to: &str| recorded(0, to);
     // The image was changed back before the follower joined; only the stored record changes then.
     let back = |record: UpgradeRecord| {
         Scene::rest().with(|it| {
@@ -613,16 +609,7 @@ fn an_undo_counts_its_time_from_its_own_start() {
         Scene::rest().with(|scene| {
             scene.sets.push(Side("b", NEW, vec![0]));
             scene.revisions = ("b", "a");
-            scene.record = record.map(|(to, time)| UpgradeRecord {
-                version: 1,
-                time: fixtures::at(time),
-                from: Some(OLD.into()),
-                to: to.into(),
-                version_only: false,
-                connections: Some(300),
-                sessions: Some(330),
-                edit: Vec::new(),
-            });
+            scene.record = record.map(|(to, time)| recorded(time, to));
         })
     };
     // The follower observes the upgrade from its start, 59 s before the undo.
@@ -638,16 +625,7 @@ fn an_undo_counts_its_time_from_its_own_start() {
 
 #[test]
 fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_in_them() {
-    let record = UpgradeRecord {
-        version: 1,
-        time: fixtures::at(0),
-        from: Some(OLD.into()),
-        to: OLD.into(),
-        version_only: false,
-        connections: Some(300),
-        sessions: Some(330),
-        edit: Vec::new(),
-    };
+    let record = recorded(0, OLD);
     let waiting = |pods: usize| {
         Scene::rest().with(|it| {
             it.sets.push(Side("b", NEW, vec![0; pods]));
@@ -675,16 +653,7 @@ fn percent_of_an_undo_counts_the_pods_that_are_removed_although_emqx_never_ran_i
 
 #[test]
 fn percent_does_not_rise_where_an_undo_finds_less_to_do_than_was_forecast() {
-    let record = UpgradeRecord {
-        version: 1,
-        time: fixtures::at(20),
-        from: Some(OLD.into()),
-        to: OLD.into(),
-        version_only: false,
-        connections: Some(300),
-        sessions: Some(330),
-        edit: Vec::new(),
-    };
+    let record = recorded(20, OLD);
     let undone = |revisions| {
         Scene::up(3).with(|it| {
             (it.image, it.revisions, it.record) = (OLD, revisions, Some(record.clone()));
@@ -746,16 +715,7 @@ fn an_upgrade_that_ended_in_an_outage_has_the_earliest_and_the_latest_time_of_it
 
 #[test]
 fn an_evacuation_in_a_pod_that_an_undo_keeps_is_progress_although_emqx_does_not_answer() {
-    let record = UpgradeRecord {
-        version: 1,
-        time: fixtures::at(0),
-        from: Some(OLD.into()),
-        to: OLD.into(),
-        version_only: false,
-        connections: Some(300),
-        sessions: Some(330),
-        edit: Vec::new(),
-    };
+    let record = recorded(0, OLD);
     let undone = |state| {
         Scene::up(3).with(|it| {
             (it.image, it.revisions, it.record) = (OLD, ("b", "a"), Some(record.clone()));
