@@ -211,7 +211,7 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
             }
             // A process cannot begin while a source does not answer.
             for (at, seconds) in [removal.down, removal.silence].into_iter().flatten() {
-                if (at..at + seconds).contains(&begin.elapsed().as_secs_f64()) {
+                if (at..=at + seconds).contains(&begin.elapsed().as_secs_f64()) {
                     sleep_until(begin + Duration::from_secs_f64(at + seconds + 1.0)).await;
                 }
             }

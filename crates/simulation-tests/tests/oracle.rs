@@ -641,6 +641,47 @@ fn clients_that_a_rebalance_moves_are_no_progress_of_an_upgrade() {
 }
 
 #[test]
+fn an_upgrade_may_be_stalled_by_its_pods_alone_while_no_core_runs() {
+    let story = |message: &str, core: bool| {
+        let mut story = upgraded("4.4.19", 0, 0)
+            .at(100.0, 400.0, move |moment| (moment.nodes[0].alive, moment.nodes[1].alive) = (core, core))
+            .at(150.0, 400.0, |moment| moment.nodes[3].connections = 77);
+        for node in [2, 3] {
+            story = story.at(0.0, 400.0, move |moment| moment.nodes[node].core = false);
+        }
+        story = story.typed("upgrade emqx-ee --image emqx/emqx-ee:4.4.24 --yes -o jsonl", 0.0, 200.0, 4);
+        for place in 0..9 {
+            story = story.event(f64::from(place) * 20.0, "progress", 10, None, "");
+        }
+        story.event(200.0, "verdict", 10, Some("stalled"), message)
+    };
+    let pods = "stalled: no progress of the pods for 90s: a pod finds no node to run on";
+    story(pods, false).is_true();
+    story(pods, true).breaks("an upgrade is stalled while it moves");
+    story("stalled: no progress for 90s", false).breaks("an upgrade is stalled while it moves");
+}
+
+#[test]
+fn a_node_that_comes_back_after_a_fault_is_no_progress_of_an_upgrade() {
+    let story = |fault: Option<f64>| {
+        let mut story = upgraded("4.4.19", 0, 0)
+            .at(10.0, 150.0, |moment| (moment.nodes[3].alive, moment.nodes[3].connections) = (false, 0))
+            .at(150.0, 400.0, |moment| moment.nodes[3].connections = 0);
+        if let Some(back) = fault {
+            story = story.fault(10.0, Fault::NodeDown { part: Part::Recipient, back: Some(back) });
+        }
+        story = story.typed("upgrade emqx-ee --image emqx/emqx-ee:4.4.24 --yes -o jsonl", 0.0, 200.0, 4);
+        for place in 0..9 {
+            story = story.event(f64::from(place) * 20.0, "progress", 10, None, "");
+        }
+        story.event(200.0, "verdict", 10, Some("stalled"), "")
+    };
+    story(Some(140.0)).is_true();
+    story(Some(20.0)).breaks("an upgrade is stalled while it moves");
+    story(None).breaks("an upgrade is stalled while it moves");
+}
+
+#[test]
 fn the_verdict_of_another_clients_rebalance_is_not_that_of_the_upgrade() {
     let story = |operation: &str, runs: bool| {
         let event = json!({ "kind": "Event", "type": "verdict", "name": "others", "operation": operation, "percent": null,

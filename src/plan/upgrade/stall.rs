@@ -9,7 +9,7 @@ use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
-use super::verdict::{known_until, load_answers};
+use super::verdict::{blind, known_until, load_answers};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
 use crate::plan::rebalance::messages::short;
@@ -22,8 +22,11 @@ pub(super) fn find(
     world: &World,
     now: Timestamp,
 ) -> Option<String> {
+    let broker = world.broker(&revisions.instance.id);
+    // What EMQX does meanwhile is not known: only the pods make no progress.
+    let what = if blind(broker, now) { "no progress of the pods" } else { "no progress" };
     // Without answers it is unknown whether it stalls.
-    let now = known_until(world, world.broker(&revisions.instance.id), now);
+    let now = known_until(world, broker, now);
     let still = seconds_between(run.moved.max(run.step_since), now);
     // A step that changes back and forth looks new, and is no progress.
     let still = still.max(seconds_between(run.moved, now).saturating_sub(SHORTEST_STALL_SECONDS));
@@ -34,7 +37,7 @@ pub(super) fn find(
         return None;
     }
     let (limit, cause) = expected(run, revisions, world, now)?;
-    (still >= limit).then(|| format!("no progress for {}: {cause}", duration(still)))
+    (still >= limit).then(|| format!("{what} for {}: {cause}", duration(still)))
 }
 
 fn expected(

@@ -2,11 +2,14 @@
 
 use super::printed::{Printed, verdicts};
 use super::rebalance::silent;
-use super::times::{IN_TIME, MISSING_IN_TIME, advanced, is_hidden, knowable};
+use super::times::{IN_TIME, MISSING_IN_TIME, advanced, is_hidden, knowable, pods_changed};
 use super::{Finding, find};
 use crate::case::{Api, Fault, Image, NewPods, Operation};
 use crate::run::{LIMIT, Process, Record};
 use crate::truth::Moment;
+
+/// A node that starts again is ready and in the Service after at most this many seconds.
+const SERVES_AGAIN: f64 = 15.0;
 
 fn tag(image: &str) -> &str {
     image.rsplit(':').next().unwrap_or_default()
@@ -85,7 +88,11 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             }
             "reverted" if ours && !within(goal, 6.0) => "reverted although it is not done",
             // Movement that a fault causes is no progress.
-            "stalled" if advanced(&record.truth, at - 58.0, at) && !struck(record, at - 60.0, at) => {
+            "stalled"
+                if advanced(&record.truth, at - 58.0, at)
+                    && !struck(record, at - 60.0, at)
+                    && !pods_alone(record, at, &verdict.message) =>
+            {
                 "an upgrade is stalled while it moves"
             }
             "superseded"
@@ -140,6 +147,14 @@ fn left_for_good(record: &Record, number: usize, at: f64) -> bool {
     whole && record.truth.within(at - 40.0, at).all(|moment| (moment.live() as f64) < start * 0.97)
 }
 
+/// Whether the message is about the pods alone, which did not change, and no core ran that could be asked.
+fn pods_alone(record: &Record, at: f64, message: &str) -> bool {
+    let no_core = |moment: &Moment| !moment.nodes.iter().any(|node| node.core && node.alive);
+    message.contains("no progress of the pods")
+        && record.truth.within(at - 50.0, at).all(no_core)
+        && !pods_changed(&record.truth, at - 50.0, at)
+}
+
 /// Whether a fault changed the counts of nodes in this span.
 fn struck(record: &Record, from: f64, to: f64) -> bool {
     record.faults.iter().any(|(when, fault)| {
@@ -151,9 +166,17 @@ fn struck(record: &Record, from: f64, to: f64) -> bool {
                 | Fault::NotInCluster(_)
                 | Fault::ReplicantRemoved
                 | Fault::ClientsLeave(_)
-        ) && *when + fault.outage().unwrap_or(0.0) >= from
+        ) && *when + fault.outage().unwrap_or(0.0) + back(fault) >= from
             && *when <= to
     })
+}
+
+/// Seconds after which a node that a fault stopped runs and serves again.
+fn back(fault: &Fault) -> f64 {
+    match fault {
+        Fault::NodeDown { back: Some(seconds), .. } => seconds + SERVES_AGAIN,
+        _ => 0.0,
+    }
 }
 
 /// The end is reported in time.
