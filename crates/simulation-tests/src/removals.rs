@@ -210,7 +210,10 @@ async fn staged(removal: &Removal) -> Result<Ran, String> {
                 sleep(Duration::from_secs(5)).await;
             }
             // A process cannot begin while a source does not answer.
-            for (at, seconds) in [removal.down, removal.silence].into_iter().flatten() {
+            let mut outages: Vec<(f64, f64)> =
+                [removal.down, removal.silence].into_iter().flatten().collect();
+            outages.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for (at, seconds) in outages {
                 if (at..=at + seconds).contains(&begin.elapsed().as_secs_f64()) {
                     sleep_until(begin + Duration::from_secs_f64(at + seconds + 1.0)).await;
                 }
