@@ -137,6 +137,24 @@ pub struct Evacuation {
     pub sessions: Option<u64>,
 }
 
+impl Evacuation {
+    /// The evacuation of a node in this state, with its rates and counts unknown.
+    pub fn in_state(node: NodeName, state: &str) -> Self {
+        Self {
+            node,
+            stage: Stage::parse(state),
+            state: state.to_owned(),
+            recipients: Vec::new(),
+            conn_evict_rate: None,
+            sess_evict_rate: None,
+            initial_connections: None,
+            connections: None,
+            initial_sessions: None,
+            sessions: None,
+        }
+    }
+}
+
 /// All operations that EMQX runs at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EvictionStatus {

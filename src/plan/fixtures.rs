@@ -37,6 +37,19 @@ pub(crate) fn id(api: ApiVersion) -> InstanceId {
     InstanceId { kind, namespace: "mq".into(), name: "emqx".into() }
 }
 
+/// The settings of a blue-green upgrade, with every field but the wait for load balancers.
+pub(crate) fn update_spec() -> UpdateSpec {
+    UpdateSpec {
+        present: true,
+        evacuation: true,
+        initial_delay: Some(5),
+        conn_evict_rate: Some(200),
+        sess_evict_rate: Some(200),
+        wait_takeover: Some(5),
+        ..UpdateSpec::default()
+    }
+}
+
 /// A ready instance.
 pub(crate) fn instance(api: ApiVersion) -> Instance {
     let ready = if api == ApiVersion::V1beta4 { "Running" } else { "Ready" };

@@ -423,7 +423,7 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
     assert!(running.faults().delete_object("rebalances/r2") || running.faults().delete_object("r2"));
     until(&mut stream, &mut world, "the deletion", |world| world.kubernetes.rebalances.len() == 1).await;
     assert!(world.kubernetes.departed.iter().any(|seen| seen.value.name == "r2"));
-    let source = world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances")).expect("it is heard");
+    let source = world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances")).expect("it is listed");
     assert_eq!(source.link, Link::Up);
     drop(stream);
     running.shutdown().await;

@@ -9,7 +9,7 @@ use crate::model::scale::{Autoscaler, ScaleState, ScaledField};
 use crate::model::surroundings::{Conversion, QuotaLimit, ServiceView};
 use crate::model::{
     ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, InstanceKind, Link, Node, Object, OperationState,
-    OperatorLine, Owner, Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Stage, Update,
+    OperatorLine, Owner, Phase, Pod, PodName, ReadinessProbe, Served, Set, SetKind, Source, Update,
 };
 use crate::plan::fixtures;
 use crate::plan::snapshot::snapshot;
@@ -192,18 +192,7 @@ impl Case {
 }
 
 pub(super) fn evacuation(number: usize) -> Evacuation {
-    Evacuation {
-        node: fixtures::core(number),
-        state: "prohibiting".into(),
-        stage: Stage::Prohibiting,
-        recipients: Vec::new(),
-        conn_evict_rate: None,
-        sess_evict_rate: None,
-        initial_connections: None,
-        connections: None,
-        initial_sessions: None,
-        sessions: None,
-    }
+    Evacuation::in_state(fixtures::core(number), "prohibiting")
 }
 
 pub(super) fn drain_state() -> DrainState {

@@ -235,6 +235,11 @@ impl EvacuationTracker {
     }
 }
 
+/// `300 clients`; their number may be unknown.
+fn clients(number: Option<u64>) -> String {
+    number.map_or_else(|| "an unknown number of clients".to_owned(), |number| plural(number, "client"))
+}
+
 /// What became of a node that runs again.
 const RESTARTED: &str = "restarted";
 
@@ -421,10 +426,7 @@ impl EvacuationRun {
             return Judgement::new(Verdict::Evacuated, format!("{label} was empty, and {how}"));
         }
         if holds.connections > 0 || self.holds.is_none() {
-            let clients = match self.holds {
-                Some(holds) => plural(holds.connections, "client"),
-                None => "an unknown number of clients".to_owned(),
-            };
+            let clients = clients(self.holds.map(|holds| holds.connections));
             let message = format!(
                 "{label} {how} in {} with {clients} connected, which were disconnected at once; EMQX restores the \
                  evacuation from disk when the node starts again",

@@ -248,16 +248,7 @@ mod tests {
 
     #[test]
     fn a_pod_of_the_recordings_takes_as_long_as_it_took() {
-        let update = |health| UpdateSpec {
-            present: true,
-            evacuation: true,
-            initial_delay: Some(5),
-            conn_evict_rate: Some(200),
-            sess_evict_rate: Some(200),
-            wait_takeover: Some(5),
-            wait_health_check: health,
-            ..UpdateSpec::default()
-        };
+        let update = |health| UpdateSpec { wait_health_check: health, ..fixtures::update_spec() };
         assert_eq!(timing(ApiVersion::V2beta1, update(None)).per_pod(FULL), 72, "71 to 72 s were seen");
         assert_eq!(timing(ApiVersion::V2, update(Some(15))).per_pod(FULL), 26, "24 to 28 s were seen");
         assert_eq!(timing(ApiVersion::V2, update(Some(15))).per_pod(NodeContent::default()), 1);

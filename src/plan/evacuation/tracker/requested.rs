@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{EvacuationRun, EvacuationTracker, node};
-use crate::model::human::{plural, seconds_between};
+use super::{EvacuationRun, EvacuationTracker, clients, node};
+use crate::model::human::seconds_between;
 use crate::model::{
     BrokerState, Evacuation, Event, EventType, InstanceId, Judgement, Link, NodeName, Operation,
-    OperationRef, Stage, Verdict, World,
+    OperationRef, Verdict, World,
 };
 use crate::plan::heartbeat::{Followed, Quiet, unreachable};
 use crate::plan::rebalance::messages::silent;
@@ -51,18 +51,7 @@ impl Requested {
 
     /// What EMQX would list of it, of which nothing is known.
     pub(super) fn entry(&self) -> Evacuation {
-        Evacuation {
-            node: self.node.clone(),
-            stage: Stage::Unknown(NOT_LISTED.to_owned()),
-            state: NOT_LISTED.to_owned(),
-            recipients: Vec::new(),
-            conn_evict_rate: None,
-            sess_evict_rate: None,
-            initial_connections: None,
-            connections: None,
-            initial_sessions: None,
-            sessions: None,
-        }
+        Evacuation::in_state(self.node.clone(), NOT_LISTED)
     }
 }
 
@@ -115,17 +104,27 @@ impl EvacuationTracker {
         if request.connections == Some(0) || !request.restarted(world.broker(id)) {
             return;
         }
-        let mut run = EvacuationRun::begin(&request.entry(), Some(request.timing), false, (world, id), now);
+        let clients = clients(request.connections);
+        self.end_unlisted(request, (world, id), now, events, |label| {
+            let why = format!(
+                "{label} restarted before EMQX listed its evacuation, with {clients} connected, which were disconnected at once"
+            );
+            Judgement::new(Verdict::NodesLost, why)
+        });
+    }
+
+    /// Adds the run of an evacuation that EMQX never listed, with its end; `end` gets the name of the node.
+    fn end_unlisted(
+        &mut self,
+        request: &Requested,
+        cluster: (&World, &InstanceId),
+        now: Timestamp,
+        events: &mut Vec<Event>,
+        end: impl FnOnce(&str) -> Judgement,
+    ) {
+        let mut run = EvacuationRun::begin(&request.entry(), Some(request.timing), false, cluster, now);
         run.listed = false;
-        let clients = match request.connections {
-            Some(number) => plural(number, "client"),
-            None => "an unknown number of clients".to_owned(),
-        };
-        let why = format!(
-            "{} restarted before EMQX listed its evacuation, with {clients} connected, which were disconnected at once",
-            run.label
-        );
-        run.record_verdict(Judgement::new(Verdict::NodesLost, why), now, events);
+        run.record_verdict(end(&run.label), now, events);
         self.runs.push(run);
     }
 
@@ -150,21 +149,16 @@ impl EvacuationTracker {
                 continue;
             };
             let request = self.requested.remove(index);
-            let entry = request.entry();
-            let mut run = EvacuationRun::begin(&entry, Some(request.timing), false, (world, id), now);
-            run.listed = false;
-            let end = if down {
-                let why = format!("{} stopped running before EMQX listed its evacuation", run.label);
-                Judgement::new(Verdict::NodesLost, why)
-            } else {
+            self.end_unlisted(&request, (world, id), now, events, |label| {
+                if down {
+                    let why = format!("{label} stopped running before EMQX listed its evacuation");
+                    return Judgement::new(Verdict::NodesLost, why);
+                }
                 let why = format!(
-                    "EMQX accepted the evacuation of {}, and has not listed it for {EVACUATION_UNLISTED_SECONDS} s",
-                    run.label
+                    "EMQX accepted the evacuation of {label}, and has not listed it for {EVACUATION_UNLISTED_SECONDS} s"
                 );
                 Judgement::new(Verdict::Unknown, why)
-            };
-            run.record_verdict(end, now, events);
-            self.runs.push(run);
+            });
         }
     }
 }

@@ -30,16 +30,7 @@ fn sized(role: Role, revision: &'static str, image: &'static str, clients: &[u64
 fn world(api: ApiVersion, sets: &[Sized], change: impl FnOnce(&mut Instance)) -> World {
     let mut instance = fixtures::instance(api);
     instance.image = Some(RUNS.into());
-    instance.update = UpdateSpec {
-        present: true,
-        evacuation: true,
-        initial_delay: Some(5),
-        conn_evict_rate: Some(200),
-        sess_evict_rate: Some(200),
-        wait_takeover: Some(5),
-        wait_health_check: Some(15),
-        ..UpdateSpec::default()
-    };
+    instance.update = UpdateSpec { wait_health_check: Some(15), ..fixtures::update_spec() };
     change(&mut instance);
     let mut facts: Vec<Fact> =
         vec![fixtures::fact(0, Update::Upserted(Object::Instance(Box::new(instance))))];

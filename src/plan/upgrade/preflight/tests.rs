@@ -6,7 +6,7 @@ use crate::model::image::Image;
 use crate::model::upgrade::UPGRADE_CHECKS;
 use crate::model::{
     ApiVersion, BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, ImageParts, Instance,
-    InstanceKind, Link, Node, Object, Owner, Requests, Source, Stage, Update, UpdateSpec, World,
+    InstanceKind, Link, Node, Object, Owner, Requests, Source, Update, UpdateSpec, World,
 };
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::fixtures;
@@ -15,15 +15,7 @@ use crate::plan::snapshot::snapshot;
 /// A ready cluster of this version, changed, with this number of EMQX nodes `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {
     let mut instance = fixtures::instance(api);
-    instance.update = UpdateSpec {
-        present: true,
-        evacuation: true,
-        initial_delay: Some(5),
-        conn_evict_rate: Some(200),
-        sess_evict_rate: Some(200),
-        wait_takeover: Some(5),
-        ..UpdateSpec::default()
-    };
+    instance.update = fixtures::update_spec();
     if api == ApiVersion::V1beta4 {
         instance.image = Some(format!("emqx/emqx-ee:{running}"));
         instance.image_parts = Some(ImageParts {
@@ -215,18 +207,7 @@ fn a_cluster_that_is_not_at_rest_is_left_alone() {
     assert_eq!(blocked(&check(&lagging, &object, &same, &[], false)), [""; 0], "it is so already");
     let (mut world, instance) = world(v2, "5.10.1", |_| {});
     let load = EvictionStatus {
-        evacuations: vec![Evacuation {
-            node: fixtures::core(1),
-            stage: Stage::Prohibiting,
-            state: "prohibiting".into(),
-            recipients: Vec::new(),
-            conn_evict_rate: None,
-            sess_evict_rate: None,
-            initial_connections: None,
-            connections: None,
-            initial_sessions: None,
-            sessions: None,
-        }],
+        evacuations: vec![Evacuation::in_state(fixtures::core(1), "prohibiting")],
         ..fixtures::load("evicting_conns")
     };
     world.apply(fixtures::answer(1, BrokerUpdate::Evictions(load)));

@@ -58,6 +58,22 @@ fn recorded(at: i64, to: &str) -> UpgradeRecord {
     }
 }
 
+/// An event of the operator about the instance, last seen at this second.
+fn operator_event(reason: &str, message: &str, count: u64, last: i64) -> ClusterEvent {
+    ClusterEvent {
+        namespace: "mq".into(),
+        name: "e".into(),
+        uid: "e".into(),
+        about: "emqx".into(),
+        about_kind: "EMQX".into(),
+        reason: reason.into(),
+        message: message.into(),
+        count,
+        last: Some(fixtures::at(last)),
+        ..ClusterEvent::default()
+    }
+}
+
 fn name(revision: &str, number: usize) -> String {
     format!("emqx-core-{revision}-{number}")
 }
@@ -289,18 +305,7 @@ fn a_silent_operator_is_a_stall_with_its_last_complaint() {
     assert!(dead.contains("it has not made a new set: the operator's process is gone: its Lease"), "{dead}");
     let alive = stalls(scene.clone().with(|scene| scene.renewed = Some(85)), 90);
     assert!(alive.contains("silent although its process runs: it has not made a new set"), "{alive}");
-    scene.events.push(ClusterEvent {
-        namespace: "mq".into(),
-        name: "e".into(),
-        uid: "e".into(),
-        about: "emqx".into(),
-        about_kind: "EMQX".into(),
-        reason: "ReconcilerFailed".into(),
-        message: "no site for node".into(),
-        count: 11,
-        last: Some(fixtures::at(5)),
-        ..ClusterEvent::default()
-    });
+    scene.events.push(operator_event("ReconcilerFailed", "no site for node", 11, 5));
     assert!(stalls(scene.clone(), 90).contains("it reports: no site for node"));
     // An event from before the upgrade does not explain its stall.
     scene.events.iter_mut().for_each(|event| event.last = Some(fixtures::at(-600)));
@@ -486,15 +491,7 @@ fn an_evacuation_that_does_not_go_on_is_named() {
         "{message}"
     );
     let again = Scene::up(3).empties(2, "prohibiting").with(|scene| {
-        scene.events.push(ClusterEvent {
-            namespace: "mq".into(),
-            name: "e".into(),
-            about: "emqx".into(),
-            reason: "NodeEvacuation".into(),
-            count: 80,
-            last: Some(fixtures::at(60)),
-            ..ClusterEvent::default()
-        });
+        scene.events.push(operator_event("NodeEvacuation", "", 80, 60));
     });
     assert!(stalls(again.clone(), 120).contains("again and again (80 times)"));
     let earlier = again.with(|scene| scene.events[0].last = Some(fixtures::at(-600)));
