@@ -155,7 +155,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 let recordings = screen::Recordings::of(&follow)?;
                 let tap: Rc<dyn RecordingSink> = recordings.clone();
                 let context = context_as(&global, printer, Some(tap), &apply.write.field_manager).await?;
-                let exit = commands::apply::run(&context, &apply, file).await?;
+                let exit = commands::apply::run(&context, &apply, file).await?.exit;
                 return match screen::applied(&context, &apply).await? {
                     Some(viewed) => {
                         screen::live(&context, viewed, &follow, Strategy::default(), recordings).await
@@ -172,7 +172,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                 Then::Leave(_) => None,
             };
             let context = context_as(&global, printer, record, &apply.write.field_manager).await?;
-            commands::apply::run(&context, &apply, file).await
+            Ok(commands::apply::run(&context, &apply, file).await?.exit)
         }
         Verb::Watch(watch) if watch.follow.full && !watch.follow.inline && screen::fits(&printer) => {
             let recordings = screen::Recordings::of(&watch.follow)?;
@@ -191,7 +191,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         }
         Verb::Stop(stop) => {
             let context = context_as(&global, printer, None, &stop.write.field_manager).await?;
-            commands::stop::run(&context, &stop).await
+            Ok(commands::stop::run(&context, &stop).await?.exit)
         }
         Verb::List(list) => commands::list::run(&context(&global, printer, None).await?, &list).await,
         Verb::Prune(prune) => {
@@ -423,6 +423,7 @@ async fn connected(
         clock,
         interactive: std::io::stdin().is_terminal(),
         printer,
+        notices: commands::Notices::Printed,
         tap,
         folder,
         interrupt: Rc::new(interrupted),

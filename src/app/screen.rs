@@ -13,17 +13,16 @@ use serde_json::Value;
 use super::Wire;
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
-    evacuate::{self, Evacuate},
-    upgrade::{self, Upgrade},
+    evacuate::{EvacuateStart, EvacuateStop},
+    upgrade::{UpgradeApply, UpgradePlanArguments},
 };
-use crate::commands::{self, CommandContext, Interrupt, Outcome};
+use crate::commands::{self, ChangeResult, CommandContext, Interrupt, Notices, Outcome};
 use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{
     InstanceId, NodeName, Operation, OperationRef, PodName, Strategy, StrategyRequest, Target,
 };
-use crate::output::printer::Reported;
 use crate::output::{Printer, Terminal};
 use crate::plan::endpoint::BackendRequest;
 use crate::plan::history::FollowedOperation;
@@ -368,35 +367,34 @@ struct Doing {
     context: CommandContext,
 }
 
-/// A context that prints nothing: what a command reports is in its printer.
+/// A context that prints nothing.
 pub(super) fn quiet(context: &CommandContext, id: &InstanceId) -> CommandContext {
     let (printer, ..) = Printer::captured(crate::cli::intent::Look::default(), Terminal::default());
     let mut context = context.clone();
     context.namespace.clone_from(&id.namespace);
     context.printer = Rc::new(printer);
+    context.notices = Notices::Collected(Rc::default());
     context.interrupt = Rc::new(|| Box::pin(std::future::pending()) as Interrupt);
     context
 }
 
-/// What a command that changes something reported.
-fn result(context: &CommandContext) -> ActionResult {
-    let Reported { created, stopped, notices, .. } = context.printer.reported();
-    let notices = stopped.iter().flat_map(Stopped::sentences).chain(notices).collect();
+/// The notices that commands of a [`quiet`] context reported.
+fn notices(context: &CommandContext) -> Vec<String> {
+    match &context.notices {
+        Notices::Printed => Vec::new(),
+        Notices::Collected(list) => list.take(),
+    }
+}
+
+fn shown(context: &CommandContext, change: ChangeResult) -> ActionResult {
+    let ChangeResult { created, stopped, .. } = change;
+    let notices = stopped.iter().flat_map(Stopped::sentences).chain(notices(context)).collect();
     ActionResult { name: created.into_iter().next(), notices }
 }
 
 /// An upgrade to this image.
 fn ask(image: &str) -> Result<UpgradeRequest, Problem> {
     Ok(UpgradeRequest::new(Wanted::Image(Image::parse(image)?)))
-}
-
-impl Doing {
-    /// A command of `evacuate`.
-    async fn evacuation(&self, id: &InstanceId, evacuate: &Evacuate) -> Result<ActionResult, Problem> {
-        let context = quiet(&self.context, id);
-        commands::evacuate::run(&context, evacuate).await?;
-        Ok(result(&context))
-    }
 }
 
 impl ClusterActions for Doing {
@@ -424,8 +422,7 @@ impl ClusterActions for Doing {
                 show_command: false,
                 then: Then::Leave(Output::Name),
             };
-            commands::apply::run(&context, &apply, None).await?;
-            Ok(result(&context))
+            Ok(shown(&context, commands::apply::run(&context, &apply, None).await?))
         })
     }
 
@@ -441,14 +438,14 @@ impl ClusterActions for Doing {
                 timeout: STOP_TIMEOUT,
                 output: Output::Text,
             };
-            commands::stop::run(&context, &stop).await?;
-            Ok(result(&context))
+            Ok(shown(&context, commands::stop::run(&context, &stop).await?))
         })
     }
 
     fn evacuate<'a>(&'a self, id: &'a InstanceId, node: &'a NodeName) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let start = evacuate::EvacuateStart {
+            let context = quiet(&self.context, id);
+            let start = EvacuateStart {
                 targets: vec![node.to_string()],
                 settings: crate::model::evacuation::Settings::default(),
                 write: commands::demo::write(),
@@ -456,7 +453,7 @@ impl ClusterActions for Doing {
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Text),
             };
-            self.evacuation(id, &Evacuate::Start(Box::new(start))).await
+            Ok(shown(&context, commands::evacuate::start(&context, &start).await?))
         })
     }
 
@@ -466,37 +463,35 @@ impl ClusterActions for Doing {
         node: &'a NodeName,
     ) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
-            let stop = evacuate::EvacuateStop {
+            let context = quiet(&self.context, id);
+            let stop = EvacuateStop {
                 targets: vec![node.to_string()],
                 write: commands::demo::write(),
                 timeout: STOP_TIMEOUT,
                 output: Output::Text,
             };
-            self.evacuation(id, &Evacuate::Stop(stop)).await
+            Ok(shown(&context, commands::evacuate::stop(&context, &stop).await?))
         })
     }
 
     fn plan_upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, UpgradePlan> {
         Box::pin(async move {
             let context = quiet(&self.context, id);
-            let plan = upgrade::UpgradePlanArguments {
+            let plan = UpgradePlanArguments {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
                 force: false,
                 skip: Vec::new(),
                 output: Output::Text,
             };
-            Box::pin(commands::upgrade::run(&context, Upgrade::Plan(plan))).await?;
-            let planned = context.printer.reported().upgrade_plan;
-            planned
-                .ok_or_else(|| Problem::new(format!("cannot plan the upgrade of {id}"), "there is no plan"))
+            Box::pin(commands::upgrade::planned(&context, &plan)).await
         })
     }
 
     fn upgrade<'a>(&'a self, id: &'a InstanceId, image: &'a str) -> BoxedFuture<'a, ActionResult> {
         Box::pin(async move {
             let context = quiet(&self.context, id);
-            let apply = upgrade::UpgradeApply {
+            let apply = UpgradeApply {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
                 force: false,
@@ -505,8 +500,7 @@ impl ClusterActions for Doing {
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
             };
-            Box::pin(commands::upgrade::run(&context, Upgrade::Apply(apply))).await?;
-            Ok(result(&context))
+            Ok(shown(&context, Box::pin(commands::upgrade::apply(&context, &apply)).await?))
         })
     }
 
@@ -538,13 +532,13 @@ impl ClusterActions for Doing {
 
     fn record(&self, ended: Vec<FollowedOperation>) -> BoxedFuture<'_, Vec<String>> {
         Box::pin(async move {
-            let mut notices = Vec::new();
+            let mut all = Vec::new();
             for ended in ended {
                 let context = quiet(&self.context, &ended.entry.instance);
                 commands::history::followed(&context, vec![ended]).await;
-                notices.extend(context.printer.reported().notices);
+                all.extend(notices(&context));
             }
-            Ok(notices)
+            Ok(all)
         })
     }
 

@@ -6,7 +6,7 @@ use super::follow::FollowRequest;
 use super::follow_output::FollowOutput;
 use super::manifest::AppliedFile;
 use super::plan::{CheckedPlan, PLAN_SCOPE, Planning, flags, live};
-use super::{CommandContext, Outcome, confirmation, limits};
+use super::{ChangeResult, CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::limits::Percent;
@@ -39,7 +39,11 @@ struct Wanted {
 const MAX_DRIFT: Percent = Percent(500);
 
 /// `rebalance apply`. `file` is the text of the manifest, with where it came from.
-pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String, String)>) -> Outcome {
+pub async fn run(
+    context: &CommandContext,
+    intent: &Apply,
+    file: Option<(String, String)>,
+) -> Result<ChangeResult, Problem> {
     let mut as_saved = intent.clone();
     let mut namespace = None;
     let (wanted, name) = match (&intent.source, file) {
@@ -84,13 +88,14 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
         context.printer.talk_plan(&live.plan, Some((live.backend, &live.why)), context.clock.now());
     };
     if let Some(exit) = ends_without_start(context, intent, &cluster, &planned, print_plan)? {
-        return Ok(exit);
+        return Ok(ChangeResult::unchanged(exit, planned.plan.sentence()));
     }
     require_answer(context, &cluster, planned.backend)?;
     if intent.write.dry_run == DryRun::Client {
         let plan = planned.plan.clone();
-        done(context, intent, &cluster, planned.backend, &label(&planned, &name), plan, " (dry run)");
-        return Ok(Exit::Reached);
+        let label = label(&planned, &name);
+        done(context, intent, &cluster, planned.backend, &label, plan, " (dry run)");
+        return Ok(ChangeResult::created(Exit::Reached, vec![label]));
     }
     if intent.write.dry_run == DryRun::None {
         confirmation::confirm(context, &intent.write, &question(&planned, &cluster.id)).await?;
@@ -114,7 +119,7 @@ pub async fn run(context: &CommandContext, intent: &Apply, file: Option<(String,
     if fresh.plan.decision != Decision::Go
         && let Some(exit) = ends_without_start(context, intent, &cluster, &fresh, print_plan)?
     {
-        return Ok(exit);
+        return Ok(ChangeResult::unchanged(exit, fresh.plan.sentence()));
     }
     require_answer(context, &cluster, fresh.backend)?;
     let mut operations = OperationTracker::of(&cluster.id);
@@ -284,7 +289,7 @@ async fn create(
     live: CheckedPlan,
     name: &str,
     mut operations: OperationTracker,
-) -> Outcome {
+) -> Result<ChangeResult, Problem> {
     let operator = cluster.world.kubernetes.served.operator;
     let object = match &wanted.written {
         Some(written) => manifest::mended(written, &cluster.id, name, operator)?.0,
@@ -300,22 +305,23 @@ async fn create(
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let created = context.kubernetes.create_rebalance(&object, how).await?;
     for warning in &created.warnings {
-        context.printer.notice(warning);
+        context.notice(warning);
     }
     let label = format!("rebalance.apps.emqx.io/{}", created.rebalance.name);
     let note = if dry { " (server dry run)" } else { "" };
     let plan = live.plan.clone();
     if let (true, Then::Leave(Output::Yaml)) = (dry, &intent.then) {
         context.printer.manifest(&created.object, Manifest::Yaml);
-        return Ok(Exit::Reached);
+        return Ok(ChangeResult::created(Exit::Reached, vec![label]));
     }
     done(context, intent, &cluster, live.backend, &label, live.plan, note);
     if dry {
-        return Ok(Exit::Reached);
+        return Ok(ChangeResult::created(Exit::Reached, vec![label]));
     }
     let name = created.rebalance.name.clone();
     operations.rebalances.created(created.rebalance);
-    stay(context, intent, cluster, operations, name, plan).await
+    let exit = stay(context, intent, cluster, operations, name, plan).await?;
+    Ok(ChangeResult::created(exit, vec![label]))
 }
 
 async fn start(
@@ -324,7 +330,7 @@ async fn start(
     cluster: ClusterView,
     live: CheckedPlan,
     mut operations: OperationTracker,
-) -> Outcome {
+) -> Result<ChangeResult, Problem> {
     let nodes: Vec<NodeName> = live.plan.nodes.iter().map(|node| node.node.clone()).collect();
     let Some(conductor) = nodes.first().cloned() else {
         return Err(Problem::refused("no node takes part", ""));
@@ -342,7 +348,8 @@ async fn start(
     operations.rebalances.asked(name.clone(), strategy);
     let plan = live.plan.clone();
     done(context, intent, &cluster, live.backend, &name, live.plan, "");
-    stay(context, intent, cluster, operations, name, plan).await
+    let exit = stay(context, intent, cluster, operations, name.clone(), plan).await?;
+    Ok(ChangeResult::created(exit, vec![name]))
 }
 
 async fn stay(

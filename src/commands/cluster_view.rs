@@ -119,7 +119,7 @@ pub async fn load_selected(
 /// Prints notices, except those that the problem reports.
 fn print_notices(context: &CommandContext, notices: &[String], problem: Option<&Problem>) {
     let is_in_problem = |notice: &&String| problem.is_some_and(|problem| problem.why == **notice);
-    notices.iter().filter(|notice| !is_in_problem(notice)).for_each(|notice| context.printer.notice(notice));
+    notices.iter().filter(|notice| !is_in_problem(notice)).for_each(|notice| context.notice(notice));
 }
 
 async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<String>), Problem> {
@@ -135,7 +135,7 @@ async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<S
 pub fn collect(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
-            context.printer.notice(&notice);
+            context.notice(&notice);
         }
     }
 }
@@ -346,7 +346,7 @@ pub(crate) async fn query_twice(
 fn announce(context: &CommandContext, cluster: &[ClusterView]) {
     for it in cluster {
         let Some(object) = ownership::suggested(&it.world, &it.id, context.clock.now()) else { continue };
-        context.printer.notice(&format!(
+        context.notice(&format!(
             "{} may still run, and EMQX does not list it: EMQX is asked again for up to {} s",
             object.name,
             LISTING_RETRY.as_secs() * u64::from(CONFIRMING)

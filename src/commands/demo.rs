@@ -121,7 +121,7 @@ pub async fn run(context: &CommandContext) -> Outcome {
         show_command: false,
         then: Then::Follow(Follow::default()),
     };
-    let exit = super::apply::run(context, &apply, None).await?;
+    let exit = super::apply::run(context, &apply, None).await?.exit;
     announce(context, "rebalance list");
     super::list::run(context, &crate::cli::intent::List::default()).await?;
     announce(context, "status");

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::cluster_view::{self, ClusterView};
 use super::fact_loop::{FactLoop, WaitEnd};
 use super::follow_output::FollowOutput;
-use super::{CommandContext, Outcome, confirmation, history, limits, surroundings};
+use super::{ChangeResult, CommandContext, Outcome, confirmation, history, limits, surroundings};
 use crate::cli::intent::evacuate::{Evacuate, EvacuateStart, EvacuateWatch, Show};
 use crate::cli::intent::{DryRun, Filter, Follow, Output, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
@@ -34,14 +34,16 @@ use crate::timing::POLL;
 pub mod shown;
 mod stop;
 
+pub(crate) use stop::run as stop;
+
 /// What a start depends on; the states show a drain or a scale that is not finished.
 const START_SCOPE: RefreshScope = RefreshScope { states: true, ..RefreshScope::REBALANCE };
 
 /// `evacuate` and its subcommands.
 pub async fn run(context: &CommandContext, intent: &Evacuate) -> Outcome {
     match intent {
-        Evacuate::Start(start) => self::start(context, start).await,
-        Evacuate::Stop(stop) => stop::run(context, stop).await,
+        Evacuate::Start(start) => Ok(self::start(context, start).await?.exit),
+        Evacuate::Stop(stop) => Ok(self::stop(context, stop).await?.exit),
         Evacuate::Show(show) => self::show(context, show).await,
         Evacuate::Watch(watch) => self::watch(context, watch).await,
     }
@@ -120,7 +122,7 @@ async fn find(
 }
 
 /// `evacuate start`.
-async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
+pub(crate) async fn start(context: &CommandContext, intent: &EvacuateStart) -> Result<ChangeResult, Problem> {
     let (mut cluster, nodes) = find(context, &intent.targets, START_SCOPE).await?;
     let settings = settings(context, &cluster, &intent.settings)?;
     let mut planned = plan(context, &cluster, &nodes, &settings, &intent.skip)?;
@@ -137,8 +139,8 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
         what.clone(),
     )?;
     if intent.write.dry_run != DryRun::None {
-        made(context, intent, &nodes, planned, " (dry run)");
-        return Ok(Exit::Reached);
+        let created = made(context, intent, &nodes, planned, " (dry run)");
+        return Ok(ChangeResult::created(Exit::Reached, created));
     }
     confirmation::confirm(context, &intent.write, &question(&planned, &nodes)).await?;
 
@@ -178,7 +180,7 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
         });
         if let Err(problem) = started {
             for done in &nodes[..place] {
-                context.printer.notice(&format!(
+                context.notice(&format!(
                     "the evacuation of {done} was started: kubectl emqx evacuate stop {done}"
                 ));
             }
@@ -193,14 +195,15 @@ async fn start(context: &CommandContext, intent: &EvacuateStart) -> Outcome {
     if let Some(reason) = &intent.write.reason {
         context.printer.talk(&format!("reason: {reason}"));
     }
-    made(context, intent, &nodes, fresh, "");
-    match &intent.then {
+    let created = made(context, intent, &nodes, fresh, "");
+    let exit = match &intent.then {
         Then::Leave(_) => {
             context.printer.next(&format!("kubectl emqx evacuate watch {}", named(&nodes)));
-            Ok(Exit::Reached)
+            Exit::Reached
         }
-        Then::Follow(follow) => self::follow(context, cluster, operations, &nodes, follow, false).await,
-    }
+        Then::Follow(follow) => self::follow(context, cluster, operations, &nodes, follow, false).await?,
+    };
+    Ok(ChangeResult::created(exit, created))
 }
 
 /// Adds what the checks of the surroundings find.
@@ -289,14 +292,14 @@ pub(super) fn timing(settings: &Settings, health_check: bool) -> DrainTiming {
     }
 }
 
-/// Prints what was started.
+/// Prints the names of what was started, and returns them.
 fn made(
     context: &CommandContext,
     intent: &EvacuateStart,
     nodes: &[NodeName],
     plan: EvacuationPlan,
     note: &str,
-) {
+) -> Vec<String> {
     let names: Vec<String> = nodes.iter().map(name).collect();
     if let Then::Leave(output) = &intent.then
         && !matches!(output, Output::Text | Output::Name | Output::Wide)
@@ -304,14 +307,14 @@ fn made(
         let instance = plan.instance.clone();
         let applied = Applied { name: names.join(" "), instance, backend: Some(Backend::Emqx), plan };
         context.printer.applied(&applied, *output, note);
-        return;
+        return names;
     }
-    if matches!(&intent.then, Then::Follow(follow) if follow.stream == Stream::Jsonl) {
-        return;
+    if !matches!(&intent.then, Then::Follow(follow) if follow.stream == Stream::Jsonl) {
+        for name in &names {
+            context.printer.started(name, note);
+        }
     }
-    for name in names {
-        context.printer.started(&name, note);
-    }
+    names
 }
 
 /// `evacuate status`, `evacuate list`.

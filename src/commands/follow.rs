@@ -434,7 +434,7 @@ pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, recor
     // `Ok(false)`: the object was deleted, so that there is nothing to record the verdict on.
     if let Err(why) = written {
         let name = &object.name;
-        context.printer.notice(&format!(
+        context.notice(&format!(
             "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
         ));
     }

@@ -177,7 +177,7 @@ impl FollowOutput {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
-        context.printer.notice(text);
+        context.notice(text);
     }
 
     /// Draws the present state.

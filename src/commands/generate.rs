@@ -109,7 +109,7 @@ pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
                 ["deadline-missed", "spread-missed", "reconnect-rate", "nothing-to-balance"]
                     .contains(&finding.id)
             });
-            missed.for_each(|finding| context.printer.notice(&finding.message));
+            missed.for_each(|finding| context.notice(&finding.message));
             (cluster.world.kubernetes.served.clone(), cluster.id, strategy)
         }
     };

@@ -39,7 +39,7 @@ pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
     let time = context.clock.now().strftime("%Y%m%d-%H%M%S");
     let name = format!("{}-{}-{time}", id.name, operation.as_str());
     if let Err(problem) = folder.keep_recording(&name) {
-        context.printer.notice(&format!("the operation is not recorded: {problem}"));
+        context.notice(&format!("the operation is not recorded: {problem}"));
     }
 }
 
@@ -51,7 +51,7 @@ pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: b
         let entry =
             HistoryEntry { cluster: folder.cluster(), recording: folder.recording(), ..entry.clone() };
         if let Err(problem) = folder.append(&entry) {
-            context.printer.notice(&format!("{} is not in your history: {problem}", entry.name));
+            context.notice(&format!("{} is not in your history: {problem}", entry.name));
         }
     }
     // `unknown` and `stalled` are not final: other users should not read them as an end.
@@ -64,9 +64,7 @@ pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: b
         Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
     });
     if let Err(why) = stored {
-        context
-            .printer
-            .notice(&format!("the verdict of {} is not recorded in the cluster: {why}", entry.name));
+        context.notice(&format!("the verdict of {} is not recorded in the cluster: {why}", entry.name));
     }
 }
 

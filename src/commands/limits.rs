@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::cluster_view::{self, ClusterView};
-use super::{CommandContext, demo, evacuate, stop, upgrade};
+use super::{ChangeResult, CommandContext, demo, evacuate, stop, upgrade};
 use crate::cli::intent::upgrade::UpgradeUndo;
 use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, WriteOptions};
 use crate::error::{Cause, Exit, Problem};
@@ -79,8 +79,8 @@ pub async fn rebalance(
         timeout: STOP_TIMEOUT,
         output: Output::Text,
     };
-    let (exit, stopped) = Box::pin(stop::verified(&context, &intent)).await?;
-    Ok(match stopped {
+    let (ChangeResult { exit, stopped, .. }, _) = Box::pin(stop::verified(&context, &intent)).await?;
+    Ok(match stopped.into_iter().next() {
         None => LimitStop::Over,
         Some(stopped) if exit == Exit::Reached => {
             let kept = "clients that were moved stay where they are, missing clients return by themselves or not at all";
@@ -141,11 +141,10 @@ pub async fn upgrade(
     // The name that the command prints is not an event of the stream.
     let (printer, ..) = Printer::captured(context.printer.look(), context.printer.terminal());
     let quiet = CommandContext { printer: Rc::new(printer), ..context.clone() };
-    let exit = Box::pin(upgrade::rolled_back(&quiet, &undo)).await?;
+    let ChangeResult { exit, unchanged, .. } = Box::pin(upgrade::undo(&quiet, &undo)).await?;
     let id = &cluster.id;
     if exit != Exit::Reached {
-        let plan = quiet.printer.reported().upgrade_plan;
-        let why = plan.map_or_else(|| "there is no plan".to_owned(), |plan| plan.message);
+        let why = unchanged.unwrap_or_default();
         return Err(Problem::new(format!("{id} is not rolled back"), why)
             .hint(format!("kubectl emqx upgrade undo {}", id.name))
             .exit(exit));

@@ -1,12 +1,14 @@
 //! The subcommands, one file each: read facts, evaluate them with `plan`, act, print the result with `output`. They use
 //! clusters only through [`crate::ports`], which is equal for a live and for the simulated cluster.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::error::{Exit, Problem};
 use crate::output::Printer;
+use crate::plan::results::Stopped;
 use crate::ports::history::StateFolder;
 use crate::ports::{Brokers, Clock, Kubernetes, RecordingSink};
 
@@ -57,6 +59,7 @@ pub struct CommandContext {
     pub namespace: String,
     /// The output of the command.
     pub printer: Rc<Printer>,
+    pub notices: Notices,
     /// The API server's address, for messages; `None` without Kubernetes.
     pub server: Option<String>,
     /// Whether stdin is a terminal: without one there is no prompt.
@@ -72,5 +75,51 @@ pub struct CommandContext {
 /// Ends when the user interrupts.
 pub type Interrupt = Pin<Box<dyn Future<Output = ()>>>;
 
-/// The result of a command.
+/// The exit code of a command that was carried out.
 pub type Outcome = Result<Exit, Problem>;
+
+/// The result of a command that changes a cluster. The command prints it as well; the full-screen view and the limits of an
+/// operation read it here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeResult {
+    pub exit: Exit,
+    /// The names of what was created or started.
+    pub created: Vec<String>,
+    pub stopped: Vec<Stopped>,
+    /// Why there was nothing to do.
+    pub unchanged: Option<String>,
+}
+
+impl ChangeResult {
+    fn unchanged(exit: Exit, why: impl Into<String>) -> Self {
+        Self { exit, created: Vec::new(), stopped: Vec::new(), unchanged: Some(why.into()) }
+    }
+
+    fn created(exit: Exit, created: Vec<String>) -> Self {
+        Self { exit, created, stopped: Vec::new(), unchanged: None }
+    }
+
+    fn stopped(exit: Exit, stopped: Vec<Stopped>) -> Self {
+        Self { exit, created: Vec::new(), stopped, unchanged: None }
+    }
+}
+
+/// Where the notices of a command go.
+#[derive(Clone, Debug, Default)]
+pub enum Notices {
+    /// To the printer.
+    #[default]
+    Printed,
+    /// Into a list, for a caller that shows them in another form.
+    Collected(Rc<RefCell<Vec<String>>>),
+}
+
+impl CommandContext {
+    /// Reports a notice; equal notices once.
+    pub fn notice(&self, text: &str) {
+        match &self.notices {
+            Notices::Printed => self.printer.notice(text),
+            Notices::Collected(list) => list.borrow_mut().extend(self.printer.new_notice(text)),
+        }
+    }
+}

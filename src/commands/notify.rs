@@ -82,9 +82,7 @@ impl Notifier {
                 && !std::mem::replace(&mut self.failed, true)
             {
                 let program = &self.command.program;
-                context
-                    .printer
-                    .notice(&format!("--notify {program}: {why}; later failures are not reported"));
+                context.notice(&format!("--notify {program}: {why}; later failures are not reported"));
             }
         }
     }

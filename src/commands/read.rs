@@ -46,10 +46,10 @@ pub async fn show(context: &CommandContext, read: &ReadOptions) -> Outcome {
     let (found, many) = pictures(context, read, STATUS_SCOPE).await?;
     for status in &found {
         if let Some(silence) = operator_silence(status) {
-            context.printer.notice(&silence);
+            context.notice(&silence);
         }
         if let Some((what, way)) = left_over(&status.membership) {
-            context.printer.notice(&format!("{what}; remove with: {way}"));
+            context.notice(&format!("{what}; remove with: {way}"));
         }
     }
     if many {

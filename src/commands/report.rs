@@ -88,7 +88,7 @@ pub async fn add_checks(
             names.observe(&cluster.world);
             report.checked(&checks, context.clock.now());
         }
-        Err(problem) => context.printer.notice(&format!("the cluster is not checked: {problem}")),
+        Err(problem) => context.notice(&format!("the cluster is not checked: {problem}")),
     }
 }
 

@@ -280,7 +280,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
                 ..Follow::default()
             }),
         };
-        return Box::pin(super::apply::run(context, &apply, None)).await;
+        return Ok(Box::pin(super::apply::run(context, &apply, None)).await?.exit);
     }
     let planning = Planning {
         strategy: &StrategyRequest::Given(strategy.clone()),
@@ -302,7 +302,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
             }
         }
         // The scale has succeeded: a rebalance that cannot be planned does not change that.
-        Err(problem) => context.printer.notice(&format!("no rebalance could be planned: {problem}")),
+        Err(problem) => context.notice(&format!("no rebalance could be planned: {problem}")),
     }
     Ok(Exit::Reached)
 }

@@ -10,7 +10,7 @@ use super::confirmation::confirm;
 use super::deletion;
 use super::history;
 use super::watch::{REACH_EMQX, over};
-use super::{CommandContext, Interrupt, Outcome};
+use super::{ChangeResult, CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
@@ -53,6 +53,8 @@ struct Stopping<'a> {
     absent_operator: Option<String>,
     /// The rebalance that was stopped.
     stopped: Option<Stopped>,
+    /// Why there was nothing to stop.
+    unchanged: Option<String>,
     /// Its record for the history, where EMQX ran it.
     entry: Option<HistoryEntry>,
 }
@@ -70,34 +72,29 @@ enum Standing {
 }
 
 /// `rebalance stop`.
-pub async fn run(context: &CommandContext, intent: &Stop) -> Outcome {
-    let (exit, stopped, entry) = recorded(context, intent).await?;
-    if let Some(stopped) = stopped {
-        context.printer.stopped(&stopped, intent.output);
+pub async fn run(context: &CommandContext, intent: &Stop) -> Result<ChangeResult, Problem> {
+    let (result, entry) = verified(context, intent).await?;
+    for stopped in &result.stopped {
+        context.printer.stopped(stopped, intent.output);
     }
     if let Some(entry) = entry {
         // Its object is deleted, or it had none.
         Box::pin(history::record(context, entry, false)).await;
     }
-    Ok(exit)
+    Ok(result)
 }
 
-/// Stops a rebalance and verifies that it stopped, without printing the result; `None` when there was nothing
-/// to stop. The caller records it.
-pub async fn verified(context: &CommandContext, intent: &Stop) -> Result<(Exit, Option<Stopped>), Problem> {
-    recorded(context, intent).await.map(|(exit, stopped, _)| (exit, stopped))
-}
-
-/// The same with the record for the history.
-async fn recorded(
+/// Stops a rebalance and verifies that it stopped, without printing the result. The entry is for the history; the caller
+/// records it.
+pub(super) async fn verified(
     context: &CommandContext,
     intent: &Stop,
-) -> Result<(Exit, Option<Stopped>, Option<HistoryEntry>), Problem> {
+) -> Result<(ChangeResult, Option<HistoryEntry>), Problem> {
     let (cluster, name) = match target::resolve(context, intent).await? {
         StopTarget::One(cluster, name) => (*cluster, name),
         StopTarget::Nothing(why) => {
             context.printer.talk(&why);
-            return Ok((unchanged(intent), None, None));
+            return Ok((ChangeResult::unchanged(unchanged(intent), why), None));
         }
     };
     let until = Instant::now() + intent.timeout;
@@ -111,6 +108,7 @@ async fn recorded(
         may_patch: true,
         absent_operator: None,
         stopped: None,
+        unchanged: None,
         entry: None,
     };
     // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
@@ -120,10 +118,9 @@ async fn recorded(
         && !stopping.object().is_some_and(ownership::left_by_a_stop)
     {
         let name = &stopping.name;
-        context
-            .printer
-            .talk(&format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words()));
-        return Ok((unchanged(intent), None, None));
+        let why = format!("{name} is over ({}: {reason}): there is nothing to stop", verdict.words());
+        context.printer.talk(&why);
+        return Ok((ChangeResult::unchanged(unchanged(intent), why), None));
     }
     let mut interrupt: Interrupt = (context.interrupt)();
     let outcome = tokio::select! {
@@ -136,7 +133,10 @@ async fn recorded(
         .hint("kubectl emqx rebalance list shows what still runs")
         .interrupted()),
     };
-    outcome.map(|exit| (exit, stopping.stopped, stopping.entry))
+    let stopped = stopping.stopped.into_iter().collect();
+    let result =
+        |exit| ChangeResult { unchanged: stopping.unchanged, ..ChangeResult::stopped(exit, stopped) };
+    outcome.map(|exit| (result(exit), stopping.entry))
 }
 
 fn unchanged(intent: &Stop) -> Exit {
@@ -403,16 +403,21 @@ impl Stopping<'_> {
         Ok(Some(Exit::Reached))
     }
 
+    fn nothing_runs(&mut self) -> Exit {
+        let why = format!("EMQX does not run {}: there is nothing to stop", self.name);
+        self.context.printer.talk(&why);
+        self.unchanged = Some(why);
+        unchanged(self.intent)
+    }
+
     /// The rebalance is over in EMQX: only an object may remain that an earlier stop did not delete.
     async fn clean_up(&mut self) -> Outcome {
         let left = self.object().filter(|object| ownership::left_by_a_stop(object)).cloned();
         let Some(object) = left else {
-            self.context.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
-            return Ok(unchanged(self.intent));
+            return Ok(self.nothing_runs());
         };
         if self.intent.backend == BackendChoice::Emqx {
-            self.context.printer.talk(&format!("EMQX does not run {}: there is nothing to stop", self.name));
-            return Ok(unchanged(self.intent));
+            return Ok(self.nothing_runs());
         }
         let label = self.label();
         self.proof.push("EMQX does not run it".to_owned());
@@ -468,7 +473,7 @@ impl Stopping<'_> {
         let Some(object) = self.object().cloned() else { return };
         self.may_patch = deletion::may_touch(self.context, &object).await;
         if !self.may_patch {
-            self.context.printer.notice(&format!(
+            self.context.notice(&format!(
                 "{} cannot be marked as stopped, nor freed if its delete hangs: you may not patch it (needs {}); who follows \
                  it may report coordinatorLost",
                 self.name,
@@ -485,7 +490,7 @@ impl Stopping<'_> {
         let kubernetes = &self.context.kubernetes;
         let marked = kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, Some(&mark.text())).await;
         if let Err(problem) = marked {
-            self.context.printer.notice(&format!(
+            self.context.notice(&format!(
                 "{} is not marked as stopped: {problem}; who follows it may report coordinatorLost",
                 self.name
             ));
@@ -497,7 +502,7 @@ impl Stopping<'_> {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
         let removed = self.context.kubernetes.annotate_rebalance(object, STOPPED_BY_ANNOTATION, None).await;
         if let Err(problem) = removed {
-            self.context.printer.notice(&format!(
+            self.context.notice(&format!(
                 "{} keeps its mark {STOPPED_BY_ANNOTATION} although it was not stopped: {problem}",
                 self.name
             ));

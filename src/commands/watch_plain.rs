@@ -49,7 +49,7 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
         }
         facts.ask_every(&cluster, every(&cluster, &operations));
         match facts.next(context, &mut cluster).await {
-            Ok(notices) => notices.iter().for_each(|notice| context.printer.notice(notice)),
+            Ok(notices) => notices.iter().for_each(|notice| context.notice(notice)),
             Err(WaitEnd::Interrupted) => {
                 return Err(left(&cluster, &operations, "interrupted").interrupted());
             }

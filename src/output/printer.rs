@@ -18,8 +18,6 @@ use super::theme::{Theme, Tone};
 use crate::error::{Cause, Problem};
 use crate::model::form::{Color, Look, Output};
 use crate::model::jsonpath::Template;
-use crate::plan::results::Stopped;
-use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The most characters of one notice: texts of servers may be of any length.
 const LONGEST_NOTICE: usize = 1000;
@@ -95,7 +93,6 @@ pub struct Printer {
     flags: ClusterFlags,
     /// Notices that were printed already.
     printed: RefCell<BTreeSet<String>>,
-    reported: RefCell<Reported>,
     /// Whether the reader of stdout has closed it.
     closed: Cell<bool>,
     /// The first write error that is not a closed pipe.
@@ -109,17 +106,6 @@ impl std::fmt::Debug for Printer {
             .field("terminal", &self.terminal)
             .finish_non_exhaustive()
     }
-}
-
-/// What a command reported, as values.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Reported {
-    /// The names of what was created or started.
-    pub(crate) created: Vec<String>,
-    pub(crate) stopped: Vec<Stopped>,
-    /// The plan of the upgrade that was asked for.
-    pub(crate) upgrade_plan: Option<UpgradePlan>,
-    pub(crate) notices: Vec<String>,
 }
 
 /// The output of a [`Printer::captured`].
@@ -184,7 +170,6 @@ impl Printer {
             zone,
             flags: ClusterFlags::default(),
             printed: RefCell::default(),
-            reported: RefCell::default(),
             closed: Cell::new(false),
             failed: RefCell::default(),
         }
@@ -309,15 +294,21 @@ impl Printer {
 
     /// Prints a notice; equal notices once, with limits of length and number.
     pub fn notice(&self, text: &str) {
+        if let Some(text) = self.new_notice(text) {
+            let title = self.talk_theme().paint(Tone::Warning, "notice:");
+            self.push(true, &format!("{title} {text}\n"));
+        }
+    }
+
+    /// The text of a notice that is to be shown; `None` for one that was shown before, and beyond the limit.
+    pub(crate) fn new_notice(&self, text: &str) -> Option<String> {
         let text = shortened(text, LONGEST_NOTICE);
         let count = self.printed.borrow().len();
         if count > MAX_PRINTED_NOTICES || !self.printed.borrow_mut().insert(text.clone()) {
-            return;
+            return None;
         }
-        let theme = self.talk_theme();
-        let text = if count == MAX_PRINTED_NOTICES { NO_MORE_NOTICES.to_owned() } else { text };
-        self.reported.borrow_mut().notices.push(theme.clean(&text));
-        self.push(true, &format!("{} {}\n", theme.paint(Tone::Warning, "notice:"), theme.clean(&text)));
+        let text = if count == MAX_PRINTED_NOTICES { NO_MORE_NOTICES } else { &text };
+        Some(self.talk_theme().clean(text))
     }
 
     /// Prints an error: what failed, why, and the command to type.

@@ -106,15 +106,16 @@ pub(crate) async fn run(process: usize, arguments: &[String], port: &Port, lines
         clock,
         interactive: false,
         printer: printer.clone(),
+        notices: commands::Notices::Printed,
         tap: None,
         // The simulation writes no files.
         folder: None,
         interrupt: Rc::new(|| Box::pin(std::future::pending())),
     };
     let outcome = match intent.verb {
-        Verb::Apply(apply) => commands::apply::run(&context, &apply, None).await,
+        Verb::Apply(apply) => commands::apply::run(&context, &apply, None).await.map(|it| it.exit),
         Verb::Watch(watch) => commands::watch::run(&context, &watch).await,
-        Verb::Stop(stop) => commands::stop::run(&context, &stop).await,
+        Verb::Stop(stop) => commands::stop::run(&context, &stop).await.map(|it| it.exit),
         Verb::Status(read) => commands::read::show(&context, &read).await,
         Verb::View(view) => commands::watch_plain::run(&context, &view.selection, &view.follow).await,
         Verb::List(list) => commands::list::run(&context, &list).await,

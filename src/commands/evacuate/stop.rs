@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
-use super::super::{CommandContext, Interrupt, Outcome, confirmation};
+use super::super::{ChangeResult, CommandContext, Interrupt, confirmation};
 use super::{find, name, require_answer, running, runs, unknown_while_down};
 use crate::cli::intent::evacuate::EvacuateStop;
 use crate::cli::intent::{DryRun, WriteOptions};
@@ -18,7 +18,7 @@ use crate::ports::RefreshScope;
 use crate::timing::VERIFY_PAUSE;
 
 /// `evacuate stop`.
-pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Result<ChangeResult, Problem> {
     let (mut cluster, nodes) = if intent.targets.is_empty() {
         let (cluster, nodes) = running(context).await?;
         if nodes.len() > 1 {
@@ -44,15 +44,17 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
         return Err(unknown_while_down(down, "stop"));
     }
     if here.is_empty() {
-        context.printer.talk("there is nothing to stop");
-        return Ok(if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached });
+        let why = "there is nothing to stop";
+        context.printer.talk(why);
+        let exit = if intent.write.error_unchanged { Exit::Unchanged } else { Exit::Reached };
+        return Ok(ChangeResult::unchanged(exit, why));
     }
     let label = here.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
     if intent.write.dry_run != DryRun::None {
         for node in &here {
             context.printer.line(&format!("{} (dry run)", name(node)));
         }
-        return Ok(Exit::Reached);
+        return Ok(ChangeResult::stopped(Exit::Reached, Vec::new()));
     }
     let question = format!("Stop the evacuation of {label} of {}?", cluster.id);
     confirmation::confirm(context, &intent.write, &question).await?;
@@ -60,11 +62,12 @@ pub(super) async fn run(context: &CommandContext, intent: &EvacuateStop) -> Outc
     tokio::select! {
         biased;
         stopped = all(context, &intent.write, intent.timeout, &mut cluster, &here) => {
-            match stopped?.as_slice() {
+            let stopped = stopped?;
+            match stopped.as_slice() {
                 [one] => context.printer.stopped(one, intent.output),
                 several => context.printer.several_stopped(several, intent.output),
             }
-            Ok(Exit::Reached)
+            Ok(ChangeResult::stopped(Exit::Reached, stopped))
         }
         () = &mut interrupt => Err(Problem::new("interrupted", "what EMQX was asked so far stays asked")
             .hint("kubectl emqx evacuate list shows what still runs")

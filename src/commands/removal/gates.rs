@@ -51,7 +51,7 @@ pub(in crate::commands) async fn open_gates(
         let closed = pod.filter(|pod| pod.gated && pod.on_serving == Some(false) && pod.containers_ready);
         let Some(pod) = closed.filter(|pod| pod.deleting.is_none()) else { continue };
         if let Err(problem) = context.kubernetes.set_gate(&cluster.id.namespace, &pod.name, true).await {
-            context.printer.notice(&format!("{problem}; the operator does so at its next pass"));
+            context.notice(&format!("{problem}; the operator does so at its next pass"));
         }
     }
 }

@@ -185,7 +185,7 @@ impl<'a, T: Task> Runner<'a, T> {
                 });
             }
             match facts.next(self.context, cluster).await {
-                Ok(notices) => notices.iter().for_each(|notice| self.context.printer.notice(notice)),
+                Ok(notices) => notices.iter().for_each(|notice| self.context.notice(notice)),
                 Err(cut) => return Err(self.cut(cut)),
             }
         }
@@ -421,7 +421,7 @@ impl<'a, T: Task> Runner<'a, T> {
         }
         let text = format!("{problem}; it is tried again");
         if self.printed.as_ref() != Some(&text) {
-            self.context.printer.notice(&text);
+            self.context.notice(&text);
             self.printed = Some(text);
         }
         Ok(())

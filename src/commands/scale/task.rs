@@ -130,7 +130,7 @@ impl<'a> Scaling<'a> {
         }
         // Fields that a user wrote with kubectl are taken over.
         let applied = context.kubernetes.apply_instance(&body, !owners.is_empty(), ServerDryRun::No).await?;
-        applied.warnings.iter().for_each(|warning| context.printer.notice(warning));
+        applied.warnings.iter().for_each(|warning| context.notice(warning));
         Ok(None)
     }
 }

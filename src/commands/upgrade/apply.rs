@@ -7,7 +7,7 @@ use crate::cli::intent::upgrade::UpgradeApply;
 use crate::cli::intent::{DryRun, Follow, Then, WriteOptions};
 use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::follow_output::FollowOutput;
-use crate::commands::{CommandContext, Outcome, confirmation, limits};
+use crate::commands::{ChangeResult, CommandContext, confirmation, limits};
 use crate::error::{Exit, Problem};
 use crate::model::human::{duration, plural};
 use crate::model::limits::Limits;
@@ -24,7 +24,7 @@ use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{self, AppliedObject, RefreshScope};
 
 /// `upgrade apply`.
-pub(super) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &UpgradeApply) -> Result<ChangeResult, Problem> {
     let request = UpgradeInput {
         ask: &intent.ask,
         force: intent.force,
@@ -45,19 +45,20 @@ pub(super) async fn carry_out(
     limits: &Limits,
     write: &WriteOptions,
     then: &Then,
-) -> Outcome {
+) -> Result<ChangeResult, Problem> {
     let verb = if request.back.is_some() { "roll back" } else { "upgrade" };
     let refused = format!("will not {verb} {}", cluster.id);
     let mut prepared = prepare(context, &cluster, request).await?;
     prepared.plan.judge(limits::before(context, limits, expected(&cluster, &prepared)));
     let planned = counts(&prepared);
-    prepared.unread.iter().for_each(|notice| context.printer.notice(notice));
+    prepared.unread.iter().for_each(|notice| context.notice(notice));
     if let Some(exit) = prepared.decided(context, write, refused.clone())? {
-        return Ok(exit);
+        return Ok(ChangeResult::unchanged(exit, prepared.plan.message));
     }
+    let name = vec![crate::output::text::resource(&cluster.id)];
     if write.dry_run == DryRun::Client {
         done(context, then, &cluster, prepared.plan, " (dry run)");
-        return Ok(Exit::Reached);
+        return Ok(ChangeResult::created(Exit::Reached, name));
     }
     if write.dry_run == DryRun::None {
         confirmation::confirm(context, write, &question(&cluster, &prepared, verb)).await?;
@@ -68,7 +69,7 @@ pub(super) async fn carry_out(
         if prepared.plan.decision != Decision::Go
             && let Some(exit) = prepared.decided(context, write, refused)?
         {
-            return Ok(exit);
+            return Ok(ChangeResult::unchanged(exit, prepared.plan.message));
         }
     }
     // A tracker that observes from the beginning has the counts at the start.
@@ -80,11 +81,11 @@ pub(super) async fn carry_out(
     let how = if dry { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
     let applied = change(context, &cluster, &prepared, how).await?;
     for warning in &applied.warnings {
-        context.printer.notice(warning);
+        context.notice(warning);
     }
     done(context, then, &cluster, prepared.plan, if dry { " (server dry run)" } else { "" });
     if dry {
-        return Ok(Exit::Reached);
+        return Ok(ChangeResult::created(Exit::Reached, name));
     }
     cluster_view::relist(
         context,
@@ -93,7 +94,7 @@ pub(super) async fn carry_out(
     )
     .await?;
     let guarded = prepared.target.guarded;
-    match then {
+    let exit = match then {
         Then::Leave(_) => {
             if guarded {
                 context.printer.talk(
@@ -101,18 +102,19 @@ pub(super) async fn carry_out(
                 );
             }
             context.printer.next(&format!("kubectl emqx upgrade watch {}", cluster.id.name));
-            Ok(Exit::Reached)
+            Exit::Reached
         }
         Then::Follow(follow) => {
             let guarded = guarded.then_some(write.field_manager.as_str());
             let verdict = Box::pin(stay(context, cluster, operations, follow, guarded, &edit)).await?;
-            Ok(match verdict {
+            match verdict {
                 // The requested undo succeeded.
                 Verdict::Reverted if request.back.is_some() => Exit::Reached,
                 other => other.exit(),
-            })
+            }
         }
-    }
+    };
+    Ok(ChangeResult::created(exit, name))
 }
 
 /// The clients of the pods that are to be replaced, as far as they are known.
@@ -153,7 +155,7 @@ async fn change(
         // Without the record a later follower does not know the counts at the start; nothing else depends on
         // it.
         Err(problem) if !prepared.target.guarded => {
-            context.printer.notice(&format!("{problem}; a later watch does not know how it began"));
+            context.notice(&format!("{problem}; a later watch does not know how it began"));
         }
         other => other?,
     }
@@ -175,7 +177,7 @@ async fn change(
     let left = leftover_notes(&applied.object);
     if how == ports::ServerDryRun::No && !left.is_empty() {
         if instance.api == ApiVersion::V1beta4 {
-            context.printer.notice(&format!(
+            context.notice(&format!(
                 "{} on {} were left by an earlier version and belong to another manager too: they are part of the pod \
                  template, so take them out of your manifest together with the next upgrade",
                 left.join(", "),

@@ -17,7 +17,7 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeGenerate) -> O
     };
     let target = UpgradeTarget::of(instance, &intent.ask)?;
     if let Some(message) = raised_waits(instance, &intent.ask) {
-        context.printer.notice(&message);
+        context.notice(&message);
     }
     let change = body(instance, &target, OperatorHold::Held);
     let manifest = match intent.form {

@@ -16,22 +16,21 @@ pub mod shown;
 mod undo;
 pub mod watch;
 
-use super::{CommandContext, Outcome};
-use crate::cli::intent::upgrade::{Upgrade, UpgradeUndo};
+pub(crate) use apply::run as apply;
+pub(crate) use plan::planned;
+pub(crate) use undo::run as undo;
 
-/// Rolls an upgrade back and follows it: `upgrade undo`.
-pub(crate) async fn rolled_back(context: &CommandContext, intent: &UpgradeUndo) -> Outcome {
-    Box::pin(undo::run(context, intent)).await
-}
+use super::{CommandContext, Outcome};
+use crate::cli::intent::upgrade::Upgrade;
 
 /// One of the subcommands.
 pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
         Upgrade::Plan(intent) => plan::run(context, &intent).await,
         Upgrade::Generate(intent) => generate::run(context, &intent).await,
-        Upgrade::Apply(intent) => Box::pin(apply::run(context, &intent)).await,
+        Upgrade::Apply(intent) => Ok(Box::pin(apply(context, &intent)).await?.exit),
         Upgrade::Watch(intent) => Box::pin(watch::run(context, &intent)).await,
         Upgrade::List(intent) => list::run(context, &intent).await,
-        Upgrade::Undo(intent) => Box::pin(undo::run(context, &intent)).await,
+        Upgrade::Undo(intent) => Ok(Box::pin(undo(context, &intent)).await?.exit),
     }
 }

@@ -4,7 +4,7 @@
 use super::apply::carry_out;
 use super::prepare::UpgradeInput;
 use crate::cli::intent::upgrade::UpgradeUndo as Intent;
-use crate::commands::{CommandContext, Outcome, cluster_view};
+use crate::commands::{ChangeResult, CommandContext, cluster_view};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
@@ -14,7 +14,7 @@ use crate::plan::upgrade::undo::{target, undo};
 use crate::ports::RefreshScope;
 
 /// `upgrade undo`.
-pub(super) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &Intent) -> Result<ChangeResult, Problem> {
     let cluster = cluster_view::load_one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let id = &cluster.id;
     let image = match &intent.to {

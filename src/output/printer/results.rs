@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Printer, Reported};
+use super::Printer;
 use crate::model::form::{Manifest, Output, ReportForm, Stream};
 use crate::model::human::clock;
 use crate::model::{Event, EventType, Operation, OperationRef};
@@ -159,7 +159,6 @@ impl Printer {
 
     /// The plan of an upgrade.
     pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
-        self.reported.borrow_mut().upgrade_plan = Some(plan.clone());
         let name = || resource(&plan.instance);
         let now = Some((now, self.zone()));
         self.result("UpgradePlan", plan, output, name, |layout| text::upgrade::plan(plan, now, layout));
@@ -167,19 +166,12 @@ impl Printer {
 
     /// Prints the plan of an upgrade to stderr, before the prompt.
     pub(crate) fn talk_upgrade_plan(&self, plan: &UpgradePlan, now: Timestamp) {
-        self.reported.borrow_mut().upgrade_plan = Some(plan.clone());
         let layout = Layout { theme: self.talk_theme(), wide: false, width: None };
         self.push(true, &(text::upgrade::plan(plan, Some((now, self.zone())), layout) + "\n"));
     }
 
-    /// The results and notices so far, for a caller that shows them in another form.
-    pub(crate) fn reported(&self) -> Reported {
-        self.reported.borrow().clone()
-    }
-
     /// The result of `apply`. `note` follows the name in text output only: ` (server dry run)`.
     pub fn applied<P: serde::Serialize>(&self, applied: &Applied<P>, output: Output, note: &str) {
-        self.reported.borrow_mut().created.push(applied.name.clone());
         let theme = self.theme();
         self.result(
             "Applied",
@@ -256,13 +248,11 @@ impl Printer {
 
     /// The name of what was started, where nothing else is printed about it. `note` follows it.
     pub fn started(&self, name: &str, note: &str) {
-        self.reported.borrow_mut().created.push(name.to_owned());
         self.line(&format!("{name}{note}"));
     }
 
     /// The result of `stop`.
     pub fn stopped(&self, stopped: &Stopped, output: Output) {
-        self.reported.borrow_mut().stopped.push(stopped.clone());
         self.result(
             "Stopped",
             stopped,
@@ -274,7 +264,6 @@ impl Printer {
 
     /// The result of one `stop` of several operations.
     pub fn several_stopped(&self, all: &[Stopped], output: Output) {
-        self.reported.borrow_mut().stopped.extend_from_slice(all);
         let name = |stopped: &Stopped| rebalance_name(&stopped.name);
         let text = |layout: Layout| all.iter().map(|it| text::lists::stopped(it, layout)).collect();
         self.results("Stopped", all, output, name, text);
