@@ -36,13 +36,13 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, mut evacuate: Eva
             return Ok(exit);
         }
     }
-    let (cluster, nodes) = commands::evacuate::resolve(&context, &targets).await?;
+    let (cluster, nodes) = commands::evacuate::target::resolve(&context, &targets).await?;
     if nodes.is_empty() {
         return Ok(Exit::Reached);
     }
     let viewed = ViewedClusters {
         scope: screen::one(&cluster.id),
-        wanted: nodes.iter().map(commands::evacuate::name).collect(),
+        wanted: nodes.iter().map(commands::evacuate::target::name).collect(),
         judged: true,
         ours: None,
         id: Some(cluster.id),

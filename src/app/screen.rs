@@ -108,9 +108,9 @@ pub(super) async fn followed(
     context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<Option<ViewedClusters>, Problem> {
-    let resolve = commands::watch::resolve(context, operation).await?;
+    let resolve = commands::rebalance_target::resolve(context, operation).await?;
     let Some(name) = resolve.name else { return Ok(None) };
-    if commands::watch::over(context, &resolve.cluster, &name).is_some() {
+    if commands::rebalance_target::over(context, &resolve.cluster, &name).is_some() {
         return Ok(None);
     }
     let id = resolve.cluster.id;
@@ -416,7 +416,7 @@ impl ClusterActions for Doing {
                     BackendRequest::Rebalance => BackendChoice::Rebalance,
                     BackendRequest::Emqx => BackendChoice::Emqx,
                 },
-                write: commands::demo::write(),
+                write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
                 show_command: false,
@@ -433,7 +433,7 @@ impl ClusterActions for Doing {
             let stop = Stop {
                 operation: Some(operation),
                 backend: BackendChoice::Auto,
-                write: commands::demo::write(),
+                write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 timeout: STOP_TIMEOUT,
                 output: Output::Text,
@@ -448,12 +448,12 @@ impl ClusterActions for Doing {
             let start = EvacuateStart {
                 targets: vec![node.to_string()],
                 settings: crate::model::evacuation::Settings::default(),
-                write: commands::demo::write(),
+                write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Text),
             };
-            Ok(shown(&context, commands::evacuate::start(&context, &start).await?))
+            Ok(shown(&context, commands::evacuate::start::run(&context, &start).await?))
         })
     }
 
@@ -466,11 +466,11 @@ impl ClusterActions for Doing {
             let context = quiet(&self.context, id);
             let stop = EvacuateStop {
                 targets: vec![node.to_string()],
-                write: commands::demo::write(),
+                write: commands::confirmation::already_confirmed(),
                 timeout: STOP_TIMEOUT,
                 output: Output::Text,
             };
-            Ok(shown(&context, commands::evacuate::stop(&context, &stop).await?))
+            Ok(shown(&context, commands::evacuate::stop::run(&context, &stop).await?))
         })
     }
 
@@ -484,7 +484,7 @@ impl ClusterActions for Doing {
                 skip: Vec::new(),
                 output: Output::Text,
             };
-            Box::pin(commands::upgrade::planned(&context, &plan)).await
+            Box::pin(commands::upgrade::plan::planned(&context, &plan)).await
         })
     }
 
@@ -495,12 +495,12 @@ impl ClusterActions for Doing {
                 instance: Some(InstanceName { kind: Some(id.kind), name: id.name.clone() }),
                 ask: ask(image)?,
                 force: false,
-                write: commands::demo::write(),
+                write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
                 then: Then::Leave(Output::Name),
             };
-            Ok(shown(&context, Box::pin(commands::upgrade::apply(&context, &apply)).await?))
+            Ok(shown(&context, Box::pin(commands::upgrade::apply::run(&context, &apply)).await?))
         })
     }
 

@@ -13,13 +13,10 @@ use crate::model::limits::Percent;
 use crate::model::{
     InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source, StrategyRequest,
 };
-use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, drifted};
 use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, ManifestRequest};
-use crate::plan::rebalance::ownership;
-use crate::plan::rebalance::preflight::{RebalanceCheck, running};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::requirement;
 use crate::plan::results::{Applied, Backend};
@@ -263,7 +260,7 @@ fn require_answer(context: &CommandContext, cluster: &ClusterView, backend: Back
         format!("cannot start a rebalance in the EMQX of {}", cluster.id),
         why.unwrap_or_else(|| "EMQX cannot be asked".to_owned()),
     )
-    .hint(super::watch::REACH_EMQX))
+    .hint(super::rebalance_target::REACH_EMQX))
 }
 
 /// Prints the created object to stdout.
@@ -368,34 +365,4 @@ async fn stay(
     let following = FollowRequest::new(cluster, operations, name, output);
     let want = FollowRequest::wants(follow);
     Box::pin(FollowRequest { want, ..following.limited(context, follow) }.run(context)).await
-}
-
-/// The running operation, otherwise one that an operator has yet to start; for the other commands.
-pub(crate) fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
-    let waiting = || {
-        let waiting = ownership::waiting(&cluster.world, &cluster.id, context.clock.now());
-        waiting.first().map(|object| object.name.clone())
-    };
-    runs(context, cluster).or_else(waiting)
-}
-
-/// The running operation.
-pub fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
-    let instance = cluster.instance().ok()?;
-    let snapshot = snapshot::snapshot(&cluster.world, &cluster.id, context.clock.now());
-    let (backend, _) = endpoint::backend(
-        endpoint::BackendRequest::Auto,
-        &cluster.world.kubernetes.served,
-        instance,
-        snapshot.operator_process,
-    )
-    .ok()?;
-    running(&RebalanceCheck {
-        world: &cluster.world,
-        instance,
-        snapshot: &snapshot,
-        backend,
-        name: None,
-        allowed: None,
-    })
 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::CommandContext;
-use crate::cli::intent::{Stream, Then, WriteOptions};
+use crate::cli::intent::{DryRun, Stream, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::results::Applied;
@@ -64,6 +64,17 @@ fn cluster(context: &CommandContext) -> String {
         (Some(context), Some(server)) => format!(" (context {context}, API server {server})"),
         (None, Some(server)) => format!(" (API server {server})"),
         _ => String::new(),
+    }
+}
+
+/// The options of a change that was confirmed before the command begins.
+pub fn already_confirmed() -> WriteOptions {
+    WriteOptions {
+        dry_run: DryRun::None,
+        field_manager: crate::model::FIELD_MANAGER.to_owned(),
+        yes: true,
+        reason: None,
+        error_unchanged: false,
     }
 }
 

@@ -1,10 +1,10 @@
 //! `demo`: a whole rebalance on the simulated cluster, through the commands that a user types.
 
+use super::confirmation::already_confirmed;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{self, Upgrade};
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, Output, Plan, PlanSource, ReadOptions, Then,
-    WriteOptions,
+    Apply, ApplySource, BackendChoice, Follow, Output, Plan, PlanSource, ReadOptions, Then,
 };
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
@@ -31,17 +31,6 @@ fn announce(context: &CommandContext, what: &str) {
     context.printer.line(&format!("$ kubectl emqx {what}"));
 }
 
-/// A change that was confirmed already.
-pub fn write() -> WriteOptions {
-    WriteOptions {
-        dry_run: DryRun::None,
-        field_manager: crate::model::FIELD_MANAGER.to_owned(),
-        yes: true,
-        reason: None,
-        error_unchanged: false,
-    }
-}
-
 /// The command line that upgrades the only cluster to this image and follows the upgrade: on the full screen,
 /// where there is one.
 pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
@@ -49,7 +38,7 @@ pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
         instance: None,
         ask: UpgradeRequest::new(Wanted::Image(image.clone())),
         force: false,
-        write: write(),
+        write: already_confirmed(),
         skip: Vec::new(),
         limits: Limits::default(),
         then: Then::Follow(Follow { full: true, ..Follow::default() }),
@@ -115,7 +104,7 @@ pub async fn run(context: &CommandContext) -> Outcome {
         session_move_ms: SESSION_MOVE_MS,
         backend: BackendChoice::Auto,
         nodes: Vec::new(),
-        write: write(),
+        write: already_confirmed(),
         skip: Vec::new(),
         limits: Limits::default(),
         show_command: false,

@@ -14,6 +14,11 @@ use super::{CommandContext, Interrupt};
 use crate::model::Fact;
 use crate::ports::{FactStream, RefreshScope};
 
+/// The interval between two refreshes, in real time.
+pub(super) fn refresh_interval(context: &CommandContext) -> Duration {
+    Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0))
+}
+
 /// The event that ended a wait, other than facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitEnd {
@@ -47,7 +52,7 @@ impl FactLoop {
     ) -> Self {
         let scope = cluster_view::exact(context, &cluster.id, want);
         // Displayed times, stalls and verdicts change without facts.
-        let mut beat = interval(Duration::from_secs_f64((1.0 / context.clock.speed()).clamp(0.1, 1.0)));
+        let mut beat = interval(refresh_interval(context));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             objects: context.kubernetes.follow(&scope).fuse(),

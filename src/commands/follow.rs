@@ -6,17 +6,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::cluster_view::ClusterView;
-use super::deletion;
 use super::fact_loop::{FactLoop, WaitEnd};
 use super::follow_output::FollowOutput;
 use super::upgrade::guard::Guard;
-use super::{CommandContext, history, limits};
+use super::{CommandContext, history, limit_stop, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
-use crate::model::{
-    Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Rebalance,
-    RecordedVerdict, VERDICT_ANNOTATION, Verdict,
-};
+use crate::model::{Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Verdict};
 use crate::plan::history as past;
 use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
 use crate::plan::rebalance::messages;
@@ -26,7 +22,7 @@ use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::guard;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::ports::RefreshScope;
-use crate::timing::{GUARD_END_TIMEOUT, POLL, RECORD_TIMEOUT, VERDICT_WAIT_ANNOUNCED};
+use crate::timing::{GUARD_END_TIMEOUT, POLL, VERDICT_WAIT_ANNOUNCED};
 
 /// How a follow ended.
 #[derive(Debug)]
@@ -195,7 +191,7 @@ impl FollowRequest {
         let Some((object, record)) = run.to_record(context.clock.now()) else {
             return run.object.as_ref().is_some_and(|object| object.recorded.is_some() && !run.is_deleted());
         };
-        annotate(context, object, &record).await;
+        history::annotate(context, object, &record).await;
         true
     }
 
@@ -216,8 +212,8 @@ impl FollowRequest {
                 let stopped = facts.during_stop(stop(context, cluster, name, guarded, &why)).await;
                 let stopped = stopped.unwrap_or_else(|_| Err(limits::interrupted()));
                 match stopped {
-                    Ok(limits::LimitStop::Over) => self.limits = None,
-                    Ok(limits::LimitStop::RollsBack(stopping)) => {
+                    Ok(limit_stop::LimitStop::Over) => self.limits = None,
+                    Ok(limit_stop::LimitStop::RollsBack(stopping)) => {
                         self.limits = None;
                         let message =
                             format!("{}: the rollback is followed to its end", stopping.undone.join(", "));
@@ -225,7 +221,7 @@ impl FollowRequest {
                         self.output.event(context, &event);
                         self.rollback = Some((why, stopping));
                     }
-                    Ok(limits::LimitStop::Done(stopping)) => {
+                    Ok(limit_stop::LimitStop::Done(stopping)) => {
                         return Err(self.stopped(context, &why, &stopping));
                     }
                     Err(problem) => {
@@ -417,29 +413,6 @@ impl FollowRequest {
     }
 }
 
-/// Records a verdict on its object. A failure is a notice.
-pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, record: &RecordedVerdict) {
-    let text = record.text();
-    let write = async {
-        if !deletion::may_touch(context, object).await {
-            return Err(format!("you may not patch it (needs {})", deletion::PATCH));
-        }
-        let written = context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
-        written.map_err(|problem| problem.to_string())
-    };
-    let written = tokio::time::timeout(RECORD_TIMEOUT, write).await;
-    let written = written.unwrap_or_else(|_| {
-        Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
-    });
-    // `Ok(false)`: the object was deleted, so that there is nothing to record the verdict on.
-    if let Err(why) = written {
-        let name = &object.name;
-        context.notice(&format!(
-            "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
-        ));
-    }
-}
-
 /// Stops the operation of this name.
 async fn stop(
     context: &CommandContext,
@@ -447,13 +420,13 @@ async fn stop(
     name: &str,
     guarded: bool,
     why: &str,
-) -> Result<limits::LimitStop, Problem> {
+) -> Result<limit_stop::LimitStop, Problem> {
     match OperationRef::of(name).operation() {
         Operation::Upgrade => {
             let held = cluster.instance().is_ok_and(|instance| UpgradeTarget::resumed(instance).is_some());
-            limits::upgrade(context, cluster, guarded || held, why).await
+            limit_stop::upgrade(context, cluster, guarded || held, why).await
         }
-        _ => limits::rebalance(context, cluster, name, why).await,
+        _ => limit_stop::rebalance(context, cluster, name, why).await,
     }
 }
 

@@ -3,11 +3,14 @@
 use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
-use super::{CommandContext, Outcome};
+use super::{CommandContext, Outcome, deletion};
 use crate::cli::intent::{Filter, HistoryQuery};
 use crate::error::{Exit, Problem};
 use crate::model::history::to_store;
-use crate::model::{HISTORY_KEY, HistoryEntry, InstanceId, Operation, Verdict, World};
+use crate::model::{
+    HISTORY_KEY, HistoryEntry, InstanceId, Operation, Rebalance, RecordedVerdict, VERDICT_ANNOTATION,
+    Verdict, World,
+};
 use crate::output::Printer;
 use crate::plan::assessment::assess;
 use crate::plan::history::{
@@ -68,11 +71,34 @@ pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: b
     }
 }
 
+/// Records a verdict on its object. A failure is a notice.
+pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, record: &RecordedVerdict) {
+    let text = record.text();
+    let write = async {
+        if !deletion::may_touch(context, object).await {
+            return Err(format!("you may not patch it (needs {})", deletion::PATCH));
+        }
+        let written = context.kubernetes.annotate_rebalance(object, VERDICT_ANNOTATION, Some(&text)).await;
+        written.map_err(|problem| problem.to_string())
+    };
+    let written = tokio::time::timeout(RECORD_TIMEOUT, write).await;
+    let written = written.unwrap_or_else(|_| {
+        Err(format!("no answer of the API server within {} s", RECORD_TIMEOUT.as_secs()))
+    });
+    // `Ok(false)`: the object was deleted, so that there is nothing to record the verdict on.
+    if let Err(why) = written {
+        let name = &object.name;
+        context.notice(&format!(
+            "the verdict is not recorded on {name}, so that a later list may call it unknown: {why}"
+        ));
+    }
+}
+
 /// Records operations that the full-screen view followed to their end.
 pub async fn followed(context: &CommandContext, all: Vec<FollowedOperation>) {
     for FollowedOperation { entry, object, verdict } in all {
         if let (Some(object), Some(verdict)) = (&object, &verdict) {
-            super::follow::annotate(context, object, verdict).await;
+            annotate(context, object, verdict).await;
         }
         record(context, entry, object.is_some()).await;
     }

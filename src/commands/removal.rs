@@ -1,12 +1,10 @@
 //! What `drain` and `scale` have in common: the Lease of an instance, the permissions, and the run to the verdict ([`run`]).
 
-use std::time::Duration;
-
 use super::cluster_view::ClusterView;
 use super::{CommandContext, surroundings};
 use crate::error::Problem;
-use crate::model::NodeName;
 use crate::model::operation_state::state_name;
+use crate::model::{NodeName, OperationRef};
 use crate::plan::check::{Planned, Purpose};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::removal::RemovalPlan;
@@ -16,6 +14,7 @@ use crate::timing::LEASE_SECONDS;
 mod gates;
 mod progress;
 pub(super) mod run;
+mod runner;
 pub(super) mod task;
 
 pub(super) use gates::{gates, open_gates};
@@ -92,12 +91,7 @@ pub(super) async fn forbidden(context: &CommandContext, rights: &[Right]) -> Opt
     Some(format!("you may not {}", right.sentence()))
 }
 
-/// The interval between two refreshes, in real time.
-pub(super) fn beat(context: &CommandContext) -> Duration {
-    Duration::from_secs_f64((1.0 / context.clock.speed().max(0.1)).clamp(0.1, 1.0))
-}
-
 /// The name of an evacuation in events.
 fn evacuation(node: &NodeName) -> String {
-    super::evacuate::name(node)
+    OperationRef::Evacuation(node.clone()).to_string()
 }

@@ -8,8 +8,9 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
+use super::fact_loop::refresh_interval;
 use super::plan::{Planning, live};
-use super::removal::{self, REMOVAL_SCOPE, beat, lease, release, run};
+use super::removal::{self, REMOVAL_SCOPE, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
@@ -258,7 +259,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
                     .hint(format!("kubectl emqx rebalance plan {}", cluster.id.name))
                     .interrupted());
             }
-            () = sleep(beat(context).max(Duration::from_millis(200))) => {}
+            () = sleep(refresh_interval(context).max(Duration::from_millis(200))) => {}
         }
     }
     let name = InstanceName { kind: Some(cluster.id.kind), name: cluster.id.name.clone() };

@@ -9,7 +9,7 @@ use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
 use super::deletion;
 use super::history;
-use super::watch::{REACH_EMQX, over};
+use super::rebalance_target::{REACH_EMQX, over};
 use super::{ChangeResult, CommandContext, Interrupt, Outcome};
 use crate::cli::intent::{BackendChoice, DryRun, Stop};
 use crate::error::{Cause, Exit, Problem};

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::CommandContext;
 use super::cluster_view::ClusterView;
-use super::removal::beat;
+use super::fact_loop::refresh_interval;
 use crate::model::check::Purpose;
 use crate::model::report::EmqxReport;
 use crate::model::surroundings::Surroundings;
@@ -139,7 +139,7 @@ async fn report(context: &CommandContext, cluster: &ClusterView) -> EmqxReport {
     if !cores_differ(&first) {
         return first;
     }
-    sleep(beat(context)).await;
+    sleep(refresh_interval(context)).await;
     match cluster.broker.report(&cores).await {
         Ok(second) => confirmed(&first, second),
         Err(_) => first,

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
-use super::super::removal::{REMOVAL_SCOPE, beat, lease, open_gates, release};
+use super::super::fact_loop::refresh_interval;
+use super::super::removal::{REMOVAL_SCOPE, lease, open_gates, release};
 use super::super::{CommandContext, Outcome, confirmation, history};
 use super::again;
 use crate::cli::intent::drain::Drain as Intent;
@@ -121,7 +122,7 @@ async fn undo(
                 format!("cannot put the nodes of {} back", cluster.id),
                 "EMQX does not answer, so that it is not known which evacuations run",
             )
-            .hint(super::super::watch::REACH_EMQX));
+            .hint(super::super::rebalance_target::REACH_EMQX));
         }
         let nodes = running(cluster, intent);
         for node in &nodes {
@@ -136,7 +137,7 @@ async fn undo(
                 .hint("kubectl emqx evacuate list; then the same command again")
                 .exit(Exit::TimedOut));
             }
-            sleep(beat(context)).await;
+            sleep(refresh_interval(context)).await;
             cluster_view::refresh(context, cluster).await?;
         }
         let pods = state(cluster, intent).map(|state| state.pods.clone()).unwrap_or_default();
@@ -237,7 +238,7 @@ async fn returned(
             .hint(format!("kubectl emqx drain {} --undo", again(intent)))
             .exit(Exit::TimedOut));
         }
-        sleep(beat(context)).await;
+        sleep(refresh_interval(context)).await;
         lease(context, cluster, "put back").await?;
         cluster_view::relist(context, cluster, REMOVAL_SCOPE).await?;
         cluster_view::refresh(context, cluster).await?;

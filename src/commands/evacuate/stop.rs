@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::cluster_view::{self, ClusterView};
 use super::super::{ChangeResult, CommandContext, Interrupt, confirmation};
-use super::{find, name, require_answer, running, runs, unknown_while_down};
+use super::target::{find, name, require_answer, running, runs, unknown_while_down};
 use crate::cli::intent::evacuate::EvacuateStop;
 use crate::cli::intent::{DryRun, WriteOptions};
 use crate::error::{Exit, Problem};
@@ -85,7 +85,7 @@ fn entry(cluster: &ClusterView, node: &NodeName) -> Option<(String, Option<u64>)
 }
 
 /// Stops these evacuations and verifies that they stopped.
-pub(super) async fn all(
+pub(in crate::commands) async fn all(
     context: &CommandContext,
     write: &WriteOptions,
     timeout: Duration,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
 use super::forbidden;
-use super::run::Runner;
+use super::runner::Runner;
 use super::task::Task;
 use crate::error::{Cause, Problem};
 use crate::model::drain::DrainedPod;

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::evacuation;
-use super::run::Runner;
+use super::runner::Runner;
 use super::task::Task;
 use crate::cli::intent::Stream;
 use crate::commands::cluster_view::ClusterView;
-use crate::commands::limits;
+use crate::commands::{limit_stop, limits};
 use crate::error::Problem;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
@@ -215,7 +215,7 @@ impl<T: Task> Runner<'_, T> {
         &mut self,
         cluster: &ClusterView,
         why: &str,
-        stopped: Result<limits::LimitStop, Problem>,
+        stopped: Result<limit_stop::LimitStop, Problem>,
     ) -> Problem {
         let stopping = match stopped {
             Err(problem) => {
@@ -223,8 +223,10 @@ impl<T: Task> Runner<'_, T> {
                 self.announce(cluster, EventType::Notice, problem.to_string());
                 return problem;
             }
-            Ok(limits::LimitStop::Done(stopping) | limits::LimitStop::RollsBack(stopping)) => stopping,
-            Ok(limits::LimitStop::Over) => {
+            Ok(limit_stop::LimitStop::Done(stopping) | limit_stop::LimitStop::RollsBack(stopping)) => {
+                stopping
+            }
+            Ok(limit_stop::LimitStop::Over) => {
                 let undone = vec!["no evacuation of it runs".to_owned()];
                 Stopping { undone, kept: Vec::new() }
             }

@@ -1,36 +1,30 @@
 //! The run of a drain or a scale of one instance: carries out the decisions of its task until the task has
 //! ended.
 
-use std::collections::BTreeMap;
-
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::super::cluster_view::ClusterView;
-use super::super::evacuate::timing;
+use super::super::evacuate::start::timing;
 use super::super::fact_loop::{FactLoop, WaitEnd};
-use super::super::follow_output::Filtering;
-use super::super::notify::Notifier;
-use super::super::{CommandContext, history, limits};
+use super::super::{CommandContext, history, limit_stop};
 use super::gates::{closing, open_gates};
-use super::task::{Progress, RemovalSettings, StepInput, Task};
+use super::runner::Runner;
+use super::task::{StepInput, Task};
 use super::{REMOVAL_SCOPE, taken};
-use crate::error::{Cause, Exit, Problem};
+use crate::error::{Exit, Problem};
 use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
 use crate::model::{EventType, Judgement, NodeName, Verdict};
-use crate::plan::eviction_alarm::EvictionWatch;
 use crate::plan::history as past;
-use crate::plan::limits::LimitTracker;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::removal::{PodProgress, RemovalAction};
-use crate::plan::tracker::OperationTracker;
+use crate::plan::removal::RemovalAction;
 use crate::ports::{EvacuationOrder, ServerDryRun};
 use crate::timing::{
     EVICTION_BACK_OFF_SECONDS, LEASE_SECONDS, POLL, PROOF_SECONDS, REMOVAL_STEP_PAUSE,
-    REPLACEMENT_PROBLEM_SECONDS, REPLACEMENT_START_SECONDS, STEP_TIMEOUT,
+    REPLACEMENT_PROBLEM_SECONDS, REPLACEMENT_START_SECONDS,
 };
 
 /// Follows the task of one instance to its verdict. The Leases of the instances in `waiting` are held in the
@@ -63,85 +57,7 @@ pub(in crate::commands) async fn follow<T: Task>(
     ended
 }
 
-pub(super) struct Runner<'a, T> {
-    pub(super) context: &'a CommandContext,
-    pub(super) task: &'a mut T,
-    pub(super) manner: RemovalSettings,
-    pub(super) name: String,
-    pub(super) state: Progress,
-    pub(super) operations: OperationTracker,
-    pub(super) filtering: Filtering,
-    leased: Timestamp,
-    pub(super) standings: Vec<PodProgress>,
-    /// When each pod's turn began, and when it ended.
-    pub(super) turns: Vec<(Option<Timestamp>, Option<Timestamp>)>,
-    pub(super) done: BTreeMap<String, Instant>,
-    failing: Option<Instant>,
-    /// Whether the stored state is not the present one: it could not be written.
-    unstored: bool,
-    /// The end that could not be stored yet.
-    unstored_end: Option<Judgement>,
-    refused: BTreeMap<String, (Timestamp, u64)>,
-    waits: Option<(String, Timestamp)>,
-    /// When gates were closed first.
-    pub(super) closing: Option<Timestamp>,
-    printed: Option<String>,
-    pub(super) lost: Option<String>,
-    pub(super) complete: Option<Timestamp>,
-    pub(super) percent: u8,
-    pub(super) limits: Option<LimitTracker>,
-    pub(super) notifier: Option<Notifier>,
-    /// Compares the clients with those at the start.
-    pub(super) watch: EvictionWatch,
-    pub(super) began: Timestamp,
-    /// Since when nodes are evacuated, and the seconds of the evacuations before.
-    pub(super) evacuating: (Option<Timestamp>, u64),
-    /// How it ended.
-    pub(super) judged: Option<Judgement>,
-}
-
-impl<'a, T: Task> Runner<'a, T> {
-    fn new(
-        context: &'a CommandContext,
-        task: &'a mut T,
-        pods: Vec<DrainedPod>,
-        cluster: &ClusterView,
-    ) -> Self {
-        let now = context.clock.now();
-        let counts =
-            cluster.answers().nodes.as_ref().and_then(|nodes| Counts::of(&nodes.value).all_connections());
-        let manner = task.manner();
-        Self {
-            name: task.name(),
-            operations: OperationTracker::of(&cluster.id),
-            filtering: Filtering::default(),
-            leased: now,
-            began: now,
-            evacuating: (None, 0),
-            judged: None,
-            standings: vec![PodProgress::Planned; pods.len()],
-            turns: vec![(None, None); pods.len()],
-            state: Progress { pods, connections: manner.connections.or(counts) },
-            done: BTreeMap::new(),
-            failing: None,
-            unstored: false,
-            unstored_end: None,
-            refused: BTreeMap::new(),
-            waits: None,
-            closing: None,
-            printed: None,
-            lost: None,
-            complete: None,
-            percent: 0,
-            limits: limits::tracker(context, &manner.limits),
-            notifier: manner.notify.clone().map(Notifier::new),
-            watch: EvictionWatch::default(),
-            context,
-            task,
-            manner,
-        }
-    }
-
+impl<T: Task> Runner<'_, T> {
     async fn run(
         &mut self,
         cluster: &mut ClusterView,
@@ -176,7 +92,7 @@ impl<'a, T: Task> Runner<'a, T> {
             }
             if let Some(why) = self.limit(cluster) {
                 let nodes = self.evacuated(cluster);
-                let stop = limits::evacuations(self.context, cluster, &nodes, &[], &why);
+                let stop = limit_stop::evacuations(self.context, cluster, &nodes, &[], &why);
                 let stopped = facts.during_stop(stop).await;
                 open_gates(self.context, cluster, &self.state.pods).await;
                 return Err(match stopped {
@@ -410,23 +326,6 @@ impl<'a, T: Task> Runner<'a, T> {
         cluster.broker.evacuate(node, &order).await.map(drop)
     }
 
-    /// A failed action is repeated for a while, unless a permission is missing.
-    pub(super) fn failed(&mut self, problem: Problem) -> Result<(), Problem> {
-        let since = *self.failing.get_or_insert_with(Instant::now);
-        if matches!(problem.cause, Cause::Forbidden | Cause::Refused) || since.elapsed() > STEP_TIMEOUT {
-            let rest = self.task.unfinished(&problem.what, &problem.why);
-            return Err(Problem { hint: problem.hint.or(rest.hint), ..rest }
-                .exit(problem.exit)
-                .cause(problem.cause));
-        }
-        let text = format!("{problem}; it is tried again");
-        if self.printed.as_ref() != Some(&text) {
-            self.context.notice(&text);
-            self.printed = Some(text);
-        }
-        Ok(())
-    }
-
     fn wait(&mut self, why: &str, most: Option<u64>, now: Timestamp) -> Option<Judgement> {
         match &self.waits {
             Some((reason, since)) if reason == why => {
@@ -442,13 +341,6 @@ impl<'a, T: Task> Runner<'a, T> {
                 self.waits = Some((why.to_owned(), now));
                 None
             }
-        }
-    }
-
-    pub(super) fn notice(&mut self, cluster: &ClusterView, text: String) {
-        if self.printed.as_ref() != Some(&text) {
-            self.announce(cluster, EventType::Notice, text.clone());
-            self.printed = Some(text);
         }
     }
 

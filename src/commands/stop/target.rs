@@ -1,9 +1,9 @@
 //! The target of a stop: one rebalance by its name, or what runs or waits in an instance.
 
 use crate::cli::intent::{BackendChoice, OperationName, Stop};
+use crate::commands::CommandContext;
 use crate::commands::cluster_view::ClusterView;
-use crate::commands::watch::{self, WatchTarget};
-use crate::commands::{CommandContext, apply};
+use crate::commands::rebalance_target::{self, RebalanceTarget};
 use crate::error::Problem;
 use crate::model::{Instance, Phase, PodName, Rebalance};
 use crate::plan::rebalance::messages::short;
@@ -20,7 +20,8 @@ pub(super) enum StopTarget {
 
 /// Finds what is to be stopped. Two candidates are a usage error.
 pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<StopTarget, Problem> {
-    let WatchTarget { cluster, name } = watch::resolve(context, intent.operation.as_ref()).await?;
+    let RebalanceTarget { cluster, name } =
+        rebalance_target::resolve(context, intent.operation.as_ref()).await?;
     let named = match (&intent.operation, &name) {
         (Some(OperationName::Rebalance(wanted) | OperationName::Name(wanted)), Some(name)) => wanted == name,
         (Some(OperationName::Coordinator(_)), Some(_)) => true,
@@ -32,8 +33,10 @@ pub(super) async fn resolve(context: &CommandContext, intent: &Stop) -> Result<S
         _ if of_instance => candidates(context, &cluster),
         _ => Vec::new(),
     };
-    let candidates: Vec<String> =
-        candidates.into_iter().filter(|name| watch::driven(&cluster, name, intent.backend)).collect();
+    let candidates: Vec<String> = candidates
+        .into_iter()
+        .filter(|name| rebalance_target::driven(&cluster, name, intent.backend))
+        .collect();
     match candidates.as_slice() {
         [] => Ok(StopTarget::Nothing(nothing(context, &cluster, intent.backend)?)),
         [one] => Ok(StopTarget::One(Box::new(cluster), one.clone())),
@@ -52,7 +55,7 @@ fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     let mut found: Vec<String> = if cluster.answers().load.is_some() {
         ownership::running(world, id).into_iter().map(|(name, _)| name).collect()
     } else {
-        apply::runs(context, cluster).into_iter().collect()
+        rebalance_target::runs(context, cluster).into_iter().collect()
     };
     let waiting = ownership::waiting(world, id, context.clock.now());
     found.extend(waiting.into_iter().map(|object| object.name.clone()));
@@ -74,7 +77,10 @@ fn nothing(
 ) -> Result<String, Problem> {
     let others = others(context, cluster);
     if others.is_empty() {
-        return Ok(format!("{}: there is nothing to stop", watch::nothing(context, cluster, backend)?));
+        return Ok(format!(
+            "{}: there is nothing to stop",
+            rebalance_target::nothing(context, cluster, backend)?
+        ));
     }
     Ok(format!("no rebalance runs in {}, but {}", cluster.id, others.join("; ")))
 }

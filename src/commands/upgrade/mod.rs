@@ -6,19 +6,15 @@
 //!     └── prepare (checks, forecast, change)       └── guard (v1beta4: empties what is held, then lets the operator continue)
 //! ```
 
-mod apply;
+pub(crate) mod apply;
+mod change;
 mod generate;
 pub mod guard;
 mod list;
-mod plan;
+pub(crate) mod plan;
 mod prepare;
-pub mod shown;
-mod undo;
+pub(crate) mod undo;
 pub mod watch;
-
-pub(crate) use apply::run as apply;
-pub(crate) use plan::planned;
-pub(crate) use undo::run as undo;
 
 use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::Upgrade;
@@ -28,9 +24,13 @@ pub async fn run(context: &CommandContext, upgrade: Upgrade) -> Outcome {
     match upgrade {
         Upgrade::Plan(intent) => plan::run(context, &intent).await,
         Upgrade::Generate(intent) => generate::run(context, &intent).await,
-        Upgrade::Apply(intent) => Ok(Box::pin(apply(context, &intent)).await?.exit),
+        Upgrade::Apply(intent) => Ok(Box::pin(apply::run(context, &intent)).await?.exit),
         Upgrade::Watch(intent) => Box::pin(watch::run(context, &intent)).await,
         Upgrade::List(intent) => list::run(context, &intent).await,
-        Upgrade::Undo(intent) => Ok(Box::pin(undo(context, &intent)).await?.exit),
+        Upgrade::Undo(intent) => {
+            let change = Box::pin(undo::roll_back(context, &intent)).await?;
+            let followed = apply::followed(context, change, &intent.then, &intent.write, true);
+            Ok(Box::pin(followed).await?.exit)
+        }
     }
 }

@@ -1,10 +1,9 @@
-//! `upgrade undo`: changes the image back and follows the upgrade to its end; refused where that end is
-//! unknown.
+//! `upgrade undo`: changes the image back; refused where the end of the upgrade is unknown.
 
-use super::apply::carry_out;
+use super::change::{UpgradeChange, carry_out};
 use super::prepare::UpgradeInput;
-use crate::cli::intent::upgrade::UpgradeUndo as Intent;
-use crate::commands::{ChangeResult, CommandContext, cluster_view};
+use crate::cli::intent::upgrade::UpgradeUndo;
+use crate::commands::{CommandContext, cluster_view};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
@@ -13,8 +12,11 @@ use crate::model::{InstanceId, Link, World};
 use crate::plan::upgrade::undo::{target, undo};
 use crate::ports::RefreshScope;
 
-/// `upgrade undo`.
-pub(crate) async fn run(context: &CommandContext, intent: &Intent) -> Result<ChangeResult, Problem> {
+/// Changes the image back, without following the rollback.
+pub(crate) async fn roll_back(
+    context: &CommandContext,
+    intent: &UpgradeUndo,
+) -> Result<UpgradeChange, Problem> {
     let cluster = cluster_view::load_one(context, intent.instance.as_ref(), RefreshScope::ALL).await?;
     let id = &cluster.id;
     let image = match &intent.to {

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::commands::follow_output::about;
+use super::parts::about;
 use crate::model::human::clock;
 use crate::model::{Judgement, NodeName, Part, Verdict, World};
 use crate::output::theme::Tone;
@@ -13,7 +13,7 @@ use crate::plan::upgrade::revisions::{Member, UpgradeRevisions};
 use crate::plan::upgrade::run::UpgradeRun;
 
 /// The inline progress of this run.
-pub fn view(
+pub(super) fn view(
     world: &World,
     snapshot: &Snapshot,
     run: &UpgradeRun,

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use crate::commands::follow_output::{about, steps};
+use super::parts::{about, steps};
 use crate::model::human::{clock, plural};
 use crate::model::{Judgement, NodeName, Part, Stage};
 use crate::output::theme::Tone;
@@ -11,7 +11,7 @@ use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::snapshot::Snapshot;
 
 /// The inline progress of this run: the evacuated node first, then every other node.
-pub fn view(
+pub(super) fn view(
     snapshot: &Snapshot,
     run: &EvacuationRun,
     deltas: &[(NodeName, i64)],
