@@ -315,9 +315,6 @@ pub(crate) const NODE_START_SLACK_SECONDS: i64 = 2;
 /// first status within a second (operators 2.2 and 2.3).
 pub(crate) const WAITING_REPORTED_SECONDS: u64 = 30;
 
-/// Seconds below which the age is written in seconds alone.
-pub(crate) const SECONDS_ALONE: u64 = 600;
-
 /// Seconds by which a wait may last longer than requested, because of delays of the operator and of this
 /// program between two requests.
 pub(crate) const WAIT_SLACK_SECONDS: u64 = 60;
@@ -346,6 +343,10 @@ pub(crate) const CLOCK_BACK_SECONDS: u64 = 60;
 
 /// Seconds within which an operator's status of an object shows what EMQX runs for it: the operators reconcile every 30 s.
 pub(crate) const OPERATOR_STATUS_SECONDS: u64 = 60;
+
+/// What happened at most this many seconds before its observation has the time of its observation: times in objects are whole
+/// seconds, and EMQX is asked once a second.
+pub(crate) const OBSERVED_SECONDS: u64 = 3;
 
 /// An entry that EMQX lists is new if an answer at most this many seconds before did not list it; idle, EMQX is polled every ten.
 pub(crate) const NEW_ENTRY_SECONDS: u64 = 30;

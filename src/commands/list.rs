@@ -139,8 +139,8 @@ fn stray(world: &World, object: &Rebalance, id: &InstanceId, now: Timestamp) -> 
         (None, None) => format!("there is no {id}"),
     };
     if let Some(seconds) = waiting::seconds(object, now) {
-        let waits = waiting::explained(seconds, world, now);
-        return Judgement::new(waiting::verdict(seconds), format!("{waits}; {missing}"));
+        let waits = waiting::explained(object, seconds, world, now);
+        return Judgement::new(waiting::verdict(seconds), format!("{missing}; {waits}"));
     }
     match object.phase {
         Phase::Failed if !object.processed => {

@@ -10,6 +10,7 @@ use super::eviction_alarm::StopAdvice;
 use super::membership::{Membership, lasting};
 use super::rebalance::preflight;
 use super::rebalance::spread::{Spread, uneven};
+use super::rebalance::waiting;
 use super::removal;
 use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::tracker::OperationTracker;
@@ -234,6 +235,7 @@ fn next(of: &Assessment, world: &World, instance: Option<&Instance>) -> Option<S
     }
     match of.operations.first() {
         Some(first) => match first.operation {
+            Operation::Rebalance if of.verdict == Verdict::Waiting => Some(waiting::SEE_OPERATOR.to_owned()),
             Operation::Rebalance if of.operations.len() > 1 => {
                 Some(format!("kubectl emqx rebalance watch {}", first.name))
             }

@@ -9,6 +9,7 @@ pub mod eviction_alarm;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod happened;
 mod heartbeat;
 pub mod history;
 pub mod limits;

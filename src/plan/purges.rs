@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use super::snapshot::label;
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, InstanceId, NodeName, Operation, OperationRef, World};
-use crate::timing::PURGE_MISSING_SECONDS;
+use crate::plan::happened::Happened;
+use crate::timing::{NEW_ENTRY_SECONDS, PURGE_MISSING_SECONDS};
 
 /// Reports the begin and the end of purges.
 #[derive(Clone, Debug)]
@@ -16,12 +17,22 @@ pub struct PurgeTracker {
     /// Each node that purges, with the time since which EMQX's answers have not listed it.
     runs: BTreeMap<NodeName, Option<Timestamp>>,
     seen: Option<Timestamp>,
+    /// When an answer was taken in that was the first one, or the first one after an outage.
+    unobserved: Option<Timestamp>,
 }
 
 impl PurgeTracker {
     /// Follows the purges of one cluster.
     pub fn new(id: InstanceId) -> Self {
-        Self { id, runs: BTreeMap::new(), seen: None }
+        Self { id, runs: BTreeMap::new(), seen: None, unobserved: None }
+    }
+
+    /// When what an event of a purge reports happened.
+    pub(crate) fn happened(&self, event: &Event) -> Happened {
+        match event.kind {
+            EventType::Created if self.unobserved == Some(event.time) => Happened::Before(event.time),
+            _ => Happened::At(event.time),
+        }
     }
 
     /// Takes EMQX's last answer in; gives what has changed.
@@ -31,7 +42,10 @@ impl PurgeTracker {
         else {
             return Vec::new();
         };
-        self.seen = Some(load.at);
+        let before = self.seen.replace(load.at);
+        if before.is_none_or(|before| seconds_between(before, load.at) > NEW_ENTRY_SECONDS) {
+            self.unobserved = Some(now);
+        }
         let mut events = Vec::new();
         for node in &load.value.purges {
             if self.runs.insert(node.clone(), None).is_none() {

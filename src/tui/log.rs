@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
+use crate::model::Event;
 use crate::model::human::seconds_between;
 use crate::output::theme::Tone;
+use crate::plan::happened::Happened;
+use crate::timing::OBSERVED_SECONDS;
 
 /// A line of the notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,10 @@ pub struct Entry {
     pub tone: Tone,
     /// The message.
     pub text: String,
+    /// Since when what it reports was so, where that is not `at`.
+    pub since: Option<Happened>,
+    /// Whether it reports an end.
+    pub ended: bool,
 }
 
 /// For this many seconds the same text is not repeated.
@@ -33,7 +40,25 @@ pub struct NoticeLog {
 impl NoticeLog {
     /// Adds a notice.
     pub fn push(&mut self, at: Timestamp, tone: Tone, text: impl Into<String>) {
-        let entry = Entry { at, tone, text: text.into() };
+        self.insert(Entry { at, tone, text: text.into(), since: None, ended: false });
+    }
+
+    /// Adds the notice of an event.
+    pub fn event(&mut self, event: &Event, tone: Tone, happened: Happened) {
+        let since = Some(happened).filter(|happened| match happened {
+            Happened::At(at) => seconds_between(*at, event.time) > OBSERVED_SECONDS,
+            Happened::Before(_) => true,
+        });
+        self.insert(Entry {
+            at: event.time,
+            tone,
+            text: event.message.clone(),
+            since,
+            ended: event.verdict.is_some(),
+        });
+    }
+
+    fn insert(&mut self, entry: Entry) {
         // An unreachable server fails for each resource, and at each retry: it is reported once.
         let soon = |other: &Entry| seconds_between(other.at, entry.at) < REPEAT_SECONDS;
         if self.entries.iter().rev().take_while(|it| soon(it)).any(|it| it.text == entry.text) {

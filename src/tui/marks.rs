@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::model::{Event, EventType};
+use crate::model::{Event, EventType, Phase};
+use crate::plan::happened::Happened;
 use crate::plan::rebalance::tracker::RebalanceRun;
 
 /// The most marks that are kept; older ones are dropped.
@@ -12,8 +13,10 @@ const MAX_MARKS: usize = 60;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The time.
+    /// The time, at the latest.
     pub at: Timestamp,
+    /// Whether it is the time: what was first seen after it began has none.
+    pub timed: bool,
     /// The text, one or two words.
     pub text: String,
 }
@@ -21,27 +24,39 @@ pub struct Mark {
 /// The marks of a cluster, oldest first. Bounded.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
-    marks: VecDeque<Mark>,
+    all: VecDeque<Mark>,
     /// The operator's last phase of the rebalance of this name.
     operator: Option<(String, String)>,
+    /// The operation whose start was last marked.
+    created: Option<String>,
 }
 
 impl Marks {
     /// The marks, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Mark> {
-        self.marks.iter()
+        self.all.iter()
     }
 
     fn push(&mut self, at: Timestamp, text: String) {
-        if self.marks.len() == MAX_MARKS {
-            self.marks.pop_front();
+        self.insert(Mark { at, timed: true, text });
+    }
+
+    fn insert(&mut self, mark: Mark) {
+        if self.all.len() == MAX_MARKS {
+            self.all.pop_front();
         }
-        let place = self.marks.partition_point(|it| it.at <= at);
-        self.marks.insert(place, Mark { at, text });
+        let place = self.all.partition_point(|it| it.at <= mark.at);
+        self.all.insert(place, mark);
     }
 
     /// Adds the mark of an event.
-    pub fn event(&mut self, event: &Event) {
+    pub fn event(&mut self, event: &Event, happened: Happened) {
+        if event.kind == EventType::Created {
+            self.created = Some(event.name.clone());
+            if matches!(happened, Happened::Before(_)) {
+                return;
+            }
+        }
         let text = match (event.kind, event.verdict) {
             (EventType::Created, _) => "created".to_owned(),
             (_, Some(verdict)) => verdict.as_str().to_owned(),
@@ -57,17 +72,41 @@ impl Marks {
             },
             (EventType::Progress | EventType::Notice | EventType::Verdict, None) => return,
         };
-        self.push(event.time, text);
+        let (at, timed) = match happened {
+            Happened::At(at) => (at, true),
+            Happened::Before(at) => (at, false),
+        };
+        self.insert(Mark { at, timed, text });
     }
 
-    /// Adds a mark when the operator's phase of a rebalance changes.
+    /// Adds a mark when the operator's phase of a rebalance changes; for an object that existed before it was first seen,
+    /// those that it has the times of.
     pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };
         let reported = (run.name.clone(), phase.to_owned());
         let before = self.operator.replace(reported.clone());
-        if before.is_some_and(|before| before.0 == reported.0 && before.1 != reported.1) {
-            self.push(now, format!("operator: {}", reported.1));
+        let at = match object.phase {
+            Phase::Failed => object.failed,
+            Phase::Completed => object.completed,
+            _ => None,
+        };
+        let at = at.filter(|at| *at <= now);
+        match before {
+            Some(before) if before.0 == reported.0 => {
+                if before.1 != reported.1 {
+                    self.push(at.unwrap_or(now), format!("operator: {phase}"));
+                }
+            }
+            _ => {
+                let known = self.created.as_ref() == Some(&run.name);
+                if let Some(created) = object.created.filter(|created| !known && *created <= now) {
+                    self.push(created, "created".to_owned());
+                }
+                if let Some(at) = at {
+                    self.push(at, format!("operator: {phase}"));
+                }
+            }
         }
     }
 }

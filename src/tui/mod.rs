@@ -11,7 +11,7 @@
 //! fills.
 
 mod actions;
-mod closing_line;
+pub mod closing_line;
 mod cluster_state;
 pub mod context;
 mod copy;

@@ -150,7 +150,7 @@ impl Player {
             Play::Mark(forward) => {
                 let at = self.at;
                 let marks: Vec<Timestamp> =
-                    state.route.iter().flat_map(|route| &route.marks).map(|mark| mark.at).collect();
+                    state.route.iter().flat_map(Route::timed).map(|mark| mark.at).collect();
                 if forward {
                     if let Some(to) = marks.into_iter().find(|mark| *mark > at) {
                         self.go(state, to);

@@ -127,6 +127,13 @@ pub struct Route {
     pub steps: Vec<Timestamp>,
 }
 
+impl Route {
+    /// The marks whose time is known.
+    pub fn timed(&self) -> impl DoubleEndedIterator<Item = &Mark> {
+        self.marks.iter().filter(|mark| mark.timed)
+    }
+}
+
 /// The forecast of the plan page, or why there is none.
 pub type PlanPreview = Result<(RebalancePlan, Backend, String), Problem>;
 

@@ -15,6 +15,7 @@ use crate::model::{
     Update, Verdict, World,
 };
 use crate::output::theme::Tone;
+use crate::plan::happened::Happened;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::timing::EVENT_AGE;
@@ -285,8 +286,9 @@ fn log(cluster: &mut ClusterState, events: &[Event], now: Timestamp) -> bool {
             (EventType::Notice, None) => Tone::Warning,
             _ => Tone::Plain,
         };
-        cluster.log.push(event.time, tone, event.message.clone());
-        cluster.marks.event(event);
+        let happened = Happened::of(&cluster.operations, event);
+        cluster.log.event(event, tone, happened);
+        cluster.marks.event(event, happened);
     }
     let last = cluster.operations.rebalances.runs.last();
     if let Some(run) = cluster.operations.rebalances.running().or(last) {

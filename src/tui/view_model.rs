@@ -292,13 +292,27 @@ impl ViewModel {
     pub fn in_service(&self) -> Option<(usize, usize)> {
         self.status.totals.serving?;
         let nodes = || self.rows.iter().filter(|row| row.node.is_some());
-        let replicants = nodes().any(|row| row.role == Some(Role::Replicant));
+        let replicants = self.has_replicants();
         let should = |row: &&Row| {
             row.serving == Some(true)
                 || (row.group != Group::Old && (!replicants || row.role == Some(Role::Replicant)))
         };
         let serving = nodes().filter(|row| row.serving == Some(true)).count();
         Some((serving, nodes().filter(should).count()))
+    }
+
+    fn has_replicants(&self) -> bool {
+        self.rows.iter().any(|row| row.node.is_some() && row.role == Some(Role::Replicant))
+    }
+
+    /// Whether it is in the Service, in one word: `-` for a core beside replicants, which need not be.
+    pub fn service_word(&self, row: &Row) -> &'static str {
+        match row.serving {
+            Some(true) => "yes",
+            Some(false) if row.role == Some(Role::Core) && self.has_replicants() => "-",
+            Some(false) => "no",
+            None => "?",
+        }
     }
 
     /// Why the running rebalance should be stopped.

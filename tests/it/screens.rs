@@ -4,6 +4,7 @@
 mod changes;
 mod everywhere;
 pub(crate) mod make;
+mod opened;
 mod pages;
 mod panics;
 mod recording;

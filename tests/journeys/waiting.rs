@@ -53,7 +53,16 @@ fn an_object_that_no_operator_picks_up_is_listed_as_waiting_and_not_as_nothing()
         "{status:#}"
     );
     assert!(status["message"].to_string().contains("waiting for the operator ("), "{status:#}");
-    demo.run("status").exits(0).shows("waiting for the operator (");
+    let stop = format!("kubectl emqx rebalance stop {name} deletes the object");
+    assert!(
+        message.contains("kubectl get pods -A | grep emqx-operator shows") && message.ends_with(&stop),
+        "{message}"
+    );
+    demo.run("status")
+        .exits(0)
+        .shows("waiting for the operator (")
+        .shows(&stop)
+        .says("kubectl get pods -A | grep emqx-operator");
     demo.run(&format!("rebalance watch {name} --timeout 1s")).exits(5);
     let again = demo.run(&format!("rebalance apply --yes {SLOW}")).fails(6);
     assert!(again.err.contains(&name), "{again}");

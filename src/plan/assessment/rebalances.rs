@@ -152,7 +152,7 @@ fn without_entry(
         RebalanceStatus { duration_seconds, ..is }
     };
     if let Some(seconds) = waiting::seconds(object, current.now) {
-        let message = waiting::explained(seconds, current.world, current.now);
+        let message = waiting::explained(object, seconds, current.world, current.now);
         return of(waiting::verdict(seconds), message).open();
     }
     let ended = run.and_then(|run| Some((run, run.verdict.clone()?)));

@@ -334,7 +334,10 @@ fn an_object_that_no_operator_has_picked_up_is_waiting_after_30_seconds() {
     }));
     let is = of(&world);
     assert_eq!(is.verdict, Verdict::Waiting);
-    assert_eq!(is.message, "golden: waiting for the operator (150s)");
+    assert_eq!(
+        is.message,
+        "golden: waiting for the operator (2m30s); kubectl get pods -A | grep emqx-operator shows whether it runs, kubectl emqx rebalance stop golden deletes the object"
+    );
 }
 
 #[test]

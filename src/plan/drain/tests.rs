@@ -534,9 +534,9 @@ fn the_end_of_an_evacuation_that_an_earlier_process_started_follows_from_its_sto
     let stored = EvacuationWaits { health_check_seconds: 5, takeover_seconds: 7 };
     let ends = |message: &str, with: &str| message.ends_with(with);
     let known = message(Some(stored), true);
-    assert!(ends(&known, ", at most 13 seconds to go"), "{known}");
+    assert!(ends(&known, ", at most 13s to go"), "{known}");
     for unknown in [message(None, true), message(Some(stored), false)] {
-        assert!(ends(&unknown, ", at most 121 seconds to go by default waits"), "{unknown}");
+        assert!(ends(&unknown, ", at most 2m1s to go with EMQX's default waits"), "{unknown}");
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::super::eviction_alarm::EvictionWatch;
+use super::super::happened::Happened;
 use super::super::heartbeat::{self, Quiet};
 use super::super::rebalance::tracker::Alarm;
 use super::super::removal::stored_waits;
@@ -17,15 +18,15 @@ use super::super::snapshot::label;
 use super::super::upgrade::durations::{DrainTiming, NodeContent};
 use super::super::upgrade::messages::doing;
 use crate::model::evacuation::EvacuationWaits;
-use crate::model::human::{plural, seconds_between};
+use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{
     BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, Node, NodeName, Operation,
     OperationRef, Part, Stage, Verdict, World,
 };
 use crate::plan::rebalance::messages::utc;
 use crate::timing::{
-    END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS,
-    UPTIME_SLACK_MILLIS,
+    END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, NEW_ENTRY_SECONDS,
+    RESTORED_SECONDS, UPTIME_SLACK_MILLIS,
 };
 
 mod alarm;
@@ -44,7 +45,8 @@ pub struct EvacuationRun {
     pub entry: Evacuation,
     /// When it was first seen.
     pub began: Timestamp,
-    /// The stage in EMQX's first answer, where that answer lists it already: then its start was not seen.
+    /// The stage in EMQX's first answer, or in the first one after an outage, where that answer lists it already: then its
+    /// start was not seen.
     joined: Option<Stage>,
     /// What is on the node.
     pub holds: Option<NodeContent>,
@@ -159,7 +161,8 @@ impl EvacuationTracker {
         if self.seen.is_some_and(|seen| at <= seen) {
             return;
         }
-        let first = self.seen.replace(at).is_none();
+        let before = self.seen.replace(at);
+        let unseen = before.is_none_or(|before| seconds_between(before, at) > NEW_ENTRY_SECONDS);
         for run in &mut self.runs {
             let here = entries.iter().any(|entry| entry.node == run.entry.node);
             if run.verdict.is_some() {
@@ -186,7 +189,7 @@ impl EvacuationTracker {
                     same(run) && run.verdict.as_ref().is_some_and(|end| end.verdict != Verdict::Stopped)
                 });
                 let mut run = EvacuationRun::begin(entry, timing, lost, (world, id), now);
-                run.joined = (first && asked.is_none()).then(|| entry.stage.clone());
+                run.joined = (unseen && asked.is_none()).then(|| entry.stage.clone());
                 let restored = if run.restored {
                     ", which EMQX restored from disk after the node restarted"
                 } else {
@@ -251,6 +254,20 @@ impl EvacuationRun {
     /// When it began, where that was seen.
     pub(crate) fn began_at(&self) -> Option<Timestamp> {
         self.joined.is_none().then_some(self.began)
+    }
+
+    /// When what an event of it reports happened.
+    pub(crate) fn happened(&self, event: &Event) -> Happened {
+        // Its first event and the first phase belong to one answer.
+        let is_unseen = self.joined.is_some() && event.time == self.began;
+        match event.kind {
+            EventType::Created | EventType::Phase if is_unseen => Happened::Before(event.time),
+            EventType::Phase if self.before_outage.is_some() => Happened::Before(event.time),
+            EventType::Verdict if self.ended_unseen() || self.ended_after().is_some() => {
+                Happened::Before(event.time)
+            }
+            _ => Happened::At(event.time),
+        }
     }
 
     /// Whether its node was empty in EMQX's first answer: neither its start nor its end was seen.
@@ -565,13 +582,13 @@ impl EvacuationRun {
         self.timing.is_none() && self.entry.stage.order().is_some_and(|order| order < 3)
     }
 
-    /// `, 30 seconds to go`; `, at most 30 seconds to go`, with `by default waits` where the waits are not known. Empty where the
-    /// end is unknown.
+    /// `, 30s to go`; `, at most 30s to go`, with `with EMQX's default waits` where the waits are not known. Empty where the end is
+    /// unknown.
     pub(crate) fn to_go(&self) -> String {
         let Some(left) = self.seconds else { return String::new() };
-        let left = plural(left, "second");
+        let left = duration(left);
         if self.end_is_bound() {
-            let by = if self.stored_waits.is_none() { " by default waits" } else { "" };
+            let by = if self.stored_waits.is_none() { " with EMQX's default waits" } else { "" };
             format!(", at most {left} to go{by}")
         } else {
             format!(", {left} to go")

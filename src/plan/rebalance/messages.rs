@@ -2,10 +2,11 @@
 
 use super::progress::Counts;
 use super::tracker::{Alarm, RebalanceRun};
-use crate::model::human::{average, count, plural, share};
+use crate::model::human::{average, count, plural, seconds_between, share};
 use crate::model::{InstanceId, Link, NodeName, OperationRef, Phase, Rebalance, Stage, World};
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
+use crate::timing::OBSERVED_SECONDS;
 use jiff::Timestamp;
 
 /// The most nodes that are named one by one; more are counted.
@@ -242,7 +243,12 @@ pub fn flight(run: &RebalanceRun) -> u64 {
 }
 
 /// The message when the operator reports Failed while EMQX continues.
-pub(crate) fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
+pub(crate) fn operator_failed(run: &RebalanceRun, now: Timestamp) -> String {
+    let failed = run.object.as_ref().and_then(|object| object.failed);
+    let since = failed
+        .filter(|failed| seconds_between(*failed, now) > OBSERVED_SECONDS)
+        .map(|failed| format!(" since {}", utc_from(failed, now)))
+        .unwrap_or_default();
     let why = run
         .object
         .as_ref()
@@ -251,7 +257,7 @@ pub(crate) fn operator_failed(run: &RebalanceRun, _now: Timestamp) -> String {
         .unwrap_or_default();
     let left = run.left.filter(|left| left.rounds > 0);
     let left = left.map(|left| format!(", {} to go", plural(left.rounds, "round"))).unwrap_or_default();
-    format!("operator reports Failed{why}; EMQX continues{left}")
+    format!("operator reports Failed{since}{why}; EMQX continues{left}")
 }
 
 /// How the object contradicts EMQX.

@@ -512,6 +512,9 @@ impl RebalanceTracker {
                     events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
                 }
                 enter(run, entry.clone(), now, events);
+                if appeared {
+                    run.appeared();
+                }
                 continue;
             }
             if self.may_be_of_a_pending_one(entry, now) {
@@ -536,6 +539,9 @@ impl RebalanceTracker {
                 absorb_object(&mut run, object, now, events);
             }
             enter(&mut run, entry.clone(), now, events);
+            if appeared {
+                run.appeared();
+            }
             self.runs.push(run);
         }
         is_judged

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions, sort};
 use super::target::{UpgradeTarget, Way};
-use crate::model::human::{count, plural};
+use crate::model::human::{count, duration, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS};
@@ -161,7 +161,7 @@ fn one_by_one(members: &[Member<'_>], timing: &DrainTiming) -> Times {
     let reason = format!(
         "{} emptied one after another, {} of waiting for load balancers each",
         plural(members.len() as u64, "old pod"),
-        plural(timing.wait_health_check, "second")
+        duration(timing.wait_health_check)
     );
     (seconds, total, reason)
 }

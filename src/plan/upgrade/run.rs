@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::super::eviction_alarm::{EvictionAlarm, EvictionCounts};
+use super::super::happened::Happened;
 use super::super::heartbeat::{Followed, Quiet};
 use super::super::limits::flight;
 use super::super::rebalance::tracker::Alarm;
@@ -176,6 +177,8 @@ pub struct UpgradeRun {
     pub(super) best: FurthestProgress,
     pub(super) moved: Timestamp,
     pub(super) step_since: Timestamp,
+    /// When it was last observed after a time in which it was not: what is new then began earlier.
+    pub(super) unobserved: Option<Timestamp>,
     pub(super) seen: BTreeSet<Milestone>,
     pub(super) key: String,
     pub(super) removed: Option<Timestamp>,
@@ -318,6 +321,26 @@ impl UpgradeRun {
             per_second: flight(broker)?,
             began: (!self.seen.contains(&Milestone::Beginning)).then_some(self.began),
         })
+    }
+
+    /// When what an event of it reports happened.
+    pub(crate) fn happened(&self, event: &Event) -> Happened {
+        let is_unseen = self.unobserved == Some(event.time);
+        let known = match event.kind {
+            EventType::Created => Some(self.began),
+            EventType::Phase => match self.step {
+                UpgradeStep::NewPods if !self.turned => Some(self.began),
+                UpgradeStep::Moved => self.started,
+                _ => None,
+            },
+            EventType::Verdict if self.before_outage.is_some() => return Happened::Before(event.time),
+            EventType::Progress | EventType::Notice | EventType::Verdict => return Happened::At(event.time),
+        };
+        match known.filter(|known| *known < event.time) {
+            Some(known) if is_unseen => Happened::At(known),
+            None if is_unseen => Happened::Before(event.time),
+            _ => Happened::At(event.time),
+        }
     }
 
     /// Whether old pods may have been gone before it was first seen.

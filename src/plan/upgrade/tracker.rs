@@ -108,7 +108,7 @@ impl UpgradeTracker {
             run.moved = listened.filter(|_| gap <= LONG_OUTAGE_SECONDS).unwrap_or(known).min(known);
         }
         heartbeat::outages(&mut self.runs, broker, now, &mut events);
-        self.follow(world, counted, now, &mut events);
+        self.follow(world, counted, gap, now, &mut events);
         for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
             if world.instance(&run.id).is_none() && !world.ids().is_empty() {
                 let reason = format!("{} was deleted on the way", run.id);
@@ -127,8 +127,9 @@ impl UpgradeTracker {
         events
     }
 
-    /// Finds the upgrade that runs, begins one that is new, and takes in its state.
-    fn follow(&mut self, world: &World, counted: bool, now: Timestamp, events: &mut Vec<Event>) {
+    /// Finds the upgrade that runs, begins one that is new, and takes in its state. `gap`: the seconds before this observation
+    /// in which nothing was known.
+    fn follow(&mut self, world: &World, counted: bool, gap: u64, now: Timestamp, events: &mut Vec<Event>) {
         let id = &self.id;
         let open = self.running().is_some();
         let known = world.instance(id).map(|instance| SeenImage(instance.image.clone()));
@@ -173,6 +174,9 @@ impl UpgradeTracker {
             }
         };
         if let Some(run) = self.runs.get_mut(place) {
+            if gap > END_GAP_SECONDS {
+                run.unobserved = Some(now);
+            }
             absorb(run, &revisions, world, counted, now, events);
             // What was done before it was first seen is known only now.
             let begun = created.and_then(|place| events.get_mut(place..)).filter(|_| run.verdict.is_none());
@@ -300,6 +304,7 @@ fn begin(
         best: FurthestProgress::default(),
         moved: now,
         step_since: now,
+        unobserved: (!fresh).then_some(now),
         seen,
         key: String::new(),
         removed: None,

@@ -21,6 +21,7 @@ use super::plot::{PlotScale, dashes, labels, lines, signed, ticks};
 use crate::model::human::{clock, count, duration};
 use crate::output::theme::Tone;
 use crate::tui::curves::{Curve, MAX_CURVES, Quantity, curves, round_up};
+use crate::tui::marks::Mark;
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -190,23 +191,37 @@ fn axis(state: &State, board: &ViewModel, pen: &mut Painter<'_>, plot: std::ops:
     };
     let last = clock(end, zone);
     let most = plot.end.saturating_sub(last.width() + 2);
-    let marks: Vec<(usize, String, &str)> = state
+    let marks: Vec<(usize, &Mark)> = state
         .here()
         .into_iter()
         .flat_map(|cluster| cluster.marks.iter())
         .filter(|mark| mark.at >= begin && mark.at <= end)
-        .map(|mark| (place(mark.at), clock(mark.at, zone), mark.text.as_str()))
+        .map(|mark| (place(mark.at), mark))
         .collect();
     let mut free = plot.start;
     let first = clock(begin, zone);
-    if marks.iter().all(|(x, ..)| *x > plot.start + first.width() + 1) {
+    if marks.iter().all(|(x, _)| *x > plot.start + first.width() + 1) {
         free = pen.put(plot.start, y + 1, first.width(), &first, Tone::Faint) + 2;
     }
-    for (number, (x, time, text)) in marks.iter().enumerate() {
-        pen.put(*x, y, 1, tick, Tone::Faint);
+    for (number, (x, mark)) in marks.iter().enumerate() {
+        let (time, text) = (clock(mark.at, zone), mark.text.as_str());
         // The text ends before the next mark: the latest mark is more important than an earlier one close to
         // it.
         let room = marks.get(number + 1).map_or(most, |next| next.0.min(most)).saturating_sub(*x);
+        if !mark.timed {
+            // What began before its first observation has no place on the axis: its text ends where the observation begins.
+            let both = format!("before {time} {text}");
+            let place = |label: &str| {
+                let left = x.min(&most).checked_sub(label.width()).filter(|begin| *begin >= free);
+                left.or((label.width() < room && *x >= free).then_some(*x))
+            };
+            let label = [both.as_str(), text].into_iter().find_map(|label| Some((place(label)?, label)));
+            if let Some((begin, label)) = label {
+                free = pen.put(begin, y + 1, label.width(), label, Tone::Faint) + 1;
+            }
+            continue;
+        }
+        pen.put(*x, y, 1, tick, Tone::Faint);
         let both = format!("{time} {text}");
         let label = [both.as_str(), text].into_iter().find(|label| label.width() < room && *x >= free);
         if let Some(label) = label {

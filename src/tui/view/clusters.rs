@@ -32,7 +32,11 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     };
     let mut titled = pen.put(1, 0, width, &title, if state.ready { Tone::Strong } else { Tone::Busy });
     pen.right(0, 0, width - 1, &clock(state.shown_at(), &state.setup.zone), Tone::Plain);
-    let foot = foot::draw(state, None, pen, narrow);
+    let cursor = state.cluster.min(ids.len().saturating_sub(1));
+    // The ages are those of the cluster under the cursor.
+    let chosen = ids.get(cursor).copied();
+    let chosen = chosen.and_then(|id| Some((id, state.clusters.get(id)?.board.as_ref()?)));
+    let foot = foot::of_list(state, chosen, pen, narrow);
     let widest = |of: fn(&InstanceId) -> &str, least: usize| {
         ids.iter().map(|id| of(id).width()).max().unwrap_or(0).clamp(least, 30)
     };
@@ -73,7 +77,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     }
     for (place, id) in ids.iter().enumerate().skip(first).take(room) {
         let y = 3 + place - first;
-        let here = place == state.cluster.min(ids.len().saturating_sub(1));
+        let here = place == cursor;
         if here {
             let now = pen.symbols().now;
             pen.put(1, y, 2, now, Tone::Strong);
@@ -90,7 +94,13 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
                     let serving = status.and_then(|it| it.totals.serving);
                     (count_or_unknown(serving.map(|serving| serving as u64)), Tone::Plain)
                 }
-                "CONNECTIONS" => (count_or_unknown(status.and_then(|it| it.totals.connections)), Tone::Plain),
+                "CONNECTIONS" => {
+                    let connections = status.and_then(|it| it.totals.connections);
+                    // Numbers that are not current are marked with a sign, not by colour alone.
+                    let old = board.is_some_and(|board| board.unsure.is_some()) && connections.is_some();
+                    let text = count_or_unknown(connections);
+                    if old { (format!("~{text}"), Tone::Faint) } else { (text, Tone::Plain) }
+                }
                 _ => {
                     if let Some(board) = board {
                         standing(state, board, &mut pen.part(*x, y, *size, 1));

@@ -208,12 +208,16 @@ fn pairs(board: &ViewModel, row: &Row) -> Vec<(&'static str, String, String)> {
         }
         _ => String::new(),
     };
+    let in_service = match board.service_word(row) {
+        "-" => "no: replicants serve",
+        word => word,
+    };
     let mut pairs = vec![
         ("connections", format!("{about}{}{goal}", count_or_unknown(row.connections)), from(counts)),
         ("change", format!("{rate}/s"), String::new()),
         ("sessions", format!("{about}{}{offline}", count_or_unknown(row.sessions)), from(counts)),
         ("share", own, String::new()),
-        ("in Service", yes(row.serving).to_owned(), from(Source::Endpoints)),
+        ("in Service", in_service.to_owned(), from(Source::Endpoints)),
         ("ready", yes(row.ready).to_owned(), from(Source::Pods)),
         ("role", row.role.map_or("?", crate::model::Role::as_str).to_owned(), String::new()),
         ("version", text(row.version.as_deref()), String::new()),

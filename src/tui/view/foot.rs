@@ -8,8 +8,8 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::painter::{Painter, wrap};
-use crate::model::Source;
 use crate::model::human::{duration, seconds_between};
+use crate::model::{InstanceId, Source};
 use crate::output::theme::Tone;
 use crate::plan::operator::OperatorProcess;
 use crate::plan::snapshot::{SourceAge, SourceState};
@@ -44,18 +44,39 @@ pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'
             return 2 + more;
         }
     }
+    ages_line(state, board, pen, (1, height - 2));
+    more + if narrow { 2 } else { 3 }
+}
+
+/// Draws the foot of the list of clusters, with the ages of the sources of one of them; returns the number of lines.
+pub(super) fn of_list(
+    state: &State,
+    chosen: Option<(&InstanceId, &ViewModel)>,
+    pen: &mut Painter<'_>,
+    narrow: bool,
+) -> usize {
+    let lines = draw(state, None, pen, narrow);
+    let Some((id, board)) = chosen.filter(|_| pen.height() > lines + 6) else { return lines };
+    let y = pen.height() - lines - 1;
+    let width = pen.width();
+    let x = pen.put(1, y, width / 2, &format!("{}/{}:", id.namespace, id.name), Tone::Faint) + 1;
+    ages_line(state, board, pen, (x, y));
+    lines + if narrow { 1 } else { 2 }
+}
+
+/// The ages of the sources on one line.
+fn ages_line(state: &State, board: &ViewModel, pen: &mut Painter<'_>, (mut x, y): (usize, usize)) {
+    let width = pen.width();
     let dot = format!(" {} ", pen.symbols().dot);
-    let mut x = 1;
     for (place, (text, tone)) in ages(board, state.setup.playback.is_some()).into_iter().enumerate() {
         if x + text.width() + dot.width() > width {
             break;
         }
         if place > 0 {
-            x = pen.put(x, height - 2, width, &dot, Tone::Faint);
+            x = pen.put(x, y, width, &dot, Tone::Faint);
         }
-        x = pen.put(x, height - 2, width, &text, tone);
+        x = pen.put(x, y, width, &text, tone);
     }
-    more + if narrow { 2 } else { 3 }
 }
 
 /// The message that replaces the keys, in lines: an error and its hint take more than one line.
@@ -90,7 +111,7 @@ fn position(state: &State, pen: &mut Painter<'_>, y: usize) {
     let dot = pen.symbols().dot;
     let mut text = format!("{} of {}", duration(at), duration(all));
     let last = route.marks.iter().rfind(|mark| mark.at <= state.now);
-    let next = route.marks.iter().find(|mark| mark.at > state.now);
+    let next = route.timed().find(|mark| mark.at > state.now);
     if let Some(last) = last {
         text.extend([" ", dot, " ", &last.text]);
     }
@@ -115,7 +136,7 @@ fn position(state: &State, pen: &mut Painter<'_>, y: usize) {
         let (text, tone) = if x < now { (done, Tone::Busy) } else { (rule, Tone::Faint) };
         pen.put(1 + x, y, 1, text, tone);
     }
-    for place in &route.marks {
+    for place in route.timed() {
         pen.put(1 + cell(place.at), y, 1, mark, Tone::Plain);
     }
     pen.put(1 + now, y, 1, here, Tone::Strong);

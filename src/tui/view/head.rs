@@ -15,18 +15,22 @@ use super::painter::Painter;
 use super::place::{PLACE_LEAST, PLACE_NARROW, PLACE_USUAL, Place};
 use super::table::in_the_service;
 use super::timeline;
-use crate::model::OperatorLine;
 use crate::model::human::{clock, count, count_or_unknown, duration, plural};
+use crate::model::{Operation, OperatorLine, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::rebalance::messages::{self, ProgressFact};
 use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::rebalance::waiting;
 use crate::plan::snapshot::SourceState;
 use crate::plan::status::copied;
 use crate::plan::upgrade::messages as upgrade_words;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
+
+/// From this height on the headline may take two lines of a narrow page.
+const TWO_LINES: usize = 14;
 
 /// Before anything is known.
 pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
@@ -207,6 +211,9 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
         }
         y += 1;
     }
+    if advice(state, board, &mut pen.part(1, y, width - 2, 1)) {
+        y += 1;
+    }
     if timeline::draw(board, &mut pen.part(1, y, width - 2, 1)) {
         y += 1;
     }
@@ -222,6 +229,22 @@ fn full(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
         pen.right(0, y, width - 1, &ends, Tone::Strong);
     }
     y + 1
+}
+
+/// While no operator picks the object up: how to see the operator, and the key that deletes the object; `false` otherwise.
+fn advice(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> bool {
+    let waits = board.status.operation == Operation::Rebalance && board.status.verdict == Verdict::Waiting;
+    if !waits || board.unsure.is_some() {
+        return false;
+    }
+    let width = pen.width();
+    let stop = state.can(crate::tui::keys::Needs::Running).then_some("x deletes it");
+    if let Some(stop) = stop {
+        pen.right(0, 0, width, stop, Tone::Strong);
+    }
+    let room = width.saturating_sub(stop.map_or(0, |stop| stop.width() + 2));
+    pen.put(0, 0, room, waiting::SEE_OPERATOR, Tone::Plain);
+    true
 }
 
 /// A number in this room, or its last part: whether clients are missing is more important than their number.
@@ -372,7 +395,12 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     if let Some((text, tone)) = mode {
         pen.right(0, 0, width - 1, &text, tone);
     }
-    pen.put(1, 1, width - 1, &headline, headline_tone);
+    // The decisive words may be at the end: the headline takes a second line where the page has one, and nothing covers it.
+    let lines = if pen.height() >= TWO_LINES && state.overlay.is_none() { 2 } else { 1 };
+    let mut y = pen.part(1, 1, width - 1, lines).wrapped(0, 0, lines, &headline, headline_tone).max(1) + 1;
+    if advice(state, board, &mut pen.part(1, y, width - 2, 1)) {
+        y += 1;
+    }
     let dot = format!(" {} ", pen.symbols().dot);
     let mut facts = Vec::new();
     if let Some(entry) = active(board).and_then(|run| run.entry.as_ref()) {
@@ -385,9 +413,9 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
         let between = if x > 1 { dot.width() } else { 0 };
         let Some(text) = fitting(&text, width.saturating_sub(x + between)) else { break };
         if between > 0 {
-            x = pen.put(x, 2, width, &dot, Tone::Plain);
+            x = pen.put(x, y, width, &dot, Tone::Plain);
         }
-        x = pen.put(x, 2, width - 1, text, tone);
+        x = pen.put(x, y, width - 1, text, tone);
     }
-    3
+    y + 1
 }

@@ -8,6 +8,7 @@ use crate::model::{Judgement, Operation, OperationRef, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::waiting;
 use crate::plan::upgrade::messages as upgrade_words;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::timing::VERDICT_SECONDS;
@@ -52,7 +53,8 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 Verdict::Unknown => "UNKNOWN",
                 _ => "WAITING",
             };
-            (word.to_owned(), Tone::of(status.verdict), status.message.clone(), Tone::Plain)
+            let reason = waiting::reason(&status.message).to_owned();
+            (word.to_owned(), Tone::of(status.verdict), reason, Tone::Plain)
         }
         Operation::Rebalance => {
             let contradiction = board.run.as_ref().filter(|run| run.standing() == Verdict::StillRunning);

@@ -8,6 +8,7 @@
 use super::painter::Painter;
 use crate::model::human::clock;
 use crate::output::theme::Tone;
+use crate::plan::happened::Happened;
 use crate::tui::state::State;
 
 /// The lines that stay free for later notices, so that the first ones do not move the page.
@@ -48,13 +49,19 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>) {
             break;
         }
         let x = pen.put(1, y, 10, &clock(entry.at, &state.setup.zone), Tone::Faint) + 2;
+        let text = match entry.since {
+            None => entry.text.clone(),
+            Some(Happened::At(since)) => format!("since {}: {}", clock(since, &state.setup.zone), entry.text),
+            Some(Happened::Before(_)) if entry.ended => format!("ended earlier: {}", entry.text),
+            Some(Happened::Before(_)) => format!("began earlier: {}", entry.text),
+        };
         if state.notices {
             let width = pen.width();
             let mut place = pen.part(x, y, width.saturating_sub(x + 1), height - y);
-            y += place.wrapped(0, 0, 3, &entry.text, entry.tone).max(1);
+            y += place.wrapped(0, 0, 3, &text, entry.tone).max(1);
         } else {
             let width = pen.width();
-            pen.put(x, y, width.saturating_sub(x + 1), &entry.text, entry.tone);
+            pen.put(x, y, width.saturating_sub(x + 1), &text, entry.tone);
             y += 1;
         }
     }

@@ -265,7 +265,11 @@ fn draw_row(
             Kind::Ready => yes_no(row.healthy),
             Kind::Serving => match &row.leaving {
                 Some(leaving) => (leaving.clone(), Tone::Warning),
-                None => yes_no(row.serving),
+                None => match board.service_word(row) {
+                    "no" => ("no".to_owned(), Tone::Warning),
+                    word @ "yes" => (word.to_owned(), Tone::Plain),
+                    word => (word.to_owned(), Tone::Faint),
+                },
             },
             Kind::State => (row.state.clone(), row.tone),
             Kind::Connections => number(row.connections),

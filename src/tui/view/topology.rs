@@ -114,7 +114,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
                 pen.put(x, y, (3 + name).saturating_sub(x), &row.name, Tone::Plain);
                 let node = row.node.as_ref().and_then(|node| reported(state, node));
                 for (title, size, right, x) in &columns {
-                    let (text, tone) = cell(title, row, node, board.unsure.is_some());
+                    let (text, tone) = cell(title, row, node, board);
                     put(pen, *x, y, *size, *right, &text, tone);
                 }
             }
@@ -204,17 +204,17 @@ fn tree<'a>(
     tree
 }
 
-fn cell(title: &str, row: &Row, node: Option<&Node>, unsure: bool) -> (String, Tone) {
+fn cell(title: &str, row: &Row, node: Option<&Node>, board: &ViewModel) -> (String, Tone) {
+    let unsure = board.unsure.is_some();
     let unknown = || ("?".to_owned(), Tone::Faint);
     let about = |text: String| if unsure { (format!("~{text}"), Tone::Faint) } else { (text, Tone::Plain) };
     match title {
         "STATE" if row.state.is_empty() => ("running".to_owned(), Tone::Plain),
         "STATE" => (row.state.clone(), row.tone),
-        "IN SVC" => match row.serving {
-            Some(true) => ("yes".to_owned(), Tone::Plain),
-            Some(false) => ("no".to_owned(), Tone::Plain),
-            None => unknown(),
-        },
+        "IN SVC" => {
+            let word = board.service_word(row);
+            (word.to_owned(), if matches!(word, "yes" | "no") { Tone::Plain } else { Tone::Faint })
+        }
         "CONNECTIONS" | "SESSIONS" if row.node.is_none() => (String::new(), Tone::Plain),
         "CONNECTIONS" => about(count_or_unknown(row.connections)),
         "SESSIONS" => about(count_or_unknown(row.sessions)),

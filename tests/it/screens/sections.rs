@@ -184,7 +184,7 @@ fn a_stalled_upgrade_stays_the_headline_with_its_cause() {
 
 /// The recorded rebalance, first seen 55 s after its beginning; with the plan that `apply` would have
 /// recorded, or without.
-fn joined(recorded_start: bool) -> Bench {
+pub(crate) fn joined(recorded_start: bool) -> Bench {
     let (replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
     let mut bench = Bench::new(ViewSetup { now: begin, ..setup() });
@@ -279,7 +279,7 @@ fn a_recording_has_a_position_bar_with_marks_and_keys_to_go_to_them() {
     assert!(times.contains(&bench.state.now), "{}", bench.state.now);
     let first = press(&mut bench, "Home");
     assert_eq!(bench.state.now, route.begin, "{first}");
-    press(&mut bench, "n n n n");
+    press(&mut bench, "n n n");
     for (width, height) in SIZES {
         insta::assert_snapshot!(format!("replay_{width}x{height}"), bench.screen(width, height));
     }

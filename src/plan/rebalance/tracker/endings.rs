@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::run::RebalanceRun;
-use crate::model::human::{plural, seconds_between};
+use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{Judgement, Phase, Rebalance, Stage, Verdict, World};
 use crate::plan::rebalance::messages::utc;
 use crate::plan::rebalance::progress::Counts;
@@ -169,7 +169,7 @@ pub(super) fn unconfirmed(run: &RebalanceRun, now: Timestamp) -> Option<Judgemen
     // With no work left the rebalance has reached its goal, whatever a second answer shows.
     let done = run.strategy.is_none() && waited(run) && conclude(run, now).verdict == Verdict::Balanced;
     (!done).then(|| {
-        let since = plural(seconds_between(ended, now), "second");
+        let since = duration(seconds_between(ended, now));
         let reason =
             format!("EMQX no longer listed it, and {since} later nothing was known to confirm that it ended");
         Judgement::new(Verdict::Unknown, reason)
@@ -194,7 +194,7 @@ pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<Judgement>
 /// The last verdict when following ends and EMQX never listed the rebalance.
 pub(super) fn unseen(run: &RebalanceRun, last_seen: bool) -> Judgement {
     if let Some(seconds) = run.waits() {
-        return Judgement::new(waiting::verdict(seconds), waiting::message(seconds));
+        return waiting::judgement(&run.name, seconds);
     }
     let object = run.object.as_ref().filter(|_| !run.object_gone);
     let asked = if last_seen { "EMQX was not seen to run it" } else { "EMQX cannot be asked" };

@@ -51,8 +51,8 @@ impl Followed for RebalanceRun {
                 None => progress,
             };
         }
-        if let Some(seconds) = self.waits() {
-            return waiting::explained(seconds, world, now);
+        if let Some((object, seconds)) = self.object.as_ref().zip(self.waits()) {
+            return waiting::explained(object, seconds, world, now);
         }
         match &broker.load {
             Some(load) if seconds_between(load.at, now) < SILENT_SECONDS => {

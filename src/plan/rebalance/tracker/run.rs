@@ -12,6 +12,7 @@ use crate::model::{
     Operation, Part, Phase, PodName, Rebalance, RecordedVerdict, Role, RunningRebalance, Seen, Stage,
     Strategy, Verdict, World,
 };
+use crate::plan::happened::Happened;
 use crate::plan::heartbeat::Quiet;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::messages;
@@ -19,7 +20,7 @@ use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, remaining,
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
-use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, LISTED_SECONDS};
+use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, END_GAP_SECONDS, LISTED_SECONDS};
 
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
@@ -53,6 +54,8 @@ pub struct RebalanceRun {
     pub(super) stage_after: Timestamp,
     /// Whether the begin of the present stage was observed, or follows from the object.
     stage_seen: bool,
+    /// Whether `stage_since` is the time of that begin: not where EMQX did not answer before it.
+    stage_timed: bool,
     /// The remaining work.
     pub left: Option<Remaining>,
     /// The time of the counts from which the remaining work was forecast.
@@ -335,6 +338,25 @@ impl RebalanceRun {
         self.total_is_bound && self.percent < 100
     }
 
+    /// When what an event of it reports happened.
+    pub(crate) fn happened(&self, event: &Event) -> Happened {
+        match event.kind {
+            EventType::Created => {
+                let created = self.object.as_ref().and_then(|object| object.created);
+                Happened::At(created.map_or(event.time, |created| created.min(event.time)))
+            }
+            EventType::Phase if self.stage_timed => Happened::At(self.stage_since.min(event.time)),
+            EventType::Phase => Happened::Before(event.time),
+            EventType::Verdict if self.ended_after().is_some() => Happened::Before(event.time),
+            EventType::Progress | EventType::Notice | EventType::Verdict => Happened::At(event.time),
+        }
+    }
+
+    /// An answer of EMQX moments before did not list it: its stage began when its entry was first seen.
+    pub(super) fn appeared(&mut self) {
+        self.stage_timed = true;
+    }
+
     /// When it began, where that is known.
     pub(crate) fn began_at(&self) -> Option<Timestamp> {
         self.begin_known.then_some(self.began)
@@ -602,6 +624,7 @@ pub(super) fn begin(
         stage_since: now,
         stage_after: now,
         stage_seen: false,
+        stage_timed: false,
         left: None,
         left_at: now,
         percent: 0,
@@ -707,6 +730,10 @@ pub(super) fn enter(
     run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
     run.stage_after = if before.is_none() { run.stage_since } else { seen_before };
     run.stage_seen = before.is_some() || fresh;
+    run.stage_timed = match before {
+        Some(_) => seconds_between(seen_before, now) <= END_GAP_SECONDS,
+        None => run.stage_since < now,
+    };
     run.moved = now;
     forecast(run, now);
     let message = messages::entered(run);
