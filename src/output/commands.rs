@@ -55,8 +55,11 @@ impl ClusterFlags {
         &self.emqx
     }
 
-    /// A command with the flags at its end.
+    /// A command with the flags at its end; of a pipeline at the command that they belong to.
     pub fn command(&self, command: &str) -> String {
+        if command.contains(" | ") {
+            return self.text(command).into_owned();
+        }
         let Some(rest) = command.strip_prefix("kubectl ") else { return command.to_owned() };
         format!("{command}{}", self.flags(rest, rest))
     }
@@ -152,6 +155,10 @@ mod tests {
             "see: kubectl --context 'eu west' get pdb -n mq emqx"
         );
         assert_eq!(flags().command("kubectl drain w-1"), "kubectl drain w-1 --context 'eu west'");
+        assert_eq!(
+            flags().command("kubectl get pods -A | grep emqx-operator"),
+            "kubectl --context 'eu west' get pods -A | grep emqx-operator"
+        );
     }
 
     #[test]

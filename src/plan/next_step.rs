@@ -91,7 +91,7 @@ pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
     if !row.running {
         return vec!["EMQX calls it stopped".to_owned()];
     }
-    vec!["nothing is to happen to it".to_owned()]
+    vec!["no operation concerns this node".to_owned()]
 }
 
 /// What is known of a pod that EMQX does not list.

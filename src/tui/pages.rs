@@ -69,18 +69,19 @@ pub(super) fn image(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
     Some(Vec::new())
 }
 
-/// The page of an upgrade, with the image that runs now to be edited.
+/// The page of an upgrade, with the image that the object requests, else the one that runs now, to be edited.
 pub(super) fn upgrade(state: &mut State) {
     let Some(board) = state.board() else { return };
     let namespace = &board.status.instance.namespace;
     let pods = board.rows.iter().filter_map(|row| row.pod.as_ref());
-    let image = pods
-        .rev()
-        .find_map(|pod| {
+    let runs = || {
+        pods.rev().find_map(|pod| {
             let key = (namespace.clone(), pod.as_str().to_owned());
             state.world.kubernetes.pods.get(&key)?.value.image.clone()
         })
-        .unwrap_or_default();
+    };
+    let requested = state.world.instance(&board.status.instance).and_then(|it| it.image.clone());
+    let image = requested.or_else(runs).unwrap_or_default();
     state.upgrade = Some(UpgradeForm { image, editing: true, ..UpgradeForm::default() });
     state.page = Page::Upgrade;
     state.frozen = None;

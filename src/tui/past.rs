@@ -224,7 +224,7 @@ fn of_upgrade(run: &Upgrade) -> PastOperation {
 fn of_evacuation(run: &EvacuationRun) -> PastOperation {
     let Judgement { verdict, message } = match &run.verdict {
         Some(verdict) => verdict.clone(),
-        None => Judgement::new(Verdict::Running, run.message()),
+        None => Judgement::new(Verdict::Running, run.present("")),
     };
     let held = run.start.map(|holds| holds.connections).or(run.entry.initial_connections);
     let now = run.holds.map(|holds| holds.connections).or(run.entry.connections);

@@ -227,6 +227,9 @@ pub(super) fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<(u6
             };
             row.emqx_state = Some(evacuation.state.clone());
             row.state = stage_words(&evacuation.stage, theme);
+            if evacuation.stage == Stage::WaitHealthCheck && row.serving == Some(false) {
+                "out of Service".clone_into(&mut row.state);
+            }
             if evacuation.stage == Stage::WaitHealthCheck && row.serving == Some(true) {
                 row.leaving = Some("leaving".to_owned());
             }
@@ -326,7 +329,9 @@ pub(super) fn turns(rows: &mut [Row], run: &UpgradeRun, zone: &TimeZone, now: Ti
                 if row.serving == Some(true) && row.leaving.is_some() {
                     row.leaving = Some(format!("leaving {left}"));
                 }
-                row.note = format!("{left} left");
+                // Until EMQX disconnects clients, or until it moves sessions.
+                let evicts = row.emqx_state.as_deref() == Some("waiting_health_check");
+                row.note = if evicts { format!("evicts in {left}") } else { format!("{left} left") };
             }
             None => {}
         }

@@ -358,7 +358,10 @@ fn unsure(status: &Status) -> Option<String> {
     if !lost && status.verdict != Verdict::Unknown || emqx.state == SourceState::Ok {
         return None;
     }
-    let mut text = match (&emqx.why, emqx.age_seconds) {
+    // The head names the cluster already.
+    let named = format!("{} cannot be asked: ", status.instance);
+    let why = emqx.why.as_deref().map(|why| why.strip_prefix(&named).unwrap_or(why));
+    let mut text = match (why, emqx.age_seconds) {
         (Some(why), Some(age)) if lost => format!("EMQX has not answered for {}: {why}", duration(age)),
         (Some(why), _) => format!("EMQX cannot be queried: {why}"),
         (None, Some(age)) if lost => format!("EMQX has not answered for {}", duration(age)),

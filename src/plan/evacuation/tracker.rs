@@ -600,6 +600,13 @@ impl EvacuationRun {
         if let Some(judgement) = &self.verdict {
             return judgement.message.clone();
         }
+        // For an evacuation of this program the plan shows the end.
+        let to_go = if self.timing.is_none() { self.to_go() } else { String::new() };
+        self.present(&to_go)
+    }
+
+    /// What EMQX does and what remains, with the end where `to_go` has it.
+    pub(crate) fn present(&self, to_go: &str) -> String {
         let holds = self.holds.map_or_else(String::new, |holds| {
             let (clients, sessions) =
                 (plural(holds.connections, "client"), plural(holds.sessions, "session"));
@@ -607,8 +614,6 @@ impl EvacuationRun {
         });
         let restored =
             if self.restored { "; EMQX restored it from disk after the node restarted" } else { "" };
-        // For an evacuation of this program the plan shows the end.
-        let to_go = if self.timing.is_none() { self.to_go() } else { String::new() };
         format!("{}{holds}{to_go}{restored}", doing(&self.entry.stage))
     }
 

@@ -91,7 +91,7 @@ fn facts(state: &State, board: &ViewModel, row: &Row, pen: &mut Painter<'_>, tal
         y = pen.wrapped(0, y, 3, &sentence, Tone::Plain);
     }
     y += 1;
-    let pairs = pairs(board, row);
+    let pairs = pairs(board, row, pen.symbols().arrow);
     if tall {
         for (name, value, note) in &pairs {
             pen.put(0, y, 13, name, Tone::Faint);
@@ -150,7 +150,7 @@ fn steps(state: &State, board: &ViewModel, row: &Row) -> Vec<String> {
         return vec!["EMQX does not answer: what happens to it now is unknown".to_owned()];
     }
     let Some(node) = of(board, row) else {
-        return vec!["EMQX does not know this pod as a node".to_owned()];
+        return vec!["EMQX does not list this pod as a node".to_owned()];
     };
     let around = NodeContext {
         broker: state.world.broker(&board.status.instance),
@@ -173,14 +173,14 @@ fn pod<'a>(state: &'a State, board: &ViewModel, row: &Row) -> Option<&'a Pod> {
 }
 
 /// Name, value, and source with its age.
-fn pairs(board: &ViewModel, row: &Row) -> Vec<(&'static str, String, String)> {
+fn pairs(board: &ViewModel, row: &Row, arrow: &str) -> Vec<(&'static str, String, String)> {
     let sources = &board.status.sources;
     let from = |source: Source| {
         // The operator's copy is as old as the operator's status, even if the object was read just now.
         if source == Source::Kubernetes
             && let Some(silent) = board.status.operator.silent_seconds
         {
-            return format!("operator's status, {}", duration(silent));
+            return format!("operator, {}", duration(silent));
         }
         let (_, age) =
             sources.each().into_iter().find(|(it, _)| *it == source).unwrap_or((source, &sources.emqx));
@@ -201,10 +201,10 @@ fn pairs(board: &ViewModel, row: &Row) -> Vec<(&'static str, String, String)> {
     let (rate, _) = super::table::rate(row.rate, crate::output::theme::Theme::default());
     let own = row.share.map_or_else(|| "?".to_owned(), share);
     let goal = row.goal.filter(|_| board.goals.is_some());
-    let goal = goal.map(|goal| format!(", to be {}", count(goal))).unwrap_or_default();
+    let goal = goal.map(|goal| format!(" {arrow} {}", count(goal))).unwrap_or_default();
     let offline = match (row.sessions, row.connections) {
         (Some(sessions), Some(connections)) => {
-            format!(", {} without a client", count(sessions.saturating_sub(connections)))
+            format!(", {} offline", count(sessions.saturating_sub(connections)))
         }
         _ => String::new(),
     };
@@ -251,7 +251,7 @@ fn conditions(state: &State, pod: &Pod, pen: &mut Painter<'_>, mut y: usize) -> 
     let fine: Vec<&str> =
         pod.conditions.iter().filter(|condition| condition.holds()).map(|it| it.kind.as_str()).collect();
     if !fine.is_empty() {
-        let text = format!("true: {}", fine.join(", "));
+        let text = format!("conditions True: {}", fine.join(", "));
         y = pen.wrapped(0, y, 2, &text, Tone::Faint);
     }
     y

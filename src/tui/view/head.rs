@@ -380,9 +380,13 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let room = width.saturating_sub(mode.as_ref().map_or(1, |(text, _)| text.width() + 3));
     let place = Place::of(state);
     let least = if place.context.is_empty() { 0 } else { place.width(PLACE_NARROW) };
-    if let Some(ends) = ends(state, board).filter(|ends| x + ends.width() + least <= room) {
-        x = pen.put(x, 0, width, &ends, Tone::Plain);
+    let ends = ends(state, board);
+    let first = ends.as_ref().filter(|ends| x + ends.width() + least <= room);
+    if let Some(ends) = first {
+        x = pen.put(x, 0, width, ends, Tone::Plain);
     }
+    // The name of the Kubernetes cluster is more important on the first line than the end.
+    let below = ends.as_ref().filter(|_| first.is_none());
     if least > 0 {
         pen.put(
             x,
@@ -406,8 +410,16 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     if let Some(entry) = active(board).and_then(|run| run.entry.as_ref()) {
         facts.push(HeadNumber::new(timeline::short(&entry.stage), Tone::Plain));
     }
-    let room = width.saturating_sub(facts.iter().map(|stage| stage.text.width() + 3).sum());
-    facts.extend(numbers(board, room));
+    let used = |facts: &[HeadNumber]| facts.iter().map(|fact| fact.text.width() + 3).sum::<usize>();
+    let end = below.map(|ends| HeadNumber::new(ends.clone(), Tone::Strong));
+    let room = width.saturating_sub(used(&facts) + end.as_ref().map_or(0, |end| end.text.width() + 3));
+    // The end says more than the number of rounds, and less than missing clients.
+    let rounds = active(board).and_then(|run| rounds(board, run)).filter(|_| end.is_some());
+    let (urgent, others): (Vec<HeadNumber>, Vec<HeadNumber>) = numbers(board, room)
+        .into_iter()
+        .filter(|number| Some(&number.text) != rounds.as_ref())
+        .partition(|number| number.urgent && end.is_some());
+    facts.extend(urgent.into_iter().chain(end).chain(others));
     let mut x = 1;
     for HeadNumber { text, tone, .. } in facts {
         let between = if x > 1 { dot.width() } else { 0 };

@@ -105,7 +105,7 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 let word = past.verdict.words().to_uppercase();
                 let ago = duration(seconds_between(past.at, board.now));
                 let began = if past.end_known { "" } else { "began " };
-                let text = format!("{began}{ago} ago, {}: {}", past.name, past.message);
+                let text = format!("{began}{ago} ago, {}: {}", labelled(&past.name, board), past.message);
                 return (word, Tone::of(past.verdict), text, Tone::Plain);
             }
             if let Some(run) = board.run.as_ref() {
@@ -127,11 +127,24 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
 
 /// The name of a rebalance; without an object the coordinator as the table names it: the whole name of a node fills a line.
 fn named(name: &str, board: &ViewModel) -> String {
-    let row = match OperationRef::of(name) {
-        OperationRef::Coordinator(node) => board.row(node.as_str()),
-        _ => None,
+    match OperationRef::of(name) {
+        OperationRef::Coordinator(_) => format!("without an object, {}", labelled(name, board)),
+        _ => name.to_owned(),
+    }
+}
+
+/// The name of an operation, with its node as the table names it.
+fn labelled(name: &str, board: &ViewModel) -> String {
+    let (kind, node) = match OperationRef::of(name) {
+        OperationRef::Coordinator(node) => ("coordinator", node),
+        OperationRef::Evacuation(node) => ("evacuation of", node),
+        OperationRef::Purge(node) => ("purge of", node),
+        _ => return name.to_owned(),
     };
-    row.map_or_else(|| name.to_owned(), |row| format!("without an object, coordinator {}", row.name))
+    match board.row(node.as_str()) {
+        Some(row) => format!("{kind} {}", row.name),
+        None => format!("{kind} {}", messages::short(&node)),
+    }
 }
 
 /// The previous and the target image; a common part is shown once.

@@ -36,7 +36,8 @@ fn legend(theme: Theme) -> Vec<Entry> {
         entry("green", Tone::Good, "reached its goal"),
         entry("donor", Tone::Warning, "loses clients to recipients"),
         entry("recipient", Tone::Busy, "receives the clients of donors"),
-        entry("leaving Service", Tone::Warning, "load balancers get time to notice"),
+        entry("leaves Service", Tone::Warning, "load balancers get time to notice"),
+        entry("out of Service", Tone::Warning, "EMQX disconnects its clients after the wait"),
         entry("disconnecting", Tone::Warning, "EMQX disconnects its clients"),
         entry("session takeover", Tone::Warning, "clients get time to continue their sessions"),
         entry("moving sessions", Tone::Warning, "sessions without a client move"),
@@ -44,6 +45,7 @@ fn legend(theme: Theme) -> Vec<Entry> {
         entry("next", Tone::Plain, "is emptied after the present one"),
         entry("waiting", Tone::Faint, "is emptied later"),
         entry("serving", Tone::Good, "the Service routes clients to it"),
+        entry("-", Tone::Faint, "a core beside replicants, which serve"),
     ]
 }
 

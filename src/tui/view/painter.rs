@@ -98,6 +98,8 @@ impl<'a> Painter<'a> {
     /// Draws a text on as many lines as it needs, at most `most`; returns the line after it.
     pub(super) fn wrapped(&mut self, x: usize, y: usize, most: usize, text: &str, tone: Tone) -> usize {
         let width = self.width().saturating_sub(x);
+        // A text that the area cannot hold ends with an ellipsis in its last line.
+        let most = most.min(self.height().saturating_sub(y));
         let mut parts = wrap(&self.clean(text), width);
         if parts.len() > most && most > 0 {
             // The last line has the rest, and `put` shortens it.

@@ -15,6 +15,7 @@ use super::painter::{Painter, bar, narrow as narrow_cell, spark};
 use crate::model::Part;
 use crate::model::human::{average, count, count_or_unknown, share};
 use crate::output::theme::{Theme, Tone};
+use crate::plan::rebalance::goal::Goals;
 use crate::plan::upgrade::run::{UpgradeRun as Upgrade, UpgradeStep};
 use crate::tui::mouse::ClickTargets;
 use crate::tui::rows::{Group, Row};
@@ -33,7 +34,14 @@ pub(super) fn height(board: &ViewModel, theme: Theme) -> usize {
 /// Draws the table, with the legend below it.
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) {
     let height = pen.height();
-    let mut legend = legend(board, pen.theme).filter(|_| !narrow && height >= 5);
+    let mut legend = if narrow {
+        // A narrow page has no bars: it names the goals, where a line is free for them.
+        goals(board)
+            .filter(|_| board.lines.len() + 2 <= height)
+            .map(|goals| (goals, String::new(), String::new()))
+    } else {
+        legend(board, pen.theme).filter(|_| height >= 5)
+    };
     // A narrow page has no empty line above the legend.
     let below = if narrow { 1 } else { 2 };
     let more = board.lines.len() + 1 + if legend.is_some() { below } else { 0 } > height;
@@ -130,6 +138,18 @@ fn scrolled(top: usize, at: usize, room: usize, all: usize) -> usize {
     top.min(all.saturating_sub(room))
 }
 
+/// Where thresholds are unknown, the goals are those of the latest end.
+fn goal_word(goals: &Goals) -> &'static str {
+    if goals.latest { "latest goal" } else { "goal" }
+}
+
+/// The goals of the running rebalance, without a mark.
+fn goals(board: &ViewModel) -> Option<String> {
+    let goals = board.goals.as_ref()?;
+    let (donors, recipients) = (average(goals.donors.round()), average(goals.recipients.round()));
+    Some(format!("{}: donors {donors}, recipients {recipients}", goal_word(goals)))
+}
+
 /// The legend: the meaning of marks and shades, and the number of nodes that serve.
 fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
     let symbols = theme.symbols();
@@ -137,10 +157,10 @@ fn legend(board: &ViewModel, theme: Theme) -> Option<(String, String, String)> {
     let (gone, came) = if theme.ascii { (".", "+") } else { ("░", "▒") };
     let moves = board.rows.iter().any(|row| row.start.is_some());
     let moved = if moves { format!("{gone} gone {came} arrived") } else { String::new() };
-    let word = if board.goals.as_ref().is_some_and(|goals| goals.latest) { "at most to" } else { "goal" };
     let left = match (&board.goals, board.mean) {
         (Some(goals), _) => format!(
-            "{word} {goal} {} on donors {dot} {} on recipients",
+            "{} {goal} {} on donors {dot} {} on recipients",
+            goal_word(goals),
             average(goals.donors.round()),
             average(goals.recipients.round())
         ),

@@ -212,7 +212,11 @@ fn a_rebalance_that_ends_while_its_prompt_is_open_is_not_stopped() {
 fn the_page_of_a_node_whose_pod_is_being_deleted_says_so() {
     let mut bench = idle();
     bench.keys("Enter");
-    assert!(bench.screen(80, 24).contains("next: nothing is to happen to it"), "{}", bench.screen(80, 24));
+    assert!(
+        bench.screen(80, 24).contains("next: no operation concerns this node"),
+        "{}",
+        bench.screen(80, 24)
+    );
     let mut deleted = pod(&core(0), true);
     deleted["metadata"]["deletionTimestamp"] = json!(at(40).to_string());
     deleted["metadata"]["deletionGracePeriodSeconds"] = json!(30);
@@ -221,7 +225,7 @@ fn the_page_of_a_node_whose_pod_is_being_deleted_says_so() {
     for (width, height) in SIZES {
         let screen = bench.screen(width, height);
         assert!(screen.contains("next: Kubernetes deletes its pod within 30s"), "{screen}");
-        assert!(!screen.contains("nothing is to happen"), "{screen}");
+        assert!(!screen.contains("no operation concerns"), "{screen}");
     }
 }
 

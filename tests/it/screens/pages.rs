@@ -630,7 +630,7 @@ fn rows_of_an_upgrade_name_the_start_of_each_pod_and_the_deletion_of_one() {
         let screen = bench.screen(120, 40);
         starts |= screen.lines().any(|line| line.contains("waiting") && line.contains("starts "));
         deleted |= screen.contains("pod deleted in ");
-        waits |= screen.lines().any(|line| line.contains("leaves Service") && line.contains("s left"));
+        waits |= screen.lines().any(|line| line.contains("Service") && line.contains("evicts in "));
     }
     assert!(starts && deleted && waits, "starts {starts}, deleted {deleted}, waits {waits}");
 }
