@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use task::{Draining, again};
 use tokio::time::Instant;
 
 use super::cluster_view::{self, ClusterView};
@@ -19,8 +20,6 @@ use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitForecast;
 use crate::plan::snapshot::snapshot;
 use crate::ports::Right;
-
-use task::Draining;
 
 mod task;
 mod undo;
@@ -286,18 +285,4 @@ fn others(context: &CommandContext, intent: &Intent) {
         "kubectl drain {} --ignore-daemonsets --delete-emptydir-data",
         intent.machines.join(" ")
     ));
-}
-
-/// The arguments that repeat the command: the nodes, and the scope of the instances.
-fn again(intent: &Intent) -> String {
-    let all = if intent.filter.all_namespaces { " -A" } else { "" };
-    format!("{}{all}", intent.machines.join(" "))
-}
-
-/// The message when the drain is left unfinished.
-fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
-    let again = again(intent);
-    Problem::new(what, why).hint(format!(
-        "kubectl emqx drain {again} continues; kubectl emqx drain {again} --undo puts back what was not moved"
-    ))
 }

@@ -8,16 +8,18 @@ use crate::model::{NodeName, OperationRef};
 use crate::plan::check::{Planned, Purpose};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::removal::RemovalPlan;
-use crate::ports::{RefreshScope, Right};
+use crate::ports::RefreshScope;
 use crate::timing::LEASE_SECONDS;
 
 mod gates;
+mod permissions;
 mod progress;
 pub(super) mod run;
 mod runner;
 pub(super) mod task;
 
 pub(super) use gates::{gates, open_gates};
+pub(super) use permissions::forbidden;
 
 /// The resources that are read.
 pub(super) const REMOVAL_SCOPE: RefreshScope = RefreshScope { events: false, ..RefreshScope::ALL };
@@ -82,13 +84,6 @@ pub(super) async fn around(
     }
     plan.findings.extend(found);
     plan.decide();
-}
-
-/// The first missing one of these permissions, as a sentence; a failed review refuses nothing.
-pub(super) async fn forbidden(context: &CommandContext, rights: &[Right]) -> Option<String> {
-    let answers = context.kubernetes.may(rights).await.unwrap_or_default();
-    let (right, _) = rights.iter().zip(answers).find(|(_, answer)| *answer == Some(false))?;
-    Some(format!("you may not {}", right.sentence()))
 }
 
 /// The name of an evacuation in events.

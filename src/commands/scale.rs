@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use emqx_rebalance::rules::SESSION_MOVE_MS;
 use serde_json::Value;
+use task::{Scaling, again};
 use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
@@ -30,8 +30,7 @@ use crate::plan::snapshot::snapshot;
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::{RefreshScope, Right};
 use crate::timing::NEW_NODE_READY_SECONDS;
-
-use task::Scaling;
+use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 mod task;
 mod undo;
@@ -224,21 +223,6 @@ fn report(context: &CommandContext, intent: &Intent, scale: &ScalePlan, reached:
     if intent.removal.stream != Stream::Jsonl && (reached || !text) {
         context.printer.scaled(scale, intent.removal.output);
     }
-}
-
-/// The arguments that continue the scale.
-fn again(scale: &ScalePlan) -> String {
-    format!("{} --{} {}", scale.removal.instance.name, scale.field.as_str(), scale.to)
-}
-
-/// The message when the scale is left unfinished.
-fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
-    Problem::new(what, why).hint(format!(
-        "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
-        again(scale),
-        scale.removal.instance.name,
-        amount(scale.field, scale.from)
-    ))
 }
 
 /// After a scale-up: prints the rebalance that distributes the clients, or runs it.

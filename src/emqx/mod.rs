@@ -1,7 +1,7 @@
 //! EMQX's own REST API, v4 and v5, as facts and actions: the only module that calls EMQX.
 //!
 //! ```text
-//! endpoint.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► client.rs (which path, which pod next)
+//! endpoint.rs (pod or URL, key) ─► http.rs (one kept-alive connection) ─► shared.rs (which pod next) ─► rounds.rs, client.rs
 //!                                                                           ├─ wire.rs     answers ─► Fact
 //!                                                                           ├─ request.rs  paths and bodies
 //!                                                                           ├─ report.rs, topology.rs, start_counts.rs
@@ -23,6 +23,8 @@ mod error;
 mod http;
 mod report;
 mod request;
+mod rounds;
+mod shared;
 mod start_counts;
 mod storage;
 mod tls;
@@ -31,12 +33,13 @@ pub mod wire;
 
 pub use endpoint::{KeyFile, check_access};
 
-use client::{Client, Shared};
+use client::Client;
 use endpoint::EmqxEndpoint;
+use shared::Shared;
 
 /// Creates brokers that all use the same way to EMQX.
 pub struct EmqxBrokers {
-    way: EmqxEndpoint,
+    endpoint: EmqxEndpoint,
     credentials: Rc<dyn Credentials>,
     clock: Rc<dyn Clock>,
     tap: Option<Rc<dyn RecordingSink>>,
@@ -53,7 +56,7 @@ impl EmqxBrokers {
         insecure: bool,
     ) -> Self {
         Self {
-            way: EmqxEndpoint::Pods { tunnel, ca, insecure },
+            endpoint: EmqxEndpoint::Pods { tunnel, ca, insecure },
             credentials,
             clock,
             tap: None,
@@ -71,7 +74,7 @@ impl EmqxBrokers {
         insecure: bool,
     ) -> Self {
         Self {
-            way: EmqxEndpoint::Url { addresses: urls, ca, insecure },
+            endpoint: EmqxEndpoint::Url { addresses: urls, ca, insecure },
             credentials,
             clock,
             tap: None,
@@ -97,7 +100,7 @@ impl EmqxBrokers {
 impl Brokers for EmqxBrokers {
     fn broker(&self, target: Target) -> Rc<dyn Broker> {
         Rc::new(Client::new(Shared::new(
-            self.way.clone(),
+            self.endpoint.clone(),
             self.credentials.clone(),
             self.clock.clone(),
             self.tap.clone(),

@@ -5,10 +5,10 @@ use futures::stream;
 use hyper::Method;
 use serde_json::Value;
 
-use super::client::{Failed, Shared};
 use super::endpoint::Transport;
 use super::error::failure;
 use super::http::{HttpResponse, Lost};
+use super::shared::{Failed, Shared};
 use super::wire;
 use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
 use crate::model::url::encode;
@@ -108,9 +108,9 @@ async fn view(
     pod: Option<&PodName>,
 ) -> Result<std::collections::BTreeSet<NodeName>, String> {
     let transport = match pod {
-        Some(pod) if shared.way.is_pods() => Transport::Pod(pod.clone()),
-        _ if shared.way.is_pods() => return Err("its pod is not known".to_owned()),
-        _ => match shared.door_of(core).await {
+        Some(pod) if shared.endpoint.is_pods() => Transport::Pod(pod.clone()),
+        _ if shared.endpoint.is_pods() => return Err("its pod is not known".to_owned()),
+        _ => match shared.address_of(core).await {
             Some(address) => Transport::Address(address),
             None => return Err("no --emqx-url is the address of that node".to_owned()),
         },
@@ -120,14 +120,14 @@ async fn view(
     let path = shared.rooted(wire::NODES_PATH).await.map_err(why)?;
     // An address that was computed from the name of a node gets no key.
     let given = match &transport {
-        Transport::Address(address) => shared.way.gives(address),
+        Transport::Address(address) => shared.endpoint.gives(address),
         Transport::Pod(_) | Transport::None => true,
     };
     if !given {
         return Err("no --emqx-url is the address of that node".to_owned());
     }
     let mut connection =
-        shared.way.open(&shared.target, &transport, shared.time_limit).await.map_err(lost)?;
+        shared.endpoint.open(&shared.target, &transport, shared.time_limit).await.map_err(lost)?;
     let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.map_err(lost)?;
     if let Some(refused) = failure(answer.status, answer.body()) {
         return Err(refused.problem("cannot read its list of nodes").to_string());

@@ -6,8 +6,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use hyper::Method;
 
-use super::client::Shared;
 use super::endpoint::{EmqxEndpoint, Transport};
+use super::shared::Shared;
 use super::wire::{self, OWN_STATUS};
 use crate::model::{BrokerUpdate, Fact, NodeName, RunningRebalance, Stage, Update};
 use crate::timing::NODE_NAME_TIMEOUT;
@@ -74,7 +74,7 @@ impl Shared {
     /// The donors that can be asked directly. A pod is found by the name or the address of its node; an
     /// address of the user is asked which node it belongs to, because only such an address gets the key.
     async fn transports_to(&self, donors: &[NodeName]) -> Vec<(NodeName, Transport)> {
-        let EmqxEndpoint::Url { addresses, .. } = &self.way else {
+        let EmqxEndpoint::Url { addresses, .. } = &self.endpoint else {
             let pod = |donor: &NodeName| {
                 let named = self.target.pods.iter().find(|pod| pod.as_str() == donor.first_label());
                 named.or_else(|| self.target.addressed.get(&donor.ip()?)).cloned()
@@ -94,7 +94,8 @@ impl Shared {
         let answer = async {
             let key = self.key().await.ok()?;
             let path = self.rooted(OWN_STATUS).await.ok()?;
-            let mut connection = self.way.open(&self.target, &transport, NODE_NAME_TIMEOUT).await.ok()?;
+            let mut connection =
+                self.endpoint.open(&self.target, &transport, NODE_NAME_TIMEOUT).await.ok()?;
             let answer = connection.ask(&Method::GET, &path, Some(&key), None).await.ok()?;
             // The answer does not name its node.
             Some((format!("{path}?node={donor}"), answer))

@@ -3,8 +3,8 @@
 use hyper::Method;
 use serde_json::Value;
 
-use super::client::{Failed, Shared};
 use super::http::Lost;
+use super::shared::{Failed, Shared};
 use crate::error::Problem;
 use crate::model::NodeName;
 

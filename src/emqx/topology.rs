@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 
-use super::client::{Failed, Shared};
 use super::http::Lost;
+use super::shared::{Failed, Shared};
 use super::wire;
 use crate::error::Problem;
 use crate::model::NodeName;

@@ -3,34 +3,25 @@
 //! `~/.kube/config`, else the pod's own service account.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{HeaderName, HeaderValue};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use kube::Client;
-use kube::client::ConfigExt;
 use kube::config::{AuthInfo, Config};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::ClientConfig;
-use tower::Layer;
 
 use super::api::Api;
 use super::clock::ServerClock;
-use super::connection::{ApiConnector, HttpTransport};
+use super::connection::HttpTransport;
 use super::error::ApiError;
 use super::kubeconfig::{
-    ClusterEntry, Context, Kubeconfig, KubeconfigEntry, User, names, no_current_context, read,
+    ClusterEntry, Context, Kubeconfig, KubeconfigEntry, User, WHAT, names, no_current_context, read,
     unknown_context,
 };
-use super::login::{Authorized, Login, LoginCommand, Relay, basic};
-use super::proxy::{Proxy, named, proxy};
+use super::login::{Login, LoginCommand, Relay, basic};
+use super::proxy::{named, proxy};
+use super::transport::{ConnectionSettings, decoded, layered, tls_config, transport, trust_of};
 use crate::error::{Cause, Problem};
 use crate::timing::CONNECT_TIMEOUT;
-use crate::tls::{self, Trust};
 
 /// kubectl's flags for reaching a cluster.
 #[derive(Clone, Debug, Default)]
@@ -83,22 +74,6 @@ pub(super) struct KubernetesConnection {
     pub(super) warnings: Vec<String>,
 }
 
-/// The beginning of every problem of connecting.
-pub(super) const WHAT: &str = "cannot connect to a cluster";
-
-/// The settings of a connection.
-struct Settings {
-    /// The address, without user information.
-    server: hyper::Uri,
-    context: Option<String>,
-    namespace: Option<String>,
-    cluster: ClusterEntry,
-    user: User,
-    /// The text before the `@` of the address.
-    userinfo: Option<String>,
-    proxy: Option<Proxy>,
-}
-
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
     pub(super) async fn open(&self) -> Result<KubernetesConnection, Problem> {
@@ -137,7 +112,7 @@ impl Connect {
         self.read().map(|(kubeconfig, _)| names(kubeconfig, entry))
     }
 
-    fn settings(&self) -> Result<Settings, Problem> {
+    fn settings(&self) -> Result<ConnectionSettings, Problem> {
         let (kubeconfig, place) = self.read()?;
         let nothing = kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty();
         if nothing && self.server.is_none() {
@@ -155,7 +130,7 @@ impl Connect {
         self.chosen(&kubeconfig, &place)
     }
 
-    fn in_cluster(&self, config: Config) -> Result<Settings, Problem> {
+    fn in_cluster(&self, config: Config) -> Result<ConnectionSettings, Problem> {
         let path = |path: PathBuf| path.display().to_string();
         let mut cluster = ClusterEntry {
             server: Some(config.cluster_url.to_string()),
@@ -166,7 +141,7 @@ impl Connect {
         self.override_server(&mut cluster);
         self.own_identity(&mut user);
         let proxy = proxy(&config.cluster_url, &variable)?;
-        Ok(Settings {
+        Ok(ConnectionSettings {
             server: config.cluster_url,
             context: None,
             namespace: Some(config.default_namespace),
@@ -203,7 +178,7 @@ impl Connect {
     }
 
     /// The one context of the kubeconfig that is used, with the flags applied.
-    fn chosen(&self, kubeconfig: &Kubeconfig, place: &str) -> Result<Settings, Problem> {
+    fn chosen(&self, kubeconfig: &Kubeconfig, place: &str) -> Result<ConnectionSettings, Problem> {
         let chosen = self.context.clone().or_else(|| kubeconfig.current.clone());
         let context = match &chosen {
             Some(name) => {
@@ -236,7 +211,7 @@ impl Connect {
             None => proxy(&server, &variable)?,
         };
         let namespace = context.namespace;
-        Ok(Settings { server, context: chosen, namespace, cluster, user, userinfo, proxy })
+        Ok(ConnectionSettings { server, context: chosen, namespace, cluster, user, userinfo, proxy })
     }
 
     fn override_server(&self, cluster: &mut ClusterEntry) {
@@ -305,11 +280,11 @@ impl Connect {
 
     async fn client(
         &self,
-        settings: &Settings,
+        settings: &ConnectionSettings,
         namespace: &str,
         timeout: Option<Duration>,
     ) -> Result<(Client, HttpTransport), Problem> {
-        let Settings { cluster, user, .. } = settings;
+        let ConnectionSettings { cluster, user, .. } = settings;
         let secure = settings.server.scheme_str() == Some("https");
         let ca = if cluster.insecure { None } else { cluster.ca()? };
         let command = self.command(user, cluster.info(ca.as_deref()), timeout)?;
@@ -372,19 +347,6 @@ fn address(cluster: &ClusterEntry, place: &str) -> Result<(hyper::Uri, Option<St
     })
 }
 
-/// Decodes percent-encoded bytes, such as `%40`, in a URL.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = if *first == b'%' { tail.get(..2) } else { None };
-        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &tail[2..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn is_loopback(uri: &hyper::Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -433,159 +395,6 @@ fn impersonation(user: &User) -> Result<Vec<(HeaderName, HeaderValue)>, Problem>
     Ok(headers)
 }
 
-/// Whose certificates are accepted where the kubeconfig has no certificate authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Accepted {
-    Any,
-    Roots,
-    /// No connection uses TLS, so that the system's certificates are not read.
-    None,
-}
-
-fn trust_of(settings: &Settings) -> Accepted {
-    let proxied = settings.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https");
-    if settings.cluster.insecure {
-        Accepted::Any
-    } else if proxied || settings.server.scheme_str() == Some("https") {
-        Accepted::Roots
-    } else {
-        Accepted::None
-    }
-}
-
-/// The TLS configuration for the API server.
-fn tls_config(
-    ca: Option<&[u8]>,
-    accepted: Accepted,
-    identity: Option<(Vec<u8>, Vec<u8>)>,
-) -> Result<ClientConfig, Problem> {
-    let wrong = |why: String| {
-        Problem::new(WHAT, format!("the certificates of the kubeconfig cannot be used: {why}"))
-            .hint("kubectl auth whoami; check the kubeconfig and the flags for certificates")
-    };
-    let roots = match ca {
-        _ if accepted == Accepted::Any => Vec::new(),
-        Some(pem) => {
-            let found = CertificateDer::pem_slice_iter(pem)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| wrong(format!("the certificate authority: {error}")))?;
-            if found.is_empty() {
-                return Err(wrong("the certificate authority holds no certificate".to_owned()));
-            }
-            found
-        }
-        None if accepted == Accepted::None => Vec::new(),
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    let trust = if accepted == Accepted::Any { Trust::Anything } else { Trust::Full };
-    let builder = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(tls::verifier(trust, roots));
-    let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = CertificateDer::pem_slice_iter(&certificate)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(format!("the client certificate: {error}")))?;
-    if chain.is_empty() {
-        return Err(wrong("the client certificate holds no certificate".to_owned()));
-    }
-    let key =
-        PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong(format!("the client key: {error}")))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| wrong(error.to_string()))
-}
-
-/// Which versions of HTTP are offered in the TLS handshake.
-#[derive(Clone, Copy)]
-enum Offer {
-    /// HTTP/2 and HTTP/1.1.
-    Both,
-    Http1,
-}
-
-/// TLS over a connector; `name` is the name that the certificate must have instead of the host's.
-fn secured<C>(
-    config: &ClientConfig,
-    name: Option<&ServerName<'static>>,
-    offer: Offer,
-    inner: C,
-) -> HttpsConnector<C> {
-    let mut builder = HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_or_http();
-    if let Some(name) = name {
-        builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
-    }
-    match offer {
-        Offer::Both => builder.enable_all_versions().wrap_connector(inner),
-        Offer::Http1 => builder.enable_http1().wrap_connector(inner),
-    }
-}
-
-/// The streams to the API server: a TCP connection, through a proxy where one is set, and TLS. As kube's
-/// `ClientBuilder`, which accepts no other verifier and offers HTTP/1.1 only.
-fn transport(
-    settings: &Settings,
-    config: &ClientConfig,
-    time_limit: Duration,
-) -> Result<HttpTransport, Problem> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    let name = settings.cluster.tls_server_name.clone().map(ServerName::try_from).transpose();
-    let name = name.map_err(|_| {
-        Problem::new(WHAT, "the tls-server-name is no name of a host").hint("check --tls-server-name")
-    })?;
-    let connector = |offer: Offer| {
-        let (name, tcp) = (name.as_ref(), tcp.clone());
-        let Some(proxy) = &settings.proxy else {
-            return ApiConnector::new(secured(config, name, offer, tcp), time_limit);
-        };
-        match proxy.scheme() {
-            "socks5" | "socks5h" => {
-                let mut socks = SocksV5::new(proxy.url.clone(), tcp);
-                if let Some(userinfo) = &proxy.userinfo {
-                    let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-                    socks = socks.with_auth(decoded(name), decoded(password));
-                }
-                ApiConnector::new(secured(config, name, offer, socks), time_limit)
-            }
-            "https" => {
-                let inner = secured(config, None, Offer::Http1, tcp);
-                let tunnel = authorised(Tunnel::new(proxy.url.clone(), inner), proxy);
-                ApiConnector::new(secured(config, name, offer, tunnel), time_limit)
-            }
-            _ => {
-                let tunnel = authorised(Tunnel::new(proxy.url.clone(), tcp), proxy);
-                ApiConnector::new(secured(config, name, offer, tunnel), time_limit)
-            }
-        }
-    };
-    Ok(HttpTransport::new(connector(Offer::Both), connector(Offer::Http1)))
-}
-
-fn authorised<C>(tunnel: Tunnel<C>, proxy: &Proxy) -> Tunnel<C> {
-    match &proxy.userinfo {
-        Some(userinfo) => {
-            let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            tunnel.with_auth(basic(&decoded(name), &decoded(password)))
-        }
-        None => tunnel,
-    }
-}
-
-/// The headers of every request over a transport.
-fn layered(transport: HttpTransport, stack: &Config, login: Arc<Login>) -> kube::Result<Client> {
-    let service = Authorized { inner: transport, login };
-    let service = stack.extra_headers_layer()?.layer(service);
-    let service = stack.base_uri_layer().layer(service);
-    Ok(match stack.auth_layer()? {
-        Some(auth) => {
-            let service = tower::util::BoxCloneService::new(service);
-            Client::new(auth.layer(service), stack.default_namespace.clone())
-        }
-        None => Client::new(service, stack.default_namespace.clone()),
-    })
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "kubectl's own environment variables, read where they are used"
@@ -596,6 +405,7 @@ fn variable(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transport::Accepted;
     use super::*;
 
     const TWO: &str = "apiVersion: v1\nkind: Config\ncurrent-context: one\n\
@@ -604,7 +414,7 @@ mod tests {
         contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
 
     /// The settings that result with this text as the kubeconfig.
-    fn outcome(text: &str, change: impl FnOnce(&mut Connect)) -> Result<Settings, Problem> {
+    fn outcome(text: &str, change: impl FnOnce(&mut Connect)) -> Result<ConnectionSettings, Problem> {
         let path = std::env::temp_dir().join(format!(
             "kubectl-emqx-kubeconfig-{}-{:?}",
             std::process::id(),

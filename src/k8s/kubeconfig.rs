@@ -7,9 +7,11 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::client::WHAT;
 use crate::error::Problem;
 use user_files as files;
+
+/// The beginning of every problem of connecting.
+pub(super) const WHAT: &str = "cannot connect to a cluster";
 
 /// A kubeconfig, or several merged ones: the first entry of a name counts. Entries are checked when they are
 /// used.

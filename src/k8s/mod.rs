@@ -47,6 +47,7 @@ mod resource;
 mod scale;
 mod secret;
 mod surroundings;
+mod transport;
 mod tunnel;
 mod watch;
 pub mod wire;

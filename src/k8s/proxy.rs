@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-use super::client::WHAT;
+use super::kubeconfig::WHAT;
 use crate::error::Problem;
 
 pub(super) struct Proxy {

@@ -9,6 +9,7 @@
 
 mod recording;
 
+use recording::private_folder;
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -174,18 +175,6 @@ fn locked(file: &File) -> io::Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// A folder that only its owner can enter, and those above it that are missing.
-fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path)
 }
 
 /// A file that only its owner can read, created where it is missing.

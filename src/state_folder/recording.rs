@@ -43,7 +43,7 @@ impl OwnRecording {
     /// recordings beyond [`MAX_RECORDINGS`] are removed.
     pub(super) fn keep(&self, folder: &Path, name: &str) -> io::Result<String> {
         let folder = folder.join(FOLDER);
-        super::private_folder(&folder)?;
+        private_folder(&folder)?;
         remove_oldest(&folder, MAX_RECORDINGS - 1)?;
         let good = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' };
         let name: String = name.chars().map(good).take(100).collect();
@@ -105,4 +105,16 @@ fn remove_oldest(folder: &Path, most: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A folder that only its owner can enter, and those above it that are missing.
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }

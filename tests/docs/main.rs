@@ -258,9 +258,16 @@ fn camel(name: &str) -> String {
     text
 }
 
+/// The code of the scenarios.
+fn scenario_code() -> String {
+    let parts = files("crates/emqx-sim/src/scenario", ".rs");
+    let all = parts.iter().map(|file| code(file));
+    all.chain([code("crates/emqx-sim/src/scenario.rs")]).collect()
+}
+
 #[test]
 fn the_page_on_scenarios_has_every_key_and_every_fault_and_its_example_can_be_used() {
-    let (page, code) = (text("docs/scenarios.md"), code("crates/emqx-sim/src/scenario.rs"));
+    let (page, code) = (text("docs/scenarios.md"), scenario_code());
     let part = |from: &str| {
         let begin = code.find(from).unwrap_or_else(|| panic!("{from}"));
         let end = code[begin..].find("\n}").expect("its end");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use emqx_rebalance::rules::Threshold;
-use emqx_sim::coordinator::RebalanceOrder;
+use emqx_sim::orders::RebalanceOrder;
 use emqx_sim::{Options, Running, Scenario, serve};
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use emqx_rebalance::rules::Threshold;
 use emqx_sim::Scenario;
-use emqx_sim::coordinator::RebalanceOrder;
+use emqx_sim::orders::RebalanceOrder;
 use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
@@ -316,7 +316,7 @@ fn stop_of_a_rebalance_during_an_evacuation_names_what_runs_and_the_command_that
     let demo = Cluster::faulty("documented", 20.0);
     let node = demo.parts().emqx.with(|broker| broker.members().next().map(|(_, node)| node.name.clone()));
     let node = node.expect("a node");
-    let order = emqx_sim::coordinator::EvacuationOrder::default();
+    let order = emqx_sim::orders::EvacuationOrder::default();
     demo.parts().emqx.with(|broker| broker.start_evacuation(&node, order)).expect("it starts");
     let ran = demo.run("rebalance stop emqx --yes").exits(0);
     assert!(ran.err.contains("is being evacuated"), "{ran}");

@@ -14,7 +14,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::coordinator::{Evacuation, Rebalance};
+use super::limits::{Licence, Listener};
+use super::operations::{Evacuation, Moving, Purge, Rebalance};
 use super::scenario::{Api, Balancer, Role, Scenario};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,16 +114,16 @@ pub struct Broker {
     /// The next node, for each set of nodes to which clients are sent; the latest last.
     turns: Vec<(Vec<usize>, usize)>,
     /// Sessions that are being moved.
-    pub(super) moves: Vec<super::sessions::Moving>,
+    pub(super) moves: Vec<Moving>,
     /// The state of the generator that chooses a recipient for each session.
     pub(super) random: u64,
     /// The time for moving one session.
     pub(super) session_move: Duration,
-    pub(super) purges: Vec<super::purge::Purge>,
+    pub(super) purges: Vec<Purge>,
     /// The limits of its licence.
-    pub licence: super::limits::Licence,
+    pub licence: Licence,
     /// The listeners of every node.
-    pub listeners: Vec<super::limits::Listener>,
+    pub listeners: Vec<Listener>,
     /// Nodes that see no other node, although the others see them.
     blind: BTreeSet<usize>,
     balancer: Balancer,

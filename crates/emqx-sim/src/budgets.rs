@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::kubelet::is_true;
+use super::conditions::is_true;
 use super::resources::Registry;
 use super::status::Failure;
 use super::store::{Key, Locked};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::kubelet::is_true;
+use super::conditions::is_true;
 use super::resources::Registry;
 use super::store::{Key, Locked};
 
@@ -75,7 +75,7 @@ pub(super) fn follow(locked: &mut Locked<'_>, registry: &Registry, changed: &BTr
             let Some((key, slice)) = spare else { continue };
             for chunk in missing.chunks(FULL) {
                 let mut next = (*slice).clone();
-                let name = format!("{}-{}", service.name, super::scenario::suffix(locked.version()));
+                let name = format!("{}-{}", service.name, super::names::suffix(locked.version()));
                 next["endpoints"] = json!(chunk);
                 next["metadata"]["generation"] = json!(1);
                 next["metadata"]["uid"] = json!(locked.new_uid());

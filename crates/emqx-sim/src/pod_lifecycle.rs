@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::emqx::Emqx;
-use super::scenario::{Api, NewPods, Role, Scenario, address};
+use super::names::address;
+use super::scenario::{Api, NewPods, Role, Scenario};
 use super::store::{Key, Locked};
 
 const SCHEDULED: Duration = Duration::from_millis(250);

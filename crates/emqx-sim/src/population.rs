@@ -526,7 +526,7 @@ impl Maker<'_> {
         let seed =
             service.bytes().fold(place as u64 * 7919, |sum, byte| sum * 31 % 1_000_003 + u64::from(byte));
         let mut metadata =
-            self.metadata("EndpointSlice", &format!("{service}-{}", super::scenario::suffix(seed)));
+            self.metadata("EndpointSlice", &format!("{service}-{}", super::names::suffix(seed)));
         metadata["generateName"] = json!(format!("{service}-"));
         metadata["generation"] = json!(1);
         metadata["ownerReferences"] = self.owner("v1", "Service", service);

@@ -4,22 +4,10 @@
 use std::time::Duration;
 
 use super::broker::{Broker, Node};
-use super::coordinator::Refusal;
+use super::operations::Purge;
+use super::refusal::Refusal;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// A running purge.
-#[derive(Clone, Debug)]
-pub struct Purge {
-    /// The node that leads it.
-    pub node: usize,
-    /// Sessions discarded a second.
-    pub rate: u64,
-    /// Sessions of the node at the start.
-    pub initial: u64,
-    /// When sessions are discarded next.
-    pub(super) next: Duration,
-}
 
 impl Broker {
     /// The running purges.

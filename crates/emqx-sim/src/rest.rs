@@ -23,10 +23,10 @@ use tokio::net::TcpListener;
 
 use super::broker::Broker;
 use super::clock::http_date;
-use super::coordinator::Refusal;
 use super::emqx::{Emqx, Odd, Question, SimulatedKey};
-use super::limits;
+use super::refusal::Refusal;
 use super::rest_bodies as bodies;
+use super::rest_limits;
 use super::rest_orders as orders;
 use super::scenario::{Answer, Api};
 
@@ -344,9 +344,9 @@ fn read(emqx: &Emqx, node: usize, parts: &[&str]) -> Reply {
         ["load_rebalance", "status"] => plain(bodies::local_status(broker, node)),
         ["cluster", "topology"] if !v4 => plain(bodies::topology(broker)),
         ["cluster"] if !v4 => plain(bodies::cluster(broker, node)),
-        ["license"] if !v4 => plain(limits::licence(broker)),
-        ["listeners"] if !v4 => plain(limits::listeners(broker)),
-        ["listeners", id] if !v4 => match limits::listener(broker, id) {
+        ["license"] if !v4 => plain(rest_limits::licence(broker)),
+        ["listeners"] if !v4 => plain(rest_limits::listeners(broker)),
+        ["listeners", id] if !v4 => match rest_limits::listener(broker, id) {
             Some(found) => plain(found),
             None => error(404, "BAD_LISTENER_ID", "Listener id not found"),
         },

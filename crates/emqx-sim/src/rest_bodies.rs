@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::broker::Broker;
-use super::coordinator::{Evacuation, Rebalance};
-use super::purge::Purge;
+use super::operations::Purge;
+use super::operations::{Evacuation, Rebalance};
 use super::scenario::{Api, Role};
 
 /// How long the simulated EMQX had been running when the clock started.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::coordinator::{EvacuationOrder, RebalanceOrder, Refusal};
+use super::orders::{EvacuationOrder, RebalanceOrder};
+use super::refusal::Refusal;
 use super::scenario::Api;
 
 /// Reads the fields of a start request; an invalid one is refused with the text of EMQX's schema.

@@ -6,89 +6,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::coordinator::RebalanceOrder;
-use emqx_rebalance::rules::Threshold;
+use super::limits::{Licence, Listener};
+use super::names::{address, suffix};
 
-/// The API version of the custom resources; it determines the operator line and EMQX's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Api {
-    /// `EmqxEnterprise` of operator 2.2, EMQX 4.4.
-    V1beta4,
-    /// EMQX of operator 2.2.
-    V2beta1,
-    /// EMQX of operator 2.3.
-    V2,
-    /// EMQX of operator 3.x; no Rebalance.
-    V3beta1,
-}
+mod api;
+mod error;
+mod expectation;
+mod fault;
 
-impl Api {
-    /// As it stands in `apiVersion`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V1beta4 => "v1beta4",
-            Self::V2beta1 => "v2beta1",
-            Self::V2 => "v2",
-            Self::V3beta1 => "v3beta1",
-        }
-    }
-
-    /// The line of the operator that manages it.
-    pub fn line(self) -> Line {
-        match self {
-            Self::V1beta4 | Self::V2beta1 => Line::V2_2,
-            Self::V2 => Line::V2_3,
-            Self::V3beta1 => Line::V3,
-        }
-    }
-
-    /// The port of EMQX's REST API on a pod.
-    pub fn port(self) -> u16 {
-        if self == Self::V1beta4 { 8081 } else { 18083 }
-    }
-
-    /// The instance's kind.
-    pub fn kind(self) -> &'static str {
-        if self == Self::V1beta4 { "EmqxEnterprise" } else { "EMQX" }
-    }
-
-    /// The plural of the instance's kind.
-    pub fn plural(self) -> &'static str {
-        if self == Self::V1beta4 { "emqxenterprises" } else { "emqxes" }
-    }
-}
-
-/// The operator's release line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// 2.2.x
-    V2_2,
-    /// 2.3.x
-    V2_3,
-    /// 3.x
-    V3,
-}
-
-/// The role of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Keeps the data.
-    Core,
-    /// Only serves clients.
-    Replicant,
-}
-
-impl Role {
-    /// EMQX's name of it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Core => "core",
-            Self::Replicant => "replicant",
-        }
-    }
-}
+pub use api::{Api, Line, Role};
+pub use error::ScenarioError;
+pub use expectation::{Expectation, Strategy};
+pub use fault::{Answer, Fault, FaultText, TimedFault};
 
 /// Where evicted clients reconnect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -103,107 +32,6 @@ pub enum Balancer {
     One,
     /// To the node that they came from, which refuses them until it is no longer a donor.
     Sticky,
-}
-
-/// An answer that replaces the normal ones of EMQX's REST API.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Answer {
-    /// 500 with EMQX's JSON.
-    Error,
-    /// 401 `BAD_API_KEY_OR_SECRET`.
-    Unauthorized,
-    /// 200 with an HTML page, as a proxy in between would send.
-    Html,
-    /// 200 with bytes that are no JSON.
-    Garbage,
-    /// 200 with JSON of another shape.
-    WrongShape,
-    /// 200 and 50 MB.
-    Huge,
-    /// Never.
-    Silence,
-}
-
-/// A fault.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Fault {
-    /// The coordinator's process ends; EMQX loses the rebalance.
-    CrashCoordinator,
-    /// Every open port-forward is closed.
-    DropPortForwards,
-    /// Every connection to the API server is closed, including watches.
-    CloseConnections,
-    /// The API server restarts: connections are closed and old resource versions are expired (410).
-    RestartApiServer,
-    /// EMQX's answers are replaced from now on.
-    EmqxAnswers(Answer),
-    /// EMQX answers normally again.
-    EmqxRecovers,
-    /// A node (by its EMQX name or its pod's name) stops.
-    StopNode(String),
-    /// A stopped node starts again.
-    StartNode(String),
-    /// A node's process is suspended: it does not answer, and EMQX's calls to all nodes hang.
-    FreezeNode(String),
-    /// A frozen node continues.
-    ThawNode(String),
-    /// A node sees no other node any more, although the others see it.
-    BlindNode(String),
-    /// A purge of all sessions begins, as by EMQX's command line: led by this node, with this many sessions a second.
-    StartPurge {
-        /// The node, by its EMQX name or its pod's name.
-        node: String,
-        /// Sessions a second.
-        rate: u64,
-    },
-    /// The purge is stopped.
-    StopPurge,
-    /// The operator stops working.
-    StopOperator,
-    /// A stopped operator works again.
-    StartOperator,
-    /// An object is deleted: `plural/name` in the scenario's namespace.
-    DeleteObject(String),
-}
-
-/// A fault with its time: seconds after the start of the cluster, or after the start of each rebalance
-/// (coordinators only).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TimedFault {
-    /// Virtual seconds after the cluster's start.
-    #[serde(default)]
-    pub at: Option<f64>,
-    /// Virtual seconds after the start of a rebalance; for `crashCoordinator`.
-    #[serde(default)]
-    pub after_start: Option<f64>,
-    /// What happens.
-    pub fault: FaultText,
-}
-
-/// A fault in YAML: a plain word, or `{word: argument}`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum FaultText {
-    /// Without an argument.
-    Word(String),
-    /// With one.
-    Argument(std::collections::BTreeMap<String, Value>),
-}
-
-impl FaultText {
-    /// The fault of this name.
-    pub fn parse(&self) -> Result<Fault, ScenarioError> {
-        let value = match self {
-            Self::Word(word) => Value::String(word.clone()),
-            Self::Argument(map) => {
-                serde_json::to_value(map).map_err(|error| ScenarioError::Fault(error.to_string()))?
-            }
-        };
-        serde_json::from_value(value).map_err(|error| ScenarioError::Fault(error.to_string()))
-    }
 }
 
 /// One or several equal nodes.
@@ -236,90 +64,6 @@ fn core() -> Role {
 
 fn one() -> u32 {
     1
-}
-
-/// The rebalance that the expectation is about, in EMQX's names.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Strategy {
-    /// Connections a donor loses a second.
-    pub conn_evict_rate: u64,
-    /// Sessions a donor loses a second.
-    pub sess_evict_rate: u64,
-    /// Seconds before the first eviction.
-    pub wait_health_check: u64,
-    /// Seconds between connections and sessions.
-    pub wait_takeover: u64,
-    /// Absolute threshold of connections.
-    pub abs_conn_threshold: u64,
-    /// Relative threshold of connections.
-    pub rel_conn_threshold: f64,
-    /// Absolute threshold of sessions.
-    pub abs_sess_threshold: u64,
-    /// Relative threshold of sessions.
-    pub rel_sess_threshold: f64,
-}
-
-impl Default for Strategy {
-    /// The documented example's.
-    fn default() -> Self {
-        Self {
-            conn_evict_rate: 10,
-            sess_evict_rate: 10,
-            wait_health_check: 10,
-            wait_takeover: 10,
-            abs_conn_threshold: 100,
-            rel_conn_threshold: 1.1,
-            abs_sess_threshold: 100,
-            rel_sess_threshold: 1.1,
-        }
-    }
-}
-
-impl Strategy {
-    /// As an order to the broker.
-    pub fn order(&self) -> RebalanceOrder {
-        RebalanceOrder {
-            nodes: None,
-            conn_rate: self.conn_evict_rate,
-            sess_rate: self.sess_evict_rate,
-            wait_health_check: Duration::from_secs(self.wait_health_check),
-            wait_takeover: Duration::from_secs(self.wait_takeover),
-            conn: Threshold { abs: self.abs_conn_threshold as f64, rel: self.rel_conn_threshold },
-            sess: Threshold { abs: self.abs_sess_threshold as f64, rel: self.rel_sess_threshold },
-            ..RebalanceOrder::default()
-        }
-    }
-}
-
-/// The expected result when the scenario's rebalance is run to its end.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Expectation {
-    /// The rebalance that is run; the documented one when absent.
-    #[serde(default)]
-    pub strategy: Strategy,
-    /// EMQX's refusal, when it does not start.
-    #[serde(default)]
-    pub refusal: Option<String>,
-    /// Rounds that evict connections.
-    #[serde(default)]
-    pub rounds: Option<u64>,
-    /// Seconds from the start to the end in EMQX.
-    #[serde(default)]
-    pub seconds: Option<u64>,
-    /// Connections of each node a minute after the end, in the order of the scenario's nodes.
-    #[serde(default)]
-    pub connections: Option<Vec<u64>>,
-    /// The phase of the Rebalance object at its end; absent where the kind does not exist.
-    #[serde(default)]
-    pub phase: Option<String>,
-    /// The message of the object's condition `Failed`.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// The expected verdict.
-    #[serde(default)]
-    pub verdict: Option<String>,
 }
 
 /// A simulated cluster.
@@ -359,10 +103,10 @@ pub struct Scenario {
     pub nodes: Vec<NodeGroup>,
     /// The limits of EMQX's licence; ample when absent.
     #[serde(default)]
-    pub licence: super::limits::Licence,
+    pub licence: Licence,
     /// The listeners of every node; one without limits when absent.
     #[serde(default = "super::limits::usual")]
-    pub listeners: Vec<super::limits::Listener>,
+    pub listeners: Vec<Listener>,
     /// Merged over the instance's own `spec` (a merge patch).
     #[serde(default)]
     pub spec: Value,
@@ -464,28 +208,6 @@ pub struct Member {
     pub offline: u64,
     /// Whether it is stopped.
     pub stopped: bool,
-}
-
-/// Why a scenario cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScenarioError {
-    /// No such scenario inside the program.
-    #[error("there is no scenario {name}: there are {known}")]
-    Unknown {
-        /// The requested name.
-        name: String,
-        /// The known names.
-        known: String,
-    },
-    /// Not YAML, or not a scenario.
-    #[error("not a scenario: {0}")]
-    Yaml(String),
-    /// An invalid fault.
-    #[error("not a fault: {0}")]
-    Fault(String),
-    /// A readable scenario with contradictions.
-    #[error("the scenario makes no sense: {0}")]
-    Senseless(String),
 }
 
 const BUILT_IN: &[(&str, &str)] = &[
@@ -663,36 +385,6 @@ impl Scenario {
             Role::Replicant => format!("{name}@{ip}"),
         }
     }
-}
-
-/// The address of the pod with this number.
-pub(super) fn address(number: usize) -> String {
-    let place = number % 60_000 + 7;
-    format!("10.244.{}.{}", place / 250, place % 250 + 1)
-}
-
-/// A hash as Kubernetes and the operators put it into names: FNV-1a, its decimal digits in letters that form
-/// no words.
-pub(super) fn hash(text: &str) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let sum =
-        text.bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    sum.to_string().bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
-}
-
-/// Five letters as Kubernetes appends them to generated names; different for each number, the same in each
-/// run.
-pub(super) fn suffix(number: u64) -> String {
-    const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-    let base = LETTERS.len() as u64;
-    // A multiplication by a number prime to 27^5 is a permutation: two numbers never have the same result.
-    let mut mixed = (number + 11).wrapping_mul(7_654_321) % base.pow(5);
-    let mut text = String::with_capacity(5);
-    for _ in 0..5 {
-        text.push(char::from(LETTERS[(mixed % base) as usize]));
-        mixed /= base;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,22 +4,12 @@
 use std::time::Duration;
 
 use super::broker::Broker;
+use super::operations::Moving;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The most sessions in one step that are distributed one by one; the rest is split evenly, because single
 /// sessions no longer matter.
 const PICKED: u64 = 20_000;
-
-/// The sessions that one node moves in one round.
-#[derive(Clone, Debug)]
-pub(super) struct Moving {
-    /// The node that gives them.
-    pub(super) node: usize,
-    left: u64,
-    targets: Vec<usize>,
-    /// When moved sessions are counted next.
-    pub(super) next: Duration,
-}
 
 impl Broker {
     /// Starts to move this many sessions from each of these nodes to `targets`; returns the time of the

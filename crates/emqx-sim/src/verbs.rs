@@ -200,7 +200,7 @@ impl Verbs {
         let name = match (object["metadata"]["name"].as_str(), object["metadata"]["generateName"].as_str()) {
             (Some(name), _) if !name.is_empty() => name.to_owned(),
             (_, Some(stem)) if !stem.is_empty() => {
-                format!("{stem}{}", super::scenario::suffix(locked.version()))
+                format!("{stem}{}", super::names::suffix(locked.version()))
             }
             _ => {
                 let cause = (

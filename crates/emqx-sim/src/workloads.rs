@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::kubelet::is_true;
-use super::scenario::{hash, suffix};
+use super::conditions::is_true;
+use super::names::{hash, suffix};
 use super::store::{Key, Locked, Store};
 
 /// The annotation by which a ReplicaSet chooses the pods that it removes first.

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
-use emqx_sim::coordinator::{EvacuationOrder, RebalanceOrder};
+use emqx_sim::orders::{EvacuationOrder, RebalanceOrder};
 use emqx_sim::scenario::Role;
 use hyper::Method;
 use serde_json::json;

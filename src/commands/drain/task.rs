@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
 use super::super::removal::task::{Progress, RemovalSettings, StepInput, Task};
-use super::{again, unfinished};
 use crate::cli::intent::drain::Drain as Intent;
 use crate::error::Problem;
 use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
@@ -166,4 +165,18 @@ impl Task for Draining<'_> {
     fn steps(&mut self) -> &mut [RemovalStep] {
         &mut self.drain.removal.steps
     }
+}
+
+/// The arguments that repeat the command: the nodes, and the scope of the instances.
+pub(super) fn again(intent: &Intent) -> String {
+    let all = if intent.filter.all_namespaces { " -A" } else { "" };
+    format!("{}{all}", intent.machines.join(" "))
+}
+
+/// The message when the drain is left unfinished.
+pub(super) fn unfinished(intent: &Intent, what: &str, why: &str) -> Problem {
+    let again = again(intent);
+    Problem::new(what, why).hint(format!(
+        "kubectl emqx drain {again} continues; kubectl emqx drain {again} --undo puts back what was not moved"
+    ))
 }

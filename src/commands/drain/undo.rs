@@ -10,7 +10,7 @@ use super::super::cluster_view::{self, ClusterView};
 use super::super::fact_loop::refresh_interval;
 use super::super::removal::{REMOVAL_SCOPE, lease, open_gates, release};
 use super::super::{CommandContext, Outcome, confirmation, history};
-use super::again;
+use super::task::again;
 use crate::cli::intent::drain::Drain as Intent;
 use crate::cli::intent::{DryRun, Output, Stream};
 use crate::error::{Exit, Problem};

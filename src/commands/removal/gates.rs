@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::super::CommandContext;
 use super::super::cluster_view::ClusterView;
-use super::forbidden;
+use super::permissions::forbidden;
 use super::runner::Runner;
 use super::task::Task;
 use crate::error::{Cause, Problem};

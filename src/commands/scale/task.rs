@@ -8,7 +8,6 @@ use super::super::CommandContext;
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::REMOVAL_SCOPE;
 use super::super::removal::task::{Progress, RemovalSettings, StepInput, Task};
-use super::unfinished;
 use crate::cli::intent::scale::Scale as Intent;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
@@ -319,4 +318,19 @@ impl Task for Scaling<'_> {
     fn steps(&mut self) -> &mut [RemovalStep] {
         &mut self.scale.removal.steps
     }
+}
+
+/// The arguments that continue the scale.
+pub(super) fn again(scale: &ScalePlan) -> String {
+    format!("{} --{} {}", scale.removal.instance.name, scale.field.as_str(), scale.to)
+}
+
+/// The message when the scale is left unfinished.
+pub(super) fn unfinished(scale: &ScalePlan, what: &str, why: &str) -> Problem {
+    Problem::new(what, why).hint(format!(
+        "kubectl emqx scale {} continues; kubectl emqx scale {} --undo goes back to {}",
+        again(scale),
+        scale.removal.instance.name,
+        amount(scale.field, scale.from)
+    ))
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use emqx_sim::Scenario;
-use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
+use emqx_sim::operations::EvacuationState;
+use emqx_sim::orders::EvacuationOrder;
 use kube::api::{Patch, PatchParams};
 use kubectl_emqx::model::{EventType, Verdict};
 use kubectl_emqx::plan::upgrade::target::DrainMethod;
@@ -179,7 +180,7 @@ async fn paused_and_emptied_one_by_one_clients_are_disconnected_again_but_nothin
         let started = stage.running.emqx().with(|broker| broker.start_evacuation(&node(pod), order));
         assert_eq!(started, Ok(()));
         let empty = |stage: &Stage| {
-            let all = |it: &emqx_sim::coordinator::Evacuation| it.state == EvacuationState::Prohibiting;
+            let all = |it: &emqx_sim::operations::Evacuation| it.state == EvacuationState::Prohibiting;
             stage.running.emqx().with(|broker| broker.evacuations().iter().all(all))
         };
         stage.until(60, empty).await;

@@ -1,6 +1,7 @@
 //! EMQX v2 of operator 2.3: the behaviour of [OP-14].
 
-use emqx_sim::coordinator::{EvacuationOrder, EvacuationState};
+use emqx_sim::operations::EvacuationState;
+use emqx_sim::orders::EvacuationOrder;
 use kubectl_emqx::model::{EventType, Verdict};
 use serde_json::json;
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::super::broker::Broker;
+use super::super::operations::{EvacuationState, RebalanceState};
+use super::super::orders::{EvacuationOrder, RebalanceOrder};
+use super::super::refusal::Refusal;
 use super::super::scenario::{Role, Scenario};
-use super::{EvacuationOrder, EvacuationState, RebalanceOrder, RebalanceState, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 use super::events::{EmittedEvent, Events};
 use super::{MANAGER, Shared, to_object, to_value};
 use crate::clock::{Worker, rfc3339};
-use crate::coordinator::Refusal;
 use crate::instance;
+use crate::refusal::Refusal;
 use crate::scenario::{Answer, Api, Line};
 use crate::{rest_bodies, rest_orders};
 

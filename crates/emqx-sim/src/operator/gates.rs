@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::observation::{Picture, name};
 use super::{MANAGER, Shared};
 use crate::clock::rfc3339;
+use crate::conditions::is_true;
 use crate::instance::{RoleView, holds};
-use crate::kubelet::is_true;
 use crate::population::GATE;
 use crate::scenario::{Api, Role};
 

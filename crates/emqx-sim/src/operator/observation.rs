@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Shared, to_value};
 use crate::instance::{self, NodeView, SetView};
-use crate::scenario::{Api, Role, hash};
+use crate::names::hash;
+use crate::scenario::{Api, Role};
 
 /// The label that distinguishes sets of one role.
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";

@@ -8,8 +8,8 @@ use super::actions::OperatorAction;
 use super::observation::{
     HASH, Picture, Template, another, dying, name, present, ready, revision, text, view, wanted,
 };
+use crate::conditions::is_true;
 use crate::instance::{RoleView, SetView};
-use crate::kubelet::is_true;
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
 

@@ -175,7 +175,7 @@ pub(super) fn percent_moves_with_the_work(record: &Record, found: &mut Vec<Findi
         let (Some(first), Some(last)) = (on(history.start), on(end)) else { continue };
         let arrived = got(end).zip(got(history.start)).map_or(0, |(end, start)| end.saturating_sub(start));
         let moved = first.saturating_sub(last) as f64;
-        let died = !super::rebalance::died(&record.truth, &history, end).is_empty();
+        let died = !super::times::died(&record.truth, &history, end).is_empty();
         let crowd = record.faults.iter().any(|(at, fault)| {
             matches!(fault, Fault::ClientsCrowd | Fault::ClientsLeave(_)) && *at > history.start && *at < end
         });

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::printed::{Printed, verdicts};
-use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, is_hidden, jumps, knowable, moved};
+use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, died, is_hidden, jumps, knowable, moved};
 use super::{Finding, find};
 use crate::case::{Fault, Operation, Shape};
 use crate::run::{LIMIT, Process, Record};
-use crate::truth::{History, Moment, Node, Truth};
+use crate::truth::{History, Moment, Node};
 
 /// A follower prints at least this often, in seconds, with some seconds of tolerance for slow answers.
 const SILENCE: f64 = 45.0;
@@ -61,17 +61,6 @@ fn reversed(moment: &Moment, history: &History) -> bool {
         !holds(limits, mean(moment, &run.recipients, of), mean(moment, &run.donors, of))
     };
     more(run.thresholds[0], |node| node.connections) || more(run.thresholds[1], |node| node.offline)
-}
-
-/// The names of participants that did not run at some moment until then.
-pub(super) fn died(truth: &Truth, history: &History, until: f64) -> BTreeSet<String> {
-    let members = history.run.donors.iter().chain(&history.run.recipients).chain([&history.run.coordinator]);
-    let members: BTreeSet<usize> = members.copied().collect();
-    truth
-        .within(history.start, until)
-        .flat_map(|moment| members.iter().map(|&node| &moment.nodes[node]).filter(|node| !node.alive))
-        .map(|node| node.name.clone())
-        .collect()
 }
 
 /// The verdicts that may be printed at this time.
@@ -228,7 +217,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
         means_are_true(record, history, verdict, found);
         let seconds = verdict.message.rsplit_once(", ").and_then(|(_, last)| last.strip_suffix(" s"));
         if let Some(seconds) = seconds.and_then(|seconds| seconds.parse().ok()) {
-            super::status::took(record, history, seconds, &verdict.message, found);
+            took(record, history, seconds, &verdict.message, found);
         }
         if verdict.verdict == "nodesLost" {
             lost_nodes_are_named(record, history, verdict, found);
@@ -436,5 +425,31 @@ pub(super) fn stopped(record: &Record, found: &mut Vec<Finding>) {
     if let Some(moment) = record.truth.within(ended + 0.5, LIMIT).find(|moment| !moment.runs.is_empty()) {
         let what = format!("stop ended at {ended:.1}s, it runs at {:.1}s", moment.at);
         find(found, "stop leaves it running", what);
+    }
+}
+
+/// Seconds by which a reported duration may differ from the true one: a shorter outage of EMQX is no outage, and the end
+/// is seen by the next answer after it.
+const EXACT: f64 = 25.0;
+
+/// A duration is reported only where it is known.
+pub(super) fn took(
+    record: &Record,
+    history: &History,
+    seconds: f64,
+    printed: &str,
+    found: &mut Vec<Finding>,
+) {
+    let Some(end) = history.end else { return };
+    // An object begins when the operator starts it; before that EMQX ran nothing.
+    let ran = end - history.start;
+    // The age of an object that a follower finds running is known by the clock of the API server alone.
+    let joined =
+        record.processes.iter().filter(|process| process.follows() && process.started > history.start);
+    let mut jumps = joined.map(|process| jumps(record, history.start, process.started)).chain([0.0]);
+    let near = jumps.any(|jump| (seconds - ran - jump).abs() <= EXACT);
+    if !near && !record.case.operation.upgrades() {
+        let what = format!("{seconds:.0} s are reported, {ran:.0} s it ran; {printed}");
+        find(found, "another duration is reported than it took", what);
     }
 }

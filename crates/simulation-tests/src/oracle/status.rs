@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::printed::verdicts;
-use super::rebalance::acceptable;
-use super::times::{is_hidden, jumps};
+use super::rebalance::{acceptable, took};
+use super::times::is_hidden;
 use super::{Finding, find};
 use crate::case::Fault;
 use crate::run::{Process, Record};
-use crate::truth::{History, Moment};
+use crate::truth::Moment;
 
 /// Seconds before and after a command in which nothing may begin or end, so that its answer can be judged.
 const STEADY: f64 = 4.0;
@@ -187,32 +187,6 @@ pub(super) fn lists(record: &Record, found: &mut Vec<Finding>) {
                 find(found, format!("the list has {verdict} instead of {}", wanted.join(" or ")), printed);
             }
         }
-    }
-}
-
-/// Seconds by which a reported duration may differ from the true one: a shorter outage of EMQX is no outage, and the end
-/// is seen by the next answer after it.
-const EXACT: f64 = 25.0;
-
-/// A duration is reported only where it is known.
-pub(super) fn took(
-    record: &Record,
-    history: &History,
-    seconds: f64,
-    printed: &str,
-    found: &mut Vec<Finding>,
-) {
-    let Some(end) = history.end else { return };
-    // An object begins when the operator starts it; before that EMQX ran nothing.
-    let ran = end - history.start;
-    // The age of an object that a follower finds running is known by the clock of the API server alone.
-    let joined =
-        record.processes.iter().filter(|process| process.follows() && process.started > history.start);
-    let mut jumps = joined.map(|process| jumps(record, history.start, process.started)).chain([0.0]);
-    let near = jumps.any(|jump| (seconds - ran - jump).abs() <= EXACT);
-    if !near && !record.case.operation.upgrades() {
-        let what = format!("{seconds:.0} s are reported, {ran:.0} s it ran; {printed}");
-        find(found, "another duration is reported than it took", what);
     }
 }
 

@@ -1,9 +1,11 @@
 //! The times at which facts could be known: spans in which a source was unavailable, and moments in which
 //! nothing moved.
 
+use std::collections::BTreeSet;
+
 use crate::case::Fault;
 use crate::run::{LIMIT, Record};
-use crate::truth::{Moment, Truth};
+use crate::truth::{History, Moment, Truth};
 
 /// An end has to be reported within this many seconds after it can be known.
 pub(super) const IN_TIME: f64 = 45.0;
@@ -130,4 +132,15 @@ pub(super) fn jumps(record: &Record, from: f64, to: f64) -> f64 {
     let within = record.faults.iter().filter(|(at, _)| *at >= from && *at <= to);
     let seconds = within.map(|(_, fault)| if let Fault::DateJump(by) = fault { *by as f64 } else { 0.0 });
     seconds.sum()
+}
+
+/// The names of participants that did not run at some moment until then.
+pub(super) fn died(truth: &Truth, history: &History, until: f64) -> BTreeSet<String> {
+    let members = history.run.donors.iter().chain(&history.run.recipients).chain([&history.run.coordinator]);
+    let members: BTreeSet<usize> = members.copied().collect();
+    truth
+        .within(history.start, until)
+        .flat_map(|moment| members.iter().map(|&node| &moment.nodes[node]).filter(|node| !node.alive))
+        .map(|node| node.name.clone())
+        .collect()
 }

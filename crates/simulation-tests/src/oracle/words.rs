@@ -133,7 +133,7 @@ fn moved_clients_were_moved(
     let mut ranges = Vec::new();
     for history in about {
         let hidden = super::times::is_hidden(record, history.start - 5.0, at);
-        if left || hidden || !super::rebalance::died(&record.truth, history, at).is_empty() {
+        if left || hidden || !super::times::died(&record.truth, history, at).is_empty() {
             return;
         }
         let end = history.end.unwrap_or(at).min(at);
