@@ -12,9 +12,10 @@
 use super::painter::Painter;
 use super::{foot, head, node_chart, notices};
 use crate::model::human::{count, count_or_unknown, duration, seconds_between, share};
-use crate::model::{Pod, Source};
+use crate::model::{NodeName, Pod, Source};
 use crate::output::theme::Tone;
 use crate::plan::next_step::{NodeContext, next};
+use crate::plan::rebalance::messages::short;
 use crate::plan::snapshot::NodeRow;
 use crate::tui::history::Which;
 use crate::tui::rows::{Group, Row};
@@ -30,7 +31,10 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let room = height.saturating_sub(2 + foot + low);
     let Some(row) = state.selected.as_deref().and_then(|key| board.row(key)) else {
         let key = state.selected.clone().unwrap_or_default();
-        pen.put(1, 2, width - 1, &format!("{key} is gone"), Tone::Warning);
+        // A row without a node has the name of its pod as its key.
+        let name = short(&NodeName::from(key.as_str())).to_owned();
+        let text = format!("{name} was removed: EMQX does not list it, and its pod does not exist");
+        pen.part(1, 2, width - 2, room).wrapped(0, 0, 3, &text, Tone::Warning);
         return;
     };
     let mut middle = pen.part(1, 2, width - 2, room);

@@ -37,7 +37,12 @@ pub(super) fn draw(state: &State, board: Option<&ViewModel>, pen: &mut Painter<'
     }
     // The lines above the message move up with it.
     let height = pen.height() - more;
-    let Some(board) = board else { return 1 + more };
+    let Some(board) = board else {
+        if state.route.is_some() {
+            position(state, pen, height - 2);
+        }
+        return 1 + more;
+    };
     if state.route.is_some() {
         position(state, pen, if narrow { height - 2 } else { height - 3 });
         if narrow {

@@ -35,6 +35,7 @@ const TWO_LINES: usize = 14;
 /// Before anything is known.
 pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
     let text = match (&state.setup.playback, state.ready) {
+        (Some(_), _) if state.route.is_some() => "the beginning of the recording",
         (Some(_), _) => "reading the recording",
         (None, false) => "asking the cluster",
         (None, true) => "no EMQX in sight",

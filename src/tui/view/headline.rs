@@ -53,7 +53,13 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 Verdict::Unknown => "UNKNOWN",
                 _ => "WAITING",
             };
-            let reason = waiting::reason(&status.message).to_owned();
+            let reason = waiting::reason(&status.message);
+            let run = board.run.as_ref();
+            let rest = run.and_then(|run| Some((run, reason.strip_prefix(&run.name)?)));
+            let reason = match rest {
+                Some((run, rest)) => format!("{}{rest}", labelled(&run.name, board)),
+                None => reason.to_owned(),
+            };
             (word.to_owned(), Tone::of(status.verdict), reason, Tone::Plain)
         }
         Operation::Rebalance => {

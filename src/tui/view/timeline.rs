@@ -105,7 +105,9 @@ fn rebalance(board: &ViewModel, run: &RebalanceRun) -> Vec<Step> {
         ("takeover", Stage::WaitTakeover, strategy.map(|it| it.wait_takeover_seconds)),
         ("sessions", Stage::EvictingSessions, None),
     ];
-    let here = entry.stage.order().filter(|_| run.ended.is_none());
+    // Which steps precede a stage of an unknown version is not known.
+    let Some(here) = entry.stage.order() else { return Vec::new() };
+    let over = run.ended.is_some();
     let within = match (wait_left(run, board.now), run.left) {
         (Some((spent, length)), _) => spent as f64 / length.max(1) as f64,
         (None, Some(left)) => {
@@ -120,13 +122,12 @@ fn rebalance(board: &ViewModel, run: &RebalanceRun) -> Vec<Step> {
         (None, None) => 0.0,
     };
     all.into_iter()
-        .map(|(name, stage, seconds)| match here {
-            None => Step { name, seconds, part: 1.0, now: false },
-            Some(here) => match stage.order().unwrap_or(0).cmp(&here) {
-                std::cmp::Ordering::Less => Step { name, seconds, part: 1.0, now: false },
-                std::cmp::Ordering::Equal => Step { name, seconds, part: within, now: true },
-                std::cmp::Ordering::Greater => Step { name, seconds, part: 0.0, now: false },
-            },
+        .map(|(name, stage, seconds)| match stage.order().unwrap_or(0).cmp(&here) {
+            std::cmp::Ordering::Less => Step { name, seconds, part: 1.0, now: false },
+            // It may have been stopped in its last stage: only earlier ones are known to be done.
+            std::cmp::Ordering::Equal if over => Step { name, seconds, part: 0.0, now: false },
+            std::cmp::Ordering::Equal => Step { name, seconds, part: within, now: true },
+            std::cmp::Ordering::Greater => Step { name, seconds, part: 0.0, now: false },
         })
         .collect()
 }

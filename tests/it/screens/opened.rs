@@ -4,14 +4,15 @@
 use jiff::SignedDuration;
 use kubectl_emqx::model::{BrokerUpdate, Link};
 use kubectl_emqx::tui::closing_line;
-use kubectl_emqx::tui::{Msg, ViewSetup};
+use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::{Value, json};
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, evacuation, heard, instance, kubernetes, nothing, setup,
+    Bench, answer, at, core, documented, emqx, evacuation, heard, instance, kubernetes, node, nodes, nothing,
+    pod, setup,
 };
-use crate::screens::sections::joined;
-use crate::screens::{SIZES, UNEVEN};
+use crate::screens::sections::{joined, player};
+use crate::screens::{REBALANCE, SIZES, UNEVEN, running};
 
 #[test]
 fn what_began_before_the_view_was_opened_has_the_time_of_its_source_or_none() {
@@ -118,5 +119,49 @@ fn the_history_has_a_running_evacuation_in_the_words_of_the_program() {
             words.contains("emqx-core-66c88f5c8-2: running: waiting for load balancers to notice"),
             "{screen}"
         );
+    }
+}
+
+#[test]
+fn a_rebalance_that_is_no_longer_listed_has_only_its_earlier_steps_done() {
+    let mut bench = running();
+    assert!(bench.screen(80, 24).contains("wait ✓ ── evict 84s ─"), "{}", bench.screen(80, 24));
+    bench.learn(6, documented(6, &[3300, 3300, 3300, 100], &nothing()));
+    bench.tick(6);
+    let screen = bench.screen(80, 24);
+    let steps = screen.lines().find(|line| line.starts_with(" wait ✓")).unwrap_or_default();
+    assert!(screen.contains("WAITING  coordinator core-…f5c8-0: EMQX does not list it any more"), "{screen}");
+    assert!(
+        steps.contains("evict") && steps.contains("sessions") && steps.matches('✓').count() == 1,
+        "{screen}"
+    );
+}
+
+#[test]
+fn the_beginning_of_a_recording_has_its_position_bar() {
+    let (mut bench, mut player) = player(REBALANCE);
+    player.play(&mut bench.state, Play::Mark(true)).expect("it plays");
+    player.play(&mut bench.state, Play::Begin).expect("it plays");
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(
+            screen.contains("the beginning of the recording") && screen.contains("0s of 2m16s"),
+            "{screen}"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_a_node_whose_pod_was_removed_says_so_at_every_size() {
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    bench.tick(3);
+    bench.keys("j Enter");
+    let names: Vec<String> = [0, 2, 3].map(|number| node(&core(number))).to_vec();
+    bench.learn(9, kubernetes(9, "DELETED", &pod(&core(1), true)));
+    bench.learn(9, emqx(9, "/api/v5/nodes", &nodes(&names, &[3333, 3334, 3333])));
+    bench.tick(9);
+    for (width, height) in SIZES {
+        let screen = bench.screen(width, height);
+        assert!(screen.contains("emqx-core-66c88f5c8-1 was removed"), "{screen}");
     }
 }

@@ -231,7 +231,7 @@ fn a_view_that_is_opened_in_the_middle_shows_percent_goal_and_end() {
     assert!(!screen.contains("0 of 37"), "{screen}");
 }
 
-fn player(name: &str) -> (Bench, Player) {
+pub(crate) fn player(name: &str) -> (Bench, Player) {
     let (mut bench, lines) = recorded(name, false);
     let begin = bench.state.setup.now;
     let lines = Rc::new(lines);
