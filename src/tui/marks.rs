@@ -45,7 +45,8 @@ impl Marks {
         if self.all.len() == MAX_MARKS {
             self.all.pop_front();
         }
-        let place = self.all.partition_point(|it| it.at <= mark.at);
+        let place =
+            self.all.partition_point(|it| it.at < mark.at || (it.at == mark.at && mark.text != "created"));
         self.all.insert(place, mark);
     }
 

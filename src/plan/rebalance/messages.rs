@@ -209,15 +209,22 @@ pub(crate) fn assumption(run: &RebalanceRun) -> Option<String> {
 pub struct ProgressFact {
     pub text: String,
     pub loss: bool,
+    /// Whether clients that reconnect may be among those that are missing.
+    pub may_return: bool,
 }
 
 impl ProgressFact {
     pub(crate) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), loss: false }
+        Self { text: text.into(), loss: false, may_return: false }
     }
 
     pub(crate) fn loss(text: String) -> Self {
-        Self { text, loss: true }
+        Self { text, loss: true, may_return: false }
+    }
+
+    /// Clients that are missing, some of which may be reconnecting.
+    pub(crate) fn offline(text: String) -> Self {
+        Self { text, loss: true, may_return: true }
     }
 }
 

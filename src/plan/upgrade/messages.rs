@@ -43,7 +43,9 @@ pub fn facts(run: &UpgradeRun) -> Vec<ProgressFact> {
     } else if let Some(now) = run.counts.all_connections() {
         facts.push(ProgressFact::plain(format!("{} connected", count(now))));
         match run.lost_clients().filter(|_| run.missing()) {
-            Some(lost) => facts.push(ProgressFact::loss(format!("{} on their way or missing", count(lost)))),
+            Some(lost) => {
+                facts.push(ProgressFact::offline(format!("{} on their way or missing", count(lost))));
+            }
             None if run.start.connections.is_some() => facts.push(ProgressFact::plain("none missing")),
             None => {}
         }

@@ -298,15 +298,19 @@ fn numbers(board: &ViewModel, room: usize) -> Vec<HeadNumber> {
         numbers.push(HeadNumber::new(text, Tone::Warning));
     }
     if let Some(run) = upgrade(board) {
-        let toned =
-            |fact: ProgressFact| HeadNumber::new(fact.text, if fact.loss { Tone::Bad } else { Tone::Plain });
+        // Clients that were just evicted are offline for a moment: that is red only after a while.
+        let toned = |fact: ProgressFact| match (fact.loss, fact.may_return && run.alarm().is_none()) {
+            (true, true) => HeadNumber { text: fact.text, tone: Tone::Warning, urgent: true },
+            (true, false) => HeadNumber::new(fact.text, Tone::Bad),
+            (false, _) => HeadNumber::new(fact.text, Tone::Plain),
+        };
         numbers.extend(upgrade_words::facts(run).into_iter().map(toned));
     } else {
         let about = about(board, status.totals.connections);
         let connected = format!("{about}{}", count_or_unknown(status.totals.connections));
         let connected = format!("{connected} connected");
         match active(board).filter(|_| board.unsure.is_none()).and_then(messages::missing) {
-            Some(ProgressFact { text, loss: false }) => {
+            Some(ProgressFact { text, loss: false, .. }) => {
                 numbers.push(HeadNumber::new(format!("{connected}, {text}"), Tone::Plain));
             }
             Some(missing) => {

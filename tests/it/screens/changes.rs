@@ -4,12 +4,13 @@ use kubectl_emqx::model::{BrokerUpdate, Link};
 use kubectl_emqx::plan::upgrade::revisions::UpgradeRevisions;
 use kubectl_emqx::tui::curves::{Quantity, curves};
 use kubectl_emqx::tui::{Effect, Msg};
+use ratatui::style::Color;
 use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
     Bench, RECORDINGS, answer, at, core, documented, emqx, evacuation, heard, id, kubernetes, node, nodes,
-    nothing, played, pod, recorded, setup,
+    nothing, played, pod, recorded, setup, text,
 };
 use crate::screens::{SIZES, UNEVEN, astray, idle, running};
 
@@ -265,4 +266,28 @@ fn an_evacuation_that_had_ended_before_the_view_was_opened_has_no_duration_and_i
     });
     let entry = &ends.expect("it is recorded").entry;
     assert_eq!((entry.started, entry.ended), (None, at(60)));
+}
+
+#[test]
+fn clients_of_an_upgrade_that_may_be_reconnecting_are_not_red() {
+    let (mut seen, bad) = (0, Some(Color::Indexed(197)));
+    for name in
+        ["v1beta4-guarded-operator-2.2", "v2beta1-bluegreen-operator-2.2", "v2-bluegreen-operator-2.3"]
+    {
+        let (mut bench, lines) = recorded(name, false);
+        bench.state.setup.theme.color = true;
+        for told in lines {
+            bench.send(Msg::RecordedFacts(told));
+            let buffer = bench.buffer(120, 40);
+            let red = |y: u16| (0..120).any(|x| Some(buffer[(x, y)].fg) == bad);
+            let screen = text(&buffer);
+            for (line, y) in
+                screen.lines().zip(0..).filter(|(line, _)| line.contains("on their way or missing"))
+            {
+                seen += 1;
+                assert!(!red(y), "{line}");
+            }
+        }
+    }
+    assert!(seen > 0, "some recording has clients that reconnect");
 }
