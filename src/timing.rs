@@ -401,6 +401,10 @@ pub(crate) const END_GAP_SECONDS: u64 = 20;
 /// Seconds by which a poll may miss the beginning and the end of a wait.
 pub(crate) const POLL_SLACK_SECONDS: u64 = 2;
 
+/// The operator lists EMQX's states every few seconds, and later after errors: an object that it completes within this many seconds
+/// of a stop was completed because of that stop.
+pub(crate) const COMPLETED_AFTER_STOP_SECONDS: u64 = 60;
+
 /// Seconds in which EMQX lists a rebalance that it was asked to start, if it starts it at all.
 pub(crate) const DIRECT_START_SECONDS: u64 = 30;
 

@@ -319,8 +319,12 @@ pub async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Res
 /// Requests that confirm the end of a rebalance, over 10 s.
 const CONFIRMING: u32 = 5;
 
+/// Further requests while the last of them failed: one failure is not an outage.
+const CONFIRMING_AFTER_FAILURE: u32 = 2;
+
 /// Queries EMQX again, over fresh connections, if another source suggests a rebalance that EMQX does not list: one response
-/// without it is not its end. Returns as soon as EMQX lists it.
+/// without it is not its end. Returns as soon as EMQX lists it. Where the last request fails, an earlier answer confirms nothing and
+/// is dropped.
 pub(crate) async fn query_twice(
     context: &CommandContext,
     cluster: &mut [ClusterView],
@@ -328,18 +332,26 @@ pub(crate) async fn query_twice(
     let doubtful = |it: &ClusterView| ownership::suggested(&it.world, &it.id, context.clock.now()).is_some();
     announce(context, cluster);
     let asked = cluster.iter_mut().filter(|it| doubtful(it)).map(async |it| {
-        for _ in 0..CONFIRMING {
+        for requests in 1.. {
             tokio::time::sleep(LISTING_RETRY.div_f64(context.clock.speed().max(1.0))).await;
             refresh_objects(context, it).await?;
             let facts = it.broker.read_again().await?;
             it.take(context, facts);
-            if !doubtful(it) {
+            if !doubtful(it) || is_enough(requests, it.answers().is_up()) {
                 break;
             }
+        }
+        if doubtful(it) && !it.answers().is_up() {
+            Rc::make_mut(&mut it.world).forget_load(&it.id);
         }
         Ok(())
     });
     join_all(asked).await.into_iter().collect()
+}
+
+/// Whether this many requests, of which the last was answered or not, are enough to confirm an end.
+fn is_enough(requests: u32, answered: bool) -> bool {
+    requests >= CONFIRMING && (answered || requests >= CONFIRMING + CONFIRMING_AFTER_FAILURE)
 }
 
 /// Prints the reason for the wait, which takes up to 10 s.
@@ -395,4 +407,17 @@ pub fn node(cluster: &ClusterView, context: &CommandContext, target: &str) -> Op
         .find(pod)
         .or_else(|| listed().find(|node| node.host() == target || node.first_label() == target))
         .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_confirmed_by_an_answer_and_not_by_one_before_a_failed_request() {
+        assert!(!is_enough(CONFIRMING - 1, true));
+        assert!(is_enough(CONFIRMING, true));
+        assert!(!is_enough(CONFIRMING, false), "one failure is not an outage");
+        assert!(is_enough(CONFIRMING + CONFIRMING_AFTER_FAILURE, false), "there is a limit");
+    }
 }

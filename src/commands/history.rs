@@ -14,7 +14,8 @@ use crate::model::{
 use crate::output::Printer;
 use crate::plan::assessment::assess;
 use crate::plan::history::{
-    FollowedOperation, HistoryItem, PastEntry, Recorded, in_config_map, merged, of_cluster, with_entry,
+    FollowedOperation, HistoryItem, PastEntry, Recorded, find_objects, in_config_map, merged, of_cluster,
+    with_entry,
 };
 use crate::plan::tracker::{OperationTracker, Tracker as _};
 use crate::ports::history::StateFolder;
@@ -184,6 +185,7 @@ pub fn past(
         operations.observe(&cluster.world, now);
         let assessed = assess(&cluster.world, &cluster.id, &operations, now);
         all.extend(of_cluster(&cluster.world, &cluster.id, &assessed.rebalances, now));
+        find_objects(&mut all, &cluster.world, &cluster.id);
     }
     all.retain(|past| fits(&past.entry.instance));
     merged(all)

@@ -19,7 +19,7 @@ use crate::plan::tracker::Tracker as _;
 use crate::ports::RefreshScope;
 
 /// The resources that are read.
-const LIST_SCOPE: RefreshScope = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
+const LIST_SCOPE: RefreshScope = RefreshScope { endpoints: false, states: true, ..RefreshScope::REBALANCE };
 
 /// `rebalance list`.
 pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
@@ -49,7 +49,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     Ok(Exit::Reached)
 }
 
-/// Adds what the user's own history contains: verdicts of objects without a recorded one, and rebalances
+/// Adds what the ConfigMaps and the user's own history contain: verdicts of objects without a recorded one, and rebalances
 /// without an object.
 fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<RebalanceItem>) {
     let seen = |id: &InstanceId| clusters.iter().any(|cluster| cluster.id == *id);
@@ -66,9 +66,11 @@ fn recorded(context: &CommandContext, clusters: &[ClusterView], items: &mut Vec<
         }
         let is = |item: &&mut RebalanceItem| item.name == entry.name && item.instance == entry.instance;
         match items.iter_mut().find(is) {
-            // A name can be used again: the entry must be about this very object.
+            // A name can be used again: the entry must be about this very object. A stop that was recorded explains why EMQX dropped
+            // a rebalance.
             Some(item)
-                if item.verdict == Verdict::Unknown
+                if (item.verdict == Verdict::Unknown
+                    || item.verdict == Verdict::CoordinatorLost && entry.verdict == Verdict::Stopped)
                     && entry.verdict != Verdict::Unknown
                     && entry.uid.is_some()
                     && uid(entry) == entry.uid =>

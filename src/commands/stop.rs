@@ -15,7 +15,7 @@ use crate::model::{HistoryEntry, Judgement, Link, Phase, Rebalance, RunningRebal
 use crate::plan::history as past;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::RebalanceTracker;
+use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
 use crate::plan::results::{Backend, Stopped};
@@ -47,6 +47,8 @@ struct Stopping<'a> {
     unchanged: Option<String>,
     /// Its record for the history, where EMQX ran it.
     entry: Option<HistoryEntry>,
+    /// Why it is not known whether the rebalance has an object.
+    object_unknown: Option<String>,
 }
 
 /// The state of the rebalance that is to be stopped.
@@ -100,6 +102,7 @@ pub(super) async fn verified(
         stopped: None,
         unchanged: None,
         entry: None,
+        object_unknown: None,
     };
     // Only EMQX, or a phase that verifies it, shows that the rebalance is over.
     let answered = stopping.cluster.answers().load.is_some();
@@ -301,16 +304,19 @@ impl Stopping<'_> {
     }
 
     /// Records what was stopped, with the counts at its start where the tracker has them.
-    fn remember(&mut self, follower: &RebalanceTracker) {
+    fn remember(&mut self, run: Option<&RebalanceRun>) {
         let Some(stopped) = &self.stopped else { return };
         let judgement = Judgement::new(stopped.verdict, &stopped.message);
         let now = self.context.clock.now();
-        let run = follower.run(&self.name);
-        self.entry = run.map(|run| past::of_rebalance(run, &self.cluster.id, judgement, now));
+        self.entry = run.map(|run| HistoryEntry {
+            name: self.name.clone(),
+            object_unknown: self.object_unknown.is_some(),
+            ..past::of_rebalance(run, &self.cluster.id, judgement, now)
+        });
     }
 
-    fn judged(&self, follower: &RebalanceTracker, entry: &RunningRebalance, ours: bool) -> Judgement {
-        if let Some(judgement) = follower.run(&self.name).and_then(|run| run.verdict.clone()) {
+    fn judged(&self, run: Option<&RebalanceRun>, entry: &RunningRebalance, ours: bool) -> Judgement {
+        if let Some(judgement) = run.and_then(|run| run.verdict.clone()) {
             return judgement;
         }
         let now =

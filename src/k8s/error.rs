@@ -155,7 +155,10 @@ impl ApiError {
             Self::Refused { code, message, .. } => webhook_sentence(message)
                 .or_else(|| typed_sentence(message))
                 .or_else(|| foreign_sentence(*code, message))
-                .unwrap_or_else(|| bounded(message)),
+                .unwrap_or_else(|| match code {
+                    500.. => format!("the API server answered {code}: {}", bounded(message)),
+                    _ => bounded(message),
+                }),
             Self::Owned(owners) => owned_sentence(owners),
             Self::Busy { message, .. } => format!("the API server is too busy: {message}"),
             Self::Lost(text) | Self::Untrusted(text) | Self::Identity(text) | Self::Nonsense(text) => {

@@ -57,6 +57,9 @@ pub struct HistoryEntry {
     /// The uid of the Rebalance object: a name can be used again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// Whether a rebalance that is named by its coordinator may have an object: Rebalances could not be listed when it ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub object_unknown: bool,
     /// How it ended.
     pub verdict: Verdict,
     /// The reason, without the verdict's own words.
@@ -224,6 +227,7 @@ mod tests {
             cluster: Some("https://10.0.0.1:6443".to_owned()),
             name: "evacuation/emqx@core-0".to_owned(),
             uid: None,
+            object_unknown: false,
             verdict: Verdict::Evacuated,
             message: "empty".to_owned(),
             started: Some(Timestamp::UNIX_EPOCH),

@@ -81,6 +81,13 @@ impl World {
         self.brokers.get(id).unwrap_or(&NOT_QUERIED)
     }
 
+    /// Drops EMQX's last answer about what it moves.
+    pub(crate) fn forget_load(&mut self, id: &InstanceId) {
+        if let Some(broker) = self.brokers.get_mut(id) {
+            broker.load = None;
+        }
+    }
+
     /// Applies one fact.
     pub fn apply(&mut self, fact: Fact) -> Changes {
         let Fact { at, update } = fact;

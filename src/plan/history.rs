@@ -6,14 +6,15 @@ use serde::Serialize;
 
 use super::assessment::RebalanceStatus;
 use super::evacuation::tracker::EvacuationRun;
+use super::rebalance::ownership;
 use super::rebalance::progress::Counts;
 use super::rebalance::tracker::RebalanceRun;
 use super::tracker::OperationTracker;
 use super::upgrade::run::UpgradeRun;
 use crate::model::human::seconds_between;
 use crate::model::{
-    EvacuationTimes, EventType, HistoryEntry, InstanceId, Judgement, Operation, Rebalance, RecordedVerdict,
-    Verdict, World,
+    EvacuationTimes, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Rebalance,
+    RecordedVerdict, Verdict, World,
 };
 use crate::timing::{FOLLOWED_AGAIN_SECONDS, SAME_END_SECONDS};
 
@@ -183,6 +184,7 @@ fn ended(
         cluster: None,
         name: name.to_owned(),
         uid: None,
+        object_unknown: false,
         verdict,
         message,
         started: None,
@@ -327,6 +329,23 @@ pub(crate) fn of_cluster(
         in_config_map(world, id).iter().map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap)),
     );
     all
+}
+
+/// Gives the entries of rebalances that were stopped while Rebalances could not be listed the names of their objects.
+pub(crate) fn find_objects(all: &mut [PastEntry], world: &World, id: &InstanceId) {
+    for entry in all.iter_mut().map(|past| &mut past.entry) {
+        let OperationRef::Coordinator(node) = OperationRef::of(&entry.name) else { continue };
+        if !entry.object_unknown || entry.instance != *id {
+            continue;
+        }
+        let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
+        let span = (entry.ended_after.unwrap_or(entry.ended), entry.ended);
+        let mut stopped = objects.filter(|object| ownership::may_be_stopped_as(object, &node, span));
+        if let (Some(object), None) = (stopped.next(), stopped.next()) {
+            entry.name.clone_from(&object.name);
+            entry.uid = Some(object.uid.clone());
+        }
+    }
 }
 
 /// The entries in the ConfigMap of this very instance.

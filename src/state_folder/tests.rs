@@ -12,6 +12,7 @@ fn entry(number: u64) -> HistoryEntry {
         cluster: None,
         name: "drain/emqx".into(),
         uid: None,
+        object_unknown: false,
         verdict: Verdict::Done,
         message: "moved".into(),
         started: None,

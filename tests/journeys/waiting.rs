@@ -9,7 +9,8 @@ use emqx_sim::orders::RebalanceOrder;
 use emqx_sim::scenario::Answer;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, SLOW, until};
+use crate::between::{Rule, proxy};
+use crate::harness::{Cluster, Ran, SLOW, until};
 
 const NO_OPERATOR: &str = include_str!("../data/field/scenarios/sc_opdown.yaml");
 const OPERATOR_DIES: &str = include_str!("../data/field/scenarios/operator-lost.yaml");
@@ -378,4 +379,42 @@ fn what_may_not_be_listed_is_not_reported_as_none() {
     assert!(ran.err.contains("verb list on rebalances.apps.emqx.io"), "{ran}");
     let ran = demo.run("rebalance prune --yes --context no-rebalances").fails(1);
     assert!(ran.err.contains("verb list on rebalances.apps.emqx.io"), "{ran}");
+}
+
+/// `rebalance stop` of what runs, while this number of lists of Rebalances is answered with 500.
+fn stopped_unlisted(demo: &Cluster, times: usize, limit: &str) -> Ran {
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "InternalError",
+        "message": "etcdserver: request timed out", "code": 500});
+    let target = demo.url.trim_start_matches("http://").split('/').next().expect("an address").to_owned();
+    let rule = Rule { times, ..Rule::on("/rebalances?limit=", 500, &body.to_string()) };
+    let address = proxy(&target, vec![rule]);
+    demo.run(&format!("rebalance stop --yes --timeout {limit} -n mq --server http://{address}/as/admin"))
+}
+
+#[test]
+fn a_stop_while_rebalances_cannot_be_listed_deletes_the_object_as_soon_as_they_can() {
+    let demo = Cluster::faulty("documented-v1beta4", 20.0);
+    let name = demo.running(SLOW);
+    let ran = stopped_unlisted(&demo, 5, "60s").exits(0);
+    assert!(ran.out.contains(&format!("rebalance.apps.emqx.io/{name}: stopped by you")), "{ran}");
+    assert!(ran.out.contains("the object is deleted"), "{ran}");
+    assert!(!ran.out.contains("ended between"), "it was stopped at a known time\n{ran}");
+    assert_eq!(demo.rebalances(), []);
+}
+
+#[test]
+fn an_object_that_a_stop_could_not_list_is_stopped_and_not_coordinator_lost() {
+    let demo = Cluster::faulty("documented-v1beta4", 20.0);
+    let name = demo.running(SLOW);
+    let ran = stopped_unlisted(&demo, usize::MAX, "2s").exits(0);
+    assert!(ran.out.contains("not verified: that no object of it is left"), "{ran}");
+    assert!(ran.out.contains("the API server answered 500: etcdserver: request timed out"), "{ran}");
+    until("the operator notices", || demo.rebalance(&name)["status"]["phase"] == "Completed");
+    let list = demo.run("rebalance list -o json").exits(0).json();
+    let items = list["items"].as_array().expect("items");
+    assert_eq!(items.len(), 1, "one rebalance: {list}");
+    assert_eq!((&items[0]["name"], &items[0]["verdict"]), (&json!(name), &json!("stopped")), "{list}");
+    let history = demo.run("history -o json").exits(0).json();
+    assert_eq!(history["items"].as_array().map(Vec::len), Some(1), "{history}");
+    assert_eq!(history["items"][0]["verdict"], "stopped", "{history}");
 }

@@ -57,7 +57,12 @@ impl Stopping<'_> {
 
     /// Deletes the object; reports why if the object stays.
     pub(super) async fn delete(&mut self) -> Result<(), Problem> {
-        let Some(object) = self.object().cloned() else { return Ok(()) };
+        let Some(object) = self.object().cloned() else {
+            if let Some(why) = &self.object_unknown {
+                self.proof.push(format!("not verified: that no object of it is left, because {why}"));
+            }
+            return Ok(());
+        };
         if self.intent.backend == BackendChoice::Emqx {
             self.proof.push("the object stays, as requested with --backend emqx".to_owned());
             return Ok(());

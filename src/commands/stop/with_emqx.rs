@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::super::Outcome;
-use super::super::cluster_view::{self};
+use super::super::cluster_view::{self, ClusterView};
 use super::{Standing, Stopping};
 use crate::cli::intent::BackendChoice;
 use crate::error::{Cause, Exit, Problem};
-use crate::model::{Judgement, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance, Verdict};
+use crate::model::{
+    Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance, Verdict,
+};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::tracker::RebalanceTracker;
@@ -148,9 +151,9 @@ impl Stopping<'_> {
     }
 
     pub(super) async fn through_emqx(&mut self, entry: RunningRebalance) -> Outcome {
-        let label = self.label();
         let mut follower = RebalanceTracker::new(self.cluster.id.clone());
         follower.observe(&self.cluster.world, self.context.clock.now());
+        let followed = self.name.clone();
         self.mark().await;
         let requested = self.request_stop(&entry.coordinator).await;
         // It was not stopped, or not by this process.
@@ -158,22 +161,71 @@ impl Stopping<'_> {
             self.unmark().await;
         }
         let ours = requested?;
+        let stopped_at = self.context.clock.now();
         self.verify_no_entry(&entry.coordinator).await?;
+        if ours {
+            follower.we_stopped(&followed);
+        }
+        // What follows may take as long as the limit: its end is now.
+        follower.observe(&self.cluster.world, self.context.clock.now());
+        // As early as possible: a client that follows the object judges its end soon.
+        self.find_object((&entry, stopped_at), Instant::now()).await?;
         self.verify_donors(&entry.donors).await?;
+        self.find_object((&entry, stopped_at), self.until).await?;
+        let label = self.label();
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
         self.delete().await?;
-        if ours {
-            follower.we_stopped(&self.name);
-        }
         cluster_view::refresh(self.context, &mut self.cluster).await?;
         follower.observe(&self.cluster.world, self.context.clock.now());
-        let judgement = self.judged(&follower, &entry, ours);
+        let run = follower.run(&self.name).or_else(|| follower.run(&followed));
+        let judgement = self.judged(run, &entry, ours);
         self.report_verdict(&label, backend, judgement);
         // `--backend emqx` leaves the object: a client that follows it records the end on it.
         if self.object().is_none_or(|object| object.deleting.is_some()) {
-            self.remember(&follower);
+            self.remember(run);
         }
         Ok(Exit::Reached)
+    }
+
+    /// Looks for the object of a stopped rebalance if Rebalances could not be listed before, until a moment, so that it is
+    /// marked and deleted like one that was known.
+    async fn find_object(
+        &mut self,
+        (entry, stopped_at): (&RunningRebalance, Timestamp),
+        until: Instant,
+    ) -> Result<(), Problem> {
+        let unlisted = |cluster: &ClusterView| cluster_view::unlisted(&cluster.world, "rebalances").cloned();
+        if self.object().is_some() {
+            return Ok(());
+        }
+        while let Some(link) = unlisted(&self.cluster) {
+            cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
+            let Some(why) = unlisted(&self.cluster).as_ref().and_then(Link::why).map(str::to_owned) else {
+                break;
+            };
+            let first = self.object_unknown.replace(why.clone()).is_none();
+            if Instant::now() >= until || matches!(link, Link::Forbidden(_)) {
+                return Ok(());
+            }
+            if first {
+                self.context.printer.talk(&format!(
+                    "{} is stopped; its object is not found so far: {why}; trying again",
+                    self.name
+                ));
+            }
+            sleep(ERROR_RETRY).await;
+        }
+        if self.object_unknown.take().is_none() {
+            return Ok(());
+        }
+        let span = (stopped_at, self.context.clock.now());
+        let found = ownership::stopped(&self.cluster.world, &self.cluster.id, entry, span);
+        if let Some(name) = found.map(|object| object.name.clone()) {
+            self.name = name;
+            self.ask_about_marks().await;
+            self.mark().await;
+        }
+        Ok(())
     }
 
     /// Asks EMQX's coordinator to stop, and repeats the request while it answers with errors, up to the

@@ -99,7 +99,7 @@ impl Stopping<'_> {
         };
         self.report_verdict(&label, Backend::Rebalance, Judgement::new(verdict, reason));
         if verdict == Verdict::Stopped {
-            self.remember(&follower);
+            self.remember(follower.run(&self.name));
         }
         Ok(exit)
     }

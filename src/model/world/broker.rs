@@ -47,6 +47,11 @@ impl BrokerState {
         self.load.as_ref().map(|seen| seen.value.evacuations.as_slice()).unwrap_or_default()
     }
 
+    /// Whether the last requests for its nodes and for what it moves were answered.
+    pub(crate) fn is_up(&self) -> bool {
+        ["nodes", "load_rebalance"].iter().all(|list| self.link(list).is_none_or(|link| *link == Link::Up))
+    }
+
     /// The last answers are repeated at this time, except those of requests that failed.
     pub(crate) fn repeat(&mut self, at: Timestamp) {
         let up = |link: Option<&Link>| link.is_none_or(|link| *link == Link::Up);

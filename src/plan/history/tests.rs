@@ -147,3 +147,37 @@ fn failed_is_the_operators_word_and_no_end_of_a_rebalance_that_nobody_followed()
     let took: Vec<_> = items.iter().map(|item| (item.name.as_str(), item.duration_seconds)).collect();
     assert_eq!(took, [("evening", None), ("night", known[1].duration_seconds)]);
 }
+
+#[test]
+fn a_stop_without_a_list_of_rebalances_gives_its_verdict_to_the_object() {
+    let id = fixtures::id(ApiVersion::V2beta1);
+    let stop = |object_unknown: bool| HistoryEntry {
+        operation: Operation::Rebalance,
+        object_unknown,
+        ..entry("coordinator/emqx@core-1.local", Verdict::Stopped, None, 40)
+    };
+    let world = |change: fn(&mut Rebalance)| {
+        World::of([fixtures::rebalance("golden", Phase::Completed, |it| {
+            it.processed = true;
+            it.started = Some(fixtures::at(0));
+            it.completed = Some(fixtures::at(44));
+            change(it);
+        })])
+    };
+    let name = |entry: HistoryEntry, world: &World| {
+        let mut all = [past(entry, Recorded::Folder)];
+        find_objects(&mut all, world, &id);
+        all[0].entry.name.clone()
+    };
+    assert_eq!(name(stop(true), &world(|_| ())), "golden");
+    assert_eq!(name(stop(false), &world(|_| ())), "coordinator/emqx@core-1.local", "Rebalances were listed");
+    let later = world(|it| it.completed = Some(fixtures::at(400)));
+    assert_eq!(name(stop(true), &later), "coordinator/emqx@core-1.local", "another end");
+    let running = world(|it| {
+        it.phase = Phase::Failed;
+        it.states = fixtures::load("evicting_conns").rebalances;
+    });
+    let of_another = "coordinator/emqx@core-9.local";
+    let other = HistoryEntry { name: of_another.to_owned(), ..stop(true) };
+    assert_eq!(name(other, &running), of_another, "the operator copied another coordinator");
+}

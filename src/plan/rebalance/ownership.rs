@@ -13,7 +13,10 @@ use crate::model::{
     BrokerState, EvictionStatus, InstanceId, NodeName, Part, Phase, Rebalance, RunningRebalance, Seen, Stage,
     World,
 };
-use crate::timing::{IDLE_SECONDS, OBJECT_START_SECONDS, OVERDUE_SECONDS, WAIT_SLACK_SECONDS};
+use crate::timing::{
+    COMPLETED_AFTER_STOP_SECONDS, IDLE_SECONDS, OBJECT_START_SECONDS, OVERDUE_SECONDS, POLL_SLACK_SECONDS,
+    WAIT_SLACK_SECONDS,
+};
 
 /// Whether this entry can be the rebalance that the object started: the operator asked EMQX to start it, its copy of
 /// EMQX's states has the same coordinator, nodes and rates, and the entry is not in an earlier
@@ -121,6 +124,49 @@ pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)
         found.push((name, entry.clone()));
     }
     found
+}
+
+/// The object of an entry that was stopped within a span in which Rebalances could not be listed. The operator may have seen since
+/// that EMQX runs nothing, and have completed the object.
+pub fn stopped<'w>(
+    world: &'w World,
+    id: &'w InstanceId,
+    entry: &RunningRebalance,
+    (from, to): (Timestamp, Timestamp),
+) -> Option<&'w Rebalance> {
+    let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
+    let before = |object: &&Rebalance| {
+        object.started.or(object.created).is_some_and(|began| began <= from)
+            && !outlived(world.broker(id), object, from)
+    };
+    let is = |object: &&Rebalance| {
+        let running = Rebalance { phase: Phase::Processing, ..(*object).clone() };
+        let ran = object.phase != Phase::Completed || completed_after(object, (from, to));
+        ran && owns(&running, entry, from)
+    };
+    objects.filter(before).filter(is).max_by_key(|object| object.started.or(object.created))
+}
+
+/// Whether the rebalance that this coordinator ran, and that was stopped within this span, can be that of the object: the operator
+/// copied the coordinator, or has completed the object since, for which it drops its copy.
+pub fn may_be_stopped_as(
+    object: &Rebalance,
+    coordinator: &NodeName,
+    (from, to): (Timestamp, Timestamp),
+) -> bool {
+    let began = object.started.or(object.created).is_some_and(|began| began <= from);
+    let ran = match object.phase {
+        Phase::Completed => completed_after(object, (from, to)),
+        _ => object.states.iter().any(|state| state.coordinator == *coordinator),
+    };
+    object.processed && began && ran
+}
+
+fn completed_after(object: &Rebalance, (from, to): (Timestamp, Timestamp)) -> bool {
+    object.completed.is_some_and(|completed| {
+        seconds_between(completed, from) <= POLL_SLACK_SECONDS
+            && seconds_between(to, completed) <= COMPLETED_AFTER_STOP_SECONDS
+    })
 }
 
 /// The objects of an instance that no operator has picked up, oldest first.
@@ -320,5 +366,29 @@ mod tests {
         let object = object(Phase::Processing, |_| ());
         assert!(not_run(&object, &EvictionStatus::default(), fixtures::at(40)));
         assert!(!not_run(&object, &fixtures::load("evicting_conns"), fixtures::at(40)));
+    }
+
+    #[test]
+    fn a_stopped_entry_is_that_of_an_object_which_the_operator_completed_because_of_the_stop() {
+        let id = fixtures::id(ApiVersion::V2beta1);
+        let started = |change: fn(&mut Rebalance), phase: Phase| {
+            World::of([fixtures::rebalance("golden", phase, |it| {
+                it.processed = true;
+                it.started = Some(fixtures::at(0));
+                change(it);
+            })])
+        };
+        let evicts = entry("evicting_conns");
+        let found =
+            |world: &World| stopped(world, &id, &evicts, (fixtures::at(40), fixtures::at(41))).is_some();
+        assert!(found(&started(|it| it.states = vec![entry("wait_health_check")], Phase::Processing)));
+        assert!(found(&started(|it| it.completed = Some(fixtures::at(45)), Phase::Completed)));
+        let before = started(|it| it.completed = Some(fixtures::at(30)), Phase::Completed);
+        assert!(!found(&before), "it had ended before the stop");
+        assert!(
+            !found(&started(|it| it.started = Some(fixtures::at(60)), Phase::Processing)),
+            "it is younger"
+        );
+        assert!(!found(&started(|it| it.strategy.conn_evict_rate += 1, Phase::Processing)), "other rates");
     }
 }

@@ -100,6 +100,7 @@ fn without_a_recording_the_report_holds_the_entry_and_the_plan_of_the_object() {
         cluster: None,
         name: "evening".to_owned(),
         uid: None,
+        object_unknown: false,
         verdict: Verdict::Balanced,
         message: "balanced".to_owned(),
         started: Some(fixtures::at(0)),

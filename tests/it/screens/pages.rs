@@ -206,6 +206,7 @@ fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ende
         cluster: None,
         name: name.to_owned(),
         uid: None,
+        object_unknown: false,
         verdict,
         message: message.to_owned(),
         started: Some(at(ended - 120)),

@@ -241,6 +241,10 @@ fn states() -> Vec<Need> {
     each(&["list configmaps"], View, POORER, words::STATES)
 }
 
+fn recorded() -> Vec<Need> {
+    each(&["list configmaps"], View, POORER, words::RECORDED)
+}
+
 /// A drain or a scale that is not finished.
 fn unfinished() -> Vec<Need> {
     each(&["list configmaps"], View, POORER, words::UNFINISHED)
@@ -401,6 +405,7 @@ fn looking() -> Vec<Verb> {
                 kinds(REFUSED),
                 rebalances(),
                 pods(Poorer(&["/items/0/verdict"]), words::PODS),
+                recorded(),
                 ask(Poorer(&["/items/0/verdict"]), words::RUNS),
             ],
         ),
@@ -409,7 +414,7 @@ fn looking() -> Vec<Verb> {
             When::Over,
             &["history", "-o", "json"],
             // Without the kinds the user's own history is shown.
-            [kinds(POORER), rebalances(), pods(POORER, words::PODS), states(), ask(POORER, words::RUNS)],
+            [kinds(POORER), rebalances(), pods(POORER, words::PODS), recorded(), ask(POORER, words::RUNS)],
         ),
     ]
 }

@@ -57,6 +57,10 @@ pub const GATES: Words = [
     "计划会报告：旧 Pod 在疏散期间仍留在 Service 中",
 ];
 pub const STATES: Words = ["the stored state of an upgrade is unknown", "存储的升级状态未知"];
+pub const RECORDED: Words = [
+    "verdicts that other clients recorded of operations without an object are missing",
+    "缺少其他客户端为没有对象的操作记录的结论",
+];
 pub const NOT_STORED: Words = [
     "the state at the start of the upgrade is not stored for a later `upgrade watch`",
     "升级开始时的状态没有存储，之后的 `upgrade watch` 无法使用",

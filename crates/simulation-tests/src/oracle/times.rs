@@ -94,10 +94,11 @@ pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
 }
 
 /// Whether an upgrade made progress in this span: a node came to a state or to counts that it did not have before, or an
-/// evacuation to a stage. Pods that stop and start in turn move and make no progress, and neither do clients that a rebalance
-/// moves.
+/// evacuation to a stage. No progress are pods that stop and start in turn, nodes that are evacuated again, and clients that
+/// a rebalance moves.
 pub(super) fn advanced(truth: &Truth, from: f64, to: f64) -> bool {
     let (mut states, mut counts, mut drained) = (Vec::new(), Vec::new(), Vec::new());
+    let mut evacuated = BTreeSet::new();
     let mut advanced = from < 0.0;
     let mut rebalanced = f64::NEG_INFINITY;
     for moment in truth.within(0.0, to) {
@@ -110,7 +111,9 @@ pub(super) fn advanced(truth: &Truth, from: f64, to: f64) -> bool {
             let counted = is_new(&mut counts, (&node.name, node.connections, node.offline));
             news |= counted && moment.at > rebalanced + RECONNECTED;
         }
-        for stage in &moment.evacuations {
+        let listed = |node: &usize| moment.evacuations.iter().any(|(other, _)| other == node);
+        evacuated.extend(drained.iter().map(|(node, _)| *node).filter(|node| !listed(node)));
+        for stage in moment.evacuations.iter().filter(|(node, _)| !evacuated.contains(node)) {
             news |= is_new(&mut drained, *stage);
         }
         advanced |= moment.at >= from && news;
