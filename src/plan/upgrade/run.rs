@@ -104,6 +104,8 @@ pub(super) struct FurthestProgress {
     pub(super) ready: u64,
     pub(super) gone: usize,
     pub(super) removing: usize,
+    /// All old pods that were seen.
+    old: usize,
     nodes: BTreeMap<String, (u8, u64, u64)>,
 }
 
@@ -487,11 +489,20 @@ impl UpgradeRun {
 
     /// Records any progress beyond the furthest state so far.
     pub(super) fn advance(&mut self, revisions: &UpgradeRevisions<'_>, world: &World, now: Timestamp) {
+        let up = revisions.new.iter().filter(|member| member.pod.containers_ready).count();
+        let (gone, old) = self.places();
+        if old > self.best.old {
+            // Pods that counted as new are old, since the operator created their successors.
+            self.best.new = self.best.new.min(revisions.new.len());
+            self.best.up = self.best.up.min(up);
+            self.best.ready = self.best.ready.min(self.ready.0);
+            self.best.old = old;
+        }
         let mut best = self.best.clone();
         best.new = best.new.max(revisions.new.len());
-        best.up = best.up.max(revisions.new.iter().filter(|member| member.pod.containers_ready).count());
+        best.up = best.up.max(up);
         best.ready = best.ready.max(self.ready.0);
-        best.gone = best.gone.max(self.places().0);
+        best.gone = best.gone.max(gone);
         best.removing =
             best.removing.max(self.known.values().filter(|known| known.deleting && !known.again).count());
         for known in self.known.values().filter(|known| known.gone.is_none()) {

@@ -79,6 +79,12 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             let changed = fired(|fault| *fault == Fault::ImageChanged(Image::Third), at);
             changed && next && within(tag(record.case.api.third_image()), 6.0)
         };
+        // The image of the operation itself may be changed after a new template, which a watcher follows first.
+        let image_changed = |at: f64| {
+            let changes = |fault: &Fault| matches!(fault, Fault::ImageChanged(_) | Fault::ManifestReapplied);
+            let others = record.case.operation == Operation::OthersUpgrade;
+            fired(changes, at) || others && fired(|fault| *fault == Fault::TemplateChanged, at)
+        };
         let goal = tag(goal(record, verdict.process));
         let ours = record.processes.iter().take(verdict.process + 1).any(undoes);
         let rule = match verdict.verdict.as_str() {
@@ -95,9 +101,7 @@ pub(super) fn followed(record: &Record, found: &mut Vec<Finding>) {
             {
                 "an upgrade is stalled while it moves"
             }
-            "superseded"
-                if !fired(|fault| matches!(fault, Fault::ImageChanged(_) | Fault::ManifestReapplied), at) =>
-            {
+            "superseded" if !image_changed(at) => {
                 "an upgrade is superseded although no client changed the image"
             }
             "reverted"
