@@ -138,7 +138,7 @@ mod linux {
         let (before, began) = (counted.get(), cpu(view.pid()));
         view.listen(Instant::now() + Duration::from_secs(seconds));
         let share = (cpu(view.pid()) - began) / seconds as f64 * 100.0;
-        let told = |after: (u64, u64), seconds: f64| {
+        let reported = |after: (u64, u64), seconds: f64| {
             let per = |from: u64, to: u64| (to - from) as f64 / seconds;
             format!(
                 "{:.2} requests/s to the API server, {:.2} writes/s to EMQX",
@@ -146,7 +146,7 @@ mod linux {
                 per(before.1, after.1)
             )
         };
-        let asked = told(counted.get(), seconds as f64);
+        let asked = reported(counted.get(), seconds as f64);
         let _ = writeln!(out, "{scenario}: idle for {seconds} s: {share:.2} % of a core, {asked}");
 
         let (before, began, begin) = (counted.get(), cpu(view.pid()), Instant::now());

@@ -67,7 +67,7 @@ fn page(command: &Command, name: &str, all: &mut Vec<(String, String)>) -> io::R
     Ok(())
 }
 
-/// What stands under the flags in the help: each `Title:` becomes a section, its lines stay as they are.
+/// The text under the flags in the help: each `Title:` becomes a section, its lines stay as they are.
 fn sections(after: &str) -> String {
     let mut text = String::new();
     for part in after.split("\n\n") {

@@ -222,7 +222,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
         Verb::Demo(demo) => {
             let scenario = scenario(demo.scenario.as_deref())?;
             let image = scenario.upgrade_to.as_deref().map(Image::parse).transpose()?;
-            let running = pretend(scenario, demo.speed, None).await?;
+            let running = simulated(scenario, demo.speed, None).await?;
             let mut global = global;
             global.connect = KubernetesFlags {
                 kubeconfig: Some(running.kubeconfig().to_owned()),
@@ -276,7 +276,7 @@ async fn verb(intent: Intent, printer: Rc<Printer>, environment: &dyn Fn(&str) -
                     },
                 )?;
             }
-            let running = pretend(scenario, serve.speed, serve.kubeconfig_out).await?;
+            let running = simulated(scenario, serve.speed, serve.kubeconfig_out).await?;
             printer.line(&format!("export KUBECONFIG={}", running.kubeconfig().display()));
             interrupted().await;
             running.shutdown().await;
@@ -511,7 +511,7 @@ fn scenario(name: Option<&str>) -> Result<sim::Scenario, Problem> {
 /// The hint where a file cannot be created.
 const WRITABLE: &str = "choose a folder that is there and that you may write to";
 
-async fn pretend(
+async fn simulated(
     scenario: sim::Scenario,
     speed: f64,
     kubeconfig_out: Option<std::path::PathBuf>,

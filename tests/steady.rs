@@ -85,14 +85,14 @@ fn an_hour_of_following_does_not_grow() {
 
     let mut world = World::of(start.clone());
     let mut operations = OperationTracker::of(&id());
-    let mut told = 0;
+    let mut reported = 0;
     let (half, hour) = weighed(|moment| {
         for fact in second(moment) {
             world.apply(fact);
         }
-        told += operations.observe(&world, at(moment) + SignedDuration::from_millis(1)).len();
+        reported += operations.observe(&world, at(moment) + SignedDuration::from_millis(1)).len();
     });
-    assert!(told > 3 * 180, "there is much to tell: {told}");
+    assert!(reported > 3 * 180, "few events: {reported}");
     assert!(hour < half + half / 100, "following: {half} bytes after half an hour, {hour} after an hour");
     drop((world, operations));
 

@@ -64,7 +64,7 @@ pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>
     command.args(["-n", few.namespace(), "watch", "--plain", "-o", "jsonl"]);
     let followed = Lines::of(command);
     let rebalances = few.rebalances();
-    let mut heard = Box::pin(rebalances.watch(&WatchParams::default(), "0").await.expect("a watch"));
+    let mut received = Box::pin(rebalances.watch(&WatchParams::default(), "0").await.expect("a watch"));
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut late = Vec::new();
     for number in 0..CHANGES {
@@ -77,7 +77,7 @@ pub async fn latency(plane: &ControlPlane, program: &Path, few: &RealCluster<'_>
         let object = serde_json::from_value(object).expect("an object");
         rebalances.create(&PostParams::default(), &object).await.expect("it is created");
         let arrived = loop {
-            match heard.next().await.expect("the watch goes on").expect("an event") {
+            match received.next().await.expect("the watch continues").expect("an event") {
                 WatchEvent::Added(object) if object.metadata.name.as_deref() == Some(&name) => {
                     break Instant::now();
                 }
@@ -131,13 +131,13 @@ pub async fn following(program: &Path) {
             .arg(&log);
         let followed = Lines::of(command);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        let (before, said) = (processor(followed.child.id()), log_lines(&log).len());
+        let (before, reported) = (processor(followed.child.id()), log_lines(&log).len());
         tokio::time::sleep(MINUTE).await;
         let used = processor(followed.child.id()).saturating_sub(before);
         let memory = status_kib(followed.child.id(), "VmRSS:");
         let lines = log_lines(&log);
-        let asked = lines[said..].iter().filter(|line| line.contains("requesting")).count();
-        let answers: Vec<u64> = lines[said..]
+        let asked = lines[reported..].iter().filter(|line| line.contains("requesting")).count();
+        let answers: Vec<u64> = lines[reported..]
             .iter()
             .filter(|line| line.contains("EMQX answered"))
             .filter_map(|line| line.split("bytes=").nth(1)?.split(' ').next()?.parse().ok())

@@ -47,7 +47,6 @@ pub(super) fn fits(printer: &Printer) -> bool {
     terminal.stdout && !terminal.dumb && !printer.look().plain && std::io::stdin().is_terminal()
 }
 
-/// The clusters of the view.
 pub(super) struct ViewedClusters {
     /// The cluster; `None` for all listed ones.
     pub(super) id: Option<InstanceId>,

@@ -1,4 +1,4 @@
-//! Completes the last word of a command line, in the protocol of kubectl and cobra: one candidate per line, its description
+//! Completes the word at the end of a command line, in the protocol of kubectl and cobra: one candidate per line, its description
 //! after a tab, and `:N` at the end, the directive for the shell.
 //!
 //! ```text
@@ -48,7 +48,7 @@ pub(super) fn intent(
     Intent { global, verb: Verb::Complete(completing) }
 }
 
-/// What completes the last word, and the global flags before it.
+/// What completes the word at the end, and the global flags before it.
 fn completing(command: &Command, words: &[String]) -> (Completing, Vec<String>) {
     let mut typed =
         Typed { verb: command, path: Vec::new(), places: 0, flags: Vec::new(), shared: Vec::new() };

@@ -38,7 +38,6 @@ const KUBECTLS: [&str; 18] = [
 
 /// An environment variable that is set, and the flags that it replaces.
 pub(super) struct EnvironmentDefault {
-    /// The variable.
     pub(super) variable: String,
     /// What it would be on the command line.
     pub(super) flags: Vec<OsString>,

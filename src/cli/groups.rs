@@ -128,7 +128,7 @@ impl Default for WriteArgs {
     }
 }
 
-/// Which checks do not refuse.
+/// The checks that do not refuse.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Changing the cluster")]
 pub(super) struct SkipArgs {
@@ -176,7 +176,7 @@ pub(super) struct KeepArgs {
     pub(super) no_record: bool,
 }
 
-/// At which limits an operation is stopped, and which command learns of it.
+/// The limits at which an operation is stopped, and the command that is run with its events.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitArgs {
@@ -228,7 +228,7 @@ pub(super) struct ReconnectArgs {
     pub(super) max_reconnect_rate: Option<u64>,
 }
 
-/// By which way.
+/// The way by which a rebalance is driven.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BackendArgs {
     /// Through an object, or EMQX's API
@@ -236,7 +236,7 @@ pub(super) struct BackendArgs {
     pub(super) backend: BackendChoice,
 }
 
-/// Which nodes take part.
+/// The nodes that take part.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodesArgs {
     /// Only these EMQX nodes take part, by their own name or by their pod's; through EMQX's own API

@@ -127,15 +127,15 @@ pub struct Log {
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Level {
-    /// What went wrong.
+    /// Errors only.
     Error,
-    /// And what may.
+    /// Also warnings.
     Warn,
-    /// Also actions.
+    /// Also the actions of the program.
     Info,
-    /// And how.
+    /// Also requests and their results.
     Debug,
-    /// And every step.
+    /// Also every step within a request.
     Trace,
 }
 
@@ -328,7 +328,7 @@ pub struct Check {
     pub output: Output,
 }
 
-/// By which way a rebalance is driven.
+/// The way by which a rebalance is driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum BackendChoice {
     /// Through an object where its kind is served by a living operator, else through EMQX.

@@ -46,7 +46,7 @@ pub use shells::{SHIM, SHIM_NAME, script};
 use crate::error::Problem;
 use args::Root;
 
-/// What there is instead of an intent.
+/// The result of a command line that is not a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Help or a version for stdout, exit 0. Carries colours as escape sequences, which the printer keeps or strips.

@@ -157,7 +157,7 @@ fn emqx(args: EmqxArgs) -> Result<EmqxAccess, Problem> {
 /// A URL leads to one cluster; several would all be shown with its numbers. And where nothing is contacted it would
 /// silently do nothing.
 fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem> {
-    let asks_nobody = match verb {
+    let asks_no_cluster = match verb {
         Verb::Replay(_)
         | Verb::Demo(_)
         | Verb::DemoServe(_)
@@ -168,7 +168,7 @@ fn one_url_for_one_cluster(emqx: &EmqxAccess, verb: &Verb) -> Result<(), Problem
         Verb::Report(report) => report.from.is_some(),
         _ => false,
     };
-    if asks_nobody && *emqx != EmqxAccess::default() {
+    if asks_no_cluster && *emqx != EmqxAccess::default() {
         return Err(usage(
             "the flags for EMQX's own API do not fit here",
             "nothing is asked of a real EMQX",

@@ -17,7 +17,7 @@ use crate::model::limits::Limits;
 use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
-/// rebalance, a taken name, and nothing to do are no matter of opinion: EMQX and the API server refuse them as well.
+/// rebalance, a taken name, and nothing to do cannot be skipped: EMQX and the API server refuse them as well.
 pub const APPLY_CHECKS: [&str; 21] = [
     "deadline-missed",
     "spread-missed",

@@ -21,7 +21,6 @@ pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
 /// Why a value cannot be used, and what could be typed instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bad {
-    /// Why.
     pub why: String,
     /// What to type instead.
     pub hint: Option<String>,
@@ -117,7 +116,7 @@ pub(super) fn absolute(text: &str) -> Result<u64, Bad> {
     whole(text, "an absolute threshold is a whole number of clients, at least 1", "1000")
 }
 
-/// A number of pods; none are allowed, because the checks explain what speaks against it.
+/// A number of pods; 0 is accepted here, because the checks explain why it is refused.
 pub(super) fn replicas(text: &str) -> Result<u64, Bad> {
     match text.trim().parse::<u64>() {
         Ok(number) if number <= MAX_NUMBER => Ok(number),
@@ -276,12 +275,11 @@ pub(super) fn redirect(text: &str) -> Result<String, Bad> {
     Ok(parts.join(" "))
 }
 
-/// An image.
 pub(super) fn image(text: &str) -> Result<Image, Bad> {
     Image::parse(text).map_err(|problem| Bad { why: problem.why, hint: problem.hint })
 }
 
-/// A version, as it stands in a tag.
+/// A version, as in a tag.
 pub(super) fn version(text: &str) -> Result<String, Bad> {
     let good = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     if text.is_empty() || text.len() > 128 || !text.chars().all(good) {
@@ -388,7 +386,7 @@ pub(super) fn template(text: &str) -> Result<Template, Bad> {
     })
 }
 
-/// A sentence of a person's own, on one line.
+/// A sentence that the user wrote, on one line.
 pub(super) fn sentence(text: &str) -> Result<String, Bad> {
     if text.chars().any(char::is_control) {
         return Err(Bad::new("it is to be one line of plain text"));

@@ -27,7 +27,6 @@ use crate::timing::{GUARD_END_TIMEOUT, POLL, VERDICT_WAIT_ANNOUNCED};
 /// How a follow ended.
 #[derive(Debug)]
 pub enum FollowEnd {
-    /// With a verdict.
     Verdict(Verdict),
     /// With a verdict, but a guard could not restore the operator's own delay: why.
     Held(Verdict, Option<Problem>),

@@ -21,7 +21,6 @@ mod parts;
 mod rebalance;
 mod upgrade;
 
-/// The output of a follow.
 pub struct FollowOutput {
     stream: Stream,
     filtering: Filtering,

@@ -1,4 +1,4 @@
-//! The limits of an operation that is followed; [`super::limit_stop`] stops it when one is reached.
+//! The limits of an operation that is followed; `limit_stop` stops it when one is reached.
 
 use super::CommandContext;
 use crate::error::{Cause, Exit, Problem};

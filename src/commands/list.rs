@@ -29,7 +29,7 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     let mut items: Vec<RebalanceItem> = cluster.iter().flat_map(|it| of(it, now)).collect();
     // With a selector an instance may exist and not be listed.
     if intent.filter.labels.is_none() && intent.filter.fields.is_none() {
-        items.extend(strays(&listed, now).into_iter().map(|(_, item)| item));
+        items.extend(without_instance(&listed, now).into_iter().map(|(_, item)| item));
     }
     recorded(context, &cluster, &mut items);
     items.retain(|item| match intent.backend {
@@ -116,7 +116,7 @@ pub fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
 }
 
 /// Objects whose instance does not exist: it was deleted, the kind is unknown, or the name is wrong.
-pub(super) fn strays(world: &World, now: Timestamp) -> Vec<(&Rebalance, RebalanceItem)> {
+pub(super) fn without_instance(world: &World, now: Timestamp) -> Vec<(&Rebalance, RebalanceItem)> {
     let objects = world.kubernetes.rebalances.values().map(|seen| &seen.value);
     objects
         .filter(|object| world.instance_of(object).is_none())

@@ -46,7 +46,6 @@ pub mod version;
 pub mod watch;
 pub mod watch_plain;
 
-/// The context of a command.
 #[derive(Clone)]
 pub struct CommandContext {
     /// The Kubernetes API.

@@ -28,7 +28,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     }
     cluster_view::query_twice(context, &mut cluster).await?;
     let now = context.clock.now();
-    let mut doomed: Vec<Rebalance> = Vec::new();
+    let mut deletable: Vec<Rebalance> = Vec::new();
     let mut hanging: Vec<Rebalance> = Vec::new();
     let mut judged: Vec<(&Rebalance, Option<&'static str>)> = Vec::new();
     for one in &cluster {
@@ -40,7 +40,7 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
             judged.push((object, keeps(object, &item, one.answers().load.is_some())));
         }
     }
-    for (object, item) in list::strays(&listed, now) {
+    for (object, item) in list::without_instance(&listed, now) {
         judged.push((object, keeps_stray(&listed, object, &item)));
     }
     for (object, keeps) in judged {
@@ -55,10 +55,10 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
         let ended = object.completed.or(object.failed).or(object.created);
         let age = ended.map(|ended| seconds_between(ended, now));
         if age.is_some_and(|age| age >= intent.older_than.as_secs()) {
-            doomed.push(object.clone());
+            deletable.push(object.clone());
         }
     }
-    if doomed.is_empty() && hanging.is_empty() {
+    if deletable.is_empty() && hanging.is_empty() {
         context.printer.talk(&match intent.older_than.as_secs() {
             0 => "nothing to prune: no Rebalance is over".to_owned(),
             seconds => format!("nothing to prune: no Rebalance ended more than {} ago", duration(seconds)),
@@ -67,18 +67,18 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     }
     let dry = intent.write.dry_run;
     let way = "kubectl emqx rebalance list shows those that are over";
-    let names = doomed.iter().map(|object| &object.name);
-    if !doomed.is_empty() {
+    let names = deletable.iter().map(|object| &object.name);
+    if !deletable.is_empty() {
         deletion::allowed(context, &context.namespace, names, "will not prune", way).await?;
     }
     if dry == DryRun::None {
-        for object in &doomed {
+        for object in &deletable {
             context.printer.talk(&format!("  {}", object.name));
         }
         for object in &hanging {
             context.printer.talk(&format!("  {} (it is being deleted already)", object.name));
         }
-        let all = doomed.len() + hanging.len();
+        let all = deletable.len() + hanging.len();
         confirm(context, &intent.write, &format!("Delete {}?", plural(all as u64, "finished Rebalance")))
             .await?;
     }
@@ -86,18 +86,18 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
         context.printer.talk(&format!("reason: {reason}"));
     }
     if dry == DryRun::None {
-        doomed = ready(context, doomed).await?;
+        deletable = ready(context, deletable).await?;
     }
     if dry != DryRun::Client {
         let how = if dry == DryRun::Server { ports::ServerDryRun::Server } else { ports::ServerDryRun::No };
-        for object in &doomed {
+        for object in &deletable {
             context.kubernetes.delete_rebalance(object, how).await?;
         }
     }
     // All deletes are requested before the first wait: together they have one time limit.
     let until = Instant::now() + DELETION_TIMEOUT;
-    let (count, free_until) = (doomed.len(), until + DELETION_TIMEOUT);
-    for (place, object) in doomed.iter().chain(&hanging).enumerate() {
+    let (count, free_until) = (deletable.len(), until + DELETION_TIMEOUT);
+    for (place, object) in deletable.iter().chain(&hanging).enumerate() {
         let before = place >= count;
         if before && dry != DryRun::None {
             context.printer.talk(&format!("{} stays: it is being deleted already", object.name));
@@ -136,10 +136,10 @@ pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
 
 /// The objects whose finalizer the operator removes: it does so only while EMQX is Ready, so this waits a
 /// little.
-async fn ready(context: &CommandContext, doomed: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
+async fn ready(context: &CommandContext, deletable: Vec<Rebalance>) -> Result<Vec<Rebalance>, Problem> {
     let until = Instant::now() + DELETION_TIMEOUT;
-    let mut ready = Vec::with_capacity(doomed.len());
-    for object in doomed {
+    let mut ready = Vec::with_capacity(deletable.len());
+    for object in deletable {
         if object.finalizers.is_empty() || deletion::ready(context, &object, until).await? {
             ready.push(object);
         } else {

@@ -21,7 +21,7 @@ pub struct ReplayOutput {
 }
 
 impl ReplayOutput {
-    /// Takes in a moment; returns the events and notices that follow from it.
+    /// Processes a moment; returns the events and notices that follow from it.
     pub fn take(&mut self, moment: Moment) -> (Vec<Event>, Vec<String>) {
         let Moment { t, at, change, facts, .. } = moment;
         self.playback.take(&mut self.world, &mut self.operations, RecordedFacts { t, at, change, facts })

@@ -181,8 +181,8 @@ impl Stopping<'_> {
         snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone())
     }
 
-    /// Whether EMQX does not answer because a permission or a key is missing: the operator may reach EMQX all
-    /// the same.
+    /// Whether EMQX does not answer because a permission or a key is missing: the operator may reach EMQX
+    /// nevertheless.
     fn may_not_ask(&self) -> bool {
         let mut sources = self.cluster.answers().sources.values();
         sources.any(|source| matches!(source.link, Link::Forbidden(_)))

@@ -41,7 +41,7 @@ pub(super) enum Lost {
     Useless(String),
     /// Port-forward is forbidden, for every pod; a whole sentence.
     Forbidden(String),
-    /// The API server on the way is unreachable; a whole sentence. The request was never sent.
+    /// The API server between them is unreachable; a whole sentence. The request was never sent.
     Away(String),
 }
 
@@ -120,7 +120,7 @@ impl EmqxConnection {
         self.used.is_some()
     }
 
-    /// Whether the connection was idle for so long that EMQX may have closed it. A port-forward does not
+    /// Whether EMQX may have closed the idle connection by now. A port-forward does not
     /// report that, and a `start` request would be lost.
     pub(super) fn is_stale(&self) -> bool {
         self.used.is_some_and(|used| host::elapsed().saturating_sub(used) > EMQX_LONGEST_IDLE)

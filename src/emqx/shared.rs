@@ -165,7 +165,7 @@ impl Shared {
     }
 
     /// The key. Over a slow link the first connection is opened while the key is read; over a fast link this
-    /// would save nothing, and without permission to read the Secret no port is forwarded in vain.
+    /// would save nothing, and without permission to read the Secret no port is forwarded without need.
     pub(super) async fn key_while_opening(&self) -> Result<ApiKey, Failed> {
         let mut key = std::pin::pin!(self.key());
         if let Ok(key) = tokio::time::timeout(KEY_SOON, key.as_mut()).await {

@@ -28,7 +28,7 @@ pub(super) const AGENT: &str = concat!("kubectl-emqx/", env!("CARGO_PKG_VERSION"
 #[derive(Clone, Copy)]
 pub(super) enum BodyFormat {
     Json,
-    /// Server-side apply. The media type says YAML, of which JSON is a part.
+    /// Server-side apply. The media type is that of YAML, of which JSON is a part.
     Apply,
     /// Lists are merged by the keys that the type names.
     Strategic,

@@ -92,7 +92,7 @@ impl Connect {
                     settings.server.to_string().trim_end_matches('/')
                 ));
             }
-            // A named file that cannot be read is an error all the same, as for kubectl.
+            // A named file that cannot be read is an error also here, as for kubectl.
             settings.user.identity()?;
             // kubectl sends no credentials either, and no impersonation.
             settings.user = User::default();
@@ -488,8 +488,8 @@ mod tests {
         let moon = |it: &mut Connect| it.context = Some("moon".to_owned());
         let why = outcome(TWO, moon).err().expect("unknown").why;
         assert!(why.ends_with("has no context \"moon\"; it has one, two"), "{why}");
-        let nobody = |it: &mut Connect| it.user = Some("nobody".to_owned());
-        assert!(outcome(TWO, nobody).err().expect("unknown").why.contains("no user \"nobody\""));
+        let unknown_user = |it: &mut Connect| it.user = Some("nobody".to_owned());
+        assert!(outcome(TWO, unknown_user).err().expect("unknown").why.contains("no user \"nobody\""));
         let cluster = |it: &mut Connect| it.cluster = Some("c3".to_owned());
         assert!(outcome(TWO, cluster).err().expect("unknown").why.contains("no cluster \"c3\""));
         let currentless = TWO.replace("current-context: one", "current-context: ''");

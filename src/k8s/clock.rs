@@ -56,7 +56,7 @@ impl ServerClock {
         Self::default()
     }
 
-    /// Takes in the time of an answer; a header that is not a date is ignored.
+    /// Processes the time of an answer; a header that is not a date is ignored.
     pub(super) fn observe(&self, headers: &HeaderMap) {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let local = host::elapsed();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_asleep_is_an_hour() {
+    fn an_hour_of_sleep_is_an_hour() {
         let given = run(&[0, 10_000, 3_610_000], |_, local| 0.5 + local);
         assert!((given[2] - given[1] - 3600.0).abs() < 1.3, "{given:?}");
     }

@@ -311,7 +311,7 @@ impl LoginCommand {
             Ok(Err(error)) => return Err(self.cannot_start(&error)),
             Err(limit) => {
                 let _ = child.start_kill();
-                self.tell(&shown[relayed..]);
+                self.relay_output(&shown[relayed..]);
                 return Err(LoginError {
                     why: format!(
                         "the login command {name} of the kubeconfig did not end within {} s (--request-timeout)",
@@ -324,13 +324,13 @@ impl LoginCommand {
         if !status.success() {
             return Err(self.failed(status, &text, &shown[relayed..]));
         }
-        self.tell(&shown[relayed..]);
+        self.relay_output(&shown[relayed..]);
         credential(&out, &api_version).map_err(|why| {
             LoginError::new(format!("the login command {name} of the kubeconfig gave no credentials: {why}"))
         })
     }
 
-    fn tell(&self, bytes: &[u8]) {
+    fn relay_output(&self, bytes: &[u8]) {
         if !self.silent && !bytes.is_empty() {
             (self.relay.0)(bytes);
         }
@@ -340,7 +340,7 @@ impl LoginCommand {
     fn failed(&self, status: ExitStatus, text: &str, unshown: &[u8]) -> LoginError {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.len() > 1 {
-            self.tell(unshown);
+            self.relay_output(unshown);
         }
         let last = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
         // Arguments and environment are omitted: they may contain secrets.

@@ -101,13 +101,13 @@ fn facts(
         resources.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(it, _)| it.name).collect();
     for (resource, answer) in resources.iter().zip(answers) {
         let link = match answer {
-            Ok((told, found)) => {
+            Ok((reported, found)) => {
                 let index = uids.iter().position(|(kind, _)| *kind == resource.kind).unwrap_or_else(|| {
                     uids.push((resource.kind, Vec::new()));
                     uids.len() - 1
                 });
                 uids[index].1.extend(found);
-                facts.extend(told);
+                facts.extend(reported);
                 Link::Up
             }
             // Another one of the tried versions answered.

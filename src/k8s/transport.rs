@@ -21,7 +21,6 @@ use super::proxy::Proxy;
 use crate::error::Problem;
 use crate::tls::{self, Trust};
 
-/// The settings of a connection.
 pub(super) struct ConnectionSettings {
     /// The address, without user information.
     pub(super) server: hyper::Uri,

@@ -44,7 +44,7 @@ const LONGEST_LINE: usize = 16 << 20;
 
 pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
     driven(WATCH_CHANNEL_CAPACITY, move |facts| async move {
-        let teller = Teller { cluster, facts };
+        let teller = FactSender { cluster, facts };
         let served = teller.discover().await;
         let blind = served.operator == OperatorLine::Unknown;
         let resources = wanted(&scope, &served, blind);
@@ -57,12 +57,12 @@ pub(super) fn follow(cluster: Cluster, scope: Scope) -> FactStream {
 }
 
 /// Sends facts with their time.
-struct Teller {
+struct FactSender {
     cluster: Cluster,
     facts: Sender<Fact>,
 }
 
-impl Teller {
+impl FactSender {
     async fn send(&self, update: Update) {
         // Fails only when the stream is dropped, and then this future is dropped with it.
         let _ = self.facts.send(Fact { at: self.cluster.now(), update }).await;
@@ -116,7 +116,7 @@ fn stub(object: &Value) -> Box<str> {
     let metadata = &object["metadata"];
     let stub = json!({"apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": {"name": metadata["name"],
         "namespace": metadata["namespace"], "uid": metadata["uid"], "labels": metadata["labels"]}});
-    // Without the spare room of a text that grew: there is one for each pod.
+    // Without the unused capacity of a text that grew: there is one for each pod.
     stub.to_string().into_boxed_str()
 }
 
@@ -132,7 +132,7 @@ enum End {
 }
 
 struct Follow {
-    teller: Teller,
+    teller: FactSender,
     feeds: Vec<Feed>,
     /// Notified when the heartbeat fails: watches on a dead connection abandon it.
     lost: Notify,
@@ -339,7 +339,7 @@ impl Follow {
         }
     }
 
-    /// Takes in one line of a watch.
+    /// Processes one line of a watch.
     async fn line(
         &self,
         index: usize,

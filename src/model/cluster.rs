@@ -102,7 +102,7 @@ pub struct Revisions {
 }
 
 impl Revisions {
-    /// Whether an update is under way: the two revisions are known and differ.
+    /// Whether an update is in progress: the two revisions are known and differ.
     pub fn differ(&self) -> bool {
         matches!((&self.current, &self.update), (Some(current), Some(update)) if current != update)
     }
@@ -293,7 +293,7 @@ impl Instance {
         self.conditions.iter().find(|condition| condition.holds()).map(|condition| condition.kind.as_str())
     }
 
-    /// Whether an update to another revision is under way.
+    /// Whether an update to another revision is in progress.
     pub fn upgrading(&self) -> bool {
         self.blue_green.is_some() || self.core_revisions.differ() || self.replicant_revisions.differ()
     }

@@ -26,7 +26,6 @@ pub(crate) const EVACUATION_CHECKS: [&str; 8] = [
 pub(crate) const EVACUATION_FIRM: [&str; 5] =
     ["already-running", "migrate-to", "node-not-running", "purge-running", "too-few-nodes"];
 
-/// The waits of an evacuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EvacuationWaits {

@@ -74,7 +74,6 @@ impl Link {
 /// A value with the time of its observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen<T> {
-    /// The value.
     pub value: T,
     /// The time, by the server's clock.
     pub at: Timestamp,

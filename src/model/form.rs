@@ -60,7 +60,6 @@ pub struct Look {
     pub ascii: bool,
 }
 
-/// The form of a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReportForm {
     #[default]

@@ -15,7 +15,6 @@ pub enum TemplatePart {
     Range(Vec<PathStep>, Vec<TemplatePart>),
 }
 
-/// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathStep {
     /// A field of an object.

@@ -9,7 +9,6 @@ pub(crate) const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
 /// The namespace in which the manual and the chart install the operator.
 pub const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
 
-/// The Lease of an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorLease {
     /// The operator's own namespace.

@@ -71,9 +71,7 @@ impl Serialize for Stage {
 /// A rebalance that EMQX runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningRebalance {
-    /// The coordinator.
     pub coordinator: NodeName,
-    /// Its stage.
     pub stage: Stage,
     /// EMQX's own name of the stage.
     pub state: String,
@@ -117,7 +115,6 @@ pub struct DonorStart {
 pub struct Evacuation {
     /// The node that is being emptied.
     pub node: NodeName,
-    /// Its stage.
     pub stage: Stage,
     /// EMQX's own name of the stage.
     pub state: String,

@@ -15,7 +15,6 @@ pub struct Owner {
     pub uid: String,
 }
 
-/// A readiness probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadinessProbe {
     /// The path that it requests; `None` where it is not an HTTP probe.
@@ -69,7 +68,6 @@ pub struct Pod {
     pub deletion_cost: Option<i64>,
 }
 
-/// The kind of a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     /// Cores; all nodes on v1beta4.
@@ -134,7 +132,6 @@ pub struct Slice {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodEvent {
     pub namespace: String,
-    /// Its own name.
     pub name: String,
     pub uid: String,
     /// The kind of the object that it is about.

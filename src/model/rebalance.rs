@@ -194,7 +194,6 @@ pub struct Rebalance {
     pub finalizers: Vec<String>,
     /// The kind of its instance, as the operator interprets `instanceKind`.
     pub instance_kind: InstanceKind,
-    /// The instance it is for.
     pub instance_name: String,
     /// The requested strategy, with defaults filled in.
     pub strategy: Strategy,

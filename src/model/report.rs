@@ -85,7 +85,6 @@ pub struct Listener {
 /// The nodes in the view of one core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreView {
-    /// The core.
     pub core: NodeName,
     /// The nodes that it lists as running, or why it could not be asked.
     pub running: Result<BTreeSet<NodeName>, String>,
@@ -94,7 +93,6 @@ pub struct CoreView {
 /// The whole report.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmqxReport {
-    /// The licence.
     pub licence: Reading<Licence>,
     /// The listeners that are enabled.
     pub listeners: Reading<Vec<Listener>>,

@@ -159,7 +159,6 @@ pub struct Autoscaler {
     /// `HorizontalPodAutoscaler` or `ScaledObject`.
     pub kind: String,
     pub name: String,
-    /// The kind of its target.
     pub target_kind: String,
     /// The name of its target.
     pub target: String,

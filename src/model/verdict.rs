@@ -96,7 +96,7 @@ impl Verdict {
         !matches!(self, Self::Running | Self::StillRunning | Self::Waiting)
     }
 
-    /// Whether a rebalance can end with this verdict for good: no later observation changes it.
+    /// Whether a rebalance can end with this verdict, and no later observation changes it.
     pub(crate) fn ends_a_rebalance(self) -> bool {
         matches!(
             self,
@@ -256,7 +256,6 @@ pub struct EventNode {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// The time.
     pub time: Timestamp,
     /// The type of the event.
     #[serde(rename = "type")]
@@ -265,7 +264,6 @@ pub struct Event {
     pub name: String,
     /// The kind of the operation.
     pub operation: Operation,
-    /// The phase it is in.
     pub phase: Option<String>,
     /// The nodes that take part.
     pub nodes: Vec<EventNode>,

@@ -137,7 +137,6 @@ pub struct Planned<'a> {
 /// Pods that a scale-up adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddedPods {
-    /// Of this role.
     pub role: Role,
     pub number: u64,
 }

@@ -37,7 +37,7 @@ pub struct DrainRequest {
     pub skip: Vec<String>,
 }
 
-/// A drain of one instance: its plan, and what became of it.
+/// A drain of one instance: its plan, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainPlan {

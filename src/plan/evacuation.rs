@@ -17,7 +17,6 @@ pub use crate::model::evacuation::Settings;
 pub mod checks;
 pub mod tracker;
 
-/// A node with its counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountedNode {
     pub node: NodeName,

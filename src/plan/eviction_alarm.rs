@@ -37,7 +37,7 @@ pub struct EvictionCounts {
 #[derive(Clone, Debug, Default)]
 pub struct EvictionAlarm {
     offline_since: Option<Timestamp>,
-    astray_since: Option<Timestamp>,
+    not_arriving_since: Option<Timestamp>,
     /// Clients that were evicted and clients that arrived, over the last seconds.
     moved: VecDeque<(Timestamp, u64, u64)>,
     raised: Option<Alarm>,
@@ -50,10 +50,10 @@ impl EvictionAlarm {
         self.raised.as_ref()
     }
 
-    /// Takes in an answer. An answer that is incomplete supports neither a loss nor a recovery.
+    /// Processes an answer. An answer that is incomplete supports neither a loss nor a recovery.
     pub fn observe(&mut self, counts: Option<EvictionCounts>) {
         let Some(counts) = counts else {
-            (self.offline_since, self.astray_since, self.raised) = (None, None, None);
+            (self.offline_since, self.not_arriving_since, self.raised) = (None, None, None);
             self.moved.clear();
             return;
         };
@@ -66,7 +66,7 @@ impl EvictionAlarm {
         let arrived = evicted.saturating_sub(lost);
         remember(&mut self.moved, at, evicted, arrived);
         let offline = lost as f64 > start as f64 * MISSING_SHARE && lost > per_second;
-        let astray = evicted as f64 > start as f64 * EVICTED_SHARE
+        let not_arriving = evicted as f64 > start as f64 * EVICTED_SHARE
             && (arrived as f64) < evicted as f64 * ARRIVED_SHARE
             && lost > per_second;
         // A process that observes one moment only assumes that the present condition has held since the
@@ -74,7 +74,7 @@ impl EvictionAlarm {
         let certain = lost > per_second.saturating_mul(ASSUMED_DELAY_SECONDS);
         let since = began.filter(|began| first && certain && *began < at).unwrap_or(at);
         hold(&mut self.offline_since, offline, since);
-        hold(&mut self.astray_since, astray, since);
+        hold(&mut self.not_arriving_since, not_arriving, since);
         let held =
             |since: Option<Timestamp>| since.is_some_and(|it| seconds_between(it, at) >= ALARM_SECONDS);
         let reached = (evicted > 0).then(|| {
@@ -84,7 +84,7 @@ impl EvictionAlarm {
             let reason =
                 format!("{} of {} clients are offline and do not come back", count(lost), count(start));
             Some(Alarm { reason, detail: reached })
-        } else if held(self.astray_since) {
+        } else if held(self.not_arriving_since) {
             let detail = "the load balancer routes them elsewhere, or they stay away".to_owned();
             reached.map(|reached| Alarm { reason: format!("only {reached}"), detail: Some(detail) })
         } else {
@@ -135,7 +135,7 @@ pub struct EvictionWatch {
 }
 
 impl EvictionWatch {
-    /// Takes in EMQX's answer. `emptied` are the nodes that are emptied now or were before; `start` is the number of all
+    /// Processes EMQX's answer. `emptied` are the nodes that are emptied now or were before; `start` is the number of all
     /// clients at the start and its time, where another process recorded it.
     pub fn observe(
         &mut self,

@@ -31,7 +31,6 @@ pub enum Severity {
 pub struct Finding {
     /// The check's name; what `--skip-check` takes.
     pub id: &'static str,
-    /// Its severity.
     pub severity: Severity,
     /// What was found.
     pub message: String,

@@ -53,9 +53,9 @@ impl PastEntry {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryItem {
-    /// What was done.
+    /// The kind of the operation.
     pub operation: Operation,
-    /// Where.
+    /// The cluster.
     pub instance: InstanceId,
     /// The name of the object, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `drain/NAME` or `scale/NAME`.
     pub name: String,
@@ -103,7 +103,7 @@ pub struct UpgradeItem {
     pub instance: InstanceId,
     /// Its phase, while it runs.
     pub phase: Option<String>,
-    /// How it stands, or how it ended.
+    /// The present verdict, or the verdict at its end.
     pub verdict: Verdict,
     /// Why.
     pub message: String,

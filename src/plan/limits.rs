@@ -119,7 +119,7 @@ impl LimitTracker {
         }
     }
 
-    /// Takes in the world as it is now.
+    /// Observes the world as it is now.
     pub fn observe(
         &mut self,
         broker: &BrokerState,

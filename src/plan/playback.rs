@@ -36,7 +36,7 @@ pub struct PlaybackState {
 }
 
 impl PlaybackState {
-    /// Takes in a line; returns the events that follow from it, and the notices.
+    /// Processes a line; returns the events that follow from it, and the notices.
     pub fn take(
         &mut self,
         world: &mut World,

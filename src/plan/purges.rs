@@ -17,7 +17,7 @@ pub struct PurgeTracker {
     /// Each node that purges, with the time since which EMQX's answers have not listed it.
     runs: BTreeMap<NodeName, Option<Timestamp>>,
     seen: Option<Timestamp>,
-    /// When an answer was taken in that was the first one, or the first one after an outage.
+    /// The time of an answer that was the first one, or the first one after an outage.
     unobserved: Option<Timestamp>,
 }
 
@@ -35,7 +35,7 @@ impl PurgeTracker {
         }
     }
 
-    /// Takes EMQX's last answer in; gives what has changed.
+    /// Processes EMQX's last answer; returns what has changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let Some(load) =
             world.broker(&self.id).load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))

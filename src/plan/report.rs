@@ -88,7 +88,7 @@ pub struct ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// Takes in one line of a recording, after the trackers did.
+    /// Processes one line of a recording, after the trackers did.
     pub fn observe(
         &mut self,
         world: &World,
@@ -129,7 +129,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Takes in events of Kubernetes that were seen since the recording began; the cluster deletes them after an hour.
+    /// Processes events of Kubernetes that were seen since the recording began; the cluster deletes them after an hour.
     fn cluster_events(&mut self, world: &World) {
         for (key, seen) in &world.kubernetes.events {
             let event = &seen.value;
@@ -164,7 +164,7 @@ impl ReportBuilder {
         }
     }
 
-    /// Takes in the counts of an answer; returns the clients that connect to each node per second. `line` is the time of the line
+    /// Processes the counts of an answer; returns the clients that connect to each node per second. `line` is the time of the line
     /// before.
     fn count(&mut self, world: &World, line: Timestamp, now: Timestamp) -> BTreeMap<NodeName, u64> {
         let asked: Vec<&BrokerState> = world.brokers.values().filter(|it| it.nodes.is_some()).collect();
@@ -206,7 +206,7 @@ impl ReportBuilder {
         rates
     }
 
-    /// Takes in the state of a run.
+    /// Adds the state of a run.
     fn draft(&mut self, world: &World, operations: &OperationTracker, seen: &Seen<'_>, now: Timestamp) {
         let is = |draft: &Draft| {
             draft.began == seen.began
@@ -397,7 +397,7 @@ impl Draft {
         }
     }
 
-    /// Takes in what only a rebalance has: its counts at the start, and its plan.
+    /// Processes what only a rebalance has: its counts at the start, and its plan.
     fn rebalance(&mut self, run: &RebalanceRun) {
         // Counts since a follower joined are not those of the start.
         if let Some(start) = run.start.as_ref().filter(|_| run.counted_since.is_none()) {

@@ -119,7 +119,7 @@ pub struct RebalanceItem {
     pub instance: InstanceId,
     /// The phase that the operator reports.
     pub phase: Option<String>,
-    /// How it stands, or how it ended.
+    /// The present verdict, or the verdict at its end.
     pub verdict: Verdict,
     /// The reason for the verdict, as a sentence.
     pub message: String,

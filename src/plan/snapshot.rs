@@ -31,7 +31,7 @@ pub struct NodeRow {
     pub role: Role,
     /// Whether EMQX reports it as running.
     pub running: bool,
-    /// Whether Kubernetes calls its pod ready.
+    /// Whether its pod is ready.
     pub ready: Option<bool>,
     /// Whether the Service sends new clients to it.
     pub serving: Option<bool>,

@@ -78,7 +78,7 @@ impl OperationTracker {
         rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
     }
 
-    /// EMQX's last answer about the operation of this name, where EMQX has not answered for so long that it is reported.
+    /// EMQX's last answer about the operation of this name before an outage that is reported.
     pub(crate) fn silent_since(&self, name: &str) -> Option<Timestamp> {
         let rebalance = self.rebalances.run(name).and_then(RebalanceRun::silent_since);
         rebalance.or_else(|| self.evacuation(name)?.silent_since())

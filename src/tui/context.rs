@@ -81,11 +81,9 @@ pub type Lines = Box<dyn Iterator<Item = Result<RecordedFacts, Problem>>>;
 /// Opens a recording; called again for every step back.
 pub type OpenRecording = Rc<dyn Fn() -> Result<Lines, Problem>>;
 
-/// The source of facts.
 pub enum FactSource {
     /// A live cluster.
     Live(Live),
-    /// A recording.
     Recording(OpenRecording),
 }
 

@@ -56,7 +56,6 @@ const SHORTEST: i64 = 60;
 /// The user's settings of the chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChartSettings {
-    /// The quantity.
     pub quantity: Quantity,
     /// The index of the window; `None`: the smallest window that contains the operation.
     window: Option<usize>,

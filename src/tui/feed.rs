@@ -107,7 +107,8 @@ impl Feed {
                 let fits = self.emqx.get(id).is_some_and(|emqx| {
                     // A working connection is kept, even if other pods come and go.
                     emqx.target == target
-                        || (state.hears(id) && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
+                        || (state.receives_from(id)
+                            && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
                 });
                 if !fits {
                     let broker = self.live.brokers.broker(target.clone());

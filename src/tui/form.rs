@@ -39,7 +39,6 @@ pub enum Field {
     Delay,
     /// The nodes on which they reconnect.
     Balancer,
-    /// The backend.
     Backend,
 }
 

@@ -27,7 +27,7 @@ pub enum Command {
     Bottom,
     PageUp,
     PageDown,
-    /// Look closer.
+    /// Open the details.
     Open,
     /// From the table to the notices and back.
     Focus,
@@ -37,7 +37,7 @@ pub enum Command {
     Sort,
     /// Sort the other way round.
     Reverse,
-    /// Hold the picture.
+    /// Freeze the view.
     Freeze,
     /// Ask EMQX now.
     Refresh,
@@ -100,7 +100,7 @@ pub enum Command {
     End,
 }
 
-/// Where a key has its meaning.
+/// The page in which a key has its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyScope {
     Clusters,
@@ -133,18 +133,17 @@ const PAGES: &[KeyScope] =
     &[KeyScope::Detail, KeyScope::Plan, KeyScope::Topology, KeyScope::History, KeyScope::Upgrade];
 const ONE: &[KeyScope] = &[KeyScope::Table, KeyScope::Detail];
 
-/// What has to be so for a key to mean anything.
+/// The precondition of a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Needs {
     #[default]
     Nothing,
     /// A live cluster.
     Live,
-    /// A live cluster, and leave to change it.
+    /// A live cluster, and the permission to change it.
     Act,
-    /// A live cluster in which something runs, and leave to change it.
+    /// A live cluster in which an operation runs, and the permission to change it.
     Running,
-    /// A recording.
     Recording,
 }
 
@@ -157,7 +156,7 @@ pub struct Binding {
     pub command: Command,
     /// Where.
     pub places: &'static [KeyScope],
-    /// What has to be so.
+    /// The precondition.
     pub needs: Needs,
     /// What it does, for the help.
     pub what: &'static str,

@@ -38,7 +38,6 @@ pub enum Msg {
     Done(Done),
 }
 
-/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionResult {
     /// The name of the created object, where one was created.

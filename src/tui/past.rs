@@ -18,7 +18,7 @@ pub struct PastOperation {
     pub operation: Operation,
     /// The name of the object, `coordinator/NODE`, `upgrade/NAME` or `evacuation/NODE`.
     pub name: String,
-    /// How it ended, or how it stands.
+    /// The verdict at its end, or the present one.
     pub verdict: Verdict,
     /// The reason for the verdict, as a sentence.
     pub message: String,

@@ -48,7 +48,7 @@ pub struct Row {
     pub group: Group,
     /// Its place in the order in which old pods are removed, from 1.
     pub order: Option<usize>,
-    /// Whether Kubernetes calls the pod ready.
+    /// Whether the pod is ready.
     pub ready: Option<bool>,
     /// Whether the Service sends clients to it.
     pub serving: Option<bool>,

@@ -137,7 +137,6 @@ impl Route {
 /// The forecast of the plan page, or why there is none.
 pub type PlanPreview = Result<(RebalancePlan, Backend, String), Problem>;
 
-/// The form of an upgrade.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpgradeForm {
     /// The image to run.
@@ -153,7 +152,6 @@ pub struct UpgradeForm {
     pub top: usize,
 }
 
-/// The setup of the view.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one choice of the user")]
 pub struct ViewSetup {

@@ -33,7 +33,6 @@ pub type Page = KeyScope;
 )]
 #[derive(Debug)]
 pub struct State {
-    /// The setup.
     pub setup: ViewSetup,
     pub now: Timestamp,
     /// All facts.
@@ -43,7 +42,6 @@ pub struct State {
     /// The cluster that is open.
     pub open: Option<InstanceId>,
     pub page: Page,
-    /// The overlay.
     pub overlay: Option<Overlay>,
     /// The filter and the order of the rows.
     pub order: Order,
@@ -260,7 +258,7 @@ impl State {
     }
 
     /// Whether EMQX of this cluster has responded and has not become unreachable since.
-    pub fn hears(&self, id: &InstanceId) -> bool {
+    pub fn receives_from(&self, id: &InstanceId) -> bool {
         let sources = &self.world.broker(id).sources;
         !sources.is_empty() && sources.values().all(|source| source.link == Link::Up)
     }

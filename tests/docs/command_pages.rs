@@ -28,7 +28,7 @@ fn is_fresh(path: &Path, wanted: &str) {
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
     let first = found.lines().zip(wanted.lines()).find(|(found, wanted)| found != wanted);
-    assert!(found == wanted, "{} is not what the command tree says: {COMMAND}\n{first:?}", path.display());
+    assert!(found == wanted, "{} differs from the command tree: {COMMAND}\n{first:?}", path.display());
 }
 
 /// Every command with the words that lead to it, in the order of the help.

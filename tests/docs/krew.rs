@@ -114,23 +114,23 @@ impl Machine {
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
-        let said =
+        let reported =
             [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        (output.status.success(), said)
+        (output.status.success(), reported)
     }
 
     #[track_caller]
     fn ok(&self, program: &str, arguments: &[&str]) -> String {
-        let (well, said) = self.run(program, arguments);
-        assert!(well, "{program} {arguments:?}: {said}");
-        said
+        let (well, reported) = self.run(program, arguments);
+        assert!(well, "{program} {arguments:?}: {reported}");
+        reported
     }
 
     #[track_caller]
     fn refused(&self, program: &str, arguments: &[&str]) -> String {
-        let (well, said) = self.run(program, arguments);
-        assert!(!well, "{program} {arguments:?}: {said}");
-        said
+        let (well, reported) = self.run(program, arguments);
+        assert!(!well, "{program} {arguments:?}: {reported}");
+        reported
     }
 
     /// Makes the archive of a platform from a program that was built already.
@@ -281,8 +281,8 @@ async fn krew_finds_installs_upgrades_and_removes_it() {
     let archive = machine.path("archives").join(format!("kubectl-emqx-{}.tar.gz", host.0));
     let argument = |name: &str, path: &Path| format!("--{name}={}", path.display());
     let foreign = ["krew", "install", &argument("manifest", &manifest), &argument("archive", &archive)];
-    let said = machine.refused("kubectl", &foreign);
-    assert!(said.contains("checksum"), "{said}");
+    let reported = machine.refused("kubectl", &foreign);
+    assert!(reported.contains("checksum"), "{reported}");
 }
 
 #[test]

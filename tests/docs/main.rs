@@ -258,7 +258,6 @@ fn camel(name: &str) -> String {
     text
 }
 
-/// The code of the scenarios.
 fn scenario_code() -> String {
     let parts = files("crates/emqx-sim/src/scenario", ".rs");
     let all = parts.iter().map(|file| code(file));

@@ -1,7 +1,7 @@
 //! The shipped files: licences, duplicate crates, and manifests that match the program.
 
 #![expect(clippy::disallowed_methods, reason = "the files of the package are read where they lie")]
-#![expect(clippy::print_stderr, reason = "a test that does not run says so")]
+#![expect(clippy::print_stderr, reason = "a test that does not run reports it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -4,7 +4,6 @@
 pub(crate) struct Block {
     /// The text after the fence.
     pub(crate) info: String,
-    /// Its lines.
     pub(crate) lines: Vec<String>,
 }
 

@@ -1,5 +1,5 @@
-//! The texts that users read are plain technical English: the idioms of CONTRIBUTING's section on wording occur in none of
-//! them.
+//! The texts that users read and the comments of the sources are plain technical English: the idioms of CONTRIBUTING's
+//! section on wording occur in none of them.
 
 use std::collections::BTreeSet;
 
@@ -53,6 +53,30 @@ const IDIOMS: [(&str, &str); 45] = [
     ("cuts", "disconnects"),
     ("cut off", "disconnected, interrupted, truncated"),
     ("for ever", "forever, without a limit"),
+];
+
+/// Idioms that are forbidden in comments also.
+const COMMENT_IDIOMS: [(&str, &str); 20] = [
+    ("takes in", "processes, observes"),
+    ("taking in", "processing, observing"),
+    ("in vain", "without effect, without need"),
+    ("for good", "and does not return, finally"),
+    ("what became of", "the result of"),
+    ("all the same", "nevertheless"),
+    ("at work", "running"),
+    ("how it stands", "its state"),
+    ("gives way", "is exceeded, is shortened"),
+    ("give way", "are shortened"),
+    ("speaks against", "the reason for a refusal"),
+    ("stays behind", "remains"),
+    ("under way", "in progress"),
+    ("goes astray", "does not arrive"),
+    ("look closer", "open the details"),
+    ("looks closely", "reads the details"),
+    ("as it stands", "unchanged"),
+    ("comes to an end", "ends"),
+    ("in a hurry", "immediately"),
+    ("in earnest", "carried out"),
 ];
 
 /// The words of a command line are commands; Kubernetes' permissions have verbs, which errors and roles name.
@@ -136,6 +160,28 @@ fn literals(source: &str) -> Vec<(usize, String)> {
     all
 }
 
+/// The comments of a source, with the lines on which they begin: adjacent lines are one comment. Code spans and quoted
+/// texts are excluded.
+fn comments(source: &str) -> Vec<(usize, String)> {
+    let mut all: Vec<(usize, usize, String)> = Vec::new();
+    for (line, text) in source.lines().enumerate() {
+        let whole = text.trim_start().strip_prefix("//");
+        // In a text `//` begins no comment.
+        let after = text.rsplit_once("; // ").filter(|(code, _)| code.matches('"').count() % 2 == 0);
+        let Some(comment) = whole.or_else(|| after.map(|(_, comment)| comment)) else { continue };
+        let comment = comment.trim_start_matches(['/', '!']);
+        match all.last_mut() {
+            Some((_, last, joined)) if *last + 1 == line => {
+                joined.push_str(comment);
+                *last = line;
+            }
+            _ => all.push((line + 1, line, comment.to_owned())),
+        }
+    }
+    let unquoted = |text: &str, quote: char| text.split(quote).step_by(2).collect::<Vec<_>>().join(" … ");
+    all.into_iter().map(|(line, _, text)| (line, unquoted(&unquoted(&text, '`'), '"'))).collect()
+}
+
 /// The sources whose texts reach users. The simulator is excluded: it quotes the operator and EMQX.
 fn sources() -> Vec<String> {
     let is_test = |file: &String| file.contains("tests") || file.ends_with("/mk.rs");
@@ -177,6 +223,50 @@ fn no_text_of_the_program_has_an_idiom() {
     }
     assert!(checked > 1000, "{checked} texts were found");
     assert!(wrong.is_empty(), "{} idioms:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_text_of_a_test_has_an_idiom() {
+    let mut wrong = Vec::new();
+    let all = ["crates", "tests", "benches"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    // This file has the idioms, and `nobody` is the name of a user.
+    for file in all.filter(|file| file != "tests/docs/wording.rs") {
+        for (line, literal) in literals(&text(&file)) {
+            let found = idioms(&literal.replace("nobody", ""));
+            if literal.split_whitespace().count() > 1 && !found.is_empty() {
+                wrong.push(format!("{file}:{line}: {}: {literal}", found.join(", ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} idioms:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn no_comment_has_an_idiom() {
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    let folders = ["src", "crates", "tests", "benches", "examples"];
+    for file in folders.into_iter().flat_map(|folder| files(folder, ".rs")) {
+        for (line, comment) in comments(&text(&file)) {
+            checked += 1;
+            let found = [idioms(&comment), found(&comment, &COMMENT_IDIOMS)].concat();
+            if !found.is_empty() {
+                wrong.push(format!("{file}:{line}: {}: {comment}", found.join(", ")));
+            }
+        }
+    }
+    assert!(checked > 5000, "{checked} comments were found");
+    assert!(wrong.is_empty(), "{} idioms:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_comment_is_read_over_its_lines_and_without_code() {
+    let lines =
+        ["/// It takes", "/// in facts, `in vain`.", "let url = 'http://x';", "let a = 1; // all the same"];
+    let read = comments(&lines.join("\n"));
+    assert_eq!(read.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 4]);
+    let idioms = read.iter().map(|(_, comment)| found(comment, &COMMENT_IDIOMS).len()).collect::<Vec<_>>();
+    assert_eq!(idioms, [1, 1], "{read:?}");
 }
 
 #[test]
@@ -239,7 +329,7 @@ fn an_idiom_is_found_in_text_and_not_within_a_word() {
     let all: Vec<(usize, String)> = literals(source);
     assert_eq!(all.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(idioms(&all[0].1).len(), 1);
-    assert_eq!(idioms("{said}upgrade").len(), 0);
+    assert_eq!(idioms("{reported}upgrade").len(), 0);
     assert_eq!(found("Flags of every verb", &COMMANDS).len(), 1);
     assert_eq!(page_lines("It `says` so.\n\n```text\ngoes on\n```\n").join("").matches("says").count(), 0);
 }

@@ -22,7 +22,7 @@ fn parse_with(line: &str, env: &[(&str, &str)]) -> Result<Intent, Parsed> {
     })
 }
 
-fn meant(line: &str) -> Intent {
+fn requested_by(line: &str) -> Intent {
     parse_with(line, &[]).unwrap_or_else(|parsed| panic!("{line}: {parsed:?}"))
 }
 
@@ -45,7 +45,7 @@ fn printed(line: &str) -> String {
 }
 
 fn apply(line: &str) -> Apply {
-    match meant(line).verb {
+    match requested_by(line).verb {
         Verb::Apply(apply) => apply,
         other => panic!("{other:?}"),
     }
@@ -441,17 +441,17 @@ fn what_is_wrong_is_answered_with_what_why_and_what_next() {
 
 #[test]
 fn reads_say_of_what_and_how() {
-    let Verb::Status(read) = meant("status emqxenterprise/emqx-ee -o wide").verb else { panic!() };
+    let Verb::Status(read) = requested_by("status emqxenterprise/emqx-ee -o wide").verb else { panic!() };
     assert_eq!(read.selection, Selection::Named(named(Some(InstanceKind::EmqxEnterprise), "emqx-ee")));
     assert_eq!(read.output, Output::Wide);
-    let Verb::Nodes(read) = meant("nodes").verb else { panic!() };
+    let Verb::Nodes(read) = requested_by("nodes").verb else { panic!() };
     assert_eq!((read.selection, read.output), (Selection::Only, Output::Text));
-    let Verb::Status(read) = meant("status -A -n mq -l app=emqx").verb else { panic!() };
+    let Verb::Status(read) = requested_by("status -A -n mq -l app=emqx").verb else { panic!() };
     let filter = Filter { all_namespaces: true, labels: Some("app=emqx".into()), fields: None };
     assert_eq!(read.selection, Selection::Many(filter));
-    let Verb::List(list) = meant("rebalance -A -o json").verb else { panic!() };
+    let Verb::List(list) = requested_by("rebalance -A -o json").verb else { panic!() };
     assert!(list.bare && list.filter.all_namespaces && list.output == Output::Json);
-    let Verb::List(list) = meant("rebalance list").verb else { panic!() };
+    let Verb::List(list) = requested_by("rebalance list").verb else { panic!() };
     assert!(!list.bare);
 }
 
@@ -461,7 +461,7 @@ fn flags_of_kubectl_stand_before_or_behind_the_verb() {
         "-n mq --context eu --as me --as-group a --as-group b --token t status",
         "status -n mq --context=eu --as me --as-group a --as-group b --token t",
     ] {
-        let connect = meant(line).global.connect;
+        let connect = requested_by(line).global.connect;
         assert_eq!(connect.namespace.as_deref(), Some("mq"));
         assert_eq!(connect.context.as_deref(), Some("eu"));
         assert_eq!(connect.impersonate.as_deref(), Some("me"));
@@ -469,31 +469,33 @@ fn flags_of_kubectl_stand_before_or_behind_the_verb() {
         assert!(!format!("{connect:?}").contains("\"t\""), "a token must not reach a log");
         assert_eq!(connect.token.map(|token| token.reveal().to_owned()).as_deref(), Some("t"));
     }
-    assert_eq!(meant("status --request-timeout 0").global.connect.request_timeout, None);
+    assert_eq!(requested_by("status --request-timeout 0").global.connect.request_timeout, None);
     assert_eq!(
-        meant("status --request-timeout 5").global.connect.request_timeout,
+        requested_by("status --request-timeout 5").global.connect.request_timeout,
         Some(Duration::from_secs(5))
     );
-    let global = meant("status --insecure-skip-tls-verify=true --plain=false -v debug --color=never").global;
+    let global =
+        requested_by("status --insecure-skip-tls-verify=true --plain=false -v debug --color=never").global;
     assert!(global.connect.insecure && !global.look.plain);
     assert_eq!((global.log.level, global.look.color), (Some(Level::Debug), Color::Never));
 }
 
 #[test]
 fn emqx_can_be_reached_by_url() {
-    let emqx = meant("status --emqx-url https://emqx.example.com:8443 --api-key-file key --emqx-ca ca.crt")
-        .global
-        .emqx;
+    let emqx =
+        requested_by("status --emqx-url https://emqx.example.com:8443 --api-key-file key --emqx-ca ca.crt")
+            .global
+            .emqx;
     assert_eq!(emqx.urls, [EmqxUrl { tls: true, host: "emqx.example.com".into(), port: 8443 }]);
     assert_eq!(emqx.key_file.as_deref(), Some(std::path::Path::new("key")));
 }
 
 #[test]
 fn plans_come_from_a_cluster_or_from_numbers() {
-    let Verb::Plan(plan) = meant("rebalance plan").verb else { panic!() };
+    let Verb::Plan(plan) = requested_by("rebalance plan").verb else { panic!() };
     assert_eq!(plan.source, PlanSource::Cluster(None));
     assert_eq!(plan.strategy, StrategyRequest::Required(Requirement::default(), GivenSettings::default()));
-    let Verb::Plan(plan) = meant(
+    let Verb::Plan(plan) = requested_by(
         "rebalance plan --counts 3333,3333,3334,0 --conn-evict-rate 10 --sess-evict-rate 10 --wait-health-check 10s \
          --wait-takeover 10 --abs-conn-threshold 100 --rel-conn-threshold 1.2 --lb one --reconnect-delay 3",
     )
@@ -512,7 +514,9 @@ fn plans_come_from_a_cluster_or_from_numbers() {
 #[test]
 fn requirements_come_from_a_preset_and_what_is_typed_wins() {
     let required = |flags: &str| {
-        let Verb::Plan(plan) = meant(&format!("rebalance plan --counts 9,1 {flags}")).verb else { panic!() };
+        let Verb::Plan(plan) = requested_by(&format!("rebalance plan --counts 9,1 {flags}")).verb else {
+            panic!()
+        };
         let StrategyRequest::Required(required, given) = plan.strategy else { panic!("{flags}") };
         (required.spread_percent, required.deadline_seconds, required.reconnects_per_second, given)
     };
@@ -523,7 +527,7 @@ fn requirements_come_from_a_preset_and_what_is_typed_wins() {
     let given = GivenSettings { abs_conn_threshold: Some(7), ..none };
     let typed = "--target-spread 2.5% --max-reconnect-rate 9 --abs-conn-threshold 7";
     assert_eq!(required(typed), (2.5, 1800, 9, given));
-    let Verb::Apply(apply) = meant("rebalance apply --max-reconnect-rate 9").verb else { panic!() };
+    let Verb::Apply(apply) = requested_by("rebalance apply --max-reconnect-rate 9").verb else { panic!() };
     let ApplySource::Instance(_, StrategyRequest::Required(required, _)) = apply.source else { panic!() };
     assert_eq!((required.reconnects_per_second, apply.limits.max_reconnect_rate), (9, Some(9)));
     for wrong in [
@@ -542,13 +546,14 @@ fn requirements_come_from_a_preset_and_what_is_typed_wins() {
 
 #[test]
 fn manifests_are_made_with_or_without_a_cluster() {
-    let Verb::Generate(generate) = meant("rebalance generate emqx --for-operator 2.3 --name evening").verb
+    let Verb::Generate(generate) =
+        requested_by("rebalance generate emqx --for-operator 2.3 --name evening").verb
     else {
         panic!()
     };
     assert_eq!(generate.line, Some(OperatorLine::Two3));
     assert_eq!(generate.name.as_deref(), Some("evening"));
-    let Verb::Generate(generate) = meant("rebalance generate").verb else { panic!() };
+    let Verb::Generate(generate) = requested_by("rebalance generate").verb else { panic!() };
     assert_eq!((generate.instance, generate.line), (None, None));
 }
 
@@ -584,22 +589,24 @@ fn operations_are_named_by_object_instance_or_coordinator() {
         ("emqx/a", OperationName::Instance(named(Some(InstanceKind::Emqx), "a"))),
         ("coordinator/emqx@10.0.0.7", OperationName::Coordinator("emqx@10.0.0.7".into())),
     ] {
-        let Verb::Watch(watch) = meant(&format!("rebalance watch {name}")).verb else { panic!() };
+        let Verb::Watch(watch) = requested_by(&format!("rebalance watch {name}")).verb else { panic!() };
         assert_eq!(watch.operation.as_ref(), Some(&meaning));
-        let Verb::Stop(stop) = meant(&format!("rebalance stop {name}")).verb else { panic!() };
+        let Verb::Stop(stop) = requested_by(&format!("rebalance stop {name}")).verb else { panic!() };
         assert_eq!((stop.operation, stop.timeout), (Some(meaning), Duration::from_mins(1)));
     }
 }
 
 #[test]
 fn demos_and_recordings_are_played_at_a_speed() {
-    let Verb::Demo(demo) = meant("demo").verb else { panic!() };
+    let Verb::Demo(demo) = requested_by("demo").verb else { panic!() };
     assert_eq!((demo.scenario, demo.speed), (None, 6.0));
-    let Verb::DemoServe(serve) = meant("demo serve balanced --speed 20").verb else { panic!() };
+    let Verb::DemoServe(serve) = requested_by("demo serve balanced --speed 20").verb else { panic!() };
     assert_eq!((serve.scenario, serve.speed), (Scenario::Named(Some("balanced".into())), 20.0));
-    let Verb::DemoServe(serve) = meant("demo serve --file x.yaml --kubeconfig-out k").verb else { panic!() };
+    let Verb::DemoServe(serve) = requested_by("demo serve --file x.yaml --kubeconfig-out k").verb else {
+        panic!()
+    };
     assert_eq!(serve.scenario, Scenario::File("x.yaml".into()));
-    let Verb::Replay(replay) = meant("replay r.jsonl -o jsonl").verb else { panic!() };
+    let Verb::Replay(replay) = requested_by("replay r.jsonl -o jsonl").verb else { panic!() };
     assert_eq!((replay.stream, replay.speed), (Stream::Jsonl, None));
 }
 

@@ -58,9 +58,9 @@ fn every_plain_run_ends_as_forecast() {
     for run in &runs {
         let name = run["name"].as_str().expect("a name");
         let plan = plan(run);
-        let mut expect = |what: &str, right: bool, told: String| {
+        let mut expect = |what: &str, right: bool, replayed: String| {
             if !right {
-                wrong.push(format!("{name}: {what}: {told}"));
+                wrong.push(format!("{name}: {what}: {replayed}"));
             }
         };
         let started = run["http"] == 200;
@@ -70,8 +70,8 @@ fn every_plain_run_ends_as_forecast() {
         let (rounds, session_rounds) = (&run["conn_rounds"], &run["sess_rounds"]);
         if !name.starts_with("510-") {
             expect("rounds", *rounds == plan.moves.rounds, format!("{} for {rounds}", plan.moves.rounds));
-            let told = plan.moves.session_rounds;
-            expect("session rounds", *session_rounds == told, format!("{told} for {session_rounds}"));
+            let replayed = plan.moves.session_rounds;
+            expect("session rounds", *session_rounds == replayed, format!("{replayed} for {session_rounds}"));
         }
         if started {
             let real = run["seconds"].as_f64().expect("seconds");
@@ -79,8 +79,12 @@ fn every_plain_run_ends_as_forecast() {
             expect("seconds", (real - seconds as f64).abs() <= 1.3, format!("{seconds} for {real}"));
         }
         for (node, (connections, sessions)) in plan.nodes.iter().zip(pairs(&run["after"])) {
-            let (told, of_sessions) = (node.connections_after, node.sessions_after);
-            expect("connections", told.abs_diff(connections) <= 2, format!("{told} for {connections}"));
+            let (replayed, of_sessions) = (node.connections_after, node.sessions_after);
+            expect(
+                "connections",
+                replayed.abs_diff(connections) <= 2,
+                format!("{replayed} for {connections}"),
+            );
             let off = of_sessions.abs_diff(sessions) as f64;
             expect("sessions", off <= sessions as f64 * 0.05, format!("{of_sessions} for {sessions}"));
         }

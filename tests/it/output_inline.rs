@@ -51,7 +51,7 @@ fn view() -> InlineView {
 }
 
 fn drawn(view: &InlineView, width: u16, height: u16, theme: Theme) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a pretend terminal");
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a simulated terminal");
     let lines = lines(view, usize::from(width), usize::from(height), theme);
     let text: Text<'static> = lines.iter().map(|line| line.line(theme)).collect();
     terminal.draw(|frame| frame.render_widget(text, frame.area())).expect("drawn");
@@ -182,8 +182,8 @@ fn no_size_and_no_value_makes_it_panic_or_overflow() {
 fn emulated() -> (Inline, Captured, Rc<Cell<(u16, u16)>>) {
     let captured = Captured::default();
     let size = Rc::new(Cell::new((80, 24)));
-    let told = size.clone();
-    let inline = Inline::to(Box::new(captured.clone()), Box::new(move || told.get()), PLAIN);
+    let replayed = size.clone();
+    let inline = Inline::to(Box::new(captured.clone()), Box::new(move || replayed.get()), PLAIN);
     (inline, captured, size)
 }
 

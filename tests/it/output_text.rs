@@ -56,12 +56,12 @@ fn row(number: usize, connections: Option<u64>) -> NodeRow {
     }
 }
 
-fn heard(state: SourceState, age: Option<u64>, why: Option<&str>) -> SourceAge {
+fn received(state: SourceState, age: Option<u64>, why: Option<&str>) -> SourceAge {
     SourceAge { state, age_seconds: age, why: why.map(str::to_owned) }
 }
 
 fn status() -> Status {
-    let ok = || heard(SourceState::Ok, Some(1), None);
+    let ok = || received(SourceState::Ok, Some(1), None);
     Status {
         instance: instance(),
         api: Some(ApiVersion::V2beta1),
@@ -109,8 +109,8 @@ fn running() -> Status {
     status.percent = Some(41);
     status.eta_seconds = Some(57);
     status.message = "emqx-1: operator reports Failed, EMQX continues (evicting_conns)".into();
-    status.sources.pods = heard(SourceState::Forbidden, None, Some("may not list pods\u{1b}[2J in mq"));
-    status.sources.emqx = heard(SourceState::Stale, Some(40), None);
+    status.sources.pods = received(SourceState::Forbidden, None, Some("may not list pods\u{1b}[2J in mq"));
+    status.sources.emqx = received(SourceState::Stale, Some(40), None);
     status
 }
 
@@ -138,7 +138,7 @@ fn live_plan() -> RebalancePlan {
 }
 
 /// The output of a printer: stdout, and stderr below a rule if there is any.
-fn said(look: Look, terminal: Terminal, say: impl FnOnce(&Printer)) -> String {
+fn reported(look: Look, terminal: Terminal, say: impl FnOnce(&Printer)) -> String {
     let (printer, out, err) = Printer::captured(look, terminal);
     say(&printer);
     printer.finish().expect("written");
@@ -147,7 +147,7 @@ fn said(look: Look, terminal: Terminal, say: impl FnOnce(&Printer)) -> String {
 }
 
 fn plainly(say: impl FnOnce(&Printer)) -> String {
-    said(Look::default(), Terminal::default(), say)
+    reported(Look::default(), Terminal::default(), say)
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn status_with_more_columns() {
 #[test]
 fn status_in_ascii() {
     let look = Look { ascii: true, ..Look::default() };
-    let text = said(look, Terminal::default(), |printer| printer.status(&running(), Output::Text));
+    let text = reported(look, Terminal::default(), |printer| printer.status(&running(), Output::Text));
     assert!(text.is_ascii(), "{text}");
     insta::assert_snapshot!(text, @r"
         emqx  EMQX 5.8.6, operator 2.2 (last status update 33s ago), 4 nodes, ? connections, 10,000 sessions
@@ -250,7 +250,7 @@ fn several_clusters_are_a_table() {
         mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: operator reports Failed, EMQX continues (evicting_conns)
     ");
     let narrow = Terminal { stdout: true, width: Some(150), dumb: true, ..Terminal::default() };
-    insta::assert_snapshot!(said(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @r"
+    insta::assert_snapshot!(reported(Look::default(), narrow, |printer| printer.statuses(&all, Output::Text)), @r"
         NAMESPACE   NAME   EMQX    OPERATOR   NODES   SERVING   CONNECTIONS   SESSIONS   OPERATION        VERDICT         REASON
         mq          emqx   5.8.6   2.2            4         4        10,000     10,000   none             idle            uneven: 3 nodes hold everything, co…
         mq          emqx   5.8.6   2.2            4         4             ?     10,000   rebalance 41 %   still running   emqx-1: operator reports Failed, EM…
@@ -336,7 +336,7 @@ fn a_plan_of_a_cluster_that_is_refused() {
 #[test]
 fn a_plan_in_ascii_as_talk() {
     let look = Look { ascii: true, ..Look::default() };
-    let text = said(look, Terminal::default(), |printer| printer.talk_plan(&plan(), None, now()));
+    let text = reported(look, Terminal::default(), |printer| printer.talk_plan(&plan(), None, now()));
     assert!(text.is_ascii(), "{text}");
     insta::assert_snapshot!(text, @r"
         --- stderr ---
@@ -590,7 +590,7 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
     let terminal = Terminal { stdout: true, stderr: true, width: Some(80), ..Terminal::default() };
     let colored = |color, terminal| {
         let look = Look { color, ..Look::default() };
-        said(look, terminal, |printer| printer.status(&running(), Output::Text)).contains('\u{1b}')
+        reported(look, terminal, |printer| printer.status(&running(), Output::Text)).contains('\u{1b}')
     };
     assert!(colored(Color::Auto, terminal));
     assert!(!colored(Color::Auto, Terminal::default()));
@@ -608,8 +608,8 @@ fn meaning_is_never_by_colour_alone() {
         printer.plan(&live_plan(), None, Output::Text, None);
         printer.rebalances(&items(), Output::Text, now());
     };
-    let colored = said(Look { color: Color::Always, ..Look::default() }, terminal, say);
-    let plain = said(Look { color: Color::Never, ..Look::default() }, terminal, say);
+    let colored = reported(Look { color: Color::Always, ..Look::default() }, terminal, say);
+    let plain = reported(Look { color: Color::Never, ..Look::default() }, terminal, say);
     assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
 }
 

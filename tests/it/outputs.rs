@@ -78,9 +78,9 @@ impl Outputs {
     /// Applies one line of a recording and compares.
     pub(crate) fn take(&mut self, moment: Moment) {
         let Moment { t, at, change, facts, .. } = moment;
-        let told = RecordedFacts { t, at, change, facts };
-        update(&mut self.view, Msg::RecordedFacts(told.clone()));
-        let (mut events, _) = self.playback.take(&mut self.world, &mut self.operations, told);
+        let replayed = RecordedFacts { t, at, change, facts };
+        update(&mut self.view, Msg::RecordedFacts(replayed.clone()));
+        let (mut events, _) = self.playback.take(&mut self.world, &mut self.operations, replayed);
         // A line that is printed because 30 s have passed may belong to a second before this step.
         events.retain(|event| event.verdict.is_some() || event.time == at);
         update(&mut self.view, Msg::Tick(at));
@@ -157,19 +157,19 @@ impl Outputs {
             _ if !of.membership.discrepancies.is_empty() => Some("membership"),
             _ => None,
         };
-        let said = || format!("{:?} {:?} ({})", of.operation, of.verdict, of.message);
+        let reported = || format!("{:?} {:?} ({})", of.operation, of.verdict, of.message);
         if let Some(refused) = refused.filter(|refused| planned.is_ok() && !has(refused)) {
-            found.push(format!("{}, the plan does not find {refused}: {planned:?}", said()));
+            found.push(format!("{}, the plan does not find {refused}: {planned:?}", reported()));
         }
         let open = of.operation != Operation::None || of.verdict != Verdict::Idle;
         if decision == Some(Decision::Go) && open && !verifying && of.operation != Operation::Upgrade {
-            found.push(format!("{}, a plan would go", said()));
+            found.push(format!("{}, a plan would go", reported()));
         }
         if decision == Some(Decision::Go) && of.verdict == Verdict::Idle && !of.uneven {
-            found.push(format!("{}, a plan would go", said()));
+            found.push(format!("{}, a plan would go", reported()));
         }
         if of.operation == Operation::Upgrade && decision == Some(Decision::Go) {
-            found.push(format!("{}, a plan of a rebalance would go", said()));
+            found.push(format!("{}, a plan of a rebalance would go", reported()));
         }
         // Without Kubernetes there is no object, so a missing one is not checked.
         let alone = self.world.instance(id).is_some_and(|instance| instance.standalone);

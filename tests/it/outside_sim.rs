@@ -394,7 +394,7 @@ async fn until(
             return;
         }
         tokio::select! {
-            fact = stream.next() => { world.apply(fact.expect("it goes on")); }
+            fact = stream.next() => { world.apply(fact.expect("it continues")); }
             () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.sources),
         }
     }
@@ -417,7 +417,8 @@ async fn a_follow_sees_changes_and_survives_what_happens_to_the_server() {
 
     running.faults().close_connections();
     cluster.create_rebalance(&manifest("r2"), ServerDryRun::No).await.expect("it is created");
-    until(&mut stream, &mut world, "the watch goes on", |world| world.kubernetes.rebalances.len() == 2).await;
+    until(&mut stream, &mut world, "the watch continues", |world| world.kubernetes.rebalances.len() == 2)
+        .await;
 
     running.faults().restart_api_server();
     assert!(running.faults().delete_object("rebalances/r2") || running.faults().delete_object("r2"));
@@ -463,10 +464,10 @@ async fn polling_emqx_continues_through_another_pod() {
     let mut stream = broker.follow(Duration::from_secs(1));
     let mut world = World::new();
     until(&mut stream, &mut world, "nodes", |world| world.brokers.values().any(|it| it.load.is_some())).await;
-    let heard = |world: &World| world.brokers.values().find_map(|it| Some(it.nodes.as_ref()?.at));
-    let before = heard(&world);
+    let received = |world: &World| world.brokers.values().find_map(|it| Some(it.nodes.as_ref()?.at));
+    let before = received(&world);
     running.faults().drop_port_forwards();
-    until(&mut stream, &mut world, "nodes again", |world| heard(world) > before).await;
+    until(&mut stream, &mut world, "nodes again", |world| received(world) > before).await;
     running.shutdown().await;
 }
 
@@ -489,7 +490,7 @@ async fn what_cannot_be_reached_is_reported_with_a_hint() {
     let elsewhere =
         Connect { kubeconfig, server: Some("http://127.0.0.1:9".to_owned()), ..Connect::default() };
     let cluster = Cluster::connect(&elsewhere).await.expect("nothing is contacted so far");
-    let problem = cluster.read(&scope(&cluster, "emqx")).await.expect_err("nobody is there");
+    let problem = cluster.read(&scope(&cluster, "emqx")).await.expect_err("no server listens");
     assert!(problem.why.contains("http://127.0.0.1:9 does not answer: connection refused"), "{problem}");
     running.shutdown().await;
 }

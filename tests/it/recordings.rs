@@ -9,7 +9,7 @@ use kubectl_emqx::model::{Event, EventType, Operation, Verdict};
 use kubectl_emqx::replay::Recording;
 
 /// Every step of every rebalance of a recording.
-fn told(file: &str) -> Vec<Event> {
+fn replayed(file: &str) -> Vec<Event> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/recorded").join(file);
     let recording = Recording::open(path, Rc::new(Wire)).expect("a recording");
     let mut teller = ReplayOutput::default();
@@ -34,7 +34,7 @@ fn of<'a>(events: &'a [Event], name: &str) -> Vec<&'a Event> {
 
 #[test]
 fn v2beta1_is_balanced_while_the_phase_is_failed() {
-    let events = told("v2beta1-rebalance-operator-2.2.jsonl");
+    let events = replayed("v2beta1-rebalance-operator-2.2.jsonl");
     assert_eq!(verdicts(&events), [("golden", Verdict::Balanced)]);
     let last = events.last().expect("a verdict");
     assert_eq!(last.moved_connections, Some(2340));
@@ -42,14 +42,14 @@ fn v2beta1_is_balanced_while_the_phase_is_failed() {
     let counts: Vec<_> = last.nodes.iter().map(|node| node.connections).collect();
     assert_eq!(counts, [Some(2553), Some(2553), Some(2554), Some(2340)]);
     let failed = events.iter().position(|event| event.message.contains("operator reports Failed"));
-    let notice = &events[failed.expect("the contradiction is told")];
+    let notice = &events[failed.expect("the contradiction is reported")];
     assert_eq!(notice.kind, EventType::Notice);
     assert!(notice.message.contains("EMQX continues"), "{}", notice.message);
 }
 
 #[test]
 fn v2_is_balanced_too_and_every_other_run_of_that_recording_has_its_verdict() {
-    let events = told("v2-rebalance-operator-2.3.jsonl");
+    let events = replayed("v2-rebalance-operator-2.3.jsonl");
     assert_eq!(
         verdicts(&events),
         [
@@ -72,7 +72,7 @@ fn v2_is_balanced_too_and_every_other_run_of_that_recording_has_its_verdict() {
 
 #[test]
 fn v1beta4_distinguishes_the_lost_kind_the_delete_and_the_crash() {
-    let events = told("v1beta4-rebalance-operator-2.2.jsonl");
+    let events = replayed("v1beta4-rebalance-operator-2.2.jsonl");
     let verdicts = verdicts(&events);
     assert_eq!(
         &verdicts[..4],
@@ -100,15 +100,15 @@ fn the_forecast_comes_true() {
         ("v2-rebalance-operator-2.3.jsonl", "golden"),
         ("v1beta4-rebalance-operator-2.2.jsonl", "golden"),
     ] {
-        let events = told(file);
+        let events = replayed(file);
         let steps = of(&events, name);
         let end = steps.last().expect("an end").time;
         let began = steps.iter().find(|event| event.kind == EventType::Phase).expect("a phase").time;
         let whole = end.duration_since(began).as_secs_f64();
         for event in steps.iter().filter(|event| event.eta_seconds.is_some()) {
             let left = end.duration_since(event.time).as_secs_f64();
-            let said = event.eta_seconds.expect("filtered") as f64;
-            assert!((said - left).abs() <= 0.05 * whole + 1.0, "{file}: said {said}, was {left}");
+            let reported = event.eta_seconds.expect("filtered") as f64;
+            assert!((reported - left).abs() <= 0.05 * whole + 1.0, "{file}: reported {reported}, was {left}");
         }
     }
 }
@@ -120,7 +120,7 @@ fn percent_never_falls_within_one_operation() {
         "v2-rebalance-operator-2.3.jsonl",
         "v1beta4-rebalance-operator-2.2.jsonl",
     ] {
-        let events = told(file);
+        let events = replayed(file);
         let names: std::collections::BTreeSet<&str> =
             events.iter().map(|event| event.name.as_str()).collect();
         for name in names {
@@ -135,7 +135,7 @@ fn percent_never_falls_within_one_operation() {
 
 #[test]
 fn nothing_is_called_missing_while_it_is_on_its_way() {
-    let events = told("v2beta1-rebalance-operator-2.2.jsonl");
+    let events = replayed("v2beta1-rebalance-operator-2.2.jsonl");
     let progress: Vec<_> = events.iter().filter(|event| event.kind == EventType::Progress).collect();
     assert!(progress.len() > 50, "{}", progress.len());
     assert!(progress.iter().all(|event| event.message.contains("none missing")));

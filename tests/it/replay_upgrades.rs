@@ -36,7 +36,7 @@ const UNDO: &str = "v2beta1-undo-operator-2.2";
 const ALL: [&str; 5] = [UNGUARDED, GUARDED, V2BETA1, V2, UNDO];
 
 /// A step with the seconds since the recording began.
-struct Told {
+struct ReplayedEvent {
     t: f64,
     event: Event,
 }
@@ -63,7 +63,7 @@ fn at(name: &str, seconds: f64) -> (World, InstanceId, Timestamp) {
 }
 
 /// The steps of the upgrade in a recording.
-fn told(name: &str) -> Vec<Told> {
+fn replayed(name: &str) -> Vec<ReplayedEvent> {
     let recording = recording(name);
     let begin = recording.begin();
     let mut teller = ReplayOutput::default();
@@ -75,16 +75,16 @@ fn told(name: &str) -> Vec<Told> {
     events
         .into_iter()
         .filter(|event| event.operation != Operation::Rebalance)
-        .map(|event| Told { t: event.time.duration_since(begin).as_secs_f64(), event })
+        .map(|event| ReplayedEvent { t: event.time.duration_since(begin).as_secs_f64(), event })
         .collect()
 }
 
-fn messages(told: &[Told], kind: EventType) -> Vec<&str> {
-    told.iter().filter(|it| it.event.kind == kind).map(|it| it.event.message.as_str()).collect()
+fn messages(replayed: &[ReplayedEvent], kind: EventType) -> Vec<&str> {
+    replayed.iter().filter(|it| it.event.kind == kind).map(|it| it.event.message.as_str()).collect()
 }
 
-fn verdict(told: &[Told]) -> (Verdict, f64, &str) {
-    let last = told.last().expect("there are steps");
+fn verdict(replayed: &[ReplayedEvent]) -> (Verdict, f64, &str) {
+    let last = replayed.last().expect("there are steps");
     let verdict = last.event.verdict.expect("the last step is a verdict");
     (verdict, last.t, last.event.reason.as_deref().expect("a verdict has a reason"))
 }
@@ -92,13 +92,16 @@ fn verdict(told: &[Told]) -> (Verdict, f64, &str) {
 #[test]
 fn every_recording_holds_one_upgrade_with_one_verdict() {
     for name in ALL {
-        let told = told(name);
-        assert_eq!(told.iter().filter(|it| it.event.kind == EventType::Created).count(), 1, "{name}");
-        assert_eq!(told.iter().filter(|it| it.event.verdict.is_some()).count(), 1, "{name}");
-        assert!(told[0].event.kind == EventType::Created && (1.8..3.0).contains(&told[0].t), "{name}");
+        let replayed = replayed(name);
+        assert_eq!(replayed.iter().filter(|it| it.event.kind == EventType::Created).count(), 1, "{name}");
+        assert_eq!(replayed.iter().filter(|it| it.event.verdict.is_some()).count(), 1, "{name}");
+        assert!(
+            replayed[0].event.kind == EventType::Created && (1.8..3.0).contains(&replayed[0].t),
+            "{name}"
+        );
         let id = if name.starts_with("v1beta4") { "upgrade/emqx-ee" } else { "upgrade/emqx" };
         assert!(
-            told.iter().all(|it| it.event.name == id && it.event.operation == Operation::Upgrade),
+            replayed.iter().all(|it| it.event.name == id && it.event.operation == Operation::Upgrade),
             "{name}"
         );
     }
@@ -107,8 +110,8 @@ fn every_recording_holds_one_upgrade_with_one_verdict() {
 #[test]
 fn percent_never_goes_backwards_and_a_hundred_comes_with_the_verdict() {
     for name in ALL {
-        let told = told(name);
-        let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+        let replayed = replayed(name);
+        let percents: Vec<u8> = replayed.iter().filter_map(|it| it.event.percent).collect();
         assert!(percents.is_sorted(), "{name}: {percents:?}");
         assert!(percents[..percents.len() - 1].iter().all(|percent| *percent < 100), "{name}");
         assert_eq!(percents.last(), Some(if name == UNDO { &72 } else { &100 }), "{name}");
@@ -120,10 +123,10 @@ fn the_eta_is_right_from_its_first_appearance() {
     // Compared with the actual end, as a share of the whole from then on: the measured error with a small
     // margin.
     for (name, worst) in [(UNGUARDED, 0.05), (GUARDED, 0.03), (V2BETA1, 0.03), (V2, 0.04)] {
-        let told = told(name);
-        let (_, end, _) = verdict(&told);
-        let first = told.iter().find(|it| it.event.eta_seconds.is_some()).expect("there is an eta");
-        for it in &told {
+        let replayed = replayed(name);
+        let (_, end, _) = verdict(&replayed);
+        let first = replayed.iter().find(|it| it.event.eta_seconds.is_some()).expect("there is an eta");
+        for it in &replayed {
             let Some(eta) = it.event.eta_seconds else { continue };
             let error = (it.t + eta as f64 - end).abs() / (end - first.t);
             assert!(error <= worst, "{name} at {}: {eta} s, error {error:.3}", it.t);
@@ -134,7 +137,7 @@ fn the_eta_is_right_from_its_first_appearance() {
 #[test]
 fn no_recorded_upgrade_shows_0_seconds_to_go_before_its_end() {
     for name in ALL {
-        for it in told(name).iter().filter(|it| it.event.verdict.is_none()) {
+        for it in replayed(name).iter().filter(|it| it.event.verdict.is_none()) {
             assert_ne!(it.event.eta_seconds, Some(0), "{name} at {}: {}", it.t, it.event.message);
             assert!(!it.event.message.contains(", 0 s to go"), "{name} at {}: {}", it.t, it.event.message);
         }
@@ -148,20 +151,22 @@ fn nothing_is_called_up_or_over_before_it_is() {
     for (name, up, over) in
         [(UNGUARDED, 35.6, 112.4), (GUARDED, 34.3, 125.4), (V2BETA1, 6.8, 299.1), (V2, 8.9, 123.4)]
     {
-        let told = told(name);
+        let replayed = replayed(name);
         let moved =
-            told.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).expect("it moved");
+            replayed.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).expect("it moved");
         assert!((up..up + 0.2).contains(&moved.t), "{name}: {}", moved.t);
-        let (_, t, _) = verdict(&told);
+        let (_, t, _) = verdict(&replayed);
         assert!((over..over + 1.5).contains(&t), "{name}: {t}");
-        assert!(told.iter().filter(|it| it.t < up).all(|it| it.event.phase.as_deref() == Some("newPods")));
+        assert!(
+            replayed.iter().filter(|it| it.t < up).all(|it| it.event.phase.as_deref() == Some("newPods"))
+        );
     }
 }
 
 #[test]
 fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
-    let told = told(UNGUARDED);
-    let notices = messages(&told, EventType::Notice);
+    let replayed = replayed(UNGUARDED);
+    let notices = messages(&replayed, EventType::Notice);
     // 800, then 800 + 114, 152 and 214 clients that had reconnected to old pods, as counted in [OP-16].
     let cut = [("3", "800"), ("2", "914"), ("1", "1,068"), ("0", "1,282")];
     assert_eq!(notices.len(), cut.len(), "{notices:?}");
@@ -174,7 +179,7 @@ fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
     }
     // Every client was back one second after the last disconnection: 3,200 of 3,200 is not under 98 %, so the
     // verdict is upgraded, and the 240 lost sessions are in the reason.
-    let (verdict, t, reason) = verdict(&told);
+    let (verdict, t, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!((113.0..114.0).contains(&t), "not at 112.4 s, when 1,282 clients were on their way: {t}");
     assert_eq!(
@@ -182,7 +187,7 @@ fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
         "4 nodes of emqx/emqx-ee:4.4.24 run and serve; 3,200 clients, none missing, 240 sessions lost, 4,064 clients disconnected when \
          loaded pods were deleted, 110 s"
     );
-    let last = &told.last().expect("a verdict").event;
+    let last = &replayed.last().expect("a verdict").event;
     assert_eq!(
         (last.lost_clients, last.lost_sessions, last.moved_connections),
         (Some(0), Some(240), Some(3200))
@@ -191,8 +196,8 @@ fn without_a_guard_loaded_pods_are_deleted_and_that_is_reported() {
 
 #[test]
 fn with_a_guard_nothing_is_lost() {
-    let told = told(GUARDED);
-    let phases = messages(&told, EventType::Phase);
+    let replayed = replayed(GUARDED);
+    let phases = messages(&replayed, EventType::Phase);
     let order = [
         "new pods are coming up",
         "4 new pods up; 4 old pods held",
@@ -209,21 +214,21 @@ fn with_a_guard_nothing_is_lost() {
     for (phase, begin) in phases.iter().zip(order) {
         assert!(phase.starts_with(begin), "{phase}");
     }
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
-    let last = &told.last().expect("a verdict").event;
+    let last = &replayed.last().expect("a verdict").event;
     assert_eq!((last.lost_clients, last.lost_sessions), (Some(0), Some(0)));
     assert_eq!(
-        messages(&told, EventType::Notice),
+        messages(&replayed, EventType::Notice),
         ["all 4 old pods left the Service at one moment: new clients go to new pods only"]
     );
 }
 
 /// The old pods in the order of their turns, with the observed stages.
-fn turns(told: &[Told]) -> Vec<(String, Vec<String>)> {
+fn turns(replayed: &[ReplayedEvent]) -> Vec<(String, Vec<String>)> {
     let mut turns: Vec<(String, Vec<String>)> = Vec::new();
-    for message in messages(told, EventType::Phase) {
+    for message in messages(replayed, EventType::Phase) {
         let Some((_, rest)) = message.split_once(", emqx-") else { continue };
         let name = rest.split([':', ',']).next().unwrap_or_default();
         let what = if message.starts_with("removing") {
@@ -241,8 +246,8 @@ fn turns(told: &[Told]) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn on_v2beta1_the_highest_goes_first_each_through_every_stage() {
-    let told = told(V2BETA1);
-    let turns = turns(&told);
+    let replayed = replayed(V2BETA1);
+    let turns = turns(&replayed);
     let names: Vec<&str> = turns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["core-66c88f5c8-3", "core-66c88f5c8-2", "core-66c88f5c8-1", "core-66c88f5c8-0"]);
     for (name, stages) in &turns {
@@ -250,16 +255,16 @@ fn on_v2beta1_the_highest_goes_first_each_through_every_stage() {
         let seen: Vec<&str> = stages.iter().map(String::as_str).filter(|stage| *stage != "empty").collect();
         assert_eq!(seen, ["waiting", "disconnecting", "waiting", "moving", "removing"], "{name}");
     }
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("none missing, no session lost"), "{reason}");
-    assert_eq!(messages(&told, EventType::Notice).len(), 1);
+    assert_eq!(messages(&replayed, EventType::Notice).len(), 1);
 }
 
 #[test]
 fn on_v2_replicants_are_removed_first_in_ascending_order_and_empty_cores_silently() {
-    let told = told(V2);
-    let turns = turns(&told);
+    let replayed = replayed(V2);
+    let turns = turns(&replayed);
     let names: Vec<&str> = turns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -273,30 +278,30 @@ fn on_v2_replicants_are_removed_first_in_ascending_order_and_empty_cores_silentl
         ]
     );
     assert_eq!(turns[4].1, ["removing"]);
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,230 clients, none missing, no session lost"), "{reason}");
 }
 
 #[test]
 fn an_undo_that_the_plugin_recorded_ends_reverted_as_it_did_live() {
-    let told = told("v2beta1-undo-by-plugin-operator-2.2");
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = replayed("v2beta1-undo-by-plugin-operator-2.2");
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Reverted, "{reason}");
-    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    let percents: Vec<u8> = replayed.iter().filter_map(|it| it.event.percent).collect();
     assert!(percents.is_sorted(), "{percents:?}");
 }
 
 #[test]
 fn an_undo_half_way_continues_through_a_third_set() {
-    let told = told(UNDO);
-    let notices = messages(&told, EventType::Notice);
+    let replayed = replayed(UNDO);
+    let notices = messages(&replayed, EventType::Notice);
     assert!(
         notices[1].starts_with("the image was changed back to emqx/emqx-enterprise:5.8.6"),
         "{notices:?}"
     );
     assert!(notices[2].starts_with("3 sets run at once"), "{notices:?}");
-    let turns = turns(&told);
+    let turns = turns(&replayed);
     let names: Vec<&str> = turns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -308,29 +313,29 @@ fn an_undo_half_way_continues_through_a_third_set() {
             "core-768f89d9d5-1"
         ]
     );
-    let (verdict, t, reason) = verdict(&told);
+    let (verdict, t, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Running, "the recording ends while the middle set is still being emptied");
     assert_eq!(reason, "4 of 6 old pods gone");
     // Two pods remained, each of which takes 71 to 72 s: the printed end is that of [OP-22].
-    let eta = told.iter().rev().find_map(|it| it.event.eta_seconds).expect("there is an eta");
+    let eta = replayed.iter().rev().find_map(|it| it.event.eta_seconds).expect("there is an eta");
     assert!((140..=146).contains(&eta), "{eta} s at {t}");
 }
 
 #[test]
 fn nodes_have_their_part_and_emqx_own_state() {
-    let told = told(GUARDED);
-    let together = told
+    let replayed = replayed(GUARDED);
+    let together = replayed
         .iter()
         .filter(|it| it.event.kind == EventType::Progress)
         .map(|it| it.event.nodes.iter().filter(|node| node.part == Some(Part::Evacuating)).count())
         .max();
     assert_eq!(together, Some(4));
     let states: Vec<&str> =
-        told.iter().flat_map(|it| &it.event.nodes).filter_map(|node| node.state.as_deref()).collect();
+        replayed.iter().flat_map(|it| &it.event.nodes).filter_map(|node| node.state.as_deref()).collect();
     for state in ["evicting_conns", "waiting_takeover", "evicting_sessions", "prohibiting"] {
         assert!(states.contains(&state), "{state}");
     }
-    assert!(told.iter().all(|it| it.event.nodes.len() <= 8));
+    assert!(replayed.iter().all(|it| it.event.nodes.len() <= 8));
 }
 
 #[test]
@@ -338,9 +343,9 @@ fn a_rebalance_is_no_upgrade() {
     for name in
         ["v1beta4-rebalance-operator-2.2", "v2beta1-rebalance-operator-2.2", "v2-rebalance-operator-2.3"]
     {
-        let told = told(name);
-        let said: Vec<&str> = told.iter().map(|it| it.event.message.as_str()).collect();
-        assert!(said.is_empty(), "{name}: {said:?}");
+        let replayed = replayed(name);
+        let reported: Vec<&str> = replayed.iter().map(|it| it.event.message.as_str()).collect();
+        assert!(reported.is_empty(), "{name}: {reported:?}");
     }
 }
 
@@ -349,9 +354,9 @@ fn plan(name: &str, to: &str, change: impl FnOnce(&mut UpgradeRequest)) -> Upgra
     let (world, id, _) = at(name, 1.9);
     let mut ask = UpgradeRequest::new(Wanted::Image(Image::parse(to).expect("an image")));
     change(&mut ask);
-    let settled =
-        UpgradeTarget::of(world.instance(&id).expect("it is known"), &ask).expect("it can be settled");
-    forecast(&world, &id, &settled).expect("there is a plan")
+    let resolved =
+        UpgradeTarget::of(world.instance(&id).expect("it is known"), &ask).expect("it can be resolved");
+    forecast(&world, &id, &resolved).expect("there is a plan")
 }
 
 #[test]
@@ -370,14 +375,14 @@ fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
         (V2, plan(V2, "emqx/emqx:5.10.2", |_| {})),
     ];
     for (name, plan) in plans {
-        let told = told(name);
+        let replayed = replayed(name);
         let up =
-            told.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).expect("it moved").t;
-        let (_, end, _) = verdict(&told);
-        let (was, said) = (end - up, plan.total_seconds as f64);
-        let error = (said - was) / was;
+            replayed.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).expect("it moved").t;
+        let (_, end, _) = verdict(&replayed);
+        let (was, reported) = (end - up, plan.total_seconds as f64);
+        let error = (reported - was) / was;
         // 15 % are promised; measured: -2.3 %, -0.2 %, +0.6 %, -1.4 %.
-        assert!(error.abs() <= 0.03, "{name}: said {said}, was {was:.1}");
+        assert!(error.abs() <= 0.03, "{name}: reported {reported}, was {was:.1}");
         assert_eq!(
             (plan.decision, plan.strategy, plan.guarded),
             (Decision::Go, Way::BlueGreen, name == GUARDED)
@@ -385,7 +390,7 @@ fn the_forecast_from_the_counts_at_the_start_is_what_happened() {
         // The forecast order is the actual one.
         let went: Vec<String> = match name {
             UNGUARDED => Vec::new(),
-            _ => turns(&told).into_iter().map(|(name, _)| format!("emqx-{name}")).collect(),
+            _ => turns(&replayed).into_iter().map(|(name, _)| format!("emqx-{name}")).collect(),
         };
         let planned: Vec<&str> = plan.steps.iter().map(|step| step.pod.as_str()).collect();
         if name == V2BETA1 || name == V2 {
@@ -478,7 +483,7 @@ fn on_the_guarded_recording_the_guard_wants_what_was_done() {
     assert!(
         matches!(acts(50.0).as_slice(), [GuardAction::Wait(why)] if why.contains("disconnecting clients"))
     );
-    assert!(matches!(acts(62.5).as_slice(), [GuardAction::Wait(_)]), "not before it is proved");
+    assert!(matches!(acts(62.5).as_slice(), [GuardAction::Wait(_)]), "not before it is verified");
     assert!(matches!(acts(70.0).as_slice(), [GuardAction::Wait(_)]), "released already: {:?}", acts(70.0));
     assert_eq!(acts(145.0), [GuardAction::Done]);
 }

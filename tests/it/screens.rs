@@ -19,8 +19,8 @@ use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::ports::Translate;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use make::{
-    Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, heard, id, instance,
-    kubernetes, node, nodes, nothing, played, played_as, pod, recorded, setup, slice,
+    Bench, RECORDINGS, answer, at, cluster, core, documented, emqx, evacuation, id, instance, kubernetes,
+    node, nodes, nothing, played, played_as, pod, received, recorded, setup, slice,
 };
 use ratatui::style::Color;
 
@@ -361,7 +361,7 @@ fn missing_clients_are_on_the_screen_however_small_it_is() {
 }
 
 /// A rebalance whose evicted clients do not reconnect, a minute after its eviction began.
-fn astray() -> Bench {
+fn not_arriving() -> Bench {
     let (names, donors): (Vec<String>, Vec<String>) =
         ((0..4).map(core).collect(), (0..3).map(|it| node(&core(it))).collect());
     let load = |state: &str| {
@@ -383,7 +383,7 @@ fn astray() -> Bench {
 
 #[test]
 fn clients_that_do_not_come_back_turn_the_headline_and_ring_the_bell_once() {
-    let mut bench = astray();
+    let mut bench = not_arriving();
     for (width, height) in SIZES {
         let screen = bench.screen(width, height);
         assert!(screen.contains("2,370 of 10,000 clients are offline and do not come back"), "{screen}");
@@ -425,7 +425,7 @@ fn stopping_asks_for_the_name_and_read_only_does_not_even_ask() {
 }
 
 #[test]
-fn a_node_is_looked_at_closely() {
+fn the_details_of_a_node_are_shown() {
     for (width, height) in SIZES {
         let mut bench = played(REBALANCE, 55.5);
         bench.keys("Enter");
@@ -557,8 +557,8 @@ fn a_screen_of_any_size_is_drawn() {
 fn every_recording_plays_to_its_end_on_the_screen() {
     for name in RECORDINGS {
         let (mut bench, lines) = recorded(name, false);
-        for told in lines {
-            bench.send(Msg::RecordedFacts(told));
+        for replayed in lines {
+            bench.send(Msg::RecordedFacts(replayed));
             bench.buffer(80, 24);
         }
         bench.send(Msg::Over);
@@ -622,16 +622,16 @@ fn live_until(seconds: f64) -> Bench {
     let begin = recorded.state.setup.now;
     let theme = Theme { color: true, ascii: false };
     let mut bench = Bench::new(ViewSetup { theme, now: begin, ..setup() });
-    bench.learn_at(begin, heard(begin));
+    bench.learn_at(begin, received(begin));
     let mut ready = false;
-    for told in lines.into_iter().filter(|told| told.t <= seconds) {
-        if told.change && !std::mem::replace(&mut ready, true) {
-            bench.send(Msg::Ready(told.at));
+    for replayed in lines.into_iter().filter(|replayed| replayed.t <= seconds) {
+        if replayed.change && !std::mem::replace(&mut ready, true) {
+            bench.send(Msg::Ready(replayed.at));
         }
-        bench.learn_at(told.at, told.facts);
+        bench.learn_at(replayed.at, replayed.facts);
     }
     let now = begin + SignedDuration::try_from_secs_f64(seconds).expect("seconds");
-    bench.learn_at(now, heard(now));
+    bench.learn_at(now, received(now));
     bench.send(Msg::Tick(now));
     bench
 }
@@ -654,7 +654,7 @@ fn a_verdict_is_recorded_once_as_soon_as_the_operation_has_ended() {
         let mut facts =
             Wire.emqx(now, &id(), "/api/v5/nodes", 200, &nodes(&names, &[2553, 2553, 2554, 2340]));
         facts.extend(Wire.emqx(now, &id(), "/api/v5/load_rebalance/global_status", 200, &nothing()));
-        facts.extend(heard(now));
+        facts.extend(received(now));
         bench.learn_at(now, facts);
         bench.send(Msg::Tick(now));
     }
@@ -667,17 +667,17 @@ fn a_verdict_is_recorded_once_as_soon_as_the_operation_has_ended() {
 #[test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the picture is a file, and drawn anew when a variable says so"
+    reason = "the picture is a file, and drawn again when a variable requires it"
 )]
 fn the_picture_in_the_readme_is_of_this_view() {
-    let says = "kubectl emqx watch, 55 seconds into a rebalance: operator reports Failed, EMQX continues";
-    let drawn = svg::svg(&live().buffer(110, 34), says);
+    let reports = "kubectl emqx watch, 55 seconds into a rebalance: operator reports Failed, EMQX continues";
+    let drawn = svg::svg(&live().buffer(110, 34), reports);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/view.svg");
     if std::env::var_os("UPDATE_PICTURE").is_some() {
         std::fs::write(path, &drawn).expect("it is written");
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == drawn, "draw it anew: UPDATE_PICTURE=1 cargo test --test it screens picture");
+    assert!(kept == drawn, "draw it again: UPDATE_PICTURE=1 cargo test --test it screens picture");
     assert!(include_str!("../../README.md").contains("](docs/view.svg)"));
 }
 
@@ -737,7 +737,7 @@ fn the_chart_of_many_nodes_has_the_largest_the_mean_and_the_smallest() {
 }
 
 #[test]
-fn where_rows_are_out_of_sight_the_table_says_which_are_shown() {
+fn where_rows_are_out_of_sight_the_table_states_which_are_shown() {
     let mut bench = thousand();
     let first = bench.screen(80, 24);
     assert!(first.contains("1–") && first.contains(" of 1,000"), "{first}");

@@ -22,7 +22,6 @@ struct Cluster {
     clock: Clock,
 }
 
-/// One answer.
 struct Answer {
     status: u16,
     kind: String,
@@ -394,7 +393,7 @@ async fn a_frozen_node_makes_the_calls_of_all_nodes_hang_until_it_continues() {
     cluster.emqx.with(|broker| broker.set_frozen(1, false));
     cluster.pass(20.0).await;
     assert_eq!(cluster.global().await["rebalances"][0]["state"], "evicting_conns");
-    assert!(cluster.emqx.with(|broker| broker.nodes[3].connections) > meanwhile, "and then goes on");
+    assert!(cluster.emqx.with(|broker| broker.nodes[3].connections) > meanwhile, "and then continues");
 }
 
 #[tokio::test]

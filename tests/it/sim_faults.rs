@@ -163,7 +163,7 @@ async fn an_operator_that_dies_in_mid_run_leaves_the_simulated_cluster_at_work()
     create(&client, "r").await;
     let advanced = running.clock().advance(Duration::from_secs(150));
     tokio::time::timeout(Duration::from_mins(1), advanced).await.expect("time passes without an operator");
-    assert_eq!(phase(&running, "r"), "Processing", "nobody writes anything else");
+    assert_eq!(phase(&running, "r"), "Processing", "no client writes anything else");
     assert!(running.emqx().with(|broker| broker.rebalances().is_empty()), "EMQX came to the end");
     running.clock().advance(Duration::from_secs(40)).await;
     assert_eq!(phase(&running, "r"), "Completed", "the operator reconciles it when it is back");
@@ -285,8 +285,8 @@ async fn a_running_clock_plays_the_documented_run_in_seconds() {
         "mq",
         &ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "Event"), "events"),
     );
-    let told = events.list(&ListParams::default().fields("involvedObject.name=r")).await.unwrap();
-    assert_eq!(told.items.len(), 1);
-    assert_eq!(told.items[0].data["message"], "rebalance is processing");
+    let replayed = events.list(&ListParams::default().fields("involvedObject.name=r")).await.unwrap();
+    assert_eq!(replayed.items.len(), 1);
+    assert_eq!(replayed.items[0].data["message"], "rebalance is processing");
     running.shutdown().await;
 }

@@ -158,7 +158,7 @@ async fn a_list_comes_in_pages_and_a_watch_continues_from_it() {
 }
 
 #[tokio::test]
-async fn a_user_sees_what_its_name_says() {
+async fn a_user_sees_what_its_name_states() {
     let running = standing("documented").await;
     let message = |error: kube::Error| match error {
         kube::Error::Api(status) => (status.code, status.message),
@@ -178,8 +178,8 @@ async fn a_user_sees_what_its_name_says() {
     assert!(
         Api::<Pod>::namespaced(viewer, "mq").portforward("emqx-core-66c88f5c8-0", &[18083]).await.is_err()
     );
-    let nobody = client(&running, "nobody").await;
-    let listed = rebalances(&nobody).list(&ListParams::default()).await.unwrap_err();
+    let without_rights = client(&running, "nobody").await;
+    let listed = rebalances(&without_rights).list(&ListParams::default()).await.unwrap_err();
     assert_eq!(
         message(listed),
         (403, "rebalances.apps.emqx.io is forbidden: User \"nobody\" cannot list resource \"rebalances\" in API group \"apps.emqx.io\" in the namespace \"mq\"".to_owned())
@@ -239,7 +239,7 @@ async fn on_v2beta1_the_object_fails_while_emqx_finishes() {
     assert!(!runs(&running));
     assert_eq!(counts(&running), [2553, 2553, 2554, 2340]);
     let last = running.faults().object("rebalances", "r").unwrap();
-    assert_eq!(last["status"]["phase"], "Failed", "it stays Failed for ever");
+    assert_eq!(last["status"]["phase"], "Failed", "it stays Failed");
     let emqx = running.faults().object("emqxes", "emqx").unwrap();
     assert_eq!(emqx["status"]["conditions"][0]["type"], "Ready", "{}", emqx["status"]["conditions"]);
     assert_eq!(emqx["status"]["coreNodes"][3]["live_connections"], 2340);
@@ -333,16 +333,16 @@ async fn a_delete_stops_emqx_only_in_processing_with_states_and_else_hangs() {
     api.delete("slow", &DeleteParams::default()).await.unwrap();
     running.clock().advance(Duration::from_secs(30)).await;
     assert!(runs(&running), "EMQX is not stopped");
-    let dying = running.faults().object("rebalances", "slow").unwrap();
-    assert_ne!(dying["metadata"]["deletionTimestamp"], Value::Null);
-    assert_eq!(dying["metadata"]["generation"], 2);
+    let terminating = running.faults().object("rebalances", "slow").unwrap();
+    assert_ne!(terminating["metadata"]["deletionTimestamp"], Value::Null);
+    assert_eq!(terminating["metadata"]["generation"], 2);
     // EMQX ends it and the instance is Ready again, but the operator has returned without requeueing: only
     // another change of the object makes it reconcile.
     running.clock().advance(Duration::from_mins(10)).await;
     let ready = running.faults().object("emqxes", "emqx").unwrap();
     assert_eq!(ready["status"]["conditions"][0]["type"], "Ready");
-    let dying = running.faults().object("rebalances", "slow").unwrap();
-    assert_eq!(dying["metadata"]["finalizers"], json!(["apps.emqx.io/finalizer"]));
+    let terminating = running.faults().object("rebalances", "slow").unwrap();
+    assert_eq!(terminating["metadata"]["finalizers"], json!(["apps.emqx.io/finalizer"]));
     let touch = json!({ "metadata": { "annotations": { "example.com/touched": "now" } } });
     api.patch("slow", &PatchParams::default(), &Patch::Merge(touch)).await.unwrap();
     running.clock().advance(Duration::from_secs(1)).await;

@@ -1,10 +1,10 @@
 //! The simulated API server under kubectl itself. Skipped with a message where there is no kubectl.
 
-#![expect(clippy::disallowed_methods, reason = "where kubectl is, only the environment tells")]
+#![expect(clippy::disallowed_methods, reason = "only the environment knows the path of kubectl")]
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "a test may stop at the first surprise, and says so"
+    reason = "a test may stop at the first surprise, and reports it"
 )]
 
 use std::io::Write as _;

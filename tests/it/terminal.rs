@@ -87,8 +87,8 @@ fn ctrl_c_and_signals_leave_a_whole_terminal() {
     let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
     view.sees("uneven");
     view.types("\u{3}");
-    let said = view.ends(130);
-    assert!(said.contains("interrupted"), "{said}");
+    let reported = view.ends(130);
+    assert!(reported.contains("interrupted"), "{reported}");
     for signal in ["-TERM", "-HUP", "-INT"] {
         let mut view = Session::open(&cluster.kubeconfig, &["watch"]);
         view.sees("uneven");

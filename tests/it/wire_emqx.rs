@@ -187,7 +187,7 @@ async fn read(port: u16) -> Vec<Fact> {
     patient(&[("a", port)], Duration::from_mins(1)).0.read().await.expect("never fails")
 }
 
-fn said(facts: &[Fact]) -> String {
+fn reported(facts: &[Fact]) -> String {
     let texts = facts.iter().filter_map(|fact| match &fact.update {
         Update::Broker(
             _,
@@ -253,7 +253,7 @@ async fn every_bad_answer_is_a_sentence_and_never_a_panic() {
         ("text", http("200 OK", "hello"), "it gave no JSON"),
         ("other json", http("200 OK", "{\"a\":1}"), "not EMQX's API"),
         ("not http", b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec(), "does not speak HTTP"),
-        ("fifty MB told", big.into_bytes(), "larger than 16 MB"),
+        ("fifty MB announced", big.into_bytes(), "larger than 16 MB"),
         ("fifty MB sent", endless, "larger than 16 MB"),
         ("nothing", Vec::new(), "connection was closed"),
         ("half", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n[".to_vec(), "broke off"),
@@ -270,18 +270,24 @@ async fn every_bad_answer_is_a_sentence_and_never_a_panic() {
     ];
     for (name, bytes, expected) in cases {
         let (port, _) = serve(move |_| Reply::Last(bytes.clone())).await;
-        let said = said(&read(port).await);
-        assert!(said.contains(expected), "{name}: {said}");
-        assert!(!(said.contains("does not answer") && said.contains("what answers")), "{name}: {said}");
-        assert!(!said.contains("hunter2"), "{name}: {said}");
+        let reported = reported(&read(port).await);
+        assert!(reported.contains(expected), "{name}: {reported}");
+        assert!(
+            !(reported.contains("does not answer") && reported.contains("what answers")),
+            "{name}: {reported}"
+        );
+        assert!(!reported.contains("hunter2"), "{name}: {reported}");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let (port, _) = serve(|_| Reply::Silence).await;
-    let said = said(&broker(&[("a", port)]).0.read().await.expect("never fails"));
-    assert!(said.contains("EMQX in pod mq/a (port 18083) does not answer: no answer within 0.5 s"), "{said}");
+    let reported = reported(&broker(&[("a", port)]).0.read().await.expect("never fails"));
+    assert!(
+        reported.contains("EMQX in pod mq/a (port 18083) does not answer: no answer within 0.5 s"),
+        "{reported}"
+    );
 }
 
 #[tokio::test]
@@ -302,7 +308,7 @@ async fn an_idle_connection_that_was_closed_is_replaced_silently() {
     let (broker, _) = broker(&[("a", port)]);
     for _ in 0..3 {
         let facts = broker.read().await.expect("never fails");
-        assert!(emqx(facts.clone()).load.is_some(), "{}", said(&facts));
+        assert!(emqx(facts.clone()).load.is_some(), "{}", reported(&facts));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 6);
 }
@@ -360,7 +366,10 @@ async fn a_follower_reports_a_lost_connection_and_recovers() {
     let (broker, _) = broker(&[("a", port)]);
     let mut stream = broker.follow(Duration::from_millis(60));
     let next = async |stream: &mut kubectl_emqx::ports::FactStream| {
-        tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("soon").expect("it goes on")
+        tokio::time::timeout(Duration::from_secs(5), stream.next())
+            .await
+            .expect("soon")
+            .expect("it continues")
     };
     assert!(matches!(next(&mut stream).await.update, Update::Broker(_, BrokerUpdate::Nodes(_))));
     down.store(true, Ordering::SeqCst);
@@ -547,7 +556,7 @@ async fn at_a_url_the_version_is_found_by_asking() {
     let brokers =
         EmqxBrokers::at(vec![at("http://127.0.0.1:9")], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
     let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
-    assert_eq!(said(&facts), "EMQX at http://127.0.0.1:9 does not answer: connection refused");
+    assert_eq!(reported(&facts), "EMQX at http://127.0.0.1:9 does not answer: connection refused");
 }
 
 #[tokio::test]
@@ -556,8 +565,8 @@ async fn https_towards_http_is_explained() {
     let url = format!("https://127.0.0.1:{port}");
     let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
     let brokers = brokers.with_time_limit(Duration::from_millis(500));
-    let said = said(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
-    assert!(said.contains("does not answer"), "{said}");
+    let reported = reported(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
+    assert!(reported.contains("does not answer"), "{reported}");
 }
 
 #[tokio::test]
@@ -613,7 +622,7 @@ async fn silent_pods_cost_together_what_one_costs() {
     // The time limit is 500 ms: one for the cluster, one for the answer of each node about itself; three
     // would be 1500.
     assert!(began.elapsed() < Duration::from_millis(1490), "{:?}", began.elapsed());
-    assert!(said(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", said(&facts));
+    assert!(reported(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", reported(&facts));
     assert_eq!(*pods.opened.borrow(), ["a", "b", "c", "b", "c", "d"]);
     assert_eq!(connections.load(Ordering::SeqCst), 6);
 }
@@ -627,7 +636,7 @@ async fn a_fourth_pod_is_asked_when_three_do_not_answer() {
     for pods in [silent_ones, gone_ones] {
         let (broker, opened) = self::broker(&pods);
         let facts = broker.read().await.expect("never fails");
-        assert!(emqx(facts.clone()).load.is_some(), "{}", said(&facts));
+        assert!(emqx(facts.clone()).load.is_some(), "{}", reported(&facts));
         assert_eq!(opened.opened.borrow().last().map(String::as_str), Some("d"));
     }
 }
@@ -665,7 +674,7 @@ async fn a_pod_that_answers_errors_does_not_keep_the_other_pods_from_being_asked
         let (broker, pods) = self::broker(&[("old", bad), ("new", port)]);
         for _ in 0..2 {
             let facts = broker.read().await.expect("never fails");
-            assert_eq!(said(&facts), "");
+            assert_eq!(reported(&facts), "");
             assert!(emqx(facts).load.is_some());
         }
         // The next request goes directly to the pod that answered.
@@ -679,5 +688,5 @@ async fn where_every_pod_answers_an_error_the_first_one_is_reported() {
     let (second, _) = serve(|_| Reply::Send(http("500 Internal Server Error", ""))).await;
     let (broker, _) = self::broker(&[("a", first), ("b", second), ("gone", 0)]);
     let facts = broker.read().await.expect("never fails");
-    assert!(said(&facts).contains("does not accept this key"), "{}", said(&facts));
+    assert!(reported(&facts).contains("does not accept this key"), "{}", reported(&facts));
 }

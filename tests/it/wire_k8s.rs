@@ -171,7 +171,7 @@ async fn without_instances_there_is_nothing_to_show() {
     assert!(problem.hint.expect("a hint").contains("verb list on emqxes.apps.emqx.io"));
 
     let cluster = serve(|_, _| Some(refusal("401", "Unauthorized", "Unauthorized"))).await;
-    let problem = cluster.read(&everything()).await.expect_err("nobody knows us");
+    let problem = cluster.read(&everything()).await.expect_err("the user is unknown");
     assert!(problem.why.contains("does not accept these credentials"), "{problem}");
 
     let cluster = serve(|_, _| Some(Reply("200", "", "<html>".to_owned()))).await;
@@ -265,11 +265,11 @@ async fn a_rebalance_served_in_v1beta4_alone_is_read_made_and_deleted_there() {
     let stored = object(&json!({"instanceName": "ee", "rebalanceStrategy": {"connEvictRate": 10}}));
     let answered = stored.clone();
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let heard = asked.clone();
+    let received = asked.clone();
     let cluster = serve(move |method, path| {
         let bare = path.split('?').next().unwrap_or_default();
         if bare.contains("/rebalances") {
-            heard.lock().expect("a lock").push(format!("{method} {bare}"));
+            received.lock().expect("a lock").push(format!("{method} {bare}"));
         }
         Some(match bare {
             "/apis/apps.emqx.io" => ok(&json!({"versions": [{"version": "v1beta4"}]})),
@@ -368,7 +368,7 @@ async fn an_expired_watch_lists_again_and_reports_deletions() {
         let fact = tokio::time::timeout(Duration::from_secs(5), stream.next())
             .await
             .expect("soon")
-            .expect("it goes on");
+            .expect("it continues");
         if let Update::Listed(kind, uids) = &fact.update {
             onlys.push((*kind, uids.clone()));
         }
@@ -393,7 +393,7 @@ async fn a_follower_that_may_not_list_reports_it_and_shows_the_rest() {
             tokio::time::timeout(Duration::from_secs(5), stream.next())
                 .await
                 .expect("soon")
-                .expect("it goes on"),
+                .expect("it continues"),
         );
     }
     assert!(matches!(world.kubernetes.sources[&(Source::Pods, "pods")].link, Link::Forbidden(_)));
@@ -471,7 +471,7 @@ async fn a_change_waits_for_a_busy_server_and_reports_what_is_unknown() {
     assert_eq!((applied.object, applied.warnings), (emqx(), vec!["unknown field".to_owned()]));
     assert_eq!(patches.load(Ordering::SeqCst), 2);
 
-    let said = async |code: &'static str, reason: &'static str, message: &'static str| {
+    let reported = async |code: &'static str, reason: &'static str, message: &'static str| {
         let cluster = serve(move |method, at| match method {
             "GET" if at == path => Some(ok(&emqx())),
             "PATCH" => Some(refusal(code, reason, message)),
@@ -480,14 +480,14 @@ async fn a_change_waits_for_a_busy_server_and_reports_what_is_unknown() {
         .await;
         cluster.apply_instance(&change, false, ServerDryRun::No).await.expect_err("it is refused")
     };
-    let problem = said("404", "NotFound", "emqxes \"emqx\" not found").await;
+    let problem = reported("404", "NotFound", "emqxes \"emqx\" not found").await;
     assert_eq!(problem.why, "it does not exist any more", "it went between two requests");
-    let problem = said("409", "Conflict", "Operation cannot be fulfilled").await;
+    let problem = reported("409", "Conflict", "Operation cannot be fulfilled").await;
     assert_eq!(
         (problem.exit, problem.why.as_str()),
         (Exit::Error, "it was changed or created again in the meantime")
     );
     assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl emqx status emqx")));
-    let problem = said("503", "ServiceUnavailable", "etcdserver: leader changed").await;
+    let problem = reported("503", "ServiceUnavailable", "etcdserver: leader changed").await;
     assert_eq!(problem.why, "etcdserver: leader changed");
 }

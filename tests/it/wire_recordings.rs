@@ -61,11 +61,11 @@ fn sessions(nodes: &[Node]) -> Vec<Option<u64>> {
 #[test]
 fn nothing_in_any_recording_is_unreadable_or_unknown() {
     for name in RECORDINGS {
-        let mut told = 0;
+        let mut replayed = 0;
         for moment in moments(name) {
             assert_eq!(moment.facts.len(), 1, "{name} line {}", moment.line);
             for fact in moment.facts {
-                told += 1;
+                replayed += 1;
                 match fact.update {
                     Update::Unreadable(text) => panic!("{name}: {text}"),
                     Update::Link(source, resource, link) => panic!("{name}: {source:?} {resource} {link:?}"),
@@ -99,7 +99,7 @@ fn nothing_in_any_recording_is_unreadable_or_unknown() {
                 }
             }
         }
-        assert!(told > 200, "{name}: {told}");
+        assert!(replayed > 200, "{name}: {replayed}");
     }
 }
 
@@ -343,7 +343,7 @@ fn problems_name_the_line_and_do_not_end_the_recording() {
     std::fs::write(&file, text).expect("it is written");
     let read: Vec<_> = Recording::open(&file, Rc::new(Wire)).expect("it opens").collect();
     std::fs::write(&file, "{\"t\":0}\n").expect("it is written");
-    let empty = Recording::open(&file, Rc::new(Wire)).err().expect("it tells no time");
+    let empty = Recording::open(&file, Rc::new(Wire)).err().expect("it has no time");
     std::fs::remove_file(&file).expect("it is removed");
     let problems: Vec<String> =
         read.iter().filter_map(|it| it.as_ref().err()).map(ToString::to_string).collect();

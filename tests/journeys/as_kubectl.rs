@@ -50,12 +50,12 @@ impl Bench {
     }
 
     fn answer(&self, mut command: Command) -> Answer {
-        let before = self.gateway.heard().len();
+        let before = self.gateway.received().len();
         command.env_clear().current_dir(&self.demo.home).env("HOME", &self.demo.home);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("TMPDIR", &self.demo.home);
         let ran = Going::start(command, None).end();
-        let heard = self.gateway.heard().split_off(before);
-        let mut headers: Vec<String> = heard
+        let received = self.gateway.received().split_off(before);
+        let mut headers: Vec<String> = received
             .lines()
             .filter(|line| line.starts_with("authorization:") || line.starts_with("impersonate-"))
             .map(str::to_owned)
@@ -423,7 +423,7 @@ const HELPERS: [Helper; 20] = [
         "",
         &["one", "run cloudctl login (then again)", "3"],
     ),
-    ("fails without a word", false, "exit 7", "", &["7"]),
+    ("fails without a message", false, "exit 7", "", &["7"]),
     ("prints nothing", false, "true", "", &["nothing"]),
     ("prints something else", false, "echo hello", "", &["ExecCredential"]),
     ("another version", false, "API=client.authentication.k8s.io/v9; give token admin", "", &["v9"]),
@@ -444,7 +444,7 @@ const HELPERS: [Helper; 20] = [
 #[test]
 fn each_login_helper_of_the_table_is_run_as_kubectl_runs_it() {
     let bench = Bench::new();
-    for (name, gives, script, more, said) in HELPERS {
+    for (name, gives, script, more, reported) in HELPERS {
         let version = if more.contains("V1BETA1") { "v1beta1" } else { "v1" };
         let more = more.replace("apiVersion: V1BETA1", "");
         // kubectl asks for a mode in v1.
@@ -475,10 +475,10 @@ fn each_login_helper_of_the_table_is_run_as_kubectl_runs_it() {
         let info = format!("{helper}.info");
         let _ = std::fs::remove_file(&info);
         let ours = bench.ours(&["--kubeconfig", &path]);
-        let heard: Value = std::fs::read_to_string(&info)
+        let received: Value = std::fs::read_to_string(&info)
             .map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
         assert_eq!(ours.reached, gives, "{name}\n{}", ours.ran);
-        for text in said {
+        for text in reported {
             assert!(ours.ran.err.contains(text), "{name}: {text}\n{}", ours.ran);
         }
         if let Some(theirs) = bench.theirs(&["--kubeconfig", &path]) {
@@ -493,7 +493,7 @@ fn each_login_helper_of_the_table_is_run_as_kubectl_runs_it() {
                         cluster.retain(|_, value| !value.is_null());
                     }
                 }
-                assert_eq!(heard, expected, "{name}: KUBERNETES_EXEC_INFO, kubectl's is the second");
+                assert_eq!(received, expected, "{name}: KUBERNETES_EXEC_INFO, kubectl's is the second");
             }
         }
     }
@@ -518,7 +518,7 @@ fn a_login_helper_ends_with_the_request_timeout_and_its_talk_comes_at_once() {
         Going::start(bench.demo.command(&format!("version --kubeconfig {path} --request-timeout 3s")), None);
     waits.until("code ABC-123");
     assert!(began.elapsed().as_secs() < 3, "shown while the helper waits");
-    let ran = waits.end().fails(1).says("--request-timeout");
+    let ran = waits.end().fails(1).reports("--request-timeout");
     assert!(began.elapsed().as_secs() < 20, "{ran}");
     let text = std::fs::read_to_string(exec("x", ", installHint: \"Install it:\\n  from example.org\""))
         .expect("a kubeconfig");
@@ -547,7 +547,7 @@ fn no_password_of_an_address_or_a_proxy_is_in_any_text() {
                 let mut command = crate::harness::program(&home, &words);
                 command.env("HTTPS_PROXY", proxy).env("https_proxy", proxy);
                 let ran = Going::start(command, None).end();
-                ran.exits(1).never_says("hunter2");
+                ran.exits(1).never_reports("hunter2");
             }
         }
     }

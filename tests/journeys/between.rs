@@ -16,11 +16,9 @@ pub(crate) struct Rule {
     pub(crate) path: String,
     /// The number of requests that are answered by the rule; later ones are passed on.
     pub(crate) times: usize,
-    /// The status.
     pub(crate) status: u16,
     /// Headers, each with its line break.
     pub(crate) headers: String,
-    /// The body.
     pub(crate) body: String,
     /// Whether it holds only after an object was created: a POST that is not a dry run was passed on.
     pub(crate) after_post: bool,

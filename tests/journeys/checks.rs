@@ -67,7 +67,7 @@ fn a_blocked_check_exits_6_and_names_what_was_found_and_the_way_out() {
 }
 
 #[test]
-fn every_core_is_asked_so_that_a_core_that_sees_nobody_is_found() {
+fn every_core_is_asked_so_that_a_core_that_sees_no_other_node_is_found() {
     let demo = Cluster::inside(scenario(""), 1.0);
     assert!(demo.faults().set_node_blind("emqx-core-66c88f5c8-3", true));
     let checks = demo.run("check --for rebalance -o json").exits(6).json();

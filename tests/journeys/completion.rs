@@ -49,7 +49,7 @@ fn installed(home: &Path) -> String {
     path
 }
 
-/// Asks the hidden entry; the last word may be empty.
+/// Asks the hidden entry; the word at the end may be empty.
 fn asked(demo: &Cluster, words: &[&str]) -> Ran {
     let mut command = program(&demo.home, &[&["__complete"], words].concat());
     command.env("KUBECONFIG", &demo.kubeconfig);
@@ -304,8 +304,8 @@ fn each_script_asks_the_hidden_entry() {
         let ran = alone(&format!("completion {shell}")).exits(0).shows("__complete").shows("kubectl-emqx");
         assert_eq!(ran.err, "", "{shell}");
     }
-    alone("completion").fails(2).says("powershell");
-    alone("completion tcsh").fails(2).says("bash");
+    alone("completion").fails(2).reports("powershell");
+    alone("completion tcsh").fails(2).reports("bash");
     alone("completion bash install").fails(2);
 }
 
@@ -321,13 +321,15 @@ fn install_prints_where_it_wrote_and_what_is_missing() {
     for folder in [&on, &off] {
         std::fs::create_dir_all(folder).expect("a folder");
     }
-    let on =
-        into(&on.display().to_string()).exits(0).shows("on/kubectl_complete-emqx").says("kubectl completion");
+    let on = into(&on.display().to_string())
+        .exits(0)
+        .shows("on/kubectl_complete-emqx")
+        .reports("kubectl completion");
     assert!(!on.err.contains("not on the PATH"), "{on}");
     for _ in 0..2 {
-        into(&off.display().to_string()).exits(0).says("not on the PATH");
+        into(&off.display().to_string()).exits(0).reports("not on the PATH");
     }
-    into(&home.join("none").display().to_string()).fails(1).says("--dir");
+    into(&home.join("none").display().to_string()).fails(1).reports("--dir");
     let shim = std::fs::read_to_string(off.join("kubectl_complete-emqx")).expect("it is there");
     assert_eq!(shim, include_str!("../../plugin-manifest/kubectl_complete-emqx"));
     std::fs::remove_dir_all(home).expect("ours");

@@ -19,18 +19,19 @@ fn the_demo_shows_a_whole_run_in_half_a_minute() {
 
 #[test]
 fn the_demo_of_other_scenarios_ends_as_they_do() {
-    alone("demo balanced --speed 20").exits(0).says("nothing to do");
+    alone("demo balanced --speed 20").exits(0).reports("nothing to do");
     alone("demo coordinator-crash --speed 40").exits(4);
-    alone("demo no-such").exits(2).says("coordinator-crash");
+    alone("demo no-such").exits(2).reports("coordinator-crash");
 }
 
 #[test]
 fn the_demo_of_an_upgrade_upgrades() {
     let ran = alone("demo upgrade-v1beta4 --speed 10").exits(0);
-    let ran =
-        ran.shows("$ kubectl emqx upgrade plan --image emqx/emqx-ee:4.4.24").says("removing old pod 4 of 4");
+    let ran = ran
+        .shows("$ kubectl emqx upgrade plan --image emqx/emqx-ee:4.4.24")
+        .reports("removing old pod 4 of 4");
     harmless(&ran.out);
-    ran.says("3,200 clients, none missing, no session lost").shows("EMQX 4.4.24, operator 2.2, 4 nodes");
+    ran.reports("3,200 clients, none missing, no session lost").shows("EMQX 4.4.24, operator 2.2, 4 nodes");
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn demo_serve_plays_a_scenario_of_ones_own() {
     {
         let path = home.join(name);
         std::fs::write(&path, bad).expect("a file");
-        alone(&format!("demo serve --file {}", path.display())).exits(1).says(name);
+        alone(&format!("demo serve --file {}", path.display())).exits(1).reports(name);
     }
     alone("demo serve --file /nowhere.yaml").exits(1);
     alone(&format!("demo serve documented --file {}", file.display())).exits(2);
@@ -130,14 +131,14 @@ fn every_recording_of_the_real_operators_replays() {
 
 #[test]
 fn a_recording_that_is_none_is_explained() {
-    alone("replay /nowhere.jsonl").fails(1).says("/nowhere.jsonl").never_says("os error");
+    alone("replay /nowhere.jsonl").fails(1).reports("/nowhere.jsonl").never_reports("os error");
     let home = folder();
     for (name, text) in
         [("words", "these are words\n"), ("other", "{\"a\":1}\n"), ("bytes", "\u{0}\u{1b}[31m\n")]
     {
         let path = home.join(name);
         std::fs::write(&path, text).expect("a file");
-        let ran = alone(&format!("replay {}", path.display())).exits(1).never_says("os error");
+        let ran = alone(&format!("replay {}", path.display())).exits(1).never_reports("os error");
         assert!(ran.err.contains(name), "{ran}");
         harmless(&ran.err);
     }

@@ -70,7 +70,7 @@ fn selector(api: &str) -> Value {
 fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once() {
     on_each_version("", |api, cluster, skip| {
         if api == "v3beta1" {
-            cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("apps.emqx.io/paused");
+            cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).reports("apps.emqx.io/paused");
         }
         let plan = cluster
             .run("drain sim-3 --dry-run=client -o json --skip-check operator-ends-evacuation")
@@ -85,7 +85,7 @@ fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once(
         assert!(machine(cluster, "sim-3")["spec"]["unschedulable"].is_null(), "a dry run cordons nothing");
         let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip} --timeout 60s -o jsonl"));
         assert_eq!(ran.code, Some(0), "{api}\n{ran}");
-        let ran = ran.verdict("done").says("kubectl drain sim-3 --ignore-daemonsets");
+        let ran = ran.verdict("done").reports("kubectl drain sim-3 --ignore-daemonsets");
         let last = ran.events().pop().expect("a verdict");
         assert_eq!((&last["operation"], &last["percent"]), (&"drain".into(), &100.into()), "{ran}");
         assert_eq!((cuts(cluster), clients(cluster)), (500, 2000), "{api}\n{ran}");
@@ -93,9 +93,9 @@ fn a_node_is_drained_on_every_api_version_and_every_client_is_disconnected_once(
         let node = machine(cluster, "sim-3");
         assert_eq!(node["spec"]["unschedulable"], true);
         assert!(node["metadata"]["annotations"]["cli.emqx.io/cordoned"].is_string(), "{node:#}");
-        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
         // A second run has nothing to do.
-        cluster.run("drain sim-3 --yes").exits(0).says("no EMQX pod").says("kubectl drain sim-3");
+        cluster.run("drain sim-3 --yes").exits(0).reports("no EMQX pod").reports("kubectl drain sim-3");
         cluster.run("drain sim-3 --yes --error-unchanged").exits(3);
     });
 }
@@ -129,7 +129,7 @@ fn where_gates_may_not_be_closed_the_plan_reports_how_many_clients_may_be_discon
     let cluster = Cluster::inside(scenario("v1beta4", ""), 40.0);
     for command in ["drain sim-0 sim-1", "scale --replicas 2"] {
         let plan = format!("{command} --dry-run=client --conn-evict-rate 100");
-        cluster.run(&plan).exits(0).never_says("disconnected twice");
+        cluster.run(&plan).exits(0).never_reports("disconnected twice");
         let ran = cluster.run(&format!("{plan} --context no-gates")).exits(0);
         assert!(ran.err.contains("you may not patch pods/status"), "{command}\n{ran}");
         assert!(ran.err.contains("up to 50 clients"), "{command}\n{ran}");
@@ -149,7 +149,7 @@ fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_trie
         going.until("is not evicted yet: Cannot evict pod");
         let path = "/apis/policy/v1/namespaces/mq/poddisruptionbudgets/emqx";
         assert_eq!(cluster.api("DELETE", path, "").0, 200);
-        going.end().exits(0).says("done: 1 pod moved off sim-3");
+        going.end().exits(0).reports("done: 1 pod moved off sim-3");
         assert_eq!(clients(cluster), 2000, "{api}");
     });
 }
@@ -157,12 +157,13 @@ fn a_budget_in_the_way_is_refused_before_and_an_eviction_that_it_refuses_is_trie
 #[test]
 fn a_pod_without_capacity_is_refused_before_the_start_and_one_that_does_not_come_back_is_a_stall() {
     on_each_version("podsPerKubernetesNode: 1", |api, cluster, skip| {
-        let ran = cluster.run(&format!("drain sim-3 {QUICK} {skip}")).fails(6).says("there is no room for");
+        let ran =
+            cluster.run(&format!("drain sim-3 {QUICK} {skip}")).fails(6).reports("there is no room for");
         assert!(ran.err.contains("3 without enough free"), "{api}\n{ran}");
         assert_eq!(cuts(cluster), 0, "{api}");
         let ran = cluster.run(&format!("drain sim-3 {QUICK} --skip-check no-room {skip}"));
         assert_eq!(ran.code, Some(4), "{api}\n{ran}");
-        let ran = ran.says("stalled").says("Unschedulable");
+        let ran = ran.reports("stalled").reports("Unschedulable");
         assert!(ran.err.contains("next: kubectl emqx drain sim-3"), "{api}\n{ran}");
         // After the uncordon the pod starts on its old node.
         cluster.run("drain sim-3 --undo --yes").exits(0).shows("node/sim-3 uncordoned");
@@ -172,7 +173,7 @@ fn a_pod_without_capacity_is_refused_before_the_start_and_one_that_does_not_come
                 .is_some_and(|it| it.iter().filter(|row| row["ready"] == true).count() == 4)
         });
         assert!(machine(cluster, "sim-3")["spec"]["unschedulable"].is_null(), "{api}");
-        cluster.run("drain sim-3 --undo --yes").exits(0).says("nothing to undo");
+        cluster.run("drain sim-3 --undo --yes").exits(0).reports("nothing to undo");
         assert_eq!(clients(cluster), 2000, "{api}");
     });
 }
@@ -182,9 +183,9 @@ fn an_evacuation_that_a_replacement_restores_from_its_volume_is_stopped() {
     on_each_version("persistentVolumes: true", |api, cluster, skip| {
         let ran = cluster.run(&format!("drain sim-3 {QUICK} --timeout 60s {skip}"));
         assert_eq!(ran.code, Some(0), "{api}\n{ran}");
-        let ran = ran.says("EMQX restored the evacuation");
+        let ran = ran.reports("EMQX restored the evacuation");
         assert!(ran.out.contains("done"), "{api}\n{ran}");
-        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
         assert_eq!(clients(cluster), 2000, "{api}");
     });
 }
@@ -246,7 +247,7 @@ fn killed_at_any_step_it_continues_when_it_is_run_again() {
         assert_eq!(ran.code, Some(0), "{api}, {step}\n{ran}");
         assert!(pods_on(&cluster, "sim-3").is_empty(), "{api}, {step}\n{ran}");
         assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{api}, {step}\n{ran}");
-        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
         // The history has the whole drain, not its last run.
         let past = cluster.run("history -o json").exits(0).json();
         let started: jiff::Timestamp =
@@ -267,11 +268,11 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     let mut going = cluster.start(&format!("drain sim-2 sim-3 {SLOW}"));
     going.until("disconnecting clients");
     // A second drain is refused and names the first one; so is a drain of a part of its nodes.
-    cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).says("a drain of sim-2, sim-3 by ");
+    cluster.run(&format!("drain sim-3 {QUICK}")).fails(6).reports("a drain of sim-2, sim-3 by ");
     let second = cluster
         .run(&format!("drain sim-2 sim-3 {QUICK}"))
         .fails(6)
-        .says("another process of kubectl-emqx is at work on it");
+        .reports("another process of kubectl-emqx is at work on it");
     assert!(second.err.contains(&format!("(process {})", going.pid())), "{second}");
     going.signal("INT");
     let ran = going.end();
@@ -282,13 +283,14 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_only_its_own_changes(
     );
     let status = cluster.run("status").exits(0).shows("drain of sim-2, sim-3 by ");
     assert!(status.err.contains("next: kubectl emqx drain sim-2 sim-3"), "{status}");
-    cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
-    cluster.run("drain sim-3 --undo --yes").fails(6).says("it is a drain of sim-2, sim-3");
-    let ran = cluster.run("drain sim-2 sim-3 --undo --yes").exits(0).says("was cordoned by another client");
+    cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).reports("is not finished");
+    cluster.run("drain sim-3 --undo --yes").fails(6).reports("it is a drain of sim-2, sim-3");
+    let ran =
+        cluster.run("drain sim-2 sim-3 --undo --yes").exits(0).reports("was cordoned by another client");
     assert_eq!(ran.out.trim(), "node/sim-3 uncordoned", "{ran}");
     assert!(machine(&cluster, "sim-3")["spec"]["unschedulable"].is_null());
     assert_eq!(machine(&cluster, "sim-2")["spec"]["unschedulable"], true);
-    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
     assert_eq!(pods_on(&cluster, "sim-3").len(), 1);
 }
 
@@ -335,27 +337,27 @@ fn what_cannot_be_drained_is_refused_with_the_reason() {
     let drain = |flags: &str| cluster.run(&format!("drain {flags}"));
     drain("sim-4 --yes")
         .exits(0)
-        .says("no EMQX pod of namespace mq runs on sim-4")
-        .never_says("no EMQX or EmqxEnterprise found")
-        .says("kubectl drain sim-4");
-    drain("worker-9 --yes").fails(1).says("no Kubernetes node worker-9").says("sim-0, sim-1");
+        .reports("no EMQX pod of namespace mq runs on sim-4")
+        .never_reports("no EMQX or EmqxEnterprise found")
+        .reports("kubectl drain sim-4");
+    drain("worker-9 --yes").fails(1).reports("no Kubernetes node worker-9").reports("sim-0, sim-1");
     drain("sim-0 sim-1 sim-2 sim-3 sim-4 --yes").fails(6);
-    drain("sim-0").fails(6).says("--yes");
+    drain("sim-0").fails(6).reports("--yes");
     drain("").fails(2);
-    drain("sim-0 --parallel 0 --yes").fails(2).says("--parallel");
-    drain("sim-0 --dry-run=server").fails(2).says("--dry-run");
-    drain("sim-0 --dry-run=client --watch").fails(2).says("--watch");
-    drain("sim-0 --watch -o json --yes").fails(2).says("-o jsonl");
-    drain("sim-0 --undo --no-cordon --yes").fails(2).says("--undo");
-    drain("sim-0 --skip-check volume-bound --yes").fails(2).says("cannot be skipped");
+    drain("sim-0 --parallel 0 --yes").fails(2).reports("--parallel");
+    drain("sim-0 --dry-run=server").fails(2).reports("--dry-run");
+    drain("sim-0 --dry-run=client --watch").fails(2).reports("--watch");
+    drain("sim-0 --watch -o json --yes").fails(2).reports("-o jsonl");
+    drain("sim-0 --undo --no-cordon --yes").fails(2).reports("--undo");
+    drain("sim-0 --skip-check volume-bound --yes").fails(2).reports("cannot be skipped");
     drain("sim-0 --timeout 0 --yes").fails(2);
-    drain("sim-0 --yes --context viewer").fails(6).says("you may not");
-    drain("sim-0 --undo --yes").exits(0).says("nothing to undo");
+    drain("sim-0 --yes --context viewer").fails(6).reports("you may not");
+    drain("sim-0 --undo --yes").exits(0).reports("nothing to undo");
     let timed = drain(&format!("sim-0 {SLOW} --timeout 1s")).fails(5);
     assert!(timed.err.contains("--undo puts back"), "{timed}");
     drain("sim-0 --undo --yes -o json").exits(0).shows("reverted");
     assert!(cluster.run("evacuate list").exits(0).err.contains("no EMQX node"));
     // Without a cordon the node takes pods again, and only the pods of the beginning are moved.
-    drain(&format!("sim-0 {QUICK} --no-cordon --timeout 60s")).exits(0).says("done");
+    drain(&format!("sim-0 {QUICK} --no-cordon --timeout 60s")).exits(0).reports("done");
     assert!(machine(&cluster, "sim-0")["spec"]["unschedulable"].is_null());
 }

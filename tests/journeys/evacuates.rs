@@ -25,7 +25,7 @@ fn a_node_is_evacuated_to_its_verdict_and_serves_again_after_stop_on_every_api_v
         let (node, pod) = busy(&demo);
         let skip = if scenario.ends_with("v3beta1") { "--skip-check operator-ends-evacuation" } else { "" };
         if !skip.is_empty() {
-            demo.run(&format!("evacuate start {pod} --yes")).fails(6).says("apps.emqx.io/paused");
+            demo.run(&format!("evacuate start {pod} --yes")).fails(6).reports("apps.emqx.io/paused");
         }
         let ran =
             demo.run(&format!("evacuate start {pod} {QUICK} {skip} --yes --watch -o jsonl --timeout 60s"));
@@ -53,8 +53,8 @@ fn a_node_is_evacuated_to_its_verdict_and_serves_again_after_stop_on_every_api_v
         let proof = stopped["proof"].to_string();
         assert!(proof.contains("availability check passes"), "{scenario}: {proof}");
         assert!(proof.contains("the Service routes clients to the node"), "{scenario}: {proof}");
-        demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
-        demo.run(&format!("evacuate stop {pod} --yes")).exits(0).says("not being evacuated");
+        demo.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
+        demo.run(&format!("evacuate stop {pod} --yes")).exits(0).reports("not being evacuated");
         demo.run(&format!("evacuate stop {pod} --yes --error-unchanged")).exits(3);
     }
 }
@@ -69,7 +69,7 @@ fn without_kubernetes_a_node_is_evacuated_watched_from_another_terminal_and_stop
     let mut other = emqx.start("evacuate watch --plain");
     one.until("evictConnections");
     other.until("clients");
-    emqx.run(&format!("evacuate start {node} --yes")).fails(6).says("already");
+    emqx.run(&format!("evacuate start {node} --yes")).fails(6).reports("already");
     let lists = emqx.run("evacuate list -o json").exits(0).json();
     assert_eq!(
         (&lists["kind"], lists["items"].as_array().map(Vec::len)),
@@ -146,28 +146,28 @@ fn what_must_not_be_evacuated_is_refused_with_the_reason() {
     let emqx = Emqx::of("documented", 1.0);
     let nodes: Vec<String> = (0..4).map(|number| emqx.node(number)).collect();
     let start = |flags: &str| emqx.run(&format!("evacuate start {flags}"));
-    start("no-such-pod --yes").fails(1).says("no EMQX node or EMQX pod no-such-pod");
-    start(&format!("{} --yes", nodes.join(" "))).fails(6).says("no EMQX node would remain");
+    start("no-such-pod --yes").fails(1).reports("no EMQX node or EMQX pod no-such-pod");
+    start(&format!("{} --yes", nodes.join(" "))).fails(6).reports("no EMQX node would remain");
     start(&format!("{} --yes --skip-check too-few-nodes", nodes.join(" ")))
         .fails(2)
-        .says("cannot be skipped");
-    start(&format!("{} --yes --conn-evict-rate 0", nodes[0])).fails(2).says("--conn-evict-rate");
-    start(&format!("{} --yes --sess-evict-rate 0", nodes[0])).fails(2).says("--sess-evict-rate");
-    start(&format!("{0} --yes --migrate-to {0}", nodes[0])).fails(2).says("--migrate-to");
-    start(&format!("{} --yes --migrate-to emqx@nowhere", nodes[0])).fails(1).says("emqx@nowhere");
-    start(&format!("{} --yes --redirect-to nowhere", nodes[0])).fails(2).says("HOST:PORT");
-    start(&format!("{} --yes --dry-run=server", nodes[0])).fails(2).says("--dry-run");
-    start(&nodes[0]).fails(6).says("--yes");
+        .reports("cannot be skipped");
+    start(&format!("{} --yes --conn-evict-rate 0", nodes[0])).fails(2).reports("--conn-evict-rate");
+    start(&format!("{} --yes --sess-evict-rate 0", nodes[0])).fails(2).reports("--sess-evict-rate");
+    start(&format!("{0} --yes --migrate-to {0}", nodes[0])).fails(2).reports("--migrate-to");
+    start(&format!("{} --yes --migrate-to emqx@nowhere", nodes[0])).fails(1).reports("emqx@nowhere");
+    start(&format!("{} --yes --redirect-to nowhere", nodes[0])).fails(2).reports("HOST:PORT");
+    start(&format!("{} --yes --dry-run=server", nodes[0])).fails(2).reports("--dry-run");
+    start(&nodes[0]).fails(6).reports("--yes");
     let dry = start(&format!("{} --dry-run=client", nodes[0])).exits(0);
     assert!(dry.err.contains("reconnect, at most") && dry.out.contains("(dry run)"), "{dry}");
     let applied = start(&format!("{} --dry-run=client -o json", nodes[0])).exits(0).json();
     assert_eq!(applied["plan"]["recipients"].as_array().map(Vec::len), Some(3), "{applied:#}");
-    emqx.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    emqx.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
     // A second evacuation that would leave fewer than half of the nodes.
     start(&format!("{} {SLOW} --yes", nodes[0])).exits(0);
-    start(&format!("{} {} {SLOW} --yes", nodes[1], nodes[2])).fails(6).says("1 of 4 nodes");
+    start(&format!("{} {} {SLOW} --yes", nodes[1], nodes[2])).fails(6).reports("1 of 4 nodes");
     start(&format!("{} {} {SLOW} --yes --skip-check evacuation-running", nodes[1], nodes[2])).exits(0);
-    emqx.run("evacuate stop --yes").fails(2).says("3 nodes");
+    emqx.run("evacuate stop --yes").fails(2).reports("3 nodes");
     emqx.run("rebalance apply --yes").fails(6);
     for node in &nodes[..3] {
         emqx.run(&format!("evacuate stop {node} --yes")).exits(0);
@@ -175,7 +175,7 @@ fn what_must_not_be_evacuated_is_refused_with_the_reason() {
     // A node of a rebalance, donor or recipient.
     emqx.run("rebalance apply --yes --conn-evict-rate 1 --abs-conn-threshold 100").exits(0);
     for node in [&nodes[0], &nodes[3]] {
-        start(&format!("{node} --yes")).fails(6).says("rebalance");
+        start(&format!("{node} --yes")).fails(6).reports("rebalance");
     }
 }
 
@@ -221,7 +221,7 @@ fn a_key_that_may_only_read_cannot_evacuate() {
     emqx.run("evacuate list").exits(0);
     let ran = emqx.run(&format!("evacuate start {node} {SLOW} --yes")).fails(1);
     assert!(ran.err.contains("administrator"), "{ran}");
-    emqx.run("evacuate list").exits(0).says("no EMQX node");
+    emqx.run("evacuate list").exits(0).reports("no EMQX node");
 }
 
 /// A recording of the real EMQX in the format of `--record`: `at` is the unix second at which it began.

@@ -57,7 +57,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     ),
     (
         "6 --timeout with units and a failing exit",
-        &["journeys/follows.rs: when_time_runs_out_it_says_how_to_go_on"],
+        &["journeys/follows.rs: a_follow_that_times_out_names_how_to_continue"],
         Tests(&["real/least_privilege/cases.rs: tried"]),
     ),
     (
@@ -119,7 +119,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
         Tests(&["real/line22.rs: one_at_a_time", "real/plugin_conventions.rs: changes"]),
     ),
     (
-        "13 to be told what blocks",
+        "13 to see what blocks",
         &[
             "journeys/partial_permissions.rs: who_may_not_create_is_refused_before_anything_is_done",
             "journeys/inputs.rs: clusters_in_which_nothing_can_be_rebalanced_say_why",
@@ -152,7 +152,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
             "journeys/terminals.rs: colour_is_for_terminals_that_can",
             "journeys/reads.rs: colour_comes_when_it_is_asked_for_and_never_else",
         ],
-        Nothing("a terminal's colours are the same whoever answers"),
+        Nothing("a terminal's colours do not depend on the server"),
     ),
     (
         "17 plain lines when piped or in CI",
@@ -168,10 +168,10 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
             "it/screens.rs: a_screen_of_any_size_is_drawn",
             "it/output_inline.rs: forty_columns_and_eight_lines_still_show_the_progress",
         ],
-        Nothing("a window is drawn from the same picture whoever answers"),
+        Nothing("a window is drawn from the same picture for each server"),
     ),
     (
-        "19 the keys that everybody knows, and Ctrl-C always",
+        "19 the usual keys, and Ctrl-C always",
         &[
             "it/screens.rs: rows_are_filtered_sorted_and_held",
             "it/terminal.rs: ctrl_c_and_signals_leave_a_whole_terminal",
@@ -185,7 +185,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
             "it/screens.rs: colour_only_repeats_what_a_word_states",
             "it/output_text.rs: meaning_is_never_by_colour_alone",
         ],
-        Nothing("words and colours come from the same picture whoever answers"),
+        Nothing("words and colours come from the same picture for each server"),
     ),
     (
         "21 Tab completion of names under kubectl emqx",

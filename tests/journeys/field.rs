@@ -75,17 +75,17 @@ fn pods_that_emqx_does_not_list_are_named_and_refuse_every_plan() {
         assert_eq!(status["membership"]["expected"], 4, "{ran}");
         cluster.run(&format!("rebalance plan emqx {flags}")).exits(6).shows("(membership)");
         let text = cluster.run(&format!("status emqx {flags}")).exits(0).shows("not in cluster");
-        text.never_says("next: kubectl emqx rebalance plan");
+        text.never_reports("next: kubectl emqx rebalance plan");
     }
 }
 
 #[test]
 fn stopped_nodes_without_a_pod_are_named_and_change_neither_versions_nor_verdict() {
     let (cluster, flags) = with(include_str!("../data/field/membership/stopped.json"));
-    let ran = cluster.run(&format!("status emqx -o json {flags}")).exits(0).says("force-leave");
+    let ran = cluster.run(&format!("status emqx -o json {flags}")).exits(0).reports("force-leave");
     let status = ran.json();
     assert_eq!((&status["verdict"], &status["versions"]), (&json!("idle"), &json!(["5.8.6"])), "{ran}");
-    cluster.run(&format!("rebalance plan emqx {flags}")).exits(0).never_says("two versions");
+    cluster.run(&format!("rebalance plan emqx {flags}")).exits(0).never_reports("two versions");
 }
 
 #[test]

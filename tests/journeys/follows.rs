@@ -86,7 +86,7 @@ fn balanced_although_the_operator_reports_failed() {
     let counts: Vec<&Value> =
         last["nodes"].as_array().expect("nodes").iter().map(|it| &it["connections"]).collect();
     assert_eq!(counts, [2553, 2553, 2554, 2340]);
-    assert!(ran.err.contains("operator-will-report-failed"), "said before\n{ran}");
+    assert!(ran.err.contains("operator-will-report-failed"), "reported before\n{ran}");
     assert!(events.iter().any(|event| event["type"] == "notice"), "and when it happens\n{ran}");
     let name = last["name"].as_str().expect("a name").to_owned();
     assert_eq!(demo.rebalance(&name)["status"]["phase"], "Failed", "the operator was wrong");
@@ -97,7 +97,7 @@ fn balanced_although_the_operator_reports_failed() {
     demo.run(&format!("rebalance watch {name} -o jsonl")).exits(0).verdict("balanced");
     demo.run(&format!("rebalance watch {name}")).exits(0).shows("balanced");
     // There is nothing to do, and nothing is created.
-    demo.run(&format!("rebalance apply --yes {DOCUMENTED}")).exits(0).says("nothing to do");
+    demo.run(&format!("rebalance apply --yes {DOCUMENTED}")).exits(0).reports("nothing to do");
     assert_eq!(demo.rebalances().len(), 1);
 }
 
@@ -157,7 +157,7 @@ fn text_output_prints_names_to_stdout_and_progress_to_stderr() {
     assert_eq!(ran.out.lines().count(), 1, "{ran}");
     assert!(ran.out.starts_with("rebalance.apps.emqx.io/emqx-ee-"), "{ran}");
     harmless(&ran.err);
-    let ran = ran.says("balanced").says("2,340 clients moved").says("none missing");
+    let ran = ran.reports("balanced").reports("2,340 clients moved").reports("none missing");
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
     until("the operator notices", || demo.rebalance(name)["status"]["phase"] == "Completed");
 }
@@ -182,7 +182,10 @@ fn only_replicants_take_part_where_there_are_any() {
 fn where_the_kind_is_not_served_emqx_itself_is_asked() {
     let demo = Cluster::demo("documented-v3beta1", 40);
     let ran = demo.run(&format!("rebalance plan {DOCUMENTED}")).exits(0);
-    assert!(ran.out.contains("does not serve") || ran.out.contains("no Rebalance"), "it says why\n{ran}");
+    assert!(
+        ran.out.contains("does not serve") || ran.out.contains("no Rebalance"),
+        "it gives the reason\n{ran}"
+    );
     demo.run("rebalance generate").fails(1);
     demo.run(&format!("rebalance apply --yes --backend rebalance {DOCUMENTED}")).fails(1);
     demo.run(&format!("rebalance plan --backend rebalance {DOCUMENTED}")).fails(1);
@@ -268,7 +271,8 @@ fn without_the_permission_to_patch_a_verdict_is_not_recorded_and_a_notice_names_
     let follow = format!("rebalance apply {DOCUMENTED} --yes --watch -o jsonl --context no-patch");
     let ran = demo.run(&follow).exits(0).verdict("balanced");
     let name = demo.rebalances().remove(0).0;
-    ran.says(&format!("the verdict is not recorded on {name}")).says("verb patch on rebalances.apps.emqx.io");
+    ran.reports(&format!("the verdict is not recorded on {name}"))
+        .reports("verb patch on rebalances.apps.emqx.io");
     assert_eq!(demo.rebalance(&name)["metadata"]["annotations"]["cli.emqx.io/verdict"], Value::Null);
 }
 
@@ -306,7 +310,7 @@ fn one_that_had_nothing_to_do_is_no_failure() {
     assert_eq!(demo.api("PATCH", path, &forgotten.to_string()).0, 200);
     assert_eq!(listed(), "unknown");
     demo.run("rebalance watch needless -o jsonl").exits(1).verdict("unknown");
-    let ran = demo.run("rebalance apply --yes").exits(0).says("nothing to do");
+    let ran = demo.run("rebalance apply --yes").exits(0).reports("nothing to do");
     assert_eq!(ran.out, "");
     demo.run("rebalance apply --yes --error-unchanged").exits(3);
     demo.run("rebalance apply --yes --watch --error-unchanged").exits(3);
@@ -354,8 +358,8 @@ fn an_emqx_that_falls_silent_leaves_the_verdict_unknown() {
 #[test]
 fn watch_resolves_every_form_of_a_name() {
     let demo = Cluster::demo("documented", 40);
-    demo.run("rebalance watch").exits(0).says("nothing runs");
-    demo.run("rebalance watch emqx").exits(0).says("nothing runs");
+    demo.run("rebalance watch").exits(0).reports("nothing runs");
+    demo.run("rebalance watch emqx").exits(0).reports("nothing runs");
     let name = demo.running(SLOW);
     let status = demo.run("status -o json").json();
     let node = status["nodes"][0]["node"].as_str().expect("a node").to_owned();
@@ -372,20 +376,20 @@ fn watch_resolves_every_form_of_a_name() {
         let mut watch = demo.start(&format!("rebalance watch {way} -o jsonl --timeout 60s"));
         watch.until(&format!("\"name\":\"{name}\""));
     }
-    demo.run("rebalance watch no-such").fails(1).says("no-such");
+    demo.run("rebalance watch no-such").fails(1).reports("no-such");
     demo.run("rebalance watch coordinator/emqx@nowhere").fails(1);
-    demo.run("rebalance watch -o json").fails(2).says("jsonl");
+    demo.run("rebalance watch -o json").fails(2).reports("jsonl");
 }
 
 #[test]
-fn when_time_runs_out_it_says_how_to_go_on() {
+fn a_follow_that_times_out_names_how_to_continue() {
     let demo = Cluster::demo("documented", 40);
     let ran = demo.run(&format!("rebalance apply --yes --watch --timeout 1s {SLOW}")).exits(5);
     let name = ran.out.trim().strip_prefix("rebalance.apps.emqx.io/").expect("it was made").to_owned();
-    let ran = ran.says(&format!("kubectl emqx rebalance watch {name}"));
-    ran.says(&format!("kubectl emqx rebalance stop {name}"));
+    let ran = ran.reports(&format!("kubectl emqx rebalance watch {name}"));
+    ran.reports(&format!("kubectl emqx rebalance stop {name}"));
     demo.run(&format!("rebalance watch {name} --timeout 500ms")).exits(5);
-    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it goes on");
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it continues");
     demo.run("rebalance watch --timeout 0").fails(2);
 }
 
@@ -401,11 +405,11 @@ fn an_interrupt_leaves_it_running_and_reports_it() {
         let ran = watch
             .end()
             .exits(130)
-            .says("is still running in the cluster")
-            .says(&format!("kubectl emqx rebalance stop {name}"));
+            .reports("is still running in the cluster")
+            .reports(&format!("kubectl emqx rebalance stop {name}"));
         harmless(&ran.out);
     }
-    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it goes on");
+    assert_eq!(demo.run("status -o json").json()["operation"], "rebalance", "it continues");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObj
 /// Passes everything on and stores the program's requests; acts as a proxy for CONNECT.
 pub(crate) struct Gateway {
     pub(crate) address: String,
-    heard: Arc<Mutex<Vec<u8>>>,
+    received: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Gateway {
@@ -20,20 +20,20 @@ impl Gateway {
     pub(crate) fn before(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let (target, kept) = (target.to_owned(), Arc::clone(&heard));
+        let received: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (target, kept) = (target.to_owned(), Arc::clone(&received));
         std::thread::spawn(move || {
             for stream in listener.incoming().filter_map(Result::ok) {
                 let (target, kept) = (target.clone(), Arc::clone(&kept));
                 std::thread::spawn(move || pass(stream, &target, &kept));
             }
         });
-        Self { address, heard }
+        Self { address, received }
     }
 
     /// All requests of the program so far, in lower case.
-    pub(crate) fn heard(&self) -> String {
-        String::from_utf8_lossy(&self.heard.lock().expect("a lock")).to_ascii_lowercase()
+    pub(crate) fn received(&self) -> String {
+        String::from_utf8_lossy(&self.received.lock().expect("a lock")).to_ascii_lowercase()
     }
 }
 

@@ -62,18 +62,18 @@ fn guarded_every_client_and_session_is_kept_and_the_forecast_holds() {
     let events = are_events(&ran, "upgrade/emqx-ee");
     is_whole(&ran);
     is_tidy(&demo);
-    let said = |text: &str| events.iter().find(|event| event["message"].to_string().contains(text));
-    assert!(said("all 4 old pods left the Service at one moment").is_some(), "{ran}");
-    assert!(said("emptying all 4 old pods together").is_some(), "{ran}");
+    let reported = |text: &str| events.iter().find(|event| event["message"].to_string().contains(text));
+    assert!(reported("all 4 old pods left the Service at one moment").is_some(), "{ran}");
+    assert!(reported("emptying all 4 old pods together").is_some(), "{ran}");
     let time =
         |event: &Value| event["time"].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
-    let up = time(said("4 new pods up").expect("they come up"));
+    let up = time(reported("4 new pods up").expect("they come up"));
     let took = time(events.last().expect("a verdict")).duration_since(up).as_secs_f64();
     let forecast = plan["totalSeconds"].as_f64().expect("seconds");
     // On a loaded machine times are longer: the simulated operator and the follower run in real time. The
     // exact times are tested on the virtual clock.
     assert!((0.85..1.8).contains(&(took / forecast)), "{took} s, {forecast} s were forecast\n{ran}");
-    ran.says("spec.template.spec.emqxContainer.image.version: 4.4.24  (was 4.4.19)");
+    ran.reports("spec.template.spec.emqxContainer.image.version: 4.4.24  (was 4.4.19)");
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn one_by_one_keeps_every_client_too() {
         demo.run(&format!("upgrade emqx-ee {NEXT} --one-by-one --yes -o jsonl")).exits(0).verdict("upgraded");
     is_whole(&ran);
     is_tidy(&demo);
-    ran.never_says("old pods together: disconnecting").says("emptied one by one");
+    ran.never_reports("old pods together: disconnecting").reports("emptied one by one");
 }
 
 #[test]
 fn without_permission_to_write_gates_it_is_reported_and_done_all_the_same() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let ran = demo.run(&format!("upgrade emqx-ee {NEXT} --yes -o jsonl --context no-gates")).exits(0);
-    let ran = ran.verdict("upgraded").says("you may not patch pods/status");
+    let ran = ran.verdict("upgraded").reports("you may not patch pods/status");
     is_whole(&ran);
     is_tidy(&demo);
 }
@@ -100,7 +100,7 @@ fn the_effects_of_an_unguarded_upgrade_are_reported_before_and_after() {
     let demo = Cluster::demo("upgrade-v1beta4", 20);
     let ran =
         demo.run(&format!("upgrade emqx-ee {NEXT} --unguarded --yes -o jsonl")).exits(0).verdict("upgraded");
-    let ran = ran.says("this operator deletes a pod in the second it starts to empty it");
+    let ran = ran.reports("this operator deletes a pod in the second it starts to empty it");
     let last = ran.events().pop().expect("a verdict");
     assert!(last["lostSessions"].as_u64().is_some_and(|lost| lost > 0), "{ran}");
     assert!(last["message"].to_string().contains("disconnected when loaded pods were deleted"), "{ran}");
@@ -129,7 +129,7 @@ fn killed_at_any_step_it_continues_there() {
     let nodes = demo.run("status -o json").json();
     assert_eq!((&nodes["totals"]["connections"], &nodes["totals"]["nodes"]), (&json!(3200), &json!(4)));
     assert_eq!(nodes["totals"]["sessions"], 3440, "no session was lost");
-    demo.run("upgrade watch").exits(0).says("no upgrade is under way");
+    demo.run("upgrade watch").exits(0).reports("no upgrade is under way");
 }
 
 #[cfg(unix)]
@@ -142,8 +142,8 @@ fn an_interrupt_leaves_old_pods_retained_and_reports_it() {
     first
         .end()
         .exits(130)
-        .says("old pods of EmqxEnterprise mq/emqx-ee are held")
-        .says("nothing is removed until");
+        .reports("old pods of EmqxEnterprise mq/emqx-ee are held")
+        .reports("nothing is removed until");
     // EMQX continues and comes to its end; minutes later all old pods still exist.
     shows(&demo, "prohibiting");
     let status = || demo.run("status -o json").json();
@@ -151,15 +151,15 @@ fn an_interrupt_leaves_old_pods_retained_and_reports_it() {
     until("three looks of the operator's go by", || silence(&status()) > 60);
     assert_eq!(pods(&demo), 8, "nothing was removed");
     let ran = demo.run("status").exits(0).shows("held: nothing is removed until old pods are empty");
-    ran.says("kubectl emqx upgrade watch emqx-ee");
+    ran.reports("kubectl emqx upgrade watch emqx-ee");
     // A read-only follower changes nothing.
-    demo.run("upgrade watch --read-only --timeout 1s").exits(5).says("held");
+    demo.run("upgrade watch --read-only --timeout 1s").exits(5).reports("held");
     assert_eq!(pods(&demo), 8);
     let (map, state) = stored(&demo);
     assert_eq!(state["hold"], json!({"ownDelaySeconds": 5, "manner": "together"}));
     let owner = &map["metadata"]["ownerReferences"][0];
     assert_eq!((&owner["kind"], &owner["controller"]), (&json!("EmqxEnterprise"), &json!(false)), "{map:#}");
-    demo.run("upgrade undo --yes").fails(6).says("go forward: kubectl emqx upgrade watch emqx-ee");
+    demo.run("upgrade undo --yes").fails(6).reports("go forward: kubectl emqx upgrade watch emqx-ee");
     let ran = demo.run("upgrade watch -o jsonl").exits(0).verdict("upgraded");
     is_whole(&ran);
     is_tidy(&demo);
@@ -174,7 +174,7 @@ fn before_anything_is_empty_there_is_a_way_back() {
     first.signal("INT");
     first.end().exits(130);
     let ran = demo.run("upgrade undo emqx-ee --yes -o jsonl").exits(0).verdict("reverted");
-    let ran = ran.never_says("kubectl scale statefulset");
+    let ran = ran.never_reports("kubectl scale statefulset");
     is_whole(&ran);
     is_tidy(&demo);
     let nodes = demo.run("nodes -o json").json();
@@ -193,10 +193,10 @@ fn fields_of_people_are_taken_over_and_those_of_tools_are_not() {
     kept["spec"]["blueGreenUpdate"]["evacuationStrategy"]["connEvictRate"] = json!(100);
     demo.replace(&format!("{PATH}?fieldManager=argocd-controller"), kept);
     let flags = format!("{NEXT} --conn-evict-rate 400 --yes");
-    let ran = demo.run(&format!("upgrade emqx-ee {flags}")).fails(6).says("belongs to argocd-controller");
-    ran.says("connEvictRate").says("--force-conflicts");
+    let ran = demo.run(&format!("upgrade emqx-ee {flags}")).fails(6).reports("belongs to argocd-controller");
+    ran.reports("connEvictRate").reports("--force-conflicts");
     let ran = demo.run(&format!("upgrade apply emqx-ee {flags} --force-conflicts")).exits(0);
-    ran.says("kubectl-client-side-apply wrote").says("argocd-controller, which will write it back");
+    ran.reports("kubectl-client-side-apply wrote").reports("argocd-controller, which will write it back");
     let strategy = object(&demo)["spec"]["blueGreenUpdate"]["evacuationStrategy"].clone();
     assert_eq!(strategy["connEvictRate"], 400);
 }
@@ -212,7 +212,7 @@ fn another_client_that_applies_the_old_image_again_ends_it_as_superseded_and_the
     demo.replace(&format!("{PATH}?fieldManager=kubectl-client-side-apply"), back);
     let ran = first.end().exits(7).verdict("superseded");
     let ran = ran.shows("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.19");
-    ran.never_says("image.version: 4.4.24  (was");
+    ran.never_reports("image.version: 4.4.24  (was");
     let pods = demo.api("GET", "/api/v1/namespaces/mq/pods", "").1;
     for pod in pods["items"].as_array().expect("pods") {
         let conditions = pod["status"]["conditions"].as_array().expect("conditions");
@@ -241,10 +241,10 @@ fn a_third_image_of_another_client_ends_it_as_superseded_and_the_way_out_continu
     let ran = ran.shows("changed from emqx/emqx-ee:4.4.24 to emqx/emqx-ee:4.4.25");
     let way = "kubectl emqx upgrade apply emqx-ee --image emqx/emqx-ee:4.4.25 continues to that image";
     let ran = ran.shows(way);
-    ran.never_says("--image emqx/emqx-ee:4.4.24");
+    ran.never_reports("--image emqx/emqx-ee:4.4.24");
     let ran = demo.run("upgrade apply emqx-ee --image emqx/emqx-ee:4.4.25 --yes --watch -o jsonl");
     // Some clients were on their way at its start, so that none can be counted as lost.
-    ran.exits(0).verdict("upgraded").shows("3,200 clients").never_says("disconnected at once");
+    ran.exits(0).verdict("upgraded").shows("3,200 clients").never_reports("disconnected at once");
     is_tidy(&demo);
 }
 

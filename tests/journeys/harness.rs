@@ -262,7 +262,7 @@ impl Cluster {
     /// A demo in a process of its own ends on SIGTERM.
     #[cfg(unix)]
     #[track_caller]
-    pub(crate) fn ends_when_told(mut self) {
+    pub(crate) fn ends_on_a_signal(mut self) {
         let server = self.server.take().expect("it runs in a process of its own");
         server.signal("TERM");
         let ran = server.end();

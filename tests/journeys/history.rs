@@ -81,7 +81,8 @@ fn reports_from_the_history_compare_a_rebalance_without_an_object_a_drain_and_a_
     let demo = Cluster::demo("documented", 40);
     demo.run(&format!("rebalance apply --backend emqx --yes --watch {DOCUMENTED}")).exits(0);
     let report = |name: &str, form: &str| other_user(&demo, &format!("report {name} {form}")).exits(0);
-    let operation = |name: &str| report(name, "-o json").says("no recording").json()["operations"][0].clone();
+    let operation =
+        |name: &str| report(name, "-o json").reports("no recording").json()["operations"][0].clone();
     let past = demo.run("history -o json").exits(0).json();
     let name = past["items"][0]["name"].as_str().expect("a name").to_owned();
     assert!(name.starts_with("coordinator/"), "{past:#}");
@@ -138,7 +139,7 @@ fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluste
     let report = demo.run(&format!("report evacuation/{node} -o json")).exits(0).json();
     assert_eq!(report["operations"][0]["verdict"], "evacuated", "{report:#}");
     // Without a recording the report uses the history.
-    let report = other_user(&demo, "report -o json").exits(0).says("no recording");
+    let report = other_user(&demo, "report -o json").exits(0).reports("no recording");
     let report = report.json();
     let operation = &report["operations"][0];
     assert_eq!(operation["verdict"], "evacuated");
@@ -158,7 +159,7 @@ fn an_evacuation_is_recorded_for_the_user_and_for_every_other_user_of_the_cluste
     let hostile =
         std::fs::read_to_string(&file).expect("text").replace("evacuation/", "evacuation/\\u001b[2J");
     std::fs::write(&file, format!("{hostile}nonsense\n")).expect("written");
-    let ran = demo.run("history").exits(0).says("1 line of your history cannot be read");
+    let ran = demo.run("history").exits(0).reports("1 line of your history cannot be read");
     harmless(&ran.out);
 }
 
@@ -172,12 +173,12 @@ fn nothing_is_written_with_no_history_and_a_folder_that_cannot_be_written_is_a_n
     command.env("XDG_STATE_HOME", &file);
     // The node is evacuated, which its follower reports at once.
     let ran = Going::start(command, None).end().exits(0);
-    ran.says("is not in your history");
+    ran.reports("is not in your history");
 }
 
 #[cfg(unix)]
 #[test]
-fn an_operation_goes_on_when_no_file_can_be_written() {
+fn an_operation_continues_when_no_file_can_be_written() {
     let demo = Cluster::demo("documented-v1beta4", 60);
     let nodes = demo.run("nodes -o json").exits(0).json();
     let node = nodes["items"][0]["node"].as_str().expect("a name").to_owned();
@@ -193,8 +194,8 @@ fn an_operation_goes_on_when_no_file_can_be_written() {
         };
     }
     let ran = Going::start(command, None).end().exits(0);
-    let ran = ran.says("is not in your history").says("File too large");
-    ran.says("evacuated");
+    let ran = ran.reports("is not in your history").reports("File too large");
+    ran.reports("evacuated");
     // Other users find the operation in the cluster.
     let name = format!("evacuation/{node}");
     assert_eq!(entries(other_user(&demo, "history -o json")), [entry("evacuation", "evacuated", &name)]);
@@ -236,7 +237,7 @@ fn the_own_history_is_shown_without_a_cluster() {
     let mut command = demo.command("history -o json");
     command.env("KUBECONFIG", demo.home.join("none"));
     let ran = Going::start(command, None).end();
-    let ran = ran.says("only your own history is shown");
+    let ran = ran.reports("only your own history is shown");
     assert_eq!(entries(ran), [entry("evacuation", "evacuated", &format!("evacuation/{node}"))]);
     alone("history").fails(1);
     alone("report").fails(1);

@@ -36,7 +36,7 @@ fn values_that_cannot_be_are_usage_errors() {
     alone("rebalance plan --counts 1,2,3 --sessions 1,2").fails(2);
     alone("rebalance plan --sessions 1,2").fails(2);
     alone("rebalance plan emqx --counts 1,2").fails(2);
-    alone("rebalance plan --counts 10,0 --rel-conn-threshold 1,1").fails(2).says("1.1");
+    alone("rebalance plan --counts 10,0 --rel-conn-threshold 1,1").fails(2).reports("1.1");
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn what_does_not_exist_is_a_usage_error_with_a_way_out() {
         assert!(ran.err.starts_with("error: "), "{call}\n{ran}");
         harmless(&ran.err);
     }
-    alone("statsu").exits(2).says("status");
-    alone("status -o jsonpath={..x}").exits(2).says("jq");
+    alone("statsu").exits(2).reports("status");
+    alone("status -o jsonpath={..x}").exits(2).reports("jq");
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn manifests_that_are_none_are_refused_and_nothing_is_made() {
         assert!(ran.err.len() < 3000, "{name}: {} bytes", ran.err.len());
         harmless(&ran.err);
     }
-    demo.run("rebalance apply --yes -f /nowhere/file").fails(1).says("/nowhere/file");
+    demo.run("rebalance apply --yes -f /nowhere/file").fails(1).reports("/nowhere/file");
     demo.run(&format!("rebalance apply --yes -f {}", demo.home.display())).fails(1);
-    demo.run_with("rebalance apply --yes -f -", "{").fails(1).says("stdin");
+    demo.run_with("rebalance apply --yes -f -", "{").fails(1).reports("stdin");
     assert_eq!(demo.rebalances(), []);
     assert_eq!(demo.run("status -o json").json()["operation"], "none");
 }
@@ -177,8 +177,8 @@ fn clusters_in_which_nothing_can_be_rebalanced_say_why() {
         let ran = demo.run(&format!("rebalance apply --yes {SLOW}"));
         assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{name}\n{ran}");
         assert_eq!(ran.out, "", "{name}\n{ran}");
-        let said = ran.err.contains("hint: ") || ran.err.contains("nothing to do");
-        assert!(said, "{name}\n{ran}");
+        let reported = ran.err.contains("hint: ") || ran.err.contains("nothing to do");
+        assert!(reported, "{name}\n{ran}");
         assert_eq!(demo.rebalances(), [], "{name}");
     }
 }
@@ -216,7 +216,7 @@ fn without_the_crds_it_reports_that_there_is_no_operator() {
     });
     let flags = format!("-n mq --server http://127.0.0.1:{port}");
     for verb in ["status", "nodes", "rebalance plan", "rebalance apply --yes", "rebalance generate"] {
-        alone(&format!("{verb} {flags}")).fails(1).says("apps.emqx.io");
+        alone(&format!("{verb} {flags}")).fails(1).reports("apps.emqx.io");
     }
     for verb in ["rebalance list", "status -A", "version"] {
         alone(&format!("{verb} {flags}")).exits(0);
@@ -229,12 +229,12 @@ fn tls_that_does_not_fit_is_explained() {
     let https = demo.url.replace("http://", "https://");
     let ran = demo.run(&format!("status -n mq --server {https} --request-timeout 5s")).fails(1);
     assert!(ran.err.contains("does not answer: it does not speak TLS (http instead of https?)"), "{ran}");
-    demo.run("status --certificate-authority /nowhere/ca.crt").fails(1).says("/nowhere/ca.crt");
+    demo.run("status --certificate-authority /nowhere/ca.crt").fails(1).reports("/nowhere/ca.crt");
     demo.run("status --client-certificate /nowhere/a.crt --client-key /nowhere/a.key")
         .fails(1)
-        .says("/nowhere/a.crt cannot be read");
+        .reports("/nowhere/a.crt cannot be read");
     demo.run(&format!("rebalance apply --yes {DOCUMENTED} --emqx-url https://127.0.0.1:1 --backend emqx"))
         .fails(6)
-        .says("connection refused");
+        .reports("connection refused");
     assert_eq!(demo.rebalances(), []);
 }

@@ -17,7 +17,7 @@ fn away(api: &str) -> Cluster {
 /// The only verdict of a follow that a limit ended.
 #[track_caller]
 fn stopped(ran: Ran) -> String {
-    let ran = ran.exits(8).verdict("stopped").says("was stopped by a limit");
+    let ran = ran.exits(8).verdict("stopped").reports("was stopped by a limit");
     let verdicts = ran.events().iter().filter(|it| it["type"] == "verdict").count();
     assert_eq!(verdicts, 1, "an operation is stopped once\n{ran}");
     let message = ran.events().pop().expect("a verdict")["message"].as_str().expect("a message").to_owned();
@@ -49,7 +49,7 @@ fn a_limit_stops_what_another_client_started() {
     let pod = "emqx-core-66c88f5c8-0";
     demo.run(&format!("evacuate start {pod} --wait-health-check 10h --yes")).exits(0);
     stopped(demo.run(&format!("evacuate watch {pod} -o jsonl {past}")));
-    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    demo.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
 }
 
 #[cfg(unix)]
@@ -63,7 +63,7 @@ fn a_limit_stops_a_drain_that_another_process_left() {
     // The number of clients at its start is recorded.
     let message = stopped(demo.run("drain sim-1 --abort-if-lost 20 --yes -o jsonl"));
     assert!(message.contains("--abort-if-lost 20"), "{message}");
-    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    demo.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn without_limits_nothing_is_stopped_and_status_and_list_recommend_it() {
         let message = demo.run("status -o json").exits(0).json()["message"].to_string();
         message.contains("STOP IT")
     });
-    demo.run("status").exits(0).says("kubectl emqx rebalance stop emqx");
+    demo.run("status").exits(0).reports("kubectl emqx rebalance stop emqx");
     demo.run("rebalance list -o wide").exits(0).shows("STOP IT");
     assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "rebalance");
 }
@@ -144,7 +144,7 @@ fn lost_clients_stop_an_evacuation_and_its_node_serves_again() {
     let flags = "--conn-evict-rate 5 --wait-health-check 1 --abort-if-lost 50 -o jsonl";
     let message = stopped(demo.run(&format!("evacuate start {pod} --yes --watch {flags}")));
     assert!(message.contains("the Service routes clients to the node"), "{message}");
-    demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    demo.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
 }
 
 #[test]
@@ -156,9 +156,9 @@ fn lost_clients_stop_a_drain_and_a_scale_whose_evacuations_are_stopped() {
         let message = stopped(ran);
         assert!(message.contains("the Service routes clients to the node"), "{message}");
         assert!(message.contains("0 of 1 pod"), "{message}");
-        demo.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        demo.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
         let late = demo.run(&format!("{command} --yes --not-after 2020-01-01T00:00:00Z"));
-        late.fails(6).says("has passed");
+        late.fails(6).reports("has passed");
     }
 }
 
@@ -195,16 +195,16 @@ fn the_rollback_of_any_other_upgrade_is_followed_to_its_end_and_reported() {
 fn a_forecast_above_a_limit_is_refused_before_anything_is_written() {
     let demo = Cluster::demo("documented-v2beta1", 20);
     let rate = "--conn-evict-rate 100 --max-reconnect-rate 50";
-    demo.run(&format!("rebalance apply --yes {rate}")).fails(6).says("--max-reconnect-rate 50");
+    demo.run(&format!("rebalance apply --yes {rate}")).fails(6).reports("--max-reconnect-rate 50");
     let late = "--watch --not-after 2020-01-01T00:00:00Z";
-    demo.run(&format!("rebalance apply --yes {late}")).fails(6).says("has passed");
+    demo.run(&format!("rebalance apply --yes {late}")).fails(6).reports("has passed");
     let pod = "emqx-core-66c88f5c8-0";
-    demo.run(&format!("evacuate start {pod} --yes {late}")).fails(6).says("has passed");
+    demo.run(&format!("evacuate start {pod} --yes {late}")).fails(6).reports("has passed");
     let upgrade = "upgrade apply --image emqx/emqx-enterprise:5.10.0 --yes";
-    demo.run(&format!("{upgrade} {late}")).fails(6).says("has passed");
+    demo.run(&format!("{upgrade} {late}")).fails(6).reports("has passed");
     assert_eq!(demo.run("status -o json").exits(0).json()["operation"], "none");
-    demo.run("rebalance apply --yes --abort-if-lost 5").fails(2).says("needs --watch");
-    demo.run("rebalance apply --yes --skip-check not-after").fails(2).says("cannot be skipped");
+    demo.run("rebalance apply --yes --abort-if-lost 5").fails(2).reports("needs --watch");
+    demo.run("rebalance apply --yes --skip-check not-after").fails(2).reports("cannot be skipped");
 }
 
 #[cfg(unix)]

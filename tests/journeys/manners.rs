@@ -19,7 +19,7 @@ fn no_log_holds_a_secret() {
         let ran = demo.run(call);
         assert!(ran.err.len() > 1000, "something is logged: {call}\n{ran}");
         for secret in [key.secret.as_str(), &pair, &stored, "top-secret-token"] {
-            assert!(!ran.err.contains(secret) && !ran.out.contains(secret), "{call} tells {secret}");
+            assert!(!ran.err.contains(secret) && !ran.out.contains(secret), "{call} prints {secret}");
         }
     }
     let log = demo.home.join("log");
@@ -64,7 +64,7 @@ fn flags_come_from_the_environment_and_the_command_line_wins() {
     assert_eq!(rate(plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "10"), "")), 10);
     assert_eq!(rate(plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "10"), "--conn-evict-rate 20")), 20);
     assert_eq!(rate(plan(("KUBECTL_EMQX_NO_SUCH", "10"), "")), 1, "worked out");
-    plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "0"), "").fails(2).says("KUBECTL_EMQX_CONN_EVICT_RATE");
+    plan(("KUBECTL_EMQX_CONN_EVICT_RATE", "0"), "").fails(2).reports("KUBECTL_EMQX_CONN_EVICT_RATE");
     std::fs::remove_dir_all(home).expect("ours");
 }
 
@@ -76,10 +76,10 @@ fn nothing_is_printed_twice_and_nothing_panics_on_an_unwritable_stream() {
         "rebalance watch --record /nowhere/record",
         "rebalance apply --yes --watch --record /nowhere/record",
     ] {
-        demo.run(call).fails(1).says("/nowhere/");
+        demo.run(call).fails(1).reports("/nowhere/");
     }
     assert_eq!(demo.rebalances(), [], "the recording is opened before anything is made");
-    alone("demo serve --kubeconfig-out /nowhere/config").fails(1).says("/nowhere/config");
+    alone("demo serve --kubeconfig-out /nowhere/config").fails(1).reports("/nowhere/config");
 }
 
 #[cfg(unix)]

@@ -31,9 +31,9 @@ fn each_missing_right_makes_a_read_poorer_and_is_named_once() {
         assert!(notices.iter().any(|line| line.contains(resource)), "{context}\n{ran}");
         let mut apart = notices.clone();
         apart.dedup();
-        assert_eq!(apart, notices, "{context}: said twice");
+        assert_eq!(apart, notices, "{context}: reported twice");
         for verb in ["status", "version", "rebalance", "nodes -A"] {
-            demo.run(&format!("{verb} --context {context}")).exits(0).never_says("panicked");
+            demo.run(&format!("{verb} --context {context}")).exits(0).never_reports("panicked");
         }
     }
     let status = |context: &str| demo.run(&format!("status -o json --context {context}")).json();
@@ -106,10 +106,10 @@ fn a_kubeconfig_that_is_missing_broken_or_leads_nowhere_is_explained() {
     let gone = "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n\
                 clusters: [{name: a, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: a, user: {}}]\n";
     let gone = demo.file("gone", gone);
-    demo.run("status --context no-such").fails(1).says("no-such");
-    demo.run("status --cluster no-such").fails(1).says("no-such");
-    demo.run("status --user no-such").fails(1).says("no-such");
-    demo.run("status --kubeconfig /nowhere/config").fails(1).says("/nowhere/config");
+    demo.run("status --context no-such").fails(1).reports("no-such");
+    demo.run("status --cluster no-such").fails(1).reports("no-such");
+    demo.run("status --user no-such").fails(1).reports("no-such");
+    demo.run("status --kubeconfig /nowhere/config").fails(1).reports("/nowhere/config");
     for path in [&broken, &empty, &binary] {
         let ran = demo.run(&format!("status --kubeconfig {path}")).fails(1);
         crate::harness::harmless(&ran.err);
@@ -138,8 +138,8 @@ fn a_server_that_does_not_answer_is_given_up_after_the_timeout() {
 #[test]
 fn an_empty_namespace_is_reported_with_where_to_look() {
     let demo = Cluster::demo("documented", 40);
-    demo.run("status -n other").fails(1).says("other").says("-A");
-    demo.run("status no-such").fails(1).says("no-such").says("emqx");
+    demo.run("status -n other").fails(1).reports("other").reports("-A");
+    demo.run("status no-such").fails(1).reports("no-such").reports("emqx");
     demo.run("rebalance list -n other").exits(0);
     demo.run("status -A -n other").exits(0).shows("emqx");
 }

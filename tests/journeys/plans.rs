@@ -82,11 +82,11 @@ fn a_saved_plan_is_applied_unless_the_counts_have_drifted() {
     let mut drifted = saved.clone();
     drifted["nodes"][0]["connections"] = json!(2000);
     let file = demo.file("drifted.json", &drifted.to_string());
-    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).exits(6).says("--max-drift 5%");
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).exits(6).reports("--max-drift 5%");
     demo.run(&format!("rebalance apply -f {file} --dry-run=client --max-drift 50%")).exits(0);
     let numbers = alone("rebalance plan --counts 9,1 -o json").exits(0).out;
     let file = demo.file("numbers.json", &numbers);
-    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).fails(1).says("plain numbers");
+    demo.run(&format!("rebalance apply -f {file} --dry-run=client")).fails(1).reports("plain numbers");
     demo.run("rebalance plan --diff").exits(0).shows("+ kind: Rebalance").shows("- nothing, + what would be");
     demo.run("rebalance apply --dry-run=server -o yaml")
         .exits(0)
@@ -95,7 +95,7 @@ fn a_saved_plan_is_applied_unless_the_counts_have_drifted() {
     demo.run("rebalance generate")
         .exits(0)
         .shows("connEvictRate: 1\n")
-        .says("worked out for a spread of 5% in 30m");
+        .reports("worked out for a spread of 5% in 30m");
     assert_eq!(demo.rebalances(), [], "nothing was written");
 }
 
@@ -104,10 +104,10 @@ fn recordings_calibrate_a_plan_and_load_balancers_are_compared() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/recorded");
     let recording = format!("{folder}/v1beta4-rebalance-operator-2.2.jsonl");
     let ran = alone(&format!("rebalance plan --counts 9000,9000,0,500 --calibrate {recording}")).exits(0);
-    ran.says("calibrated by").shows("LOAD BALANCER").shows("\nleast ").shows("\none ");
-    alone("rebalance plan --counts 9000,9000,0,500 --lb least").exits(0).never_says("LOAD BALANCER");
+    ran.reports("calibrated by").shows("LOAD BALANCER").shows("\nleast ").shows("\none ");
+    alone("rebalance plan --counts 9000,9000,0,500 --lb least").exits(0).never_reports("LOAD BALANCER");
     let none = format!("rebalance plan --counts 9,1 --calibrate {folder}/v2-bluegreen-operator-2.3.jsonl");
-    alone(&none).fails(1).says("5 rounds or more");
+    alone(&none).fails(1).reports("5 rounds or more");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn apply_prints_the_name_alone_and_leaves_the_plan_in_the_object() {
 #[test]
 fn without_a_terminal_and_without_yes_nothing_is_made() {
     let demo = Cluster::demo("documented", 40);
-    demo.run(&format!("rebalance apply {DOCUMENTED}")).fails(6).says("--yes");
+    demo.run(&format!("rebalance apply {DOCUMENTED}")).fails(6).reports("--yes");
     demo.run_with(&format!("rebalance apply {DOCUMENTED}"), "y\n").fails(6);
     assert_eq!(demo.rebalances(), []);
 }
@@ -233,7 +233,7 @@ fn the_two_forms_of_the_manual_are_fixed_and_reported() {
         );
         let ran = demo.run(&format!("rebalance apply -f {manifest} --yes")).exits(0);
         assert_eq!(ran.out, "rebalance.apps.emqx.io/manual\n");
-        assert!(ran.err.contains("kind-lost"), "it says what it changed\n{ran}");
+        assert!(ran.err.contains("kind-lost"), "it reports what it changed\n{ran}");
         let object = demo.rebalance("manual");
         assert_eq!(object["apiVersion"], "apps.emqx.io/v2beta1");
         assert_eq!(object["spec"]["instanceKind"], "EmqxEnterprise", "{object:#}");
@@ -254,14 +254,15 @@ fn a_wait_of_0_is_planned_and_written_as_1_where_the_operator_would_bring_60_bac
     );
     let finding = plan["findings"].as_array().expect("findings").iter().find(|it| it["id"] == "zero-wait");
     assert!(finding.is_some_and(|it| it["message"].to_string().contains("drops zeros")), "{plan:#}");
-    let manifest = demo.run(&format!("rebalance generate {flags}")).exits(0).says("operator 2.3 drops zeros");
+    let manifest =
+        demo.run(&format!("rebalance generate {flags}")).exits(0).reports("operator 2.3 drops zeros");
     manifest.shows("waitHealthCheck: 1\n").shows("waitTakeover: 1\n");
     let offline = demo.run(&format!("rebalance generate emqx --for-operator 2.2 {flags}")).exits(0);
-    offline.shows("waitTakeover: 0\n").never_says("drops zeros");
+    offline.shows("waitTakeover: 0\n").never_reports("drops zeros");
     // EMQX itself accepts 0.
     let direct = demo.run(&format!("rebalance plan {flags} --backend emqx -o json")).exits(0).json();
     assert_eq!(direct["strategy"]["waitTakeoverSeconds"], 0);
-    // The effect of a 0 that is written all the same.
+    // The effect of a 0 that is written nevertheless.
     let object = json!({
         "apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": { "name": "zero" },
         "spec": { "instanceName": "emqx", "rebalanceStrategy": {

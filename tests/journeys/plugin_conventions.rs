@@ -138,9 +138,9 @@ fn no_credentials_are_sent_over_plain_http() {
     let server = format!("http://{}/as/viewer", gateway.address);
     demo.run(&format!("status --server {server} --token admin --as alice"))
         .exits(0)
-        .says("no credentials are sent");
-    let heard = gateway.heard();
-    assert!(!heard.contains("authorization") && !heard.contains("impersonate"), "{heard}");
+        .reports("no credentials are sent");
+    let received = gateway.received();
+    assert!(!received.contains("authorization") && !received.contains("impersonate"), "{received}");
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn certificates_are_accepted_as_kubectl_accepts_them() {
     {
         status(certificate, ca).exits(0).shows("10,000 connections");
     }
-    status("leaf", "own-ca").fails(1).says("authority that is not known");
-    status("other-name", "other-name").fails(1).says("another name");
+    status("leaf", "own-ca").fails(1).reports("authority that is not known");
+    status("other-name", "other-name").fails(1).reports("another name");
 }
 
 #[test]
@@ -190,8 +190,8 @@ fn kubeconfigs_from_the_field_are_read_as_kubectl_reads_them() {
             let mut command = Command::new(kubectl);
             command.arg("get").arg("--raw=/version").args(common.split(' '));
             let theirs = command.output().expect("kubectl runs");
-            let said = String::from_utf8_lossy(&theirs.stderr).into_owned();
-            assert_eq!(ours.code == Some(0), theirs.status.success(), "{name}\n{ours}\nkubectl: {said}");
+            let reported = String::from_utf8_lossy(&theirs.stderr).into_owned();
+            assert_eq!(ours.code == Some(0), theirs.status.success(), "{name}\n{ours}\nkubectl: {reported}");
         }
         assert_ne!(ours.code, Some(101), "{name}\n{ours}");
     }
@@ -203,20 +203,20 @@ fn the_selected_identity_reaches_the_api_server() {
     let gateway = Gateway::before(&target(&demo));
     let server = secure(&gateway.address, "own-ca");
     let ca = format!("--certificate-authority {}", data("tls/own-ca.crt"));
-    demo.run(&format!("status --server {server} --token viewer {ca}")).exits(0).says("secrets");
-    assert!(gateway.heard().contains("authorization: bearer viewer\r\n"), "{}", gateway.heard());
+    demo.run(&format!("status --server {server} --token viewer {ca}")).exits(0).reports("secrets");
+    assert!(gateway.received().contains("authorization: bearer viewer\r\n"), "{}", gateway.received());
     demo.run(&format!("status --server {server}/as/admin --as alice --as-group ops --as-group night {ca}"))
         .exits(0);
     for header in ["impersonate-user: alice", "impersonate-group: ops", "impersonate-group: night"] {
-        assert!(gateway.heard().contains(&format!("{header}\r\n")), "{header}: {}", gateway.heard());
+        assert!(gateway.received().contains(&format!("{header}\r\n")), "{header}: {}", gateway.received());
     }
     let config = kubeconfig(&demo, "as.yaml", &format!("{server}/as/admin"), &trusted(), "as: bob");
     demo.run(&format!("status --kubeconfig {config}")).exits(0);
-    assert!(gateway.heard().contains("impersonate-user: bob\r\n"));
+    assert!(gateway.received().contains("impersonate-user: bob\r\n"));
     // Entries of other contexts: the kubeconfig of the demo has a cluster and a user of each name.
-    demo.run("status --cluster viewer --user viewer").exits(0).says("secrets");
-    demo.run("status --user no-such").fails(1).says("no-such");
-    demo.run("status --as-group alone").fails(2).says("--as");
+    demo.run("status --cluster viewer --user viewer").exits(0).reports("secrets");
+    demo.run("status --user no-such").fails(1).reports("no-such");
+    demo.run("status --as-group alone").fails(2).reports("--as");
 }
 
 #[test]
@@ -226,30 +226,30 @@ fn a_login_command_gives_the_credentials() {
     let answer = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"viewer"}}"#;
     let login = demo.file(
         "login",
-        &format!("echo $SAID >>\"$HOME/logins\"\ntest \"$SAID\" = well || {{ echo you are logged out >&2; exit 3; }}\ncase $KUBERNETES_EXEC_INFO in *ExecCredential*) echo '{answer}' ;; esac\n"),
+        &format!("echo $REPORTED >>\"$HOME/logins\"\ntest \"$REPORTED\" = well || {{ echo you are logged out >&2; exit 3; }}\ncase $KUBERNETES_EXEC_INFO in *ExecCredential*) echo '{answer}' ;; esac\n"),
     );
-    let exec = |said: &str| {
+    let exec = |reported: &str| {
         format!(
             "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: ['{login}'], \
-             env: [{{name: SAID, value: {said}}}], interactiveMode: Never}}"
+             env: [{{name: REPORTED, value: {reported}}}], interactiveMode: Never}}"
         )
     };
     let server = secure(&gateway.address, "own-ca");
     let good = kubeconfig(&demo, "good.yaml", &server, &trusted(), &exec("well"));
-    demo.run(&format!("status --kubeconfig {good}")).exits(0).says("secrets").shows("10,000 connections");
-    assert!(gateway.heard().contains("authorization: bearer viewer\r\n"));
+    demo.run(&format!("status --kubeconfig {good}")).exits(0).reports("secrets").shows("10,000 connections");
+    assert!(gateway.received().contains("authorization: bearer viewer\r\n"));
     // A login may take a second, or a browser: it must run only once.
     let logins = std::fs::read_to_string(demo.home.join("logins")).expect("it was run");
     assert_eq!(logins, "well\n");
     let bad = kubeconfig(&demo, "bad.yaml", &server, &trusted(), &exec("badly"));
-    demo.run(&format!("status --kubeconfig {bad}")).fails(1).says("status: 3: you are logged out");
+    demo.run(&format!("status --kubeconfig {bad}")).fails(1).reports("status: 3: you are logged out");
     // A token on the command line replaces the login command.
     demo.run(&format!("status --kubeconfig {bad} --token viewer")).exits(0);
     // Data piped into the program must not reach a login command that would prompt; the command fails with a
     // message.
     let asks = demo.file(
         "asks",
-        &format!("read -r code || {{ echo nobody answers >&2; exit 4; }}\ncase $code in apiVersion*) echo it is mine >&2; exit 5 ;; esac\necho '{answer}'\n"),
+        &format!("read -r code || {{ echo no server answers >&2; exit 4; }}\ncase $code in apiVersion*) echo it is mine >&2; exit 5 ;; esac\necho '{answer}'\n"),
     );
     let interactive = |mode: &str| {
         let exec = format!(
@@ -261,8 +261,8 @@ fn a_login_command_gives_the_credentials() {
     let apply = |config: &str| {
         demo.run_with(&format!("rebalance apply -f - --yes --kubeconfig {config}"), &manifest).exits(1)
     };
-    apply(&interactive("IfAvailable")).says("status: 4: nobody answers");
-    apply(&interactive("Always")).says("interactiveMode: Always").says("standard input is no terminal");
+    apply(&interactive("IfAvailable")).reports("status: 4: no server answers");
+    apply(&interactive("Always")).reports("interactiveMode: Always").reports("standard input is no terminal");
     assert_eq!(demo.rebalances(), []);
 }
 
@@ -277,7 +277,7 @@ fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
     // EMQX is asked as well, through port-forwards over the same proxy.
     let status = demo.run(&format!("status -o json --kubeconfig {config}")).exits(0).json();
     assert_eq!(status["sources"]["emqx"]["state"], "ok");
-    assert!(named.heard().contains("connect api.example.invalid:6443 "), "{}", named.heard());
+    assert!(named.received().contains("connect api.example.invalid:6443 "), "{}", named.received());
 
     let other = Gateway::before(&target(&demo));
     let config = kubeconfig(&demo, "plain.yaml", server, "", "");
@@ -287,8 +287,8 @@ fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
         Going::start(command, None).end()
     };
     with(&[("HTTP_PROXY", &other.address)], &config).exits(0);
-    assert!(other.heard().contains("connect api.example.invalid:6443 "), "{}", other.heard());
-    let before = other.heard().len();
+    assert!(other.received().contains("connect api.example.invalid:6443 "), "{}", other.received());
+    let before = other.received().len();
     with(&[("HTTP_PROXY", &other.address), ("NO_PROXY", "example.invalid")], &config).fails(1);
     // The failed proxy is named, without its credentials.
     let ran = with(&[("HTTP_PROXY", "http://me:secret@127.0.0.1:1")], &config).fails(1);
@@ -297,7 +297,7 @@ fn a_proxy_of_the_kubeconfig_or_the_environment_is_gone_through() {
     with(&[("HTTPS_PROXY", &other.address)], &config).fails(1);
     // An address on this machine needs no proxy, as for kubectl.
     with(&[("HTTP_PROXY", &other.address)], &demo.kubeconfig.display().to_string()).exits(0);
-    assert_eq!(other.heard().len(), before, "the proxy was left alone");
+    assert_eq!(other.received().len(), before, "the proxy was left alone");
 }
 
 #[cfg(target_os = "linux")]
@@ -355,8 +355,8 @@ fn in_a_pod_the_service_account_is_enough() {
     let status = pod("admin", "status -o json").exits(0).json();
     assert_eq!(status["instance"]["namespace"], "mq", "the namespace of the pod");
     assert_eq!(status["sources"]["emqx"]["state"], "ok");
-    pod("viewer", "status").exits(0).says("secrets");
-    pod("stranger", "status").fails(1).says("401");
+    pod("viewer", "status").exits(0).reports("secrets");
+    pod("stranger", "status").fails(1).reports("401");
 }
 
 #[test]
@@ -404,18 +404,18 @@ fn whose_change_it_is_reaches_the_api_server() {
     let gateway = Gateway::before(&target(&demo));
     let server = format!("http://{}/as/admin", gateway.address);
     demo.run(&format!("rebalance apply --yes --server {server} --conn-evict-rate 1")).exits(0);
-    assert!(gateway.heard().contains("fieldmanager=kubectl-emqx"), "{}", gateway.heard());
+    assert!(gateway.received().contains("fieldmanager=kubectl-emqx"), "{}", gateway.received());
     demo.run(&format!("rebalance stop --yes --server {server}")).exits(0);
     demo.run(&format!("rebalance apply --yes --server {server} --conn-evict-rate 1 --field-manager me"))
         .exits(0);
-    assert!(gateway.heard().contains("fieldmanager=me"));
+    assert!(gateway.received().contains("fieldmanager=me"));
 }
 
 #[test]
 fn what_is_so_already_is_success_unless_asked_otherwise() {
     let demo = Cluster::demo("balanced", 40);
     for (flag, code) in [("", 0), ("--error-unchanged", 3)] {
-        let ran = demo.run(&format!("rebalance apply --yes {flag}")).exits(code).says("nothing to do");
+        let ran = demo.run(&format!("rebalance apply --yes {flag}")).exits(code).reports("nothing to do");
         assert_eq!(ran.out, "", "{ran}");
         demo.run(&format!("rebalance prune --yes {flag}")).exits(code);
     }
@@ -436,7 +436,7 @@ fn logs_go_as_deep_as_asked_and_where_asked() {
     let ran = Going::start(command, None).end().exits(0);
     assert_eq!(ran.err.len(), quiet, "{ran}");
     assert!(std::fs::read_to_string(log).expect("a log").contains("DEBUG"));
-    demo.run("nodes -v 9").fails(2).says("trace");
+    demo.run("nodes -v 9").fails(2).reports("trace");
     // A log that cannot be written is no reason to fail.
     let mut command = demo.command("nodes -v trace");
     let (reader, writer) = std::io::pipe().expect("a pipe");

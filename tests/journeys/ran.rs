@@ -26,8 +26,8 @@ impl Ran {
 
     /// stderr has this text, in any case.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.err.to_lowercase().contains(&text.to_lowercase()), "not said: {text}\n{self}");
+    pub(crate) fn reports(self, text: &str) -> Self {
+        assert!(self.err.to_lowercase().contains(&text.to_lowercase()), "not reported: {text}\n{self}");
         self
     }
 
@@ -40,8 +40,8 @@ impl Ran {
 
     /// Neither stream has this text.
     #[track_caller]
-    pub(crate) fn never_says(self, text: &str) -> Self {
-        assert!(!self.out.contains(text) && !self.err.contains(text), "said: {text}\n{self}");
+    pub(crate) fn never_reports(self, text: &str) -> Self {
+        assert!(!self.out.contains(text) && !self.err.contains(text), "reported: {text}\n{self}");
         self
     }
 

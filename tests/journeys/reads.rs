@@ -103,16 +103,16 @@ fn with_all_namespaces_or_a_selector_a_read_is_a_list() {
     assert_eq!(none["items"], serde_json::json!([]));
     assert_eq!(demo.run("status -A -o name").exits(0).out, "emqx.apps.emqx.io/emqx\n");
     // Events follow the selected instance: the only one, never one of several.
-    demo.run("watch -A --timeout 1s").exits(0).says("watching EMQX mq/emqx: ");
-    demo.run("watch -l no=such --timeout 1s").fails(1).says("no EMQX cluster");
+    demo.run("watch -A --timeout 1s").exits(0).reports("watching EMQX mq/emqx: ");
+    demo.run("watch -l no=such --timeout 1s").fails(1).reports("no EMQX cluster");
     let other = r#"{"apiVersion":"apps.emqx.io/v2beta1","kind":"EMQX","metadata":{"name":"other","namespace":"default"},
         "spec":{"image":"emqx/emqx-enterprise:5.8.6"}}"#;
     let (status, answer) = demo.api("POST", "/apis/apps.emqx.io/v2beta1/namespaces/default/emqxes", other);
     assert_eq!(status, 201, "{answer}");
     demo.run("watch -A --timeout 1s")
         .fails(2)
-        .says("2 EMQX clusters were selected")
-        .says("kubectl emqx watch -n ");
+        .reports("2 EMQX clusters were selected")
+        .reports("kubectl emqx watch -n ");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn ascii_is_ascii_on_both_streams() {
 #[test]
 fn bare_rebalance_lists_and_prints_what_to_type_next() {
     let demo = Cluster::demo("documented", 40);
-    let ran = demo.run("rebalance").exits(0).says("kubectl emqx rebalance plan");
+    let ran = demo.run("rebalance").exits(0).reports("kubectl emqx rebalance plan");
     assert_eq!(ran.out, "", "there is none");
     let name = demo.running(crate::harness::SLOW);
     let ran = demo.run("rebalance").exits(0).shows(&name).shows("running");
@@ -225,7 +225,7 @@ fn bare_rebalance_lists_and_prints_what_to_type_next() {
     assert!(status["percent"].is_u64() && status["etaSeconds"].is_u64(), "{status:#}");
     assert_eq!(status["nodes"][0]["part"], "donor");
     assert_eq!(status["nodes"][3]["part"], "recipient");
-    demo.run("status").exits(0).says(&format!("kubectl emqx rebalance watch {}", "emqx"));
+    demo.run("status").exits(0).reports(&format!("kubectl emqx rebalance watch {}", "emqx"));
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_template_picks_from_the_document_that_json_shows() {
     // For a path without a value nothing is printed, and the exit code shows it.
     let ran = picks(&["nodes"], "{.items[0].node}{.items[9].node}")
         .exits(1)
-        .says("out of bounds: index 9, length 4");
+        .reports("out of bounds: index 9, length 4");
     assert_eq!(ran.out, "");
     for template in ["{..node}", "{.items[?(@.ready)]}", "{.items[0:2]}", "{.a", ""] {
         picks(&["nodes"], template).fails(2);

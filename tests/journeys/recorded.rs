@@ -27,7 +27,7 @@ fn is_recorded(demo: &Cluster, operation: &str, verdict: &str, name: &str) {
     assert!(found.contains(&expected), "in the cluster: {found:?}");
     for ran in [
         demo.run(&format!("report {name} -o json")),
-        other_user(demo, &format!("report {name} -o json")).says("no recording"),
+        other_user(demo, &format!("report {name} -o json")).reports("no recording"),
     ] {
         let report = ran.exits(0).json();
         let operations = report["operations"].as_array().expect("operations");
@@ -73,7 +73,7 @@ fn a_drain_and_a_scale_are_in_the_history_and_in_reports() {
 fn without_permission_to_mark_a_rebalance_the_own_history_has_its_verdict() {
     let demo = Cluster::demo("documented", 60);
     let ran = demo.run(&format!("rebalance apply --context no-patch --yes --watch {DOCUMENTED}")).exits(0);
-    let ran = ran.says("the verdict is not recorded on ");
+    let ran = ran.reports("the verdict is not recorded on ");
     assert_eq!(ran.err.matches("is not recorded on ").count(), 1, "{ran}");
     let name = demo.rebalances().remove(0).0;
     let annotations = demo.rebalance(&name)["metadata"]["annotations"].clone();
@@ -153,7 +153,7 @@ fn a_hostile_annotation_is_data_and_no_verdict_of_another_object() {
         let patch = json!({"metadata": {"annotations": {"cli.emqx.io/verdict": text}}});
         assert_eq!(demo.api("PATCH", &path, &patch.to_string()).0, 200);
         let shown = &text[..text.len().min(200)];
-        // The own history of this user would have the verdict all the same.
+        // The own history of this user would have the verdict nevertheless.
         let list = other_user(&demo, "history -o json").exits(0).json();
         let item = &list["items"][0];
         assert_eq!((&item["name"], &list["items"][1]), (&json!(name), &Value::Null), "{shown}: {list:#}");

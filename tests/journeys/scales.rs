@@ -95,8 +95,8 @@ fn exactly_the_planned_pods_are_removed_on_every_api_version_and_every_client_co
         let number: u64 = flags.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");
         assert_eq!(object(&cluster, api).1.pointer(pointer), Some(&json!(number)), "{api}");
         no_costs(&cluster);
-        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
-        cluster.run(&format!("scale {flags} --yes")).exits(0).says("nothing to do");
+        cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
+        cluster.run(&format!("scale {flags} --yes")).exits(0).reports("nothing to do");
         cluster.run(&format!("scale {flags} --yes --error-unchanged")).exits(3);
     }
 }
@@ -137,21 +137,21 @@ fn a_scale_up_prints_the_rebalance_that_evens_it_out_and_runs_it_on_request() {
 fn what_cannot_be_scaled_is_refused_with_the_reason_and_nothing_is_done() {
     let cluster = cluster("v2beta1", "");
     let scale = |flags: &str| cluster.run(&format!("scale {flags}"));
-    scale("--replicants -1 --yes").fails(2).says("must be the number of nodes afterwards");
-    scale("--replicants 0 --yes").fails(6).says("no replicant would remain");
-    scale("--cores 0 --yes").fails(6).says("no core would remain");
-    scale("--replicas 3 --yes").fails(2).says("cores and replicants");
-    scale("--yes").fails(2).says("one of --replicants, --cores and --replicas");
+    scale("--replicants -1 --yes").fails(2).reports("must be the number of nodes afterwards");
+    scale("--replicants 0 --yes").fails(6).reports("no replicant would remain");
+    scale("--cores 0 --yes").fails(6).reports("no core would remain");
+    scale("--replicas 3 --yes").fails(2).reports("cores and replicants");
+    scale("--yes").fails(2).reports("one of --replicants, --cores and --replicas");
     scale("--replicants 2 --cores 1 --yes").fails(2);
-    scale("--replicants 2 --undo --yes").fails(2).says("--undo");
-    scale("--undo --yes").exits(0).says("nothing to undo");
-    scale("--replicants 3").fails(6).says("--yes");
+    scale("--replicants 2 --undo --yes").fails(2).reports("--undo");
+    scale("--undo --yes").exits(0).reports("nothing to undo");
+    scale("--replicants 3").fails(6).reports("--yes");
     scale("--replicants 3 --dry-run=server").fails(2);
-    scale("--replicants 3 --watch -o json --yes").fails(2).says("-o jsonl");
+    scale("--replicants 3 --watch -o json --yes").fails(2).reports("-o jsonl");
     scale("--replicants 5 --rebalance -o json --yes").fails(2);
-    scale("--replicants 3 --skip-check pods-not-ready --yes").fails(2).says("cannot be skipped");
-    scale("nothing --replicants 3 --yes").fails(1).says("nothing");
-    scale("--replicants 3 --yes --context viewer").fails(6).says("you may not");
+    scale("--replicants 3 --skip-check pods-not-ready --yes").fails(2).reports("cannot be skipped");
+    scale("nothing --replicants 3 --yes").fails(1).reports("nothing");
+    scale("--replicants 3 --yes --context viewer").fails(6).reports("you may not");
     let hpa = "/apis/autoscaling/v2/namespaces/mq/horizontalpodautoscalers";
     let body = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "busy"},
         "spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX", "name": "emqx"}}});
@@ -172,7 +172,7 @@ fn what_cannot_be_scaled_is_refused_with_the_reason_and_nothing_is_done() {
                 .is_some_and(|all| all.iter().any(|it| it["type"] == "Ready" && it["status"] == "True"))
         })
     });
-    scale("--replicants 3 --yes").fails(6).says("belongs to argocd-controller");
+    scale("--replicants 3 --yes").fails(6).reports("belongs to argocd-controller");
     assert_eq!((cuts(&cluster), names(&cluster).len()), (0, 7));
     assert!(cluster.api("GET", "/api/v1/namespaces/mq/configmaps/kubectl-emqx-emqx-emqx", "").0 == 404);
 }
@@ -211,7 +211,7 @@ fn killed_at_any_step_a_scale_down_continues_when_it_is_run_again() {
         assert_eq!((cuts(&cluster), clients(&cluster)), (500, 2000), "{step}\n{ran}");
         assert_eq!(names(&cluster).len(), 5, "{step}\n{ran}");
         no_costs(&cluster);
-        cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+        cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
     }
 }
 
@@ -233,14 +233,14 @@ fn an_interrupt_prints_what_is_running_and_an_undo_reverts_it() {
     );
     let status = cluster.run("status").exits(0).shows("scale from 4 to 2 replicants by ");
     assert!(status.err.contains("next: kubectl emqx scale emqx --replicants 2"), "{status}");
-    cluster.run(&format!("scale --replicants 3 {QUICK}")).fails(6).says("is not finished");
-    cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).says("is not finished");
+    cluster.run(&format!("scale --replicants 3 {QUICK}")).fails(6).reports("is not finished");
+    cluster.run(&format!("drain sim-0 {QUICK}")).fails(6).reports("is not finished");
     let ran = cluster.run("scale --undo --yes --timeout 80s -o json").exits(0);
     assert_eq!(ran.json()["verdict"], "reverted", "{ran}");
-    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
     no_costs(&cluster);
     assert_eq!((names(&cluster).len(), clients(&cluster)), (6, 2000));
-    cluster.run("scale --undo --yes").exits(0).says("nothing to undo");
+    cluster.run("scale --undo --yes").exits(0).reports("nothing to undo");
 }
 
 #[test]
@@ -248,8 +248,8 @@ fn a_core_that_comes_back_with_its_volume_serves_because_its_evacuation_is_stopp
     let cluster = cluster("v1beta4", "persistentVolumes: true");
     cluster.run(&format!("scale --replicas 3 {QUICK}")).exits(0);
     let ran = cluster.run("scale --replicas 4 --yes --timeout 80s").exits(0);
-    let ran = ran.says("EMQX restored the evacuation");
-    cluster.run("evacuate list").exits(0).says("no EMQX node is being evacuated");
+    let ran = ran.reports("EMQX restored the evacuation");
+    cluster.run("evacuate list").exits(0).reports("no EMQX node is being evacuated");
     assert_eq!((names(&cluster).len(), clients(&cluster)), (4, 2000), "{ran}");
 }
 

@@ -100,11 +100,11 @@ fn reads_show_emqx_alone_and_leave_out_what_kubernetes_would_know() {
     assert_eq!(status["nodes"][0]["serving"], Value::Null);
     emqx.run("nodes").exits(0).shows("3,333");
     emqx.run("status emqxcl").exits(0).shows("emqxcl");
-    emqx.run("status no-such").fails(1).says("no-such");
+    emqx.run("status no-such").fails(1).reports("no-such");
     emqx.run("rebalance list").exits(0);
     let plan = emqx.run(&format!("rebalance plan -o json {QUICK}")).exits(0).json();
     assert_eq!(plan["decision"], "go", "{plan:#}");
-    emqx.run("watch --plain --timeout 1s").exits(0).says("watching EMQX emqxcl");
+    emqx.run("watch --plain --timeout 1s").exits(0).reports("watching EMQX emqxcl");
 }
 
 #[test]
@@ -117,9 +117,9 @@ fn the_version_of_emqx_is_its_own_answer() {
 #[test]
 fn what_needs_kubernetes_is_refused_with_the_reason() {
     let emqx = Emqx::of("documented", 1.0);
-    emqx.run("rebalance apply --backend rebalance --yes").fails(1).says("no EMQX object");
-    emqx.run("upgrade plan --image emqx/emqx:5.8.7").fails(1).says("kubeconfig");
-    emqx.run("rebalance prune --yes").fails(1).says("kubeconfig");
+    emqx.run("rebalance apply --backend rebalance --yes").fails(1).reports("no EMQX object");
+    emqx.run("upgrade plan --image emqx/emqx:5.8.7").fails(1).reports("kubeconfig");
+    emqx.run("rebalance prune --yes").fails(1).reports("kubeconfig");
     let ran = emqx.run("rebalance apply --yes --dry-run=server").fails(2);
     assert!(ran.err.contains("--dry-run=server"), "{ran}");
 }
@@ -134,7 +134,7 @@ fn a_rebalance_is_started_found_followed_and_stopped_without_kubernetes() {
     assert!(name.starts_with("coordinator/emqx@"), "{started}");
     let listed = emqx.run("rebalance list -o json").exits(0).json();
     assert_eq!(listed["items"][0]["name"], name.as_str(), "{listed:#}");
-    emqx.run("rebalance apply --yes").fails(6).says("already");
+    emqx.run("rebalance apply --yes").fails(6).reports("already");
     let mut watch = emqx.start(&format!("rebalance watch -o jsonl --record {}", record.display()));
     watch.until("evict");
     let stopped = emqx.run("rebalance stop --yes").exits(0);
@@ -208,7 +208,7 @@ fn beside_a_kubernetes_without_the_kinds_emqx_is_shown_and_the_reason_is_given()
     let emqx = Emqx::of("documented", 1.0);
     // A namespace in which Kubernetes has no EMQX object.
     let arguments = format!("status -o json -n other --emqx-url {} --api-key-file {}", emqx.url(), emqx.key);
-    let ran = emqx.cluster.run(&arguments).exits(0).says("only EMQX's own API is used");
+    let ran = emqx.cluster.run(&arguments).exits(0).reports("only EMQX's own API is used");
     let status = ran.json();
     assert_eq!(status["instance"]["name"], "emqxcl", "{ran}");
     assert_eq!(status["sources"]["kubernetes"]["state"], "absent", "{ran}");
@@ -252,14 +252,14 @@ fn a_rebalance_of_chosen_nodes_is_planned_and_leaves_the_others_alone() {
 fn nodes_that_cannot_take_part_are_refused() {
     let emqx = Emqx::of("documented", 1.0);
     let nodes: Vec<String> = (0..4).map(|number| emqx.node(number)).collect();
-    emqx.run(&format!("rebalance plan --nodes {}", nodes[0])).fails(2).says("--nodes names one node");
+    emqx.run(&format!("rebalance plan --nodes {}", nodes[0])).fails(2).reports("--nodes names one node");
     let same = format!("{},{}", nodes[0], nodes[0].split('@').nth(1).expect("a host"));
-    emqx.run(&format!("rebalance plan --nodes {same}")).fails(2).says("--nodes names one node");
-    emqx.run(&format!("rebalance plan --nodes {},emqx@nowhere", nodes[0])).fails(1).says("emqx@nowhere");
+    emqx.run(&format!("rebalance plan --nodes {same}")).fails(2).reports("--nodes names one node");
+    emqx.run(&format!("rebalance plan --nodes {},emqx@nowhere", nodes[0])).fails(1).reports("emqx@nowhere");
     let two = format!("{},{}", nodes[0], nodes[3]);
-    emqx.run(&format!("rebalance plan --nodes {two} --backend rebalance")).fails(2).says("--backend emqx");
-    emqx.run(&format!("rebalance apply --nodes {two} --yes --dry-run=server")).fails(2).says("--dry-run");
-    emqx.run(&format!("rebalance plan --nodes {two} --counts 1,2")).fails(2).says("--counts");
+    emqx.run(&format!("rebalance plan --nodes {two} --backend rebalance")).fails(2).reports("--backend emqx");
+    emqx.run(&format!("rebalance apply --nodes {two} --yes --dry-run=server")).fails(2).reports("--dry-run");
+    emqx.run(&format!("rebalance plan --nodes {two} --counts 1,2")).fails(2).reports("--counts");
     emqx.down(&nodes[3]);
     let ran = emqx.run(&format!("rebalance plan --nodes {two} --abs-conn-threshold 1")).exits(6);
     assert!(ran.out.contains("does not run") || ran.err.contains("does not run"), "{ran}");
@@ -282,6 +282,6 @@ fn certificates_of_emqx_are_accepted_as_those_of_the_api_server() {
     {
         status(certificate, ca).exits(0).shows("10,000 connections");
     }
-    status("leaf", "own-ca").exits(0).shows("unknown, ").says("authority that is not known");
-    status("other-name", "other-name").exits(0).shows("unknown, ").says("another name");
+    status("leaf", "own-ca").exits(0).shows("unknown, ").reports("authority that is not known");
+    status("other-name", "other-name").exits(0).shows("unknown, ").reports("another name");
 }

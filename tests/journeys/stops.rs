@@ -22,10 +22,10 @@ fn stop_calls_emqx_verifies_it_and_deletes_the_object() {
     assert!(idle(&demo));
     until("the object goes", || demo.rebalances().is_empty());
     // A second stop finds nothing.
-    demo.run("rebalance stop --yes").exits(0).says("nothing");
+    demo.run("rebalance stop --yes").exits(0).reports("nothing");
     demo.run("rebalance stop --yes --error-unchanged").exits(3);
     demo.run(&format!("rebalance stop {name} --yes")).fails(1);
-    demo.run("rebalance stop emqx --yes").exits(0).says("nothing");
+    demo.run("rebalance stop emqx --yes").exits(0).reports("nothing");
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn stop_works_after_the_operator_reported_failed() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
     until("the trap", || demo.rebalance(&name)["status"]["phase"] == "Failed");
-    demo.run(&format!("rebalance watch {name} --timeout 100ms")).exits(5).says("is still running");
+    demo.run(&format!("rebalance watch {name} --timeout 100ms")).exits(5).reports("is still running");
     demo.run(&format!("rebalance stop {name} --yes --timeout 20s")).exits(0).shows("stopped");
     assert!(idle(&demo));
 }
@@ -61,7 +61,7 @@ fn stop_works_without_an_object() {
 fn stop_asks_first_and_a_dry_run_changes_nothing() {
     let demo = Cluster::demo("documented", 40);
     let name = demo.running(SLOW);
-    demo.run("rebalance stop").fails(6).says("--yes");
+    demo.run("rebalance stop").fails(6).reports("--yes");
     for way in ["client", "server"] {
         demo.run(&format!("rebalance stop --dry-run {way}")).exits(0).shows(&name);
     }
@@ -89,7 +89,7 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
         status["message"].to_string().contains(&format!("{name}: the object reports Failed, its donors")),
         "{status:#}"
     );
-    demo.run("rebalance watch nowhere").fails(1).says("nowhere in namespace mq, and there is no EMQX");
+    demo.run("rebalance watch nowhere").fails(1).reports("nowhere in namespace mq, and there is no EMQX");
     // A user who may not ask EMQX cannot follow it either: the command reports that and does not wait.
     let ran = demo.run(&format!("rebalance watch {name} --context no-secrets")).exits(1);
     assert!(ran.out.contains("unknown: the object reports Failed, but EMQX cannot be asked"), "{ran}");
@@ -100,11 +100,11 @@ fn without_emqx_only_a_young_processing_object_can_be_stopped() {
 #[test]
 fn prune_takes_what_is_over_and_never_what_runs() {
     let demo = Cluster::demo("documented", 40);
-    demo.run("rebalance prune --yes").exits(0).says("nothing to prune");
+    demo.run("rebalance prune --yes").exits(0).reports("nothing to prune");
     demo.run("rebalance prune --yes --error-unchanged").exits(3);
     let first = demo.run(&format!("rebalance apply --yes --watch {DOCUMENTED}")).exits(0);
     let first = first.out.trim().to_owned();
-    demo.run("rebalance prune --yes --older-than 1h").exits(0).says("nothing to prune");
+    demo.run("rebalance prune --yes --older-than 1h").exits(0).reports("nothing to prune");
     demo.run("rebalance prune").fails(6);
     let strategy =
         "--conn-evict-rate 1 --wait-health-check 1h --rel-conn-threshold 1.01 --abs-conn-threshold 1";
@@ -118,17 +118,17 @@ fn prune_takes_what_is_over_and_never_what_runs() {
     assert_eq!(ran.out.trim(), first);
     demo.run("rebalance prune --dry-run server").exits(0).shows(&first);
     assert_eq!(demo.rebalances().len(), 2);
-    let dying = |name: &str| demo.rebalance(name)["metadata"]["deletionTimestamp"].is_string();
+    let terminating = |name: &str| demo.rebalance(name)["metadata"]["deletionTimestamp"].is_string();
     let bare = first.strip_prefix("rebalance.apps.emqx.io/").expect("a resource");
     // While the second rebalance keeps the instance from being ready, a delete of the first object would get
     // stuck.
     let ran = demo.run("rebalance prune --yes").exits(0);
     assert_eq!(ran.out, "", "{ran}");
     assert!(ran.err.contains(&format!("{bare} stays: EMQX is not Ready")), "{ran}");
-    assert!(!dying(bare));
+    assert!(!terminating(bare));
     // EMQX cannot be asked: the object that reports Failed may still run, and stays.
-    demo.run("rebalance prune --yes --context no-secrets").exits(0).says(&format!("{second} stays"));
-    assert!(!dying(&second) && demo.rebalances().iter().any(|(name, _)| *name == second));
+    demo.run("rebalance prune --yes --context no-secrets").exits(0).reports(&format!("{second} stays"));
+    assert!(!terminating(&second) && demo.rebalances().iter().any(|(name, _)| *name == second));
 }
 
 #[test]

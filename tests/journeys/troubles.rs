@@ -104,7 +104,7 @@ fn an_object_deleted_and_made_again_is_another_one() {
     // EMQX still runs the first one; stopping it there ends the watch, whatever happens with the name.
     demo.faults().emqx_answers(None);
     let before = watch.out().matches("\"progress\"").count();
-    until("it goes on", || watch.out().matches("\"progress\"").count() > before);
+    until("it continues", || watch.out().matches("\"progress\"").count() > before);
     demo.run("rebalance stop emqx --yes --timeout 20s");
     until("EMQX runs nothing", || demo.run("status -o json").json()["operation"] == "none");
     let ran = watch.end();

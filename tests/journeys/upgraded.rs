@@ -42,7 +42,9 @@ fn two() -> Cluster {
 /// Begins an upgrade and waits until the first old pod is being emptied.
 #[track_caller]
 fn begun(demo: &Cluster) {
-    demo.run(&format!("upgrade apply {NEXT} --yes")).exits(0).says("next: kubectl emqx upgrade watch emqx");
+    demo.run(&format!("upgrade apply {NEXT} --yes"))
+        .exits(0)
+        .reports("next: kubectl emqx upgrade watch emqx");
     until("old pods are emptied", || demo.run("status -o json").json()["phase"] == "emptying");
 }
 
@@ -68,12 +70,12 @@ fn an_upgrade_is_followed_to_its_end_and_the_forecast_holds() {
     // On a loaded machine times are longer: the simulated operator and the follower run in real time. The
     // exact times are tested on the virtual clock.
     assert!((0.85..1.8).contains(&(took / forecast)), "{took} s, {forecast} s were forecast\n{ran}");
-    ran.says("the next apply of your own manifest would undo it")
-        .says("spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
+    ran.reports("the next apply of your own manifest would undo it")
+        .reports("spec.image: emqx/emqx-enterprise:5.8.7  (was emqx/emqx-enterprise:5.8.6)");
     assert_eq!(image(&demo), "emqx/emqx-enterprise:5.8.7");
     // A second run has nothing to do, and nothing to follow.
-    demo.run(&format!("upgrade emqx {NEXT} --yes --error-unchanged")).exits(3).says("nothing to do");
-    demo.run("upgrade watch").exits(0).says("no upgrade is under way");
+    demo.run(&format!("upgrade emqx {NEXT} --yes --error-unchanged")).exits(3).reports("nothing to do");
+    demo.run("upgrade watch").exits(0).reports("no upgrade is under way");
 }
 
 #[test]
@@ -82,9 +84,9 @@ fn text_output_prints_names_to_stdout_and_progress_to_stderr() {
     let ran = demo.run(&format!("upgrade emqx {NEXT} --yes --reason evening")).exits(0);
     assert_eq!(ran.out, "emqx.apps.emqx.io/emqx\n", "{ran}");
     harmless(&ran.err);
-    ran.says("all 4 old pods left the Service at one moment")
-        .says("emptying old pod 2 of 4")
-        .says("upgraded: 4 nodes of emqx/emqx-enterprise:5.8.7 run and serve; 3,200 clients, none missing, no session lost");
+    ran.reports("all 4 old pods left the Service at one moment")
+        .reports("emptying old pod 2 of 4")
+        .reports("upgraded: 4 nodes of emqx/emqx-enterprise:5.8.7 run and serve; 3,200 clients, none missing, no session lost");
     // Not on the object: operators copy its annotations into pod templates.
     let object = demo.api("GET", "/apis/apps.emqx.io/v2beta1/namespaces/mq/emqxes/emqx", "").1;
     assert_eq!(object["metadata"]["annotations"]["cli.emqx.io/reason"], Value::Null);
@@ -103,9 +105,9 @@ fn one_that_is_under_way_is_shown_and_a_second_is_refused() {
     demo.run("status")
         .exits(0)
         .shows("upgrade from emqx/emqx-enterprise:5.8.6")
-        .says("kubectl emqx upgrade watch emqx");
+        .reports("kubectl emqx upgrade watch emqx");
     for next in [NEXT, "--image emqx/emqx-enterprise:5.8.9"] {
-        demo.run(&format!("upgrade emqx {next} --yes")).fails(6).says("is under way");
+        demo.run(&format!("upgrade emqx {next} --yes")).fails(6).reports("is under way");
     }
     demo.run("rebalance apply --yes").fails(6);
     let mut watch = demo.start("watch emqx -o jsonl --timeout 60s");
@@ -119,19 +121,23 @@ fn an_operation_that_is_left_continues_and_is_followed_again() {
     let mut first = demo.start(&format!("upgrade emqx {NEXT} --yes"));
     first.until("emptying old pod 1 of 2");
     first.signal("INT");
-    first.end().exits(130).says("is still running in the cluster").says("kubectl emqx upgrade watch emqx");
+    first
+        .end()
+        .exits(130)
+        .reports("is still running in the cluster")
+        .reports("kubectl emqx upgrade watch emqx");
     let mut second = demo.start("upgrade watch emqx -o jsonl");
     second.until("\"phase\":\"emptying\"");
     second.signal("KILL");
     drop(second);
     demo.run("upgrade watch --timeout 100ms")
         .exits(5)
-        .says("time ran out")
-        .says("kubectl emqx upgrade undo emqx");
+        .reports("time ran out")
+        .reports("kubectl emqx upgrade undo emqx");
     let ran = demo.run("upgrade watch emqx -o jsonl").exits(0).verdict("upgraded");
     let last = are_events(&ran, "upgrade/emqx").pop().expect("a verdict");
     assert_eq!(last["lostClients"], 0, "what was there at the start is written down\n{ran}");
-    ran.says("spec.image: emqx/emqx-enterprise:5.8.7");
+    ran.reports("spec.image: emqx/emqx-enterprise:5.8.7");
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn half_way_back_leads_through_a_third_set() {
     let demo = two();
     begun(&demo);
     let ran = demo.run("upgrade undo emqx --yes -o jsonl").exits(0).verdict("reverted");
-    let ran = ran.says("a third set is made").says("continuing would take");
+    let ran = ran.reports("a third set is made").reports("continuing would take");
     let events = are_events(&ran, "upgrade/emqx");
     assert_eq!(events.last().expect("a verdict")["lostClients"], 0, "{ran}");
     assert!(events.iter().any(|event| event["message"].to_string().contains("3 sets run at once")), "{ran}");
@@ -161,23 +167,23 @@ fn an_upgrade_that_another_client_reverts_exits_7() {
 #[test]
 fn when_it_is_over_undo_is_an_upgrade_to_the_image_before() {
     let demo = two();
-    demo.run("upgrade undo").fails(6).says("--to IMAGE");
+    demo.run("upgrade undo").fails(6).reports("--to IMAGE");
     demo.run(&format!("upgrade emqx {NEXT} --yes")).exits(0);
     // The operator reports the end of the upgrade a moment later than the program.
     let older = "upgrade undo --skip-check downgrade";
     until("the operator's status", || demo.run(&format!("{older} --dry-run=client")).code == Some(0));
-    demo.run("upgrade undo --yes").fails(6).says("older than");
+    demo.run("upgrade undo --yes").fails(6).reports("older than");
     let ran = demo.run(&format!("{older} --dry-run=client")).exits(0);
-    ran.says("from emqx/emqx-enterprise:5.8.7 to emqx/emqx-enterprise:5.8.6").says("go: 2 old pods");
-    demo.run(&format!("{older} --yes")).exits(0).says("upgraded: 2 nodes of emqx/emqx-enterprise:5.8.6");
-    demo.run("upgrade undo --to emqx/emqx-enterprise:5.8.6 --yes").exits(0).says("nothing to do");
+    ran.reports("from emqx/emqx-enterprise:5.8.7 to emqx/emqx-enterprise:5.8.6").reports("go: 2 old pods");
+    demo.run(&format!("{older} --yes")).exits(0).reports("upgraded: 2 nodes of emqx/emqx-enterprise:5.8.6");
+    demo.run("upgrade undo --to emqx/emqx-enterprise:5.8.6 --yes").exits(0).reports("nothing to do");
 }
 
 #[test]
 fn a_missing_right_refuses_before_anything_is_asked() {
     let demo = Cluster::demo("upgrade-v2beta1", 20);
     demo.run(&format!("upgrade plan {NEXT} --context viewer")).exits(6).shows("you may not patch emqxes");
-    demo.run(&format!("upgrade emqx {NEXT} --yes --context viewer")).fails(6).says("no-permission");
+    demo.run(&format!("upgrade emqx {NEXT} --yes --context viewer")).fails(6).reports("no-permission");
     assert_eq!(image(&demo), "emqx/emqx-enterprise:5.8.6");
 }
 
@@ -212,7 +218,7 @@ fn on_v2_replicants_go_first_and_cores_without_sessions_at_once() {
 fn on_v3beta1_pods_are_replaced_in_place_and_back_again() {
     let demo = Cluster::demo("upgrade-v3beta1", 20);
     let next = "--image emqx/emqx-enterprise:5.10.2";
-    demo.run(&format!("upgrade emqx {next} --blue-green --yes")).fails(6).says("--rolling");
+    demo.run(&format!("upgrade emqx {next} --blue-green --yes")).fails(6).reports("--rolling");
     let mut going = demo.start(&format!("upgrade emqx {next} --rolling --yes -o jsonl"));
     going.until("removing old pod 2 of 7");
     drop(going);

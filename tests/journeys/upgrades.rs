@@ -82,15 +82,15 @@ fn the_guarded_change_holds_the_operator() {
         patch["metadata"].get("annotations").is_none(),
         "the operator would copy it into the pod template"
     );
-    ran.says("kubectl emqx upgrade watch emqx-ee");
+    ran.reports("kubectl emqx upgrade watch emqx-ee");
     let ran = demo.run("upgrade generate --version 4.4.24 --blue-green --unguarded").exits(0);
-    ran.never_says("31536000").never_says("upgrade watch");
+    ran.never_reports("31536000").never_reports("upgrade watch");
 }
 
 #[test]
 fn what_cannot_work_is_refused_before_anything_is_written() {
     let demo = Cluster::demo("documented-v1beta4", 40);
-    for (flags, says) in [
+    for (flags, reports) in [
         ("--version 4.4.24", "spec.blueGreenUpdate is not set"),
         ("--version latest --blue-green", "the operator's webhook refuses the version `latest`"),
         ("--version 5.8.7 --blue-green", "too new"),
@@ -98,7 +98,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
         ("--version nine --blue-green", "is no version"),
         ("--version 4.4.18 --blue-green", "older than 4.4.19"),
     ] {
-        demo.run(&format!("upgrade apply {flags} --yes")).fails(6).says(says);
+        demo.run(&format!("upgrade apply {flags} --yes")).fails(6).reports(reports);
         demo.run(&format!("upgrade plan {flags}")).exits(6).shows("refused:");
     }
     demo.run("upgrade plan --version 4.4.18 --blue-green --skip-check downgrade").exits(0);
@@ -106,10 +106,10 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     assert_eq!(object["metadata"]["generation"], 1, "nothing was written");
 
     let demo = Cluster::demo("documented", 40);
-    demo.run(&format!("upgrade apply {NEXT} --rolling --yes")).fails(6).says("always makes a second set");
-    demo.run(&format!("upgrade apply {NEXT} --one-by-one --yes")).fails(2).says("empties pods by itself");
-    demo.run("upgrade apply --version 5.8.7 --yes").fails(2).says("--image REPOSITORY:5.8.7");
-    demo.run(&format!("upgrade apply no-such {NEXT} --yes")).fails(1).says("no-such");
+    demo.run(&format!("upgrade apply {NEXT} --rolling --yes")).fails(6).reports("always makes a second set");
+    demo.run(&format!("upgrade apply {NEXT} --one-by-one --yes")).fails(2).reports("empties pods by itself");
+    demo.run("upgrade apply --version 5.8.7 --yes").fails(2).reports("--image REPOSITORY:5.8.7");
+    demo.run(&format!("upgrade apply no-such {NEXT} --yes")).fails(1).reports("no-such");
     let v3 = Cluster::demo("documented-v3beta1", 40);
     v3.run("upgrade plan --image emqx/emqx-enterprise:5.10.9 --blue-green").exits(6).shows("no blue-green");
 }
@@ -118,11 +118,11 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
 fn the_same_image_is_nothing_to_do_and_no_terminal_is_a_refusal() {
     let demo = Cluster::demo("documented", 40);
     let same = "--image emqx/emqx-enterprise:5.8.6";
-    let ran = demo.run(&format!("upgrade emqx {same}")).exits(0).says("nothing to do");
+    let ran = demo.run(&format!("upgrade emqx {same}")).exits(0).reports("nothing to do");
     assert_eq!(ran.out, "");
     demo.run(&format!("upgrade emqx {same} --yes --error-unchanged")).exits(3);
     demo.run(&format!("upgrade plan {same}")).exits(0).shows("nothing to do");
-    demo.run(&format!("upgrade emqx {NEXT}")).fails(6).says("stdin is not a terminal");
+    demo.run(&format!("upgrade emqx {NEXT}")).fails(6).reports("stdin is not a terminal");
     demo.run_with(&format!("upgrade emqx {NEXT}"), "y\n").fails(6);
     assert_eq!(stored(&demo)["metadata"]["generation"], 1);
 }
@@ -133,7 +133,7 @@ fn a_dry_run_returns_the_result_and_stores_nothing() {
     for place in ["client", "server"] {
         let ran = demo.run(&format!("upgrade emqx {NEXT} --dry-run={place}")).exits(0);
         assert!(ran.out.starts_with("emqx.apps.emqx.io/emqx ("), "{ran}");
-        ran.says("go: 4 old pods");
+        ran.reports("go: 4 old pods");
     }
     let applied = demo.run(&format!("upgrade apply {NEXT} --dry-run=server -o json")).exits(0).json();
     keys(&applied, "apiVersion kind name instance backend plan");

@@ -63,11 +63,13 @@ fn an_object_that_no_operator_picks_up_is_listed_as_waiting_and_not_as_nothing()
         .exits(0)
         .shows("waiting for the operator (")
         .shows(&stop)
-        .says("kubectl get pods -A | grep emqx-operator");
+        .reports("kubectl get pods -A | grep emqx-operator");
     demo.run(&format!("rebalance watch {name} --timeout 1s")).exits(5);
     let again = demo.run(&format!("rebalance apply --yes {SLOW}")).fails(6);
     assert!(again.err.contains(&name), "{again}");
-    demo.run("rebalance prune --yes").exits(0).says(&format!("{name} stays: no operator has picked it up"));
+    demo.run("rebalance prune --yes")
+        .exits(0)
+        .reports(&format!("{name} stays: no operator has picked it up"));
     assert_eq!(demo.rebalances().len(), 1);
 }
 
@@ -81,11 +83,11 @@ fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_name_and_a_dead
     until("the Lease is overdue", || age(&demo, &name) > 40);
     let gone = "the operator's process is gone: its Lease was last renewed";
     let dry = demo.run(&format!("rebalance stop {name} --dry-run client")).exits(0);
-    let dry = dry.says("waiting for the operator (").says(gone);
+    let dry = dry.reports("waiting for the operator (").reports(gone);
     assert_eq!(demo.rebalances().len(), 1, "{dry}");
     demo.run(&format!("rebalance stop {name} --dry-run client --context no-leases"))
         .exits(0)
-        .never_says(gone);
+        .never_reports(gone);
     let stopped = demo.run(&format!("rebalance stop {name} --yes -o json")).exits(0).json();
     assert_eq!(stopped["verdict"], "stopped", "{stopped:#}");
     assert!(stopped["message"].to_string().contains(gone), "{stopped:#}");
@@ -103,14 +105,14 @@ fn an_object_that_no_operator_picks_up_is_deleted_by_stop_of_its_instance() {
     let name = created(&demo);
     demo.run("rebalance stop --yes").exits(0).shows(&name).shows("waiting for the operator");
     assert_eq!(demo.rebalances(), []);
-    demo.run("rebalance stop emqx --yes").exits(0).says("there is nothing to stop");
+    demo.run("rebalance stop emqx --yes").exits(0).reports("there is nothing to stop");
     // There are two objects: the program does not guess which one is meant.
     let one = created(&demo);
     let mut object = demo.rebalance(&one);
     object["metadata"] = json!({"name": "second", "namespace": "mq"});
     let path = "/apis/apps.emqx.io/v2beta1/namespaces/mq/rebalances";
     assert_eq!(demo.api("POST", path, &object.to_string()).0, 201);
-    demo.run("rebalance stop emqx --yes").fails(2).says(&one).says("second");
+    demo.run("rebalance stop emqx --yes").fails(2).reports(&one).reports("second");
     demo.run("rebalance stop second --yes").exits(0);
     demo.run("rebalance stop emqx --yes").exits(0).shows(&one);
 }
@@ -146,7 +148,7 @@ fn an_object_of_an_operator_that_died_is_named_as_one_that_emqx_does_not_run() {
     let ran = demo.run("rebalance list -o json").exits(0);
     let waits =
         format!("{name} may still run, and EMQX does not list it: EMQX is asked again for up to 10 s");
-    let list = ran.says(&waits).json();
+    let list = ran.reports(&waits).json();
     assert_eq!(list["items"][0]["verdict"], "unknown", "{list:#}");
     let message = list["items"][0]["message"].as_str().expect("a message");
     assert!(message.contains("EMQX does not run it") && message.contains("starts nothing"), "{message}");
@@ -199,7 +201,7 @@ fn the_demo_of_an_operator_that_dies_answers_and_ends_on_a_signal() {
     let name = demo.running(SLOW);
     std::thread::sleep(Duration::from_secs(3));
     demo.run("rebalance list").exits(0).shows(&name);
-    demo.ends_when_told();
+    demo.ends_on_a_signal();
 }
 
 #[test]
@@ -288,7 +290,7 @@ fn two_rebalances_at_once_are_listed_and_stopped_each_by_its_own_coordinator() {
     for name in &names {
         assert!(list.out.contains(name), "{list}");
     }
-    demo.run("rebalance stop emqx --yes").fails(2).says(&names[0]).says(&names[1]);
+    demo.run("rebalance stop emqx --yes").fails(2).reports(&names[0]).reports(&names[1]);
     let ran = demo.run(&format!("rebalance stop {} --yes", names[1])).exits(0);
     assert!(!ran.out.contains("lists no rebalance"), "{ran}");
     assert!(ran.out.contains(&format!("{} still runs", names[0])), "{ran}");

@@ -79,7 +79,7 @@ fn a_recording_is_read_from_stdin_a_pipe_and_a_process_substitution() {
         let line = format!("$PROGRAM replay -o jsonl <(cat {file})");
         assert_eq!(shell(&bash.display().to_string(), &home, &line).exits(0).out, plain);
     }
-    shell("sh", &home, "true | $PROGRAM replay /dev/stdin").fails(1).says("/dev/stdin");
+    shell("sh", &home, "true | $PROGRAM replay /dev/stdin").fails(1).reports("/dev/stdin");
     std::fs::remove_dir_all(home).expect("ours");
 }
 
@@ -177,7 +177,7 @@ fn a_generated_name_is_completed_by_the_api_server() {
     // A `name` beside it has precedence, as for kubectl.
     let both = manifest.replace(&name, "  name: fixed\n  generateName: nightly-");
     let file = demo.file("both.yaml", &both);
-    demo.run(&format!("rebalance apply --yes --dry-run=client -f {file}")).says("already");
+    demo.run(&format!("rebalance apply --yes --dry-run=client -f {file}")).reports("already");
 }
 
 #[cfg(unix)]
@@ -222,11 +222,11 @@ fn a_file_of_another_origin_is_overwritten_only_with_force() {
     let untouched = || assert_eq!(std::fs::read_to_string(&file).expect("it is there"), theirs);
     std::fs::write(&file, theirs).expect("written");
     let path = file.display().to_string();
-    alone(&format!("demo serve --kubeconfig-out {path}")).fails(1).says("--force");
+    alone(&format!("demo serve --kubeconfig-out {path}")).fails(1).reports("--force");
     untouched();
-    alone(&format!("status --log-file {path}")).fails(1).says("it exists");
+    alone(&format!("status --log-file {path}")).fails(1).reports("it exists");
     untouched();
-    alone(&format!("rebalance watch --record {path}")).fails(1).says("not overwritten");
+    alone(&format!("rebalance watch --record {path}")).fails(1).reports("not overwritten");
     untouched();
     let words = |force: &[&'static str]| -> Vec<String> {
         let all = ["demo", "serve", "--speed", "20", "--kubeconfig-out", &path]
@@ -245,7 +245,7 @@ fn a_file_of_another_origin_is_overwritten_only_with_force() {
     let shim = home.join("kubectl_complete-emqx");
     std::fs::write(&shim, "#!/bin/sh\necho mine\n").expect("written");
     let install = format!("completion install --dir {}", home.display());
-    alone(&install).fails(1).says("--force");
+    alone(&install).fails(1).reports("--force");
     assert!(std::fs::read_to_string(&shim).expect("it is there").contains("mine"));
     alone(&format!("{install} --force")).exits(0);
     alone(&install).exits(0);
@@ -396,7 +396,7 @@ fn a_key_file_that_others_can_read_is_warned_about_and_a_wrong_file_is_an_error(
             "/nowhere/ca.crt",
         ),
     ] {
-        let ran = demo.run(&format!("status {flags}")).fails(1).says(named);
+        let ran = demo.run(&format!("status {flags}")).fails(1).reports(named);
         assert!(!ran.err.contains("no colon in here"), "{ran}");
     }
 }

@@ -64,7 +64,7 @@ async fn until(
     tokio::pin!(limit);
     while !holds(world) {
         tokio::select! {
-            fact = stream.next() => { world.apply(fact.expect("it goes on")); }
+            fact = stream.next() => { world.apply(fact.expect("it continues")); }
             () = &mut limit => panic!("never: {what}; {:?}", world.kubernetes.sources),
         }
     }
@@ -105,8 +105,8 @@ async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str, inst
     assert_eq!((served.operator, served.version_of("emqxes")), (line, Some(version)));
     assert_eq!(cluster.instance_kind_served().await, instance_kind);
     // A user who may not read CRDs: the published schema gives the same result.
-    let nobody = connect(&plane.kubeconfig_for("nobody")).await;
-    assert_eq!(nobody.served().await.expect("anybody may ask").operator, line);
+    let without_rights = connect(&plane.kubeconfig_for("nobody")).await;
+    assert_eq!(without_rights.served().await.expect("anybody may ask").operator, line);
     // The server publishes it up to a second after the CRD.
     test_support::control_plane::until("the published schema", Duration::from_secs(20), async || {
         let fresh = connect(&plane.kubeconfig_for("nobody")).await;
@@ -115,7 +115,7 @@ async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str, inst
     })
     .await;
     // By the server's own clock, which is that of this machine.
-    let off = nobody.clock().now().duration_since(jiff::Timestamp::now()).as_secs_f64();
+    let off = without_rights.clock().now().duration_since(jiff::Timestamp::now()).as_secs_f64();
     assert!(off.abs() < 2.0, "{off}");
 }
 
@@ -311,11 +311,11 @@ async fn objects_are_marked_and_deleted_as_they_were_read(plane: &ControlPlane) 
     held["metadata"]["finalizers"] = json!(["apps.emqx.io/finalizer"]);
     let held = cluster.create_rebalance(&held, ServerDryRun::No).await.expect("it is created").rebalance;
     assert_eq!(cluster.delete_rebalance(&held, ServerDryRun::No).await, Ok(true));
-    let dying = read().await.expect("its finalizer holds it");
-    assert!(dying.deleting.is_some());
-    assert_eq!(cluster.annotate_rebalance(&dying, TOUCHED_ANNOTATION, Some("now")).await, Ok(true));
+    let terminating = read().await.expect("its finalizer holds it");
+    assert!(terminating.deleting.is_some());
+    assert_eq!(cluster.annotate_rebalance(&terminating, TOUCHED_ANNOTATION, Some("now")).await, Ok(true));
     let touched = read().await.expect("it is still there");
-    assert_ne!(touched.resource_version, dying.resource_version);
+    assert_ne!(touched.resource_version, terminating.resource_version);
     let free = r#"{"metadata":{"finalizers":null}}"#;
     let namespace = plane.namespace();
     let patch = ["patch", "rebalance", "marked", "-n", namespace, "--type=merge", "-p", free];

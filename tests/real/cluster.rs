@@ -50,12 +50,12 @@ impl<'a> RealCluster<'a> {
     /// Creates the cluster of a scenario and waits until its operator reports it as ready. The CRDs of the
     /// line exist already.
     pub async fn start(plane: &'a ControlPlane, scenario: &str) -> Self {
-        Self::start_in_a_hurry(plane, scenario, 1.0).await
+        Self::start_at_speed(plane, scenario, 1.0).await
     }
 
     /// The same with EMQX and the operator at this multiple of the speed of the API server, which runs in
     /// real time.
-    pub async fn start_in_a_hurry(plane: &'a ControlPlane, scenario: &str, speed: f64) -> Self {
+    pub async fn start_at_speed(plane: &'a ControlPlane, scenario: &str, speed: f64) -> Self {
         let mut scenario = one_node_each(Scenario::from_yaml(scenario).expect("a scenario"));
         plane.create_namespace(&scenario.namespace).await;
         let client = plane.admin_client().await;

@@ -47,7 +47,7 @@ pub async fn run(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         if phase == "Failed: EMQX emqx is not ready" { Ok(()) } else { Err(phase) }
     })
     .await;
-    watched.says("Failed").await;
+    watched.reports("Failed").await;
     let args = ["delete", "rebalance", &name, "-n", emqx.namespace(), "--wait=false"];
     plane.kubectl(&args).await.ok();
     let list = program.json(&["rebalance", "list"]).await;

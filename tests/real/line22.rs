@@ -169,7 +169,7 @@ async fn failed_and_balanced(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     long[3] = "--wait-takeover=20";
     let args = with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"], &long);
     let mut applied = program.start(&args);
-    applied.says("\"waitHealthCheck\"").await;
+    applied.reports("\"waitHealthCheck\"").await;
     let name = name_of(&applied.stdout());
 
     // A second rebalance is refused, with the name of the first one.
@@ -241,7 +241,7 @@ async fn deleted_with_kubectl(plane: &ControlPlane, enterprise: &RealCluster<'_>
     refused(&out, 6, &["rebalance-sample"]);
 
     let mut watched = program.start(&["rebalance", "watch", "rebalance-sample", "-o", "jsonl"]);
-    watched.says("\"evictConnections\"").await;
+    watched.reports("\"evictConnections\"").await;
     let args = ["delete", "rebalance", "rebalance-sample", "-n", enterprise.namespace(), "--wait=false"];
     plane.kubectl(&args).await.ok();
     let reason = verdict(&watched.end().await, "stopped", 7);
@@ -276,14 +276,14 @@ pub async fn restarts(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: 
     let file = plane.dir().join("kindless.yaml");
     std::fs::write(&file, MANUAL_KINDLESS).expect("a file");
     let mut two = other.start(&["rebalance", "apply", "--yes", "--watch", "-f", &file.to_string_lossy()]);
-    one.says("\"evictConnections\"").await;
-    two.says("instanceKind EmqxEnterprise was added").await;
+    one.reports("\"evictConnections\"").await;
+    two.reports("instanceKind EmqxEnterprise was added").await;
 
     plane.stop_kubelet();
-    one.says("error dialing backend").await;
+    one.reports("error dialing backend").await;
     plane.start_kubelet_again().await;
     plane.stop_api_server();
-    one.says("does not answer: connection refused").await;
+    one.reports("does not answer: connection refused").await;
     plane.start_api_server_again().await;
 
     let (one, two) = futures::join!(one.end(), two.end());
@@ -294,10 +294,10 @@ pub async fn restarts(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: 
     // Each outage is reported once, not at every try; a follower that retried only after the outage does not
     // report it.
     let away = |out: &Output| {
-        let told = |line: &&str| {
+        let reports_it = |line: &&str| {
             line.starts_with("notice: ") && line.contains("does not answer: connection refused")
         };
-        out.stderr.lines().filter(told).count()
+        out.stderr.lines().filter(reports_it).count()
     };
     assert_eq!(away(&one), 1, "{}", one.stderr);
     assert!(away(&two) <= 1, "{}", two.stderr);

@@ -98,14 +98,14 @@ pub async fn stop(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     let name = name.trim().strip_prefix("rebalance.apps.emqx.io/").expect("a name").to_owned();
     let mut watched = program.start(&["rebalance", "watch", &name, "-o", "jsonl"]);
     let out = program.run(&["rebalance", "stop", &name]).await;
-    assert_eq!(out.code, Some(6), "nobody confirmed: {}", out.stderr);
+    assert_eq!(out.code, Some(6), "no one confirmed: {}", out.stderr);
     // A deletion shows a stop only if the operator reports Processing.
     until("the start", Duration::from_secs(20), async || {
         let phase = emqx.phase(&name).await.unwrap_or_default();
         if !emqx.idle() && phase.starts_with("Processing") { Ok(()) } else { Err(phase) }
     })
     .await;
-    watched.says("\"waitHealthCheck\"").await;
+    watched.reports("\"waitHealthCheck\"").await;
     let stopped = program.json(&["rebalance", "stop", &name, "--yes"]).await;
     assert_eq!(stopped["verdict"], "stopped", "{stopped}");
     let proof = stopped["proof"].to_string();

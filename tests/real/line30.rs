@@ -43,7 +43,7 @@ pub async fn through_emqx(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     refused(&out, 1, &["operator 3.x has no Rebalance kind", "--backend emqx"]);
 
     let mut applied = program.start(&with(&["rebalance", "apply", "--yes", "--watch", "-o", "jsonl"]));
-    applied.says("\"created\"").await;
+    applied.reports("\"created\"").await;
     let name = format!("coordinator/{}", emqx.emqx.with(|broker| broker.nodes[0].name.clone()));
     let out = program.run(&with(&["rebalance", "apply", "--yes"])).await;
     refused(&out, 6, &["already running", &name]);

@@ -89,7 +89,7 @@ async fn operators_2_3_and_3_0() {
         part("every form", plugin_conventions::outputs(&plane, &emqx)),
         part("login commands", plugin_conventions::login_commands(&plane)),
         part("proxies", plugin_conventions::proxies(&plane)),
-        part("names while somebody types", plugin_conventions::completes(&plane, &emqx)),
+        part("names while a user types", plugin_conventions::completes(&plane, &emqx)),
     );
     part("what would be stored", plugin_conventions::changes(&plane, &emqx)).await;
     part("stop", line23::stop(&plane, &emqx)).await;

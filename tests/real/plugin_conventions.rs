@@ -76,7 +76,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
     written(plane, "token", &token);
     let by_file = kubeconfig(plane, "by-file.yaml", &json!({}), &json!({ "tokenFile": "token" }));
     let by_token = kubeconfig(plane, "by-token.yaml", &json!({}), &json!({ "token": token }));
-    let nobody = kubeconfig(plane, "nobody.yaml", &json!({}), &json!({}));
+    let without_user = kubeconfig(plane, "nobody.yaml", &json!({}), &json!({}));
     until("the account's rights", Duration::from_mins(1), async || {
         let out = run(plane, &by_token, &[], &["status"], None).await;
         if out.code == Some(0) { Ok(()) } else { Err(out.stderr) }
@@ -126,7 +126,7 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         (&inlined, &[]),
         (&by_file, &[]),
         (&by_token, &[]),
-        (&nobody, &["--token", &token]),
+        (&without_user, &["--token", &token]),
     ];
     for (kubeconfig, args) in ways {
         let args = [&["status", "-o", "name"], args].concat();
@@ -147,10 +147,10 @@ pub async fn ways_in(plane: &ControlPlane, emqx: &RealCluster<'_>) {
         for kubeconfig in [&by_token, &inlined, &admin] {
             let out = run(plane, kubeconfig, &[], &["status", "-v", level], None).await;
             assert_eq!(out.code, Some(0), "{}", out.stderr);
-            let said = out.stdout + &out.stderr;
-            assert!(said.contains("DEBUG") == matches!(level, "debug" | "trace"), "{level}");
-            let told = secrets.iter().any(|secret| said.contains(secret.trim_matches('"')));
-            assert!(!told && !said.contains("PRIVATE KEY"), "-v {level} tells a secret");
+            let reported = out.stdout + &out.stderr;
+            assert!(reported.contains("DEBUG") == matches!(level, "debug" | "trace"), "{level}");
+            let has_secret = secrets.iter().any(|secret| reported.contains(secret.trim_matches('"')));
+            assert!(!has_secret && !reported.contains("PRIVATE KEY"), "-v {level} prints a secret");
         }
     }
 }
@@ -319,7 +319,7 @@ pub async fn proxies(plane: &ControlPlane) {
         let out = run(plane, kubeconfig, &variables, &args, None).await;
         assert_eq!((out.code, out.stdout.as_str()), (Some(0), "ok"), "{variables:?}: {}", out.stderr);
     }
-    let asked = proxy.heard().matches("connect api.example.invalid:6443 ").count();
+    let asked = proxy.received().matches("connect api.example.invalid:6443 ").count();
     assert!(asked >= 6, "for the API and for each port-forward: {asked}");
     let out = run(plane, &plain, &[("HTTPS_PROXY", "http://127.0.0.1:1")], &["status"], None).await;
     refused(&out, 1, &["(through the proxy 127.0.0.1:1) does not answer: connection refused"]);

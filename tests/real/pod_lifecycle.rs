@@ -24,7 +24,7 @@ impl RealCluster<'_> {
     pub async fn alive<T>(&self, it: impl Future<Output = T>) -> T {
         tokio::select! {
             value = it => value,
-            () = self.live() => unreachable!("it goes on for ever"),
+            () = self.live() => unreachable!("it does not end"),
         }
     }
 

@@ -76,30 +76,30 @@ impl<'a> Program<'a> {
     }
 }
 
-type Heard = Arc<Mutex<Vec<u8>>>;
+type Received = Arc<Mutex<Vec<u8>>>;
 
 /// Reads a pipe as it fills, on a thread that ends with it.
-fn listen(mut pipe: impl Read + Send + 'static) -> Heard {
-    let heard = Heard::default();
-    let into = Arc::clone(&heard);
+fn listen(mut pipe: impl Read + Send + 'static) -> Received {
+    let received = Received::default();
+    let into = Arc::clone(&received);
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut buffer) {
             into.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
         }
     });
-    heard
+    received
 }
 
-fn text(heard: &Heard) -> String {
-    String::from_utf8_lossy(&heard.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+fn text(received: &Received) -> String {
+    String::from_utf8_lossy(&received.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
 /// A running program. Dropping it kills it.
 pub struct Started {
     child: Child,
-    stdout: Heard,
-    stderr: Heard,
+    stdout: Received,
+    stderr: Received,
     args: String,
 }
 
@@ -120,7 +120,7 @@ impl Started {
     }
 
     /// Waits until it has printed these words, on stdout or stderr.
-    pub async fn says(&mut self, words: &str) {
+    pub async fn reports(&mut self, words: &str) {
         let what = format!("{:?} of {}", words, self.args);
         until(&what, Duration::from_secs(30), async || {
             let ended = self.child.try_wait().expect("a child can be asked");
@@ -147,7 +147,7 @@ impl Started {
                 break status;
             }
             let (out, err) = (self.stdout(), self.stderr());
-            assert!(began.elapsed() < limit, "{} goes on\n{out}\n{err}", self.args);
+            assert!(began.elapsed() < limit, "{} continues\n{out}\n{err}", self.args);
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         // The pipes are empty a moment later.

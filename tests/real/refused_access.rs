@@ -14,7 +14,7 @@ use test_support::control_plane::ControlPlane;
 pub async fn closed(plane: &ControlPlane) {
     let empty = plane.dir().join("empty.kubeconfig");
     fs::write(&empty, json!({ "apiVersion": "v1", "kind": "Config" }).to_string()).expect("a file");
-    let nobody = Program::of(plane, &empty, plane.namespace());
+    let without_user = Program::of(plane, &empty, plane.namespace());
     let admin = Program::admin(plane, plane.namespace());
     let (url, own, foreign) = (plane.url(), plane.authority(), plane.foreign_authority());
     let (own, foreign) = (own.to_string_lossy(), foreign.to_string_lossy());
@@ -23,7 +23,7 @@ pub async fn closed(plane: &ControlPlane) {
     refused(&out, 1, &[&url, "its certificate is signed by an authority that is not known", "hint: check"]);
     let out = admin.run(&["status", "--tls-server-name", "elsewhere.example"]).await;
     refused(&out, 1, &["its certificate is for another name", "--tls-server-name"]);
-    let out = nobody
+    let out = without_user
         .run(&["status", "--server", &url, "--token", "unknown", "--certificate-authority", &own])
         .await;
     refused(
@@ -36,7 +36,7 @@ pub async fn closed(plane: &ControlPlane) {
     let out = late.run(&["rebalance", "list"]).await;
     refused(&out, 1, &["the API server does not accept these credentials (401)"]);
     // An anonymous user is known, too: refused by permissions, not by identity.
-    let out = nobody.run(&["status", "--server", &url, "--insecure-skip-tls-verify"]).await;
+    let out = without_user.run(&["status", "--server", &url, "--insecure-skip-tls-verify"]).await;
     refused(&out, 1, &["cannot"]);
     // No process listens on port 1.
     let out = admin.run(&["status", "--server", "https://127.0.0.1:1"]).await;

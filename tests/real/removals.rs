@@ -37,7 +37,7 @@ const QUICK: [&str; 4] = ["--conn-evict-rate=200", "--wait-health-check=1s", "--
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 pub async fn start(plane: &ControlPlane) -> RealCluster<'_> {
-    RealCluster::start_in_a_hurry(plane, EMQX, SPEED).await
+    RealCluster::start_at_speed(plane, EMQX, SPEED).await
 }
 
 /// Makes the second Kubernetes node schedulable, and binds the claims of the cores to volumes that both nodes

@@ -211,12 +211,12 @@ async fn the_api_server_and_the_kubelet_can_be_restarted(plane: &ControlPlane, c
     }
     // The targets of the ports were kept.
     until("the forward", Duration::from_secs(20), async || {
-        let said = tokio::time::timeout(
+        let reported = tokio::time::timeout(
             Duration::from_secs(1),
             try_ask(client, plane.namespace(), "emqx-core-1", 18083, 1),
         );
-        match said.await {
-            Ok(Ok(said)) if said == ["one 1"] => Ok(()),
+        match reported.await {
+            Ok(Ok(reported)) if reported == ["one 1"] => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
@@ -244,16 +244,16 @@ async fn a_restricted_user_may_only_what_was_granted(plane: &ControlPlane) {
 
 #[test]
 fn a_panic_ends_every_process() {
-    let (tell, told) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let test = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let plane = ControlPlane::start_or_skip(small()).await;
-            tell.send(plane.as_ref().map(ControlPlane::addresses)).unwrap();
+            sender.send(plane.as_ref().map(ControlPlane::addresses)).unwrap();
             assert!(plane.is_none(), "as a failing test does");
         });
     });
-    let addresses = told.recv().unwrap();
+    let addresses = receiver.recv().unwrap();
     let ended = test.join();
     let Some(addresses) = addresses else { return };
     assert!(ended.is_err());
@@ -282,11 +282,11 @@ fn a_kill_ends_every_process() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let told = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("started ").map(String::from));
+    let started = lines.map_while(Result::ok).find_map(|l| l.strip_prefix("started ").map(String::from));
     child.kill().unwrap();
     child.wait().unwrap();
-    let told = told.expect("the child says where it listens");
-    let addresses: Vec<SocketAddr> = told.split(' ').map(|a| a.parse().unwrap()).collect();
+    let started = started.expect("the child prints its addresses");
+    let addresses: Vec<SocketAddr> = started.split(' ').map(|a| a.parse().unwrap()).collect();
     assert_eq!(addresses.len(), 3);
     assert_closed(&addresses);
 }

@@ -48,7 +48,7 @@ async fn instance(plane: &ControlPlane, cluster: &Cluster, name: &str) -> (Insta
 }
 
 /// The target of an upgrade to this image, with all other values of the object.
-fn settled(instance: &Instance, image: &str, way: Option<Way>) -> UpgradeTarget {
+fn resolved(instance: &Instance, image: &str, way: Option<Way>) -> UpgradeTarget {
     let ask = UpgradeRequest {
         way,
         ..UpgradeRequest::new(Wanted::Image(Image::parse(image).expect("a reference")))
@@ -79,7 +79,7 @@ async fn upgrades_and_a_real_api_server() {
     change::taken_strictly(&plane, &enterprise("strict-ee", None), "emqx/emqx-ee:4.4.24").await;
     change::taken_strictly(&plane, &emqx("v2beta1", "strict"), "emqx/emqx-enterprise:5.8.7").await;
     change::guarded_and_given_back(&plane).await;
-    change::given_back_although_somebody_wrote_it_too(&plane).await;
+    change::restored_although_another_client_wrote_it_too(&plane).await;
     change::owners_are_those_of_the_server(&plane).await;
     refusals::gates(&plane).await;
     refusals::rights(&plane).await;

@@ -39,7 +39,7 @@ const SPEED: f64 = 4.0;
 const LIMIT: Duration = Duration::from_mins(8);
 
 pub async fn start(plane: &ControlPlane) -> (RealCluster<'_>, RealCluster<'_>) {
-    let start = |scenario| RealCluster::start_in_a_hurry(plane, scenario, SPEED);
+    let start = |scenario| RealCluster::start_at_speed(plane, scenario, SPEED);
     futures::join!(start(EMQX), start(ENTERPRISE))
 }
 
@@ -57,7 +57,7 @@ async fn arrived(cluster: &RealCluster<'_>, old: &BTreeSet<String>, cut: u64) {
         let sum = |of: fn(&emqx_sim::broker::Node) -> u64| broker.nodes.iter().map(of).sum::<u64>();
         (sum(|node| node.connections), sum(|node| node.offline), broker.tally)
     });
-    assert_eq!((live, offline), (80, 12), "everybody is back, and every session kept");
+    assert_eq!((live, offline), (80, 12), "all clients are back, and every session is kept");
     assert_eq!((tally.cuts, tally.lost_sessions), (cut, 0));
 }
 

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_user_may_what_its_name_says() {
+    fn each_user_may_do_what_its_name_states() {
         let may = |token: &str, verb: &str, resource: &str, sub: &str| {
             User::of(Some(&format!("Bearer {token}")), None)
                 .is_some_and(|user| user.may(AccessRequest { verb, resource, sub }))

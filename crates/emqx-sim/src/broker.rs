@@ -41,7 +41,7 @@ pub struct Node {
     pub back_at: Option<Duration>,
     /// When it started; `None`: long before the scenario began.
     pub started: Option<Duration>,
-    /// Whether it has left the cluster for good: no node lists it. Its index is not used again.
+    /// Whether it has left the cluster and does not return: no node lists it. Its index is not used again.
     pub gone: bool,
     /// Whether the Service sends clients to it; set by the part that maintains the endpoints.
     pub in_service: bool,
@@ -228,7 +228,7 @@ impl Broker {
         self.set_running(node, true);
     }
 
-    /// EMQX in a pod has ended, and the node leaves the cluster for good.
+    /// EMQX in a pod has ended, and the node leaves the cluster and does not return.
     pub fn leave(&mut self, node: usize) {
         self.set_running(node, false);
         if !(self.durable && self.nodes[node].role == Role::Core) {

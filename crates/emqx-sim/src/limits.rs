@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-/// The licence.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Licence {

@@ -23,7 +23,7 @@ use super::serve::{Parts, SimError};
 /// Bytes that one side may write before the other reads.
 const PIPE: usize = 64 * 1024;
 
-/// The entrance to one simulated API server.
+/// Opens connections to one simulated API server.
 #[derive(Clone)]
 pub struct Door {
     server: Server,
@@ -100,7 +100,7 @@ pub fn start(scenario: Scenario, clock: &Clock) -> Result<InMemory, SimError> {
 }
 
 impl InMemory {
-    /// The way to the API server.
+    /// Opens connections to the API server.
     pub fn door(&self) -> &Door {
         &self.door
     }

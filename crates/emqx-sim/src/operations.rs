@@ -1,11 +1,10 @@
-//! The running operations of the simulated EMQX, as values; [`super::coordinator`], [`super::purge`] and [`super::sessions`]
+//! The running operations of the simulated EMQX, as values; `coordinator`, `purge` and `sessions`
 //! advance them.
 
 use std::time::Duration;
 
 use super::orders::{EvacuationOrder, RebalanceOrder};
 
-/// The state of a rebalance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebalanceState {
     /// Load balancers are given time to notice.
@@ -76,7 +75,6 @@ impl Rebalance {
     }
 }
 
-/// The state of an evacuation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvacuationState {
     /// Load balancers are given time to notice (v5 only).

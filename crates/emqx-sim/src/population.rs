@@ -17,7 +17,6 @@ use super::scenario::{Api, Line, Member, Owner, Role, Scenario};
 
 /// The condition of a pod that the operators of 2.x keep.
 pub(super) const GATE: &str = "apps.emqx.io/on-serving";
-/// The operator's namespace.
 const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
 /// The age of all objects.
 const AGE: Duration = Duration::from_secs(5120);

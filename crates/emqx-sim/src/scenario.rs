@@ -84,7 +84,7 @@ pub struct Scenario {
     /// The instance's name; `emqx`, on v1beta4 `emqx-ee`, when absent.
     #[serde(default)]
     pub instance: String,
-    /// Whether an operator is at work.
+    /// Whether an operator runs.
     #[serde(default = "alive")]
     pub operator_alive: bool,
     /// Seconds from the start of a rebalance to the operator's next pass over the instance. On a real cluster
@@ -300,7 +300,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// When a coordinator dies, counted from its start.
+    /// When a coordinator crashes, counted from its start.
     pub(super) fn coordinator_crash(&self) -> Option<Duration> {
         self.faults.iter().find_map(|timed| timed.after_start).map(Duration::from_secs_f64)
     }

@@ -391,9 +391,9 @@ impl Verbs {
             return Ok((200, self.shown(call, &next), warnings));
         }
         let key = Self::key(call);
-        let dying = !next["metadata"]["deletionTimestamp"].is_null();
+        let terminating = !next["metadata"]["deletionTimestamp"].is_null();
         let held = next["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
-        let stored = if dying && !held {
+        let stored = if terminating && !held {
             // The last finalizer was removed. As on the real server, DELETED shows the state before, with the
             // finalizer.
             locked.remove(&key).unwrap_or_else(|| Arc::new(next))
@@ -439,12 +439,12 @@ impl Verbs {
         if !old["metadata"]["deletionTimestamp"].is_null() || dry_run {
             return Ok((200, self.shown(call, &old), Vec::new()));
         }
-        let mut dying = (*old).clone();
-        dying["metadata"]["deletionTimestamp"] = json!(locked.now());
-        dying["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        let mut terminating = (*old).clone();
+        terminating["metadata"]["deletionTimestamp"] = json!(locked.now());
+        terminating["metadata"]["deletionGracePeriodSeconds"] = json!(0);
         let generation = old["metadata"]["generation"].as_u64().unwrap_or(1);
-        dying["metadata"]["generation"] = json!(generation + 1);
-        let stored = locked.put(key, dying);
+        terminating["metadata"]["generation"] = json!(generation + 1);
+        let stored = locked.put(key, terminating);
         Ok((200, self.shown(call, &stored), Vec::new()))
     }
 

@@ -97,13 +97,13 @@ fn ordinal(pod: &str) -> usize {
     pod.rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(usize::MAX)
 }
 
-fn dying(pod: &Value) -> bool {
+fn terminating(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// Marks a pod for deletion, as the API server does.
 pub(super) fn mark(locked: &mut Locked<'_>, key: &Key, pod: &Value) {
-    if dying(pod) {
+    if terminating(pod) {
         return;
     }
     let mut next = pod.clone();
@@ -138,7 +138,7 @@ fn make(locked: &mut Locked<'_>, set: &Value, name: &str, revision: Option<&str>
     }));
 }
 
-fn tell(locked: &mut Locked<'_>, set: &Value, reason: &str, message: &str) {
+fn write_event(locked: &mut Locked<'_>, set: &Value, reason: &str, message: &str) {
     let (metadata, now) = (&set["metadata"], locked.now());
     let name = metadata["name"].as_str().unwrap_or_default();
     let component =
@@ -168,12 +168,12 @@ fn stateful_set(
     let of = |pod: &Value| pod["metadata"]["labels"]["controller-revision-hash"] == revision;
     let mut gone = false;
     for (key, pod) in own.iter().rev() {
-        if ordinal(&key.name) >= wanted && !dying(pod) {
+        if ordinal(&key.name) >= wanted && !terminating(pod) {
             mark(locked, key, pod);
             let text = format!("Delete Pod {} in StatefulSet {name} successful", key.name);
-            tell(locked, set, "SuccessfulDelete", &text);
+            write_event(locked, set, "SuccessfulDelete", &text);
             gone = true;
-        } else if !dying(pod) {
+        } else if !terminating(pod) {
             living.push((&key.name, of(pod)));
         }
     }
@@ -183,19 +183,19 @@ fn stateful_set(
         if !own.iter().any(|(key, _)| key.name == pod) {
             make(locked, set, &pod, Some(revision));
             let text = format!("Create Pod {pod} in StatefulSet {name} successful");
-            tell(locked, set, "SuccessfulCreate", &text);
+            write_event(locked, set, "SuccessfulCreate", &text);
             made += 1;
         }
     }
     let ready = own.iter().filter(|(_, pod)| is_true(pod, "Ready")).count();
-    let ending = own.iter().any(|(_, pod)| dying(pod));
+    let ending = own.iter().any(|(_, pod)| terminating(pod));
     let complete = !gone && !ending && made == 0 && own.len() == wanted && ready == wanted;
     let rolls = set["spec"]["updateStrategy"]["type"] != "OnDelete";
-    let old = own.iter().rev().find(|(_, pod)| !of(pod) && !dying(pod));
+    let old = own.iter().rev().find(|(_, pod)| !of(pod) && !terminating(pod));
     if let Some((key, pod)) = old.filter(|_| complete && rolls) {
         mark(locked, key, pod);
         let text = format!("Delete Pod {} in StatefulSet {name} successful", key.name);
-        tell(locked, set, "SuccessfulDelete", &text);
+        write_event(locked, set, "SuccessfulDelete", &text);
         living.retain(|(pod, _)| *pod != key.name);
     }
     let updated = living.iter().filter(|(_, new)| *new).count() + made;
@@ -226,7 +226,7 @@ fn counted(mut status: Value) -> Value {
 
 fn replica_set(locked: &mut Locked<'_>, set: &Value, own: Vec<(Key, Arc<Value>)>, wanted: usize) -> Value {
     let name = set["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let (mut living, ending): (Vec<_>, Vec<_>) = own.into_iter().partition(|(_, pod)| !dying(pod));
+    let (mut living, ending): (Vec<_>, Vec<_>) = own.into_iter().partition(|(_, pod)| !terminating(pod));
     let mut ended = ending.len();
     // The order of Kubernetes' `ActivePodsWithRanks`, without the number of pods on a node and restarts.
     living.sort_by_cached_key(|(key, pod)| {
@@ -239,14 +239,14 @@ fn replica_set(locked: &mut Locked<'_>, set: &Value, own: Vec<(Key, Arc<Value>)>
     });
     for (key, pod) in living.drain(..living.len().saturating_sub(wanted)).collect::<Vec<_>>() {
         mark(locked, &key, &pod);
-        tell(locked, set, "SuccessfulDelete", &format!("Deleted pod: {}", key.name));
+        write_event(locked, set, "SuccessfulDelete", &format!("Deleted pod: {}", key.name));
         ended += 1;
     }
     let made = wanted.saturating_sub(living.len());
     for _ in 0..made {
         let pod = format!("{name}-{}", suffix(locked.version()));
         make(locked, set, &pod, None);
-        tell(locked, set, "SuccessfulCreate", &format!("Created pod: {pod}"));
+        write_event(locked, set, "SuccessfulCreate", &format!("Created pod: {pod}"));
     }
     let ready = living.iter().filter(|(_, pod)| is_true(pod, "Ready")).count();
     let mut next = set.clone();

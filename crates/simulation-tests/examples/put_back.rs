@@ -138,12 +138,12 @@ fn tests(faults: &[PutBack], chosen: impl Fn(&&PutBack) -> bool) -> Result<bool,
         let ((fails, one), (passes, _)) = (ran(Some(&fault.name))?, ran(None)?);
         let found = one && !fails && passes;
         missed |= !found;
-        let says = match (one, found) {
+        let reports = match (one, found) {
             (false, _) => "**not one test has this name**",
             (_, true) => "yes",
             (_, false) => "**no**",
         };
-        say(&format!("| `{}` | `{test}` | {says} |", fault.name));
+        say(&format!("| `{}` | `{test}` | {reports} |", fault.name));
     }
     Ok(!missed)
 }

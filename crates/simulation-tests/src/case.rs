@@ -159,7 +159,6 @@ pub enum Part {
     Donor,
     /// The first recipient that does not coordinate, else the coordinator.
     Recipient,
-    /// The coordinator.
     Coordinator,
     /// The last core.
     Core,
@@ -195,7 +194,6 @@ pub enum Requests {
     Instance,
 }
 
-/// A fault.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {
@@ -234,7 +232,7 @@ pub enum Fault {
     StoppedByOther,
     /// The object is deleted by another client.
     ObjectDeleted,
-    /// Clients disconnect for good: a percentage of each node's clients.
+    /// Clients disconnect and do not return: a percentage of each node's clients.
     ClientsLeave(u32),
     /// The API server restarts: connections are closed, old versions are expired (410).
     ApiRestart,
@@ -245,12 +243,7 @@ pub enum Fault {
     /// The API server does not answer, for this number of seconds.
     ApiHang(f64),
     /// Requests are answered with this status, for this number of seconds.
-    ApiStatus {
-        code: u16,
-        /// The requests.
-        requests: Requests,
-        seconds: f64,
-    },
+    ApiStatus { code: u16, requests: Requests, seconds: f64 },
     /// The next requests, this many, are answered with 429.
     TooManyRequests(u32),
     /// Answers are late by the first number of seconds, for the second.
@@ -375,7 +368,6 @@ impl Fault {
 pub struct Timed {
     /// Seconds.
     pub at: f64,
-    /// The fault.
     pub fault: Fault,
     /// From which moment on the seconds are counted instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -451,7 +443,6 @@ pub struct Case {
     pub seed: u64,
     /// The API version.
     pub api: Api,
-    /// The operation.
     pub operation: Operation,
     /// The nodes, cores first.
     pub nodes: Vec<CaseNode>,
@@ -484,7 +475,6 @@ pub struct Case {
     /// Whether the product's `watch` of the instance begins some seconds before the operation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub watching: bool,
-    /// The faults.
     pub faults: Vec<Timed>,
 }
 

@@ -65,7 +65,6 @@ impl Process {
 /// Everything about a run.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The case.
     pub case: Case,
     /// The processes of the product.
     pub processes: Vec<Process>,

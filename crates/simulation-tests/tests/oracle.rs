@@ -102,7 +102,7 @@ impl Story {
     fn follows(self, at: f64, verdict: &str, exit: u8, message: &str) -> Self {
         let mut story = self.typed("rebalance apply emqx --yes --watch -o jsonl", 0.0, at, exit);
         for place in 0..((at / 20.0) as u64) {
-            story = story.event(place as f64 * 20.0, "progress", place, None, "goes on");
+            story = story.event(place as f64 * 20.0, "progress", place, None, "continues");
         }
         let percent = if verdict == "unknown" { Value::Null } else { json!(100) };
         story.prints(
@@ -575,7 +575,7 @@ fn an_object_may_seem_too_old_only_where_the_jump_of_the_clock_makes_it_so() {
 }
 
 #[test]
-fn whoever_watches_an_instance_may_see_the_upgrade_to_a_third_image_end() {
+fn a_watcher_of_an_instance_may_see_the_upgrade_to_a_third_image_end() {
     let story = |superseded: bool, third: bool| {
         let image = simulation_tests::case::Image::Third;
         let version = if third { "4.4.25" } else { "4.4.24" };

@@ -44,11 +44,11 @@ fn a_frozen_node_is_reported_as_cluster_calls_that_hang_and_the_follower_continu
     // The last core takes no part: only calls to every node hang.
     case.faults = vec![at(15.0, Fault::NodeFrozen { part: Part::Core, seconds: 40.0 })];
     let record = ran(&case);
-    let said = text(&record);
-    assert!(said.contains("cluster calls hang since"), "{said}");
-    assert!(said.contains("answers for itself, but not for the cluster"), "{said}");
-    assert_eq!(record.processes[0].exit, Some(0), "{said}");
-    assert!(said.contains("balanced"), "{said}");
+    let reported = text(&record);
+    assert!(reported.contains("cluster calls hang since"), "{reported}");
+    assert!(reported.contains("answers for itself, but not for the cluster"), "{reported}");
+    assert_eq!(record.processes[0].exit, Some(0), "{reported}");
+    assert!(reported.contains("balanced"), "{reported}");
 }
 
 /// When a guarded upgrade without a fault began, and when each change of the instance was written.
@@ -77,12 +77,15 @@ fn an_upgrade_whose_delay_may_not_be_restored_exits_5_and_status_and_watch_name_
     case.faults = vec![at((released + restored) / 2.0 - begun, refused)];
     // The oracle has no rule for an upgrade that is over and exits with 5.
     let record = run(&case).expect("the case can be run");
-    let said = text(&record);
-    assert_eq!(record.processes[0].exit, Some(5), "{said}");
-    assert!(said.contains("upgraded, but the operator's delay is still held by kubectl emqx"), "{said}");
-    assert!(said.contains("kubectl emqx upgrade watch emqx-ee finishes it"), "{said}");
+    let reported = text(&record);
+    assert_eq!(record.processes[0].exit, Some(5), "{reported}");
+    assert!(
+        reported.contains("upgraded, but the operator's delay is still held by kubectl emqx"),
+        "{reported}"
+    );
+    assert!(reported.contains("kubectl emqx upgrade watch emqx-ee finishes it"), "{reported}");
     // The `status` after the upgrade.
-    assert!(said.contains("not finished: the operator's delay is held by kubectl emqx"), "{said}");
+    assert!(reported.contains("not finished: the operator's delay is held by kubectl emqx"), "{reported}");
 }
 
 #[test]
@@ -93,14 +96,14 @@ fn status_after_a_killed_guarded_upgrade_reports_it_as_not_finished_and_watch_fi
     // later.
     case.faults = vec![at(restored - begun - 0.5, Fault::Killed(30.0))];
     let record = ran(&case);
-    let said = text(&record);
+    let reported = text(&record);
     let watch = &record.processes[1];
-    assert!(watch.begins(&["upgrade", "watch"]), "{said}");
-    assert_eq!(watch.exit, Some(0), "{said}");
+    assert!(watch.begins(&["upgrade", "watch"]), "{reported}");
+    assert_eq!(watch.exit, Some(0), "{reported}");
     let last = record.writes.iter().rfind(|write| write.request.contains("/emqxenterprises/emqx-ee"));
     assert!(
         last.is_some_and(|write| write.at >= watch.started),
-        "the delay is restored by the second process: {said}"
+        "the delay is restored by the second process: {reported}"
     );
-    assert!(!said.contains("not finished"), "nothing is left afterwards: {said}");
+    assert!(!reported.contains("not finished"), "nothing is left afterwards: {reported}");
 }

@@ -187,7 +187,7 @@ pub struct ControlPlane {
     witness: Witness,
     /// Locked while this process runs: the next run removes the folders of processes that ended.
     _alive: File,
-    /// Given back after `drop` has ended the processes.
+    /// Released after `drop` has ended the processes.
     _turn: Turn,
 }
 

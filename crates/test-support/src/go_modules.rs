@@ -75,7 +75,7 @@ pub fn cache_dir() -> PathBuf {
     target.map_or_else(|| manifest_dir().join("target"), Path::to_path_buf).join("control-plane")
 }
 
-/// Prints a line at once: the test harness holds back what `eprintln!` prints until the test has ended.
+/// Prints a line at once: the test harness prints the text of `eprintln!` only after the test has ended.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "tests: {line}");
 }
@@ -120,7 +120,7 @@ impl Module {
         if self.complete(&bin) {
             return Ok(bin);
         }
-        // Built beside its place and moved there whole: `bin` is never half of something.
+        // Built beside its place and then moved there: `bin` is never incomplete.
         let part = home.join("part");
         let _ = fs::remove_dir_all(&part);
         fs::create_dir_all(&part).map_err(|e| format!("cannot make {}: {e}", part.display()))?;
@@ -156,7 +156,7 @@ impl Module {
             .stderr(log_file)
             .spawn()
             .map_err(|e| format!("cannot run go: {e}"))?;
-        let mut told = Instant::now();
+        let mut reported = Instant::now();
         let status = loop {
             if let Some(status) = go.try_wait().map_err(|e| e.to_string())? {
                 break status;
@@ -166,8 +166,8 @@ impl Module {
                 let _ = go.wait();
                 return Err(format!("building {} took longer than {BUILD_LIMIT:?}", self.folder));
             }
-            if told.elapsed() > Duration::from_secs(20) {
-                told = Instant::now();
+            if reported.elapsed() > Duration::from_secs(20) {
+                reported = Instant::now();
                 say(&format!("still building {} … {} s", self.folder, began.elapsed().as_secs()));
             }
             thread::sleep(Duration::from_millis(100));
@@ -181,7 +181,7 @@ impl Module {
     }
 }
 
-/// FNV-1a: a name for a build, not a defence against anyone.
+/// FNV-1a: the hash names a build and protects nothing.
 struct Fnv(u64);
 
 impl Fnv {
@@ -196,17 +196,17 @@ impl Fnv {
     }
 }
 
-/// Takes the lock of `file`, until the returned file is dropped. The system gives it back when a process ends.
+/// Takes the lock of `file`, until the returned file is dropped. The system releases it when a process ends.
 pub fn lock(file: &Path, limit: Duration) -> Result<File, String> {
     let handle = File::create(file).map_err(|e| format!("cannot make {}: {e}", file.display()))?;
     let began = Instant::now();
-    let mut told = false;
+    let mut reported = false;
     loop {
         match handle.try_lock() {
             Ok(()) => return Ok(handle),
             Err(fs::TryLockError::WouldBlock) if began.elapsed() < limit => {
-                if !told && began.elapsed() > Duration::from_secs(2) {
-                    told = true;
+                if !reported && began.elapsed() > Duration::from_secs(2) {
+                    reported = true;
                     say("waiting for another test process that builds it …");
                 }
                 thread::sleep(Duration::from_millis(50));
@@ -225,7 +225,7 @@ pub fn tail(file: &Path, lines: usize) -> String {
 /// The programs of these modules by name, built where they are not there yet.
 ///
 /// # Errors
-/// Why there are none on this machine, in words for a person.
+/// Why there are none on this machine.
 pub fn programs(folders: &[&str]) -> Result<BTreeMap<&'static str, PathBuf>, String> {
     fs::create_dir_all(cache_dir()).map_err(|e| format!("cannot make {}: {e}", cache_dir().display()))?;
     let _lock = lock(&cache_dir().join("build.lock"), BUILD_LIMIT)?;

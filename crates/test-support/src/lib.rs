@@ -3,7 +3,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::missing_panics_doc,
-    reason = "a failure here is a failed test, and a test that does not run says so"
+    reason = "a failure here is a failed test, and a test that does not run reports it"
 )]
 
 pub mod control_plane;

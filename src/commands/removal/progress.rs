@@ -20,7 +20,7 @@ use crate::plan::tracker::Tracker;
 use crate::timing::RETURN_SECONDS;
 
 impl<T: Task> Runner<'_, T> {
-    /// Takes in what EMQX reports about the evacuations; returns an end of an evacuation that ends the whole
+    /// Processes what EMQX reports about the evacuations; returns an end of an evacuation that ends the whole
     /// operation.
     pub(super) fn observe(&mut self, cluster: &ClusterView, now: Timestamp) -> Option<Judgement> {
         let ours: Vec<String> =

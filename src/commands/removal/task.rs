@@ -49,7 +49,7 @@ pub(in crate::commands) struct Progress {
 /// When and how the next step is decided.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::commands) struct StepInput {
-    /// Seconds that an answer of EMQX's may be old and still prove something.
+    /// The age in seconds up to which an answer of EMQX is evidence.
     pub(in crate::commands) fresh_seconds: u64,
     /// Whether pods leave the Service through their gates before the first evacuation begins.
     pub(in crate::commands) gates: bool,

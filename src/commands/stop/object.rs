@@ -29,7 +29,7 @@ impl Stopping<'_> {
     }
 
     /// Writes on the object who stops it, so that other clients that follow it report `stopped`. Without the
-    /// permission the rebalance is stopped all the same.
+    /// permission the rebalance is stopped without it.
     pub(super) async fn mark(&self) {
         let Some(object) = self.object().filter(|_| self.may_patch) else { return };
         let mark = StopMark { by: FIELD_MANAGER.to_owned(), time: self.context.clock.now() };

@@ -265,8 +265,8 @@ impl Stopping<'_> {
         loop {
             cluster_view::refresh(self.context, &mut self.cluster).await?;
             let conducts = self.coordinators();
-            let hears = self.emqx_responds();
-            if hears && !conducts.contains(coordinator) {
+            let responds = self.emqx_responds();
+            if responds && !conducts.contains(coordinator) {
                 self.proof.push(match conducts.as_slice() {
                     [] => "EMQX's global_status lists no rebalance".to_owned(),
                     others => format!(
@@ -282,7 +282,7 @@ impl Stopping<'_> {
             }
             if Instant::now() >= self.until {
                 let limit = self.intent.timeout.as_secs();
-                let (what, why) = if hears {
+                let (what, why) = if responds {
                     ("still runs it", format!("{coordinator} has not ended it within {limit} s"))
                 } else {
                     let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());

@@ -19,7 +19,7 @@ use crate::plan::upgrade::field_owners::leftover_notes;
 use crate::plan::upgrade::forecast::UpgradePlan;
 use crate::ports::{self, AppliedObject, RefreshScope};
 
-/// What became of an upgrade or a rollback that was asked for.
+/// The result of a requested upgrade or rollback.
 pub(crate) struct UpgradeChange {
     pub(crate) result: ChangeResult,
     /// The upgrade that runs now.
@@ -29,7 +29,7 @@ pub(crate) struct UpgradeChange {
 /// An upgrade that was begun by this process.
 pub(super) struct StartedUpgrade {
     pub(super) cluster: ClusterView,
-    /// They have observed the cluster before the change, and so have the counts at the start.
+    /// The trackers have observed the cluster before the change, and so have the counts at the start.
     pub(super) operations: OperationTracker,
     pub(super) edit: ManifestEdit,
     pub(super) guarded: bool,

@@ -70,7 +70,7 @@ pub(super) fn conditions(value: &Value, path: &[&str]) -> Vec<Condition> {
             })
         })
         .collect();
-    // Kept for every pod: room for more would be a third of them.
+    // There is one list for each pod: unused capacity would be a third of it.
     conditions.shrink_to_fit();
     conditions
 }

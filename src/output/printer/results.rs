@@ -157,7 +157,6 @@ impl Printer {
         self.push(true, &(text::plan::plan(plan, through, Some((now, self.zone())), layout) + "\n"));
     }
 
-    /// The plan of an upgrade.
     pub(crate) fn upgrade_plan(&self, plan: &UpgradePlan, output: Output, now: Timestamp) {
         let name = || resource(&plan.instance);
         let now = Some((now, self.zone()));

@@ -105,7 +105,7 @@ fn a_page_needs_nothing_from_elsewhere_and_allows_only_its_own_script() {
 }
 
 #[test]
-fn a_report_without_an_operation_says_so() {
+fn a_report_without_an_operation_states_that() {
     let report = Report { source: "evening.jsonl".to_owned(), ..Report::default() };
     assert!(markdown(&report).contains("No operation is recorded."));
     assert!(html::page(&report).contains("No operation is recorded."));

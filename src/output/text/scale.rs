@@ -35,7 +35,6 @@ pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     text
 }
 
-/// The result.
 pub fn result(scale: &ScalePlan, layout: Layout) -> String {
     let mut text = String::new();
     for step in &scale.removal.steps {

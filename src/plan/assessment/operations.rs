@@ -17,7 +17,7 @@ use crate::plan::rebalance::messages::short;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OperationStatus {
-    /// What kind of operation.
+    /// The kind of the operation.
     pub operation: Operation,
     /// Its name: the object's, `coordinator/NODE`, `upgrade/NAME`, `evacuation/NODE`, `purge/NODE`.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct OperationStatus {
     pub percent: Option<u8>,
     /// Seconds to its end.
     pub eta_seconds: Option<u64>,
-    /// How it stands.
+    /// The present verdict.
     pub verdict: Verdict,
     /// The same as a sentence.
     pub message: String,

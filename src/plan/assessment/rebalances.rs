@@ -30,7 +30,7 @@ pub struct RebalanceStatus {
     pub percent: Option<u8>,
     /// Seconds to its end.
     pub eta_seconds: Option<u64>,
-    /// How it stands, or how it ended.
+    /// The present verdict, or the verdict at its end.
     pub verdict: Verdict,
     /// The same as a sentence, without the name.
     pub message: String,

@@ -60,7 +60,9 @@ fn stuck(subject: Subject<'_>) -> Option<Finding> {
         let since = seen.value.deleting?;
         (seconds_between(since, snapshot.now) >= STUCK_DELETION_SECONDS).then_some((&seen.value, since))
     });
-    let Some((object, since)) = stuck else { return super::emqx::dying(subject, STUCK_DELETION_SECONDS) };
+    let Some((object, since)) = stuck else {
+        return super::emqx::terminating(subject, STUCK_DELETION_SECONDS);
+    };
     let age = duration(seconds_between(since, snapshot.now));
     let gone = snapshot.operator_process.is_some_and(|it| it.process == OperatorProcess::Gone);
     let message = format!(

@@ -319,7 +319,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
 }
 
 /// An EMQX object that cannot be deleted: its finalizers wait for an operator that does not run.
-pub(super) fn dying(subject: Subject<'_>, stuck_seconds: u64) -> Option<Finding> {
+pub(super) fn terminating(subject: Subject<'_>, stuck_seconds: u64) -> Option<Finding> {
     let Subject { instance, snapshot, .. } = subject;
     let seconds = seconds_between(instance.deleting?, snapshot.now);
     (seconds >= stuck_seconds).then(|| {

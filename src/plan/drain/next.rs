@@ -82,7 +82,7 @@ pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAc
     out_of_service_first(&view, acts)
 }
 
-/// How each pod stands, in their order.
+/// The state of each pod, in their order.
 pub(crate) fn standings(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<PodProgress> {
     let view = RemovalView::of(world, run, now);
     // The replacement in a StatefulSet has the same name. In a ReplicaSet it is that of the pods that were evicted last, in their

@@ -243,7 +243,7 @@ fn clients(number: Option<u64>) -> String {
     number.map_or_else(|| "an unknown number of clients".to_owned(), |number| plural(number, "client"))
 }
 
-/// What became of a node that runs again.
+/// The end of an evacuation whose node runs again.
 const RESTARTED: &str = "restarted";
 
 fn node<'w>(broker: &'w BrokerState, name: &NodeName) -> Option<&'w Node> {
@@ -275,7 +275,7 @@ impl EvacuationRun {
         self.joined == Some(Stage::Prohibiting)
     }
 
-    /// EMQX's last answer, if EMQX has not answered for so long that the outage is reported.
+    /// EMQX's last answer before an outage that is reported.
     pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
     }
@@ -595,7 +595,7 @@ impl EvacuationRun {
         }
     }
 
-    /// How it stands, in one sentence.
+    /// Its present state, in one sentence.
     pub fn message(&self) -> String {
         if let Some(judgement) = &self.verdict {
             return judgement.message.clone();

@@ -131,7 +131,7 @@ fn a_verdict_is_stored_once_and_a_better_one_replaces_unknown() {
 }
 
 #[test]
-fn failed_is_the_operators_word_and_no_end_of_a_rebalance_that_nobody_followed() {
+fn failed_is_the_operators_view_and_no_end_of_a_rebalance_without_a_follower() {
     let failed =
         fixtures::rebalance("evening", Phase::Failed, |object| object.failed = Some(fixtures::at(21)));
     let completed = fixtures::rebalance("night", Phase::Completed, |object| {

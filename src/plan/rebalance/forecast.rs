@@ -117,7 +117,6 @@ pub struct PlannedPhase {
     pub seconds: u64,
 }
 
-/// The plan of a rebalance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalancePlan {
@@ -125,7 +124,6 @@ pub struct RebalancePlan {
     pub instance: Option<InstanceId>,
     /// The requested strategy.
     pub strategy: Strategy,
-    /// The decision.
     pub decision: Decision,
     /// What would drive it.
     pub backend: Backend,

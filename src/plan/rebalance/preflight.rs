@@ -76,7 +76,6 @@ pub fn participants(snapshot: &Snapshot) -> Result<Vec<Participant>, Problem> {
         .collect()
 }
 
-/// The requested rebalance.
 #[derive(Clone, Copy)]
 pub struct RebalanceRequest<'a> {
     /// The requested strategy.
@@ -517,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_name_is_refused_also_while_it_is_dying() {
+    fn a_taken_name_is_refused_also_while_it_is_deleted() {
         let mut world = world(ApiVersion::V2beta1, &[3333, 3333, 3334, 0], EvictionStatus::default());
         world.apply(fixtures::rebalance("old", Phase::Completed, |it| it.deleting = Some(fixtures::at(0))));
         let plan = planned(&world, ApiVersion::V2beta1, Backend::Rebalance, Some("old"));

@@ -50,8 +50,8 @@ impl PlanRecord {
         serde_json::from_str(text).ok().filter(|record: &Self| record.version == 1)
     }
 
-    /// For how many seconds the object waited from its plan to its start, where that is so long that the counts of the plan
-    /// are not those of the start: an operator may start an object late.
+    /// Seconds from the plan of the object to its start, if they are too many for the counts of the plan to be those of the
+    /// start: an operator may start an object late.
     pub(crate) fn started_late(&self, object: &Rebalance) -> Option<u64> {
         let began = object.started.or(object.created)?;
         Some(seconds_between(self.time, began)).filter(|seconds| *seconds > LISTED_SECONDS)

@@ -2,7 +2,7 @@
 //! reconnect to one node in a second.
 //!
 //! The lowest rate is chosen that ends in time, and with it the widest threshold that ends even enough: no client is
-//! disconnected that need not be. Where not all can be reached, the deadline gives way first, then the spread, never the
+//! disconnected that need not be. Where not all can be reached, the deadline is exceeded first, then the spread, never the
 //! number of reconnects.
 
 use std::cell::Cell;
@@ -333,7 +333,7 @@ impl Search {
             let rate = last(1, most, |rate| !ends(rate)).map_or(1, |late| (late + 1).min(most));
             return (rate, threshold);
         }
-        // One round of a high rate may move more than remains: then the deadline gives way.
+        // One round of a high rate may move more than remains: then the deadline is exceeded.
         let found = |tolerance: f64| {
             self.lowest(most, tolerance, self.in_time).or_else(|| self.late(most, tolerance))
         };

@@ -1,4 +1,4 @@
-//! Follows rebalances: takes in the world as it changes, and returns the steps of every rebalance up to its
+//! Follows rebalances: observes the world as it changes, and returns the steps of every rebalance up to its
 //! verdict.
 //!
 //! A [`RebalanceRun`] is one rebalance: an object of the operator's, an entry of EMQX's, or (as it should be) both. EMQX's entry
@@ -135,7 +135,7 @@ impl RebalanceTracker {
         self.asked.push((name, strategy));
     }
 
-    /// Takes in the current world; returns what changed.
+    /// Observes the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let passed =
@@ -626,7 +626,7 @@ impl RebalanceTracker {
     }
 }
 
-/// Takes in later counts only where clients came back: a node that lost clients lost them for another reason,
+/// Uses later counts only where clients came back: a node that lost clients lost them for another reason,
 /// and clients beyond the number at the start are other clients.
 fn land(at_end: &mut Counts, now: &Counts, start: Option<&Counts>) {
     let fell = |(node, before): (&NodeName, &NodeCounts)| {

@@ -54,7 +54,7 @@ pub struct Ending<'a> {
     pub outage: Option<(Timestamp, Timestamp)>,
     /// From when to when it was not seen, where that is as long as the rest of it was forecast to take.
     pub unseen: Option<(Timestamp, Timestamp)>,
-    /// Nodes that stopped running meanwhile.
+    /// Nodes that stopped running during it.
     pub lost: &'a [LostNode],
     /// Whether it can have come to its end before any of them stopped.
     pub may_precede_losses: bool,

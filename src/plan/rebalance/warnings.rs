@@ -150,7 +150,7 @@ fn deviation(counts: &[u64]) -> f64 {
     counts.iter().map(|&count| (count as f64 - usual).abs()).fold(0.0, f64::max)
 }
 
-/// The finding of a session round that lasts so long that EMQX may abort the rebalance. `version` is EMQX's, as far as
+/// The finding of a session round after which EMQX may abort the rebalance, because of its length. `version` is EMQX's, as far as
 /// major and minor go: before 5.9 a round has no time limit.
 pub(crate) fn session_round_too_long(plan: &RebalancePlan, version: (u64, u64)) -> Option<Finding> {
     let SessionRounds { longest_ms, move_ms } = plan.session_rounds;

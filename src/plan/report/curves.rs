@@ -17,7 +17,6 @@ const MOST_OF_ONE: usize = 1200;
 /// The fewest points of one curve, for any number of nodes.
 const FEWEST: usize = 60;
 
-/// The curves of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReportCurves {
     /// When each point was taken, in milliseconds since the first.

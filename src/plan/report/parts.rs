@@ -59,14 +59,13 @@ impl From<&InstanceId> for ReportedInstance {
     }
 }
 
-/// One operation of a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedOperation {
     /// The kind of operation.
     pub operation: Operation,
     pub name: String,
-    /// How it ended, or how it stood at the end of the recording.
+    /// The verdict at its end, or at the end of the recording.
     pub verdict: Verdict,
     /// The reason for the verdict, as a sentence.
     pub message: String,
@@ -151,7 +150,6 @@ pub struct ReportedNode {
 pub struct ReportedFinding {
     /// The id of the check.
     pub id: String,
-    /// Its severity.
     pub severity: Severity,
     /// What was found.
     pub message: String,
@@ -167,7 +165,6 @@ impl From<&Finding> for ReportedFinding {
 /// An event of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportedEvent {
-    /// The time.
     pub time: Timestamp,
     /// What kind of event.
     #[serde(rename = "type")]
@@ -314,7 +311,7 @@ impl Report {
         }
     }
 
-    /// Takes in what the checks find in the cluster now: those that warn or refuse.
+    /// Processes what the checks find in the cluster now: those that warn or refuse.
     pub(crate) fn checked(&mut self, checks: &Checks, now: Timestamp) {
         let shown = checks.checks.iter().filter_map(|check| {
             let severity = match check.status {
@@ -328,7 +325,7 @@ impl Report {
         self.checked_time = Some(now);
     }
 
-    /// Takes in the recorded verdict of the operation that the recording was made of: a drain and a scale are more than the
+    /// Processes the recorded verdict of the operation that the recording was made of: a drain and a scale are more than the
     /// evacuations that a recording shows.
     pub(crate) fn with_entry(&mut self, entry: &HistoryEntry) {
         let known = self

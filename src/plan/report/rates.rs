@@ -15,7 +15,7 @@ const RATE_WINDOW_MILLIS: i64 = 5_000;
 pub(super) struct RisingCounts(VecDeque<(Timestamp, u64)>);
 
 impl RisingCounts {
-    /// Takes in a count that differs from `before`, which was still true at `since`. Returns the rate, if one is known now.
+    /// Processes a count that differs from `before`, which was still true at `since`. Returns the rate, if one is known now.
     pub(super) fn add(
         &mut self,
         (since, before): (Timestamp, u64),

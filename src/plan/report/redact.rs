@@ -24,7 +24,7 @@ impl ReportNames {
         self.add(short(node), "node");
     }
 
-    /// Takes in the names of everything that is known.
+    /// Processes the names of everything that is known.
     pub fn observe(&mut self, world: &World) {
         for id in world.kubernetes.instances.keys() {
             self.add(&id.namespace, "namespace");

@@ -181,7 +181,7 @@ impl DrainTiming {
         }
     }
 
-    /// Seconds for an empty node: 2.3 removes it in its next loop; 2.2 waits for a takeover all the same,
+    /// Seconds for an empty node: 2.3 removes it in its next loop; 2.2 waits for a takeover also here,
     /// counted from the last removal ([OP-72], [OP-14]).
     pub fn overhead(&self) -> u64 {
         match self.api {

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_values_are_shared_and_the_status_is_not_looked_at() {
+    fn equal_values_are_shared_and_the_status_is_ignored() {
         let image = json!({"f:spec": {"f:image": {}}});
         let managed = json!([entry("argocd-controller", "Apply", &image)]);
         assert_eq!(found(&managed, &json!({"spec": {"image": "emqx:1"}})), []);

@@ -30,7 +30,6 @@ pub struct PlannedStep {
     pub seconds: u64,
 }
 
-/// The plan of an upgrade.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpgradePlan {
@@ -44,7 +43,6 @@ pub struct UpgradePlan {
     pub strategy: Way,
     /// Whether this program empties old pods before the operator may remove them.
     pub guarded: bool,
-    /// The decision.
     pub decision: Decision,
     /// The reason for the decision, as a sentence.
     pub message: String,

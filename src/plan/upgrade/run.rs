@@ -285,7 +285,6 @@ impl UpgradeRun {
         self.alarm.raised().filter(|_| self.verdict.is_none() && !self.turned)
     }
 
-    /// The command that stops it.
     pub fn stop_command(&self) -> String {
         format!("kubectl emqx upgrade undo {}", self.id.name)
     }
@@ -442,7 +441,7 @@ impl UpgradeRun {
         busy
     }
 
-    /// Takes in the counts of EMQX's nodes; returns whether they changed.
+    /// Processes the counts of EMQX's nodes; returns whether they changed.
     pub(super) fn count(&mut self, world: &World, revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
         let Some(nodes) = &world.broker(&revisions.instance.id).nodes else { return false };
         let counts = Counts::of(&nodes.value);
@@ -511,8 +510,8 @@ impl UpgradeRun {
             let holds = known.holds.unwrap_or_default();
             let reached =
                 best.nodes.entry(known.pod.clone()).or_insert((order, holds.connections, holds.sessions));
-            // New clients connect to an old node until its turn: only the clients of an evacuated node become
-            // fewer for good.
+            // New clients connect to an old node until its turn: only an evacuated node loses clients and
+            // gets none.
             *reached =
                 (reached.0.max(order), reached.1.min(holds.connections), reached.2.min(holds.sessions));
         }

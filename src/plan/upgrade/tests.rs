@@ -29,9 +29,8 @@ struct Inside {
     deleting: bool,
 }
 
-/// The simulated cluster.
 #[derive(Clone, Debug)]
-struct Pretend {
+struct SimulatedCluster {
     now: i64,
     pods: BTreeMap<String, Inside>,
     old_wanted: u64,
@@ -57,7 +56,7 @@ fn node(pod: &str) -> NodeName {
     NodeName::from(format!("emqx@{pod}.emqx-headless.mq.svc.cluster.local"))
 }
 
-impl Pretend {
+impl SimulatedCluster {
     fn new(size: u64, clients: u64, offline: u64, rate: u64) -> Self {
         let pods = (0..size).map(|number| {
             let pod =
@@ -334,25 +333,25 @@ impl Pretend {
 /// Runs the cluster; the guard acts in the seconds for which `awake` is true. Returns what the tracker
 /// reported.
 fn run(
-    pretend: &mut Pretend,
+    simulated: &mut SimulatedCluster,
     means: GuardPermissions,
     seconds: i64,
     awake: impl Fn(i64) -> bool,
 ) -> Vec<Event> {
     let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
-    let mut events = follower.observe(&pretend.world(), fixtures::at(pretend.now));
+    let mut events = follower.observe(&simulated.world(), fixtures::at(simulated.now));
     for _ in 0..seconds {
-        pretend.second();
-        if awake(pretend.now) {
+        simulated.second();
+        if awake(simulated.now) {
             let acts = guard::next(
-                &pretend.world(),
+                &simulated.world(),
                 &fixtures::id(ApiVersion::V1beta4),
                 means,
-                fixtures::at(pretend.now),
+                fixtures::at(simulated.now),
             );
-            pretend.act(acts);
+            simulated.act(acts);
         }
-        events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
+        events.extend(follower.observe(&simulated.world(), fixtures::at(simulated.now)));
     }
     events
 }
@@ -365,24 +364,32 @@ fn verdicts(events: &[Event]) -> Vec<Verdict> {
 
 #[test]
 fn a_guarded_upgrade_disconnects_every_client_once_and_loses_nothing() {
-    let mut pretend = Pretend::new(4, 800, 60, 200);
-    let events = run(&mut pretend, MEANS, 200, |_| true);
-    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (3200, 0, 0));
-    assert_eq!((pretend.peak_rate, pretend.delay, &pretend.hold), (200, 5, &None));
+    let mut simulated = SimulatedCluster::new(4, 800, 60, 200);
+    let events = run(&mut simulated, MEANS, 200, |_| true);
+    assert_eq!((simulated.cut, simulated.at_once, simulated.offline_lost), (3200, 0, 0));
+    assert_eq!((simulated.peak_rate, simulated.delay, &simulated.hold), (200, 5, &None));
     assert_eq!(verdicts(&events), [Verdict::Upgraded], "{:?}", events.last());
     assert_eq!(events.last().and_then(|event| event.lost_sessions), Some(0));
-    let last =
-        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
+    let last = guard::next(
+        &simulated.world(),
+        &fixtures::id(ApiVersion::V1beta4),
+        MEANS,
+        fixtures::at(simulated.now),
+    );
     assert_eq!(last, [GuardAction::Done]);
 }
 
 #[test]
 fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgrade_continues_after_it() {
-    let mut pretend = Pretend::new(4, 800, 60, 200);
-    pretend.rebalance = Some((10, 120));
-    let before = run(&mut pretend, MEANS, 60, |_| true);
-    let acts =
-        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now));
+    let mut simulated = SimulatedCluster::new(4, 800, 60, 200);
+    simulated.rebalance = Some((10, 120));
+    let before = run(&mut simulated, MEANS, 60, |_| true);
+    let acts = guard::next(
+        &simulated.world(),
+        &fixtures::id(ApiVersion::V1beta4),
+        MEANS,
+        fixtures::at(simulated.now),
+    );
     let [GuardAction::Needs(what)] = acts.as_slice() else { panic!("{acts:?}") };
     let coordinator = fixtures::core(0);
     assert!(
@@ -390,58 +397,62 @@ fn a_rebalance_that_starts_in_mid_upgrade_is_named_with_the_way_out_and_the_upgr
             && what.contains("the old pods are held meanwhile"),
         "{what}"
     );
-    assert_eq!((pretend.cut, pretend.at_once, pretend.delay), (0, 0, HOLD_SECONDS));
+    assert_eq!((simulated.cut, simulated.at_once, simulated.delay), (0, 0, HOLD_SECONDS));
     assert_eq!(verdicts(&before), [], "{:?}", before.last());
-    let after = run(&mut pretend, MEANS, 240, |_| true);
-    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (3200, 0, 0));
+    let after = run(&mut simulated, MEANS, 240, |_| true);
+    assert_eq!((simulated.cut, simulated.at_once, simulated.offline_lost), (3200, 0, 0));
     assert_eq!(verdicts(&after), [Verdict::Upgraded], "{:?}", after.last());
-    assert_eq!((pretend.delay, &pretend.hold), (5, &None));
+    assert_eq!((simulated.delay, &simulated.hold), (5, &None));
 }
 
 #[test]
 fn it_continues_from_wherever_it_was_killed() {
     for killed in (1..120).step_by(5) {
-        let mut pretend = Pretend::new(3, 90, 7, 30);
-        let events = run(&mut pretend, MEANS, 380, |now| now < killed || now > killed + 130);
-        assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (270, 0, 0), "killed at {killed}");
-        assert!(pretend.peak_rate <= 30, "killed at {killed}");
-        assert_eq!((pretend.delay, &pretend.hold), (5, &None), "killed at {killed}");
+        let mut simulated = SimulatedCluster::new(3, 90, 7, 30);
+        let events = run(&mut simulated, MEANS, 380, |now| now < killed || now > killed + 130);
+        assert_eq!(
+            (simulated.cut, simulated.at_once, simulated.offline_lost),
+            (270, 0, 0),
+            "killed at {killed}"
+        );
+        assert!(simulated.peak_rate <= 30, "killed at {killed}");
+        assert_eq!((simulated.delay, &simulated.hold), (5, &None), "killed at {killed}");
         assert_eq!(verdicts(&events), [Verdict::Upgraded], "killed at {killed}: {:?}", events.last());
     }
 }
 
 #[test]
 fn a_rate_below_the_number_of_nodes_is_shared_in_groups() {
-    let mut pretend = Pretend::new(5, 6, 2, 2);
-    run(&mut pretend, MEANS, 400, |_| true);
-    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (30, 0, 0));
-    assert_eq!((pretend.peak_rate, pretend.delay), (2, 5));
+    let mut simulated = SimulatedCluster::new(5, 6, 2, 2);
+    run(&mut simulated, MEANS, 400, |_| true);
+    assert_eq!((simulated.cut, simulated.at_once, simulated.offline_lost), (30, 0, 0));
+    assert_eq!((simulated.peak_rate, simulated.delay), (2, 5));
 }
 
 #[test]
 fn one_by_one_goes_at_the_whole_rate_each() {
-    let mut pretend = Pretend::new(3, 90, 7, 30);
-    pretend.manner(HoldManner::OneByOne);
-    run(&mut pretend, MEANS, 400, |_| true);
-    assert_eq!((pretend.cut, pretend.at_once, pretend.offline_lost), (270, 0, 0));
-    assert_eq!((pretend.peak_rate, pretend.delay), (30, 5));
+    let mut simulated = SimulatedCluster::new(3, 90, 7, 30);
+    simulated.manner(HoldManner::OneByOne);
+    run(&mut simulated, MEANS, 400, |_| true);
+    assert_eq!((simulated.cut, simulated.at_once, simulated.offline_lost), (270, 0, 0));
+    assert_eq!((simulated.peak_rate, simulated.delay), (30, 5));
 }
 
 /// Each second with the displayed seconds to the end, up to the verdict; and the second of the verdict.
-fn shown(pretend: &mut Pretend) -> (Vec<(i64, u64)>, i64) {
+fn shown(simulated: &mut SimulatedCluster) -> (Vec<(i64, u64)>, i64) {
     let id = fixtures::id(ApiVersion::V1beta4);
     let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
     let mut shown = Vec::new();
     for _ in 0..1000 {
-        follower.observe(&pretend.world(), fixtures::at(pretend.now));
+        follower.observe(&simulated.world(), fixtures::at(simulated.now));
         let run = follower.last();
         if run.is_some_and(|run| run.verdict.is_some()) {
-            return (shown, pretend.now);
+            return (shown, simulated.now);
         }
-        shown.extend(run.and_then(|run| run.seconds).map(|left| (pretend.now, left)));
-        pretend.second();
-        let acts = guard::next(&pretend.world(), &id, MEANS, fixtures::at(pretend.now));
-        pretend.act(acts);
+        shown.extend(run.and_then(|run| run.seconds).map(|left| (simulated.now, left)));
+        simulated.second();
+        let acts = guard::next(&simulated.world(), &id, MEANS, fixtures::at(simulated.now));
+        simulated.act(acts);
     }
     panic!("it has no end");
 }
@@ -449,9 +460,9 @@ fn shown(pretend: &mut Pretend) -> (Vec<(i64, u64)>, i64) {
 #[test]
 fn a_guarded_upgrade_never_shows_0_seconds_to_go_before_its_end() {
     for manner in [HoldManner::Together, HoldManner::OneByOne] {
-        let mut pretend = Pretend::new(4, 800, 60, 200);
-        pretend.manner(manner);
-        let (shown, end) = shown(&mut pretend);
+        let mut simulated = SimulatedCluster::new(4, 800, 60, 200);
+        simulated.manner(manner);
+        let (shown, end) = shown(&mut simulated);
         for (at, left) in &shown {
             assert_ne!(*left, 0, "{manner:?}: at {at}, {} s before the end", end - at);
             let near = *left == 1 && end - at > 5;
@@ -462,9 +473,9 @@ fn a_guarded_upgrade_never_shows_0_seconds_to_go_before_its_end() {
 
 #[test]
 fn one_by_one_has_an_end_time_that_moves_with_every_pod_that_is_emptied() {
-    let mut pretend = Pretend::new(4, 800, 60, 200);
-    pretend.manner(HoldManner::OneByOne);
-    let (shown, end) = shown(&mut pretend);
+    let mut simulated = SimulatedCluster::new(4, 800, 60, 200);
+    simulated.manner(HoldManner::OneByOne);
+    let (shown, end) = shown(&mut simulated);
     let whole = end - shown[0].0;
     assert!(whole > 100, "{shown:?}");
     for (at, left) in &shown {
@@ -479,20 +490,20 @@ fn one_by_one_has_an_end_time_that_moves_with_every_pod_that_is_emptied() {
 
 #[test]
 fn without_permission_for_gates_some_are_disconnected_again_but_nothing_is_lost() {
-    let mut pretend = Pretend::new(3, 90, 7, 30);
-    pretend.manner(HoldManner::OneByOne);
-    run(&mut pretend, GuardPermissions { gates: false, fresh_seconds: PROOF_SECONDS }, 400, |_| true);
-    assert!(pretend.cut > 270, "{}", pretend.cut);
-    assert_eq!((pretend.at_once, pretend.offline_lost, pretend.delay), (0, 0, 5));
+    let mut simulated = SimulatedCluster::new(3, 90, 7, 30);
+    simulated.manner(HoldManner::OneByOne);
+    run(&mut simulated, GuardPermissions { gates: false, fresh_seconds: PROOF_SECONDS }, 400, |_| true);
+    assert!(simulated.cut > 270, "{}", simulated.cut);
+    assert_eq!((simulated.at_once, simulated.offline_lost, simulated.delay), (0, 0, 5));
 }
 
 #[test]
 fn unguarded_the_follower_reports_disconnections_and_lost_sessions() {
-    let mut pretend = Pretend::new(4, 800, 60, 200);
-    pretend.hold = None;
-    pretend.delay = 0;
-    let events = run(&mut pretend, MEANS, 150, |_| false);
-    assert!(pretend.at_once > 3200 && pretend.offline_lost == 240);
+    let mut simulated = SimulatedCluster::new(4, 800, 60, 200);
+    simulated.hold = None;
+    simulated.delay = 0;
+    let events = run(&mut simulated, MEANS, 150, |_| false);
+    assert!(simulated.at_once > 3200 && simulated.offline_lost == 240);
     let last = events.last().expect("there are steps");
     assert_eq!((last.verdict, last.lost_sessions), (Some(Verdict::Upgraded), Some(240)), "{last:?}");
     let percents: Vec<u8> = events.iter().filter_map(|event| event.percent).collect();
@@ -501,77 +512,82 @@ fn unguarded_the_follower_reports_disconnections_and_lost_sessions() {
 
 #[test]
 fn a_paused_upgrade_without_a_guard_is_not_stalled_and_is_reported_as_paused() {
-    let mut pretend = Pretend::new(3, 90, 7, 30);
-    let events = run(&mut pretend, MEANS, 2000, |_| false);
+    let mut simulated = SimulatedCluster::new(3, 90, 7, 30);
+    let events = run(&mut simulated, MEANS, 2000, |_| false);
     assert_eq!(verdicts(&events), []);
     assert!(events.iter().any(|event| event.message.contains("3 old pods held")), "{events:?}");
-    assert_eq!((pretend.cut, pretend.at_once), (0, 0));
+    assert_eq!((simulated.cut, simulated.at_once), (0, 0));
 }
 
 #[test]
 fn new_pods_that_never_come_up_are_a_stall() {
-    let mut pretend = Pretend::new(3, 90, 7, 30);
-    pretend.new_up_after = None;
-    let events = run(&mut pretend, MEANS, 400, |_| true);
+    let mut simulated = SimulatedCluster::new(3, 90, 7, 30);
+    simulated.new_up_after = None;
+    let events = run(&mut simulated, MEANS, 400, |_| true);
     assert_eq!(verdicts(&events), [Verdict::Stalled]);
     let reason = events.last().and_then(|event| event.reason.clone()).unwrap_or_default();
     assert!(reason.contains("does not open its gate"), "{reason}");
-    assert_eq!(pretend.cut, 0);
+    assert_eq!(simulated.cut, 0);
 }
 
 #[test]
 fn clients_that_never_come_back_are_missing() {
-    let mut pretend = Pretend::new(2, 100, 0, 50);
+    let mut simulated = SimulatedCluster::new(2, 100, 0, 50);
     let mut follower = UpgradeTracker::new(fixtures::id(ApiVersion::V1beta4));
-    let mut events = follower.observe(&pretend.world(), fixtures::at(0));
+    let mut events = follower.observe(&simulated.world(), fixtures::at(0));
     for _ in 0..250 {
-        pretend.second();
-        pretend.flying = 0;
+        simulated.second();
+        simulated.flying = 0;
         let acts = guard::next(
-            &pretend.world(),
+            &simulated.world(),
             &fixtures::id(ApiVersion::V1beta4),
             MEANS,
-            fixtures::at(pretend.now),
+            fixtures::at(simulated.now),
         );
-        pretend.act(acts);
-        events.extend(follower.observe(&pretend.world(), fixtures::at(pretend.now)));
+        simulated.act(acts);
+        events.extend(follower.observe(&simulated.world(), fixtures::at(simulated.now)));
     }
     assert_eq!(verdicts(&events), [Verdict::ClientsMissing]);
 }
 
 #[test]
 fn a_way_back_keeps_the_old_pods_and_empties_the_new_ones() {
-    let mut pretend = Pretend::new(3, 900, 7, 30);
-    run(&mut pretend, MEANS, 45, |_| true);
-    let next = |pretend: &Pretend| {
-        guard::next(&pretend.world(), &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now))
+    let mut simulated = SimulatedCluster::new(3, 900, 7, 30);
+    run(&mut simulated, MEANS, 45, |_| true);
+    let next = |simulated: &SimulatedCluster| {
+        guard::next(
+            &simulated.world(),
+            &fixtures::id(ApiVersion::V1beta4),
+            MEANS,
+            fixtures::at(simulated.now),
+        )
     };
-    pretend.undone = true;
-    pretend.manner(HoldManner::Undo);
-    let acts = next(&pretend);
+    simulated.undone = true;
+    simulated.manner(HoldManner::Undo);
+    let acts = next(&simulated);
     let stops = acts.iter().filter(|act| matches!(act, GuardAction::StopEvacuation { .. })).count();
     let gates = acts.iter().filter(|act| matches!(act, GuardAction::SetGate { serving: true, .. })).count();
     assert_eq!((stops, gates, acts.len()), (3, 3, 6), "{acts:?}");
-    run(&mut pretend, MEANS, 120, |_| true);
+    run(&mut simulated, MEANS, 120, |_| true);
     let of = |set: &str| -> u64 {
-        let pods = pretend.pods.iter().filter(|(name, _)| name.starts_with(set));
+        let pods = simulated.pods.iter().filter(|(name, _)| name.starts_with(set));
         pods.map(|(_, pod)| pod.connections).sum()
     };
-    assert_eq!((of(OLD), of(NEW), pretend.at_once), (2700, 0, 0));
-    assert_eq!(pretend.delay, HOLD_SECONDS, "with two sets the operator would empty the first");
-    assert!(pretend.given_up, "the set that was given up is scaled to 0 once it is empty");
-    pretend.pods.retain(|name, _| name.starts_with(OLD));
-    run(&mut pretend, MEANS, 3, |_| true);
-    assert_eq!((pretend.delay, &pretend.hold), (5, &None));
-    assert_eq!(next(&pretend), [GuardAction::Done]);
+    assert_eq!((of(OLD), of(NEW), simulated.at_once), (2700, 0, 0));
+    assert_eq!(simulated.delay, HOLD_SECONDS, "with two sets the operator would empty the first");
+    assert!(simulated.given_up, "the set that was given up is scaled to 0 once it is empty");
+    simulated.pods.retain(|name, _| name.starts_with(OLD));
+    run(&mut simulated, MEANS, 3, |_| true);
+    assert_eq!((simulated.delay, &simulated.hold), (5, &None));
+    assert_eq!(next(&simulated), [GuardAction::Done]);
 }
 
 #[test]
 fn old_answers_of_emqx_prove_nothing() {
-    let mut pretend = Pretend::new(2, 9000, 0, 50);
-    run(&mut pretend, MEANS, 30, |_| true);
-    let world = pretend.world();
+    let mut simulated = SimulatedCluster::new(2, 9000, 0, 50);
+    run(&mut simulated, MEANS, 30, |_| true);
+    let world = simulated.world();
     let later =
-        guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(pretend.now + 60));
+        guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(simulated.now + 60));
     assert_eq!(later, [GuardAction::Wait("EMQX does not report what it moves".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! Follows upgrades (and evacuations beside them): takes in the world as it changes, and returns the steps of
+//! Follows upgrades (and evacuations beside them): observes the world as it changes, and returns the steps of
 //! each upgrade up to its verdict.
 //!
 //! ```text
@@ -87,7 +87,7 @@ impl UpgradeTracker {
         self.runs.last()
     }
 
-    /// Takes in the current world; returns what changed.
+    /// Observes the current world; returns what changed.
     pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let broker = world.broker(&self.id);
@@ -127,7 +127,7 @@ impl UpgradeTracker {
         events
     }
 
-    /// Finds the upgrade that runs, begins one that is new, and takes in its state. `gap`: the seconds before this observation
+    /// Finds the upgrade that runs, begins one that is new, and processes its state. `gap`: the seconds before this observation
     /// in which nothing was known.
     fn follow(&mut self, world: &World, counted: bool, gap: u64, now: Timestamp, events: &mut Vec<Event>) {
         let id = &self.id;

@@ -6,7 +6,7 @@ use crate::model::ApiVersion;
 use crate::model::image::{EmqxVersion, Image};
 use crate::plan::finding::Finding;
 
-/// The versions that operator 2.2 takes for v1beta4, the last one excluded ([OP-60]).
+/// The versions that operator 2.2 accepts for v1beta4, the last one excluded ([OP-60]).
 const V1BETA4_VERSIONS: (EmqxVersion, EmqxVersion) = (EmqxVersion(4, 4, 14), EmqxVersion(5, 0, 0));
 
 /// All findings about versions.

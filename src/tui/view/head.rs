@@ -254,7 +254,6 @@ fn fitting(text: &str, room: usize) -> Option<&str> {
     [Some(text), last].into_iter().flatten().find(|text| text.width() <= room)
 }
 
-/// A number of the head.
 struct HeadNumber {
     text: String,
     tone: Tone,
@@ -418,7 +417,7 @@ fn compact(state: &State, board: &ViewModel, pen: &mut Painter<'_>) -> usize {
     let used = |facts: &[HeadNumber]| facts.iter().map(|fact| fact.text.width() + 3).sum::<usize>();
     let end = below.map(|ends| HeadNumber::new(ends.clone(), Tone::Strong));
     let room = width.saturating_sub(used(&facts) + end.as_ref().map_or(0, |end| end.text.width() + 3));
-    // The end says more than the number of rounds, and less than missing clients.
+    // The end is more important than the number of rounds, and less important than missing clients.
     let rounds = active(board).and_then(|run| rounds(board, run)).filter(|_| end.is_some());
     let (urgent, others): (Vec<HeadNumber>, Vec<HeadNumber>) = numbers(board, room)
         .into_iter()

@@ -45,7 +45,6 @@ impl<'a> Painter<'a> {
         if self.theme.color { tone.ratatui() } else { Style::new() }
     }
 
-    /// A part of this part.
     pub(super) fn part(&mut self, x: usize, y: usize, width: usize, height: usize) -> Painter<'_> {
         let place = Rect::new(
             self.area.x.saturating_add(narrow(x)),

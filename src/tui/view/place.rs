@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::tui::state::State;
 
-/// The columns of the context, and of the API server, below which other parts of the first line give way.
+/// The columns of the context, and of the API server, below which other parts of the first line are shortened.
 pub(super) const PLACE_LEAST: usize = 14;
 
 /// The width of the place on a narrow screen, where the time of the end is omitted.

@@ -9,12 +9,12 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 
-use super::{meant, named, parse_with, wrong};
+use super::{named, parse_with, requested_by, wrong};
 
 const IMAGE: &str = "--image emqx/emqx-enterprise:5.8.7";
 
 fn upgrade(line: &str) -> Upgrade {
-    match meant(line).verb {
+    match requested_by(line).verb {
         Verb::Upgrade(upgrade) => upgrade,
         other => panic!("{line}: {other:?}"),
     }

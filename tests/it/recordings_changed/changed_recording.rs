@@ -30,7 +30,7 @@ pub(crate) const STATUS: &str = "/global_status";
 
 /// The lines of a recording, in order of time.
 #[derive(Clone)]
-pub(crate) struct Tale(pub(crate) Vec<Value>);
+pub(crate) struct ChangedRecording(pub(crate) Vec<Value>);
 
 /// The second of a line.
 pub(crate) fn second(line: &Value) -> f64 {
@@ -42,7 +42,7 @@ pub(crate) fn answers(line: &Value, path: &str) -> bool {
     line["from"] == "emqx" && line["get"].as_str().is_some_and(|get| get.ends_with(path))
 }
 
-impl Tale {
+impl ChangedRecording {
     pub(crate) fn read(name: &str) -> Self {
         Self::parse(&Self::text(name))
     }
@@ -100,18 +100,18 @@ impl Tale {
 
     /// EMQX answers with an error under a path between two seconds, and normally afterwards.
     pub(crate) fn failing(&self, path: &str, from: f64, to: f64) -> Self {
-        let mut tale = self.clone();
+        let mut changed = self.clone();
         let within = |line: &Value| answers(line, path) && (from..=to).contains(&second(line));
         let last = self.0.iter().rfind(|line| answers(line, path) && second(line) <= to).expect("an answer");
-        tale.0.retain(|line| !within(line));
-        tale.insert(json!({"t": from, "from": "emqx", "get": last["get"], "status": 500,
+        changed.0.retain(|line| !within(line));
+        changed.insert(json!({"t": from, "from": "emqx", "get": last["get"], "status": 500,
             "body": {"code": "INTERNAL_ERROR", "message": "crashed"}}));
         if to < self.end() {
             let mut again = last.clone();
             again["t"] = to.into();
-            tale.insert(again);
+            changed.insert(again);
         }
-        tale
+        changed
     }
 
     /// Inserts one line at its time.
@@ -122,11 +122,11 @@ impl Tale {
 
     /// The lines after a second come this many seconds later.
     pub(crate) fn paused(&self, at: f64, seconds: f64) -> Self {
-        let mut tale = self.clone();
-        for line in tale.0.iter_mut().filter(|line| second(line) > at) {
+        let mut changed = self.clone();
+        for line in changed.0.iter_mut().filter(|line| second(line) > at) {
             line["t"] = (second(line) + seconds).into();
         }
-        tale
+        changed
     }
 
     /// The last version of the Rebalance of this name up to a second, changed, as a line at another second.
@@ -147,13 +147,13 @@ impl Tale {
         moments(&lines.join("\n"))
     }
 
-    pub(crate) fn told(&self) -> Vec<Event> {
+    pub(crate) fn replayed(&self) -> Vec<Event> {
         let lines: Vec<String> = self.0.iter().map(Value::to_string).collect();
-        told(&lines.join("\n")).0
+        replayed(&lines.join("\n")).0
     }
 
     pub(crate) fn verdicts(&self) -> Vec<(String, Verdict)> {
-        verdicts(&self.told())
+        verdicts(&self.replayed())
     }
 }
 
@@ -176,7 +176,7 @@ fn open(text: &str) -> (PathBuf, Option<Recording>) {
 
 /// The events of a file with this content, and the number of unreadable lines. Empty, where the file cannot
 /// be opened.
-pub(crate) fn told(text: &str) -> (Vec<Event>, usize) {
+pub(crate) fn replayed(text: &str) -> (Vec<Event>, usize) {
     let (path, recording) = open(text);
     let (mut events, mut unread) = (Vec::new(), 0);
     if let Some(recording) = recording {

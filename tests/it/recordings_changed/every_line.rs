@@ -7,7 +7,7 @@ use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, EventType, Verdict};
 use kubectl_emqx::ports::Moment;
 
-use super::changed_recording::{REBALANCES, Tale, UPGRADES, verdicts};
+use super::changed_recording::{ChangedRecording, REBALANCES, UPGRADES, verdicts};
 
 /// An operation that begins is judged, its percentage never falls, and 100 comes with its verdict.
 fn lawful(events: &[Event], of: &str) {
@@ -28,7 +28,7 @@ fn lawful(events: &[Event], of: &str) {
     assert!(open.is_empty(), "{of}: no verdict on {open:?}");
 }
 
-fn tell(moments: &[Moment]) -> Vec<Event> {
+fn events_of(moments: &[Moment]) -> Vec<Event> {
     let mut teller = ReplayOutput::default();
     let mut events: Vec<Event> = moments.iter().flat_map(|moment| teller.take(moment.clone()).0).collect();
     events.extend(teller.finish());
@@ -38,18 +38,18 @@ fn tell(moments: &[Moment]) -> Vec<Event> {
 #[test]
 fn wherever_a_recording_ends_its_events_are_lawful_and_no_verdict_is_withdrawn() {
     for name in REBALANCES.into_iter().chain(UPGRADES) {
-        let whole: BTreeMap<String, Verdict> = Tale::read(name).verdicts().into_iter().collect();
+        let whole: BTreeMap<String, Verdict> = ChangedRecording::read(name).verdicts().into_iter().collect();
         let mut teller = ReplayOutput::default();
-        let mut told = Vec::new();
-        for moment in Tale::read(name).moments() {
+        let mut replayed = Vec::new();
+        for moment in ChangedRecording::read(name).moments() {
             let of = format!("{name} up to line {}", moment.line);
             let here = moment.line;
-            told.extend(teller.take(moment).0);
+            replayed.extend(teller.take(moment).0);
             // Every ninth line: all lines would take too much time.
             if !here.is_multiple_of(9) {
                 continue;
             }
-            let mut events = told.clone();
+            let mut events = replayed.clone();
             events.extend(teller.clone().finish());
             lawful(&events, &of);
             for (who, verdict) in verdicts(&events) {
@@ -64,14 +64,14 @@ fn wherever_a_recording_ends_its_events_are_lawful_and_no_verdict_is_withdrawn()
 #[test]
 fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
     for name in REBALANCES {
-        let moments = Tale::read(name).moments();
+        let moments = ChangedRecording::read(name).moments();
         for first in (0..moments.len()).step_by(37) {
-            lawful(&tell(&moments[first..]), &format!("{name} from line {first}"));
+            lawful(&events_of(&moments[first..]), &format!("{name} from line {first}"));
         }
     }
     // The object is observed after EMQX's entry: the entry belongs to it, and is judged by its strategy.
-    let moments = Tale::read("v2beta1-rebalance-operator-2.2").moments();
-    let events = tell(&moments[121..]);
+    let moments = ChangedRecording::read("v2beta1-rebalance-operator-2.2").moments();
+    let events = events_of(&moments[121..]);
     let (who, verdict) = verdicts(&events).remove(0);
     assert_eq!((verdicts(&events).len(), verdict), (1, Verdict::Balanced), "{who}");
     let reason = events.last().and_then(|event| event.reason.as_deref()).unwrap_or_default();
@@ -82,12 +82,12 @@ fn wherever_a_recording_begins_each_rebalance_has_one_name_and_one_verdict() {
 fn evacuations_that_an_upgrade_takes_over_are_reported() {
     // The new set is observed while the old nodes are being emptied; once they are empty they are
     // `evacuated`.
-    let mut tale = Tale::read("v1beta4-guarded-operator-2.2");
-    let mut set = tale.0[166].clone();
+    let mut changed = ChangedRecording::read("v1beta4-guarded-operator-2.2");
+    let mut set = changed.0[166].clone();
     assert_eq!(set["object"]["kind"], "StatefulSet");
     set["t"] = 50.0.into();
-    tale.insert(set);
-    let events = tell(&tale.moments()[168..]);
+    changed.insert(set);
+    let events = events_of(&changed.moments()[168..]);
     lawful(&events, "from the middle of the evacuations");
     let taken = events.iter().filter_map(|event| event.reason.as_deref());
     assert!(taken.filter(|reason| reason.contains("part of the upgrade")).count() > 1, "{events:#?}");
@@ -96,12 +96,12 @@ fn evacuations_that_an_upgrade_takes_over_are_reported() {
 #[test]
 fn a_follower_that_ended_early_records_no_verdict() {
     // The object reports Processing, and EMQX was not asked since.
-    let tale = Tale::read("v2beta1-rebalance-operator-2.2").until(3.02);
-    assert_eq!(tale.verdicts(), [("golden".to_owned(), Verdict::Running)]);
+    let changed = ChangedRecording::read("v2beta1-rebalance-operator-2.2").until(3.02);
+    assert_eq!(changed.verdicts(), [("golden".to_owned(), Verdict::Running)]);
     // The last pod was deleted a moment ago, and its clients are reconnecting.
-    let tale = Tale::read("v1beta4-bluegreen-operator-2.2");
-    let cut = Tale(tale.0[..235].to_vec());
-    let events = cut.told();
+    let changed = ChangedRecording::read("v1beta4-bluegreen-operator-2.2");
+    let cut = ChangedRecording(changed.0[..235].to_vec());
+    let events = cut.replayed();
     assert_eq!(verdicts(&events), [("upgrade/emqx-ee".to_owned(), Verdict::Unknown)]);
     let reason = events.last().and_then(|event| event.reason.as_deref()).unwrap_or_default();
     assert!(reason.contains("had not come back"), "{reason}");
@@ -110,8 +110,8 @@ fn a_follower_that_ended_early_records_no_verdict() {
 #[test]
 fn where_pods_cannot_be_listed_an_upgrade_is_not_called_stalled() {
     for name in ["v1beta4-bluegreen-operator-2.2", "v2-bluegreen-operator-2.3"] {
-        let mut tale = Tale::read(name);
-        tale.0.retain(|line| line["object"]["kind"] != "Pod");
-        assert!(tale.verdicts().iter().all(|(_, verdict)| *verdict != Verdict::Stalled), "{name}");
+        let mut changed = ChangedRecording::read(name);
+        changed.0.retain(|line| line["object"]["kind"] != "Pod");
+        assert!(changed.verdicts().iter().all(|(_, verdict)| *verdict != Verdict::Stalled), "{name}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::model::{Event, Operation, Verdict};
 
-use super::changed_recording::{NODES, REBALANCES, STATUS, Tale, UPGRADES, told, verdicts};
+use super::changed_recording::{ChangedRecording, NODES, REBALANCES, STATUS, UPGRADES, replayed, verdicts};
 
 /// Verdicts that report a good end.
 fn good(verdict: Verdict) -> bool {
@@ -18,8 +18,8 @@ fn all() -> impl Iterator<Item = &'static str> {
 #[test]
 fn a_recording_that_breaks_off_is_never_called_done() {
     for name in all() {
-        let tale = Tale::read(name);
-        let whole = tale.told();
+        let changed = ChangedRecording::read(name);
+        let whole = changed.replayed();
         let begin = whole.first().expect("a step").time;
         let judged: BTreeMap<String, f64> = whole
             .iter()
@@ -27,8 +27,8 @@ fn a_recording_that_breaks_off_is_never_called_done() {
             .map(|event| (event.name.clone(), event.time.duration_since(begin).as_secs_f64()))
             .collect();
         for part in 1..5 {
-            let end = tale.end() * f64::from(part) / 5.0;
-            let events = tale.until(end).told();
+            let end = changed.end() * f64::from(part) / 5.0;
+            let events = changed.until(end).replayed();
             let last = events.last().map_or(0.0, |event| event.time.duration_since(begin).as_secs_f64());
             for (who, verdict) in verdicts(&events) {
                 // The whole recording has a verdict only later: up to this point the rebalance was running.
@@ -45,11 +45,11 @@ fn a_late_watcher_gets_the_same_verdict() {
     for name in
         REBALANCES.into_iter().chain(["v1beta4-bluegreen-operator-2.2", "v1beta4-guarded-operator-2.2"])
     {
-        let tale = Tale::read(name);
-        let whole: BTreeMap<String, Verdict> = tale.verdicts().into_iter().collect();
+        let changed = ChangedRecording::read(name);
+        let whole: BTreeMap<String, Verdict> = changed.verdicts().into_iter().collect();
         for part in 1..5 {
-            let begin = tale.end() * f64::from(part) / 5.0;
-            for (who, verdict) in tale.from(begin).verdicts() {
+            let begin = changed.end() * f64::from(part) / 5.0;
+            for (who, verdict) in changed.from(begin).verdicts() {
                 assert_eq!(Some(&verdict), whole.get(&who), "{name} from {begin}: {who}");
             }
         }
@@ -59,7 +59,7 @@ fn a_late_watcher_gets_the_same_verdict() {
 #[test]
 fn without_emqx_nothing_is_called_balanced_or_lost() {
     for name in REBALANCES {
-        for (who, verdict) in Tale::read(name).without("emqx").verdicts() {
+        for (who, verdict) in ChangedRecording::read(name).without("emqx").verdicts() {
             assert!(
                 matches!(verdict, Verdict::Unknown | Verdict::Failed | Verdict::NothingToDo),
                 "{name}: {who} {verdict:?}"
@@ -67,7 +67,7 @@ fn without_emqx_nothing_is_called_balanced_or_lost() {
         }
     }
     for name in UPGRADES {
-        let events = Tale::read(name).without("emqx").told();
+        let events = ChangedRecording::read(name).without("emqx").replayed();
         for event in events.iter().filter(|event| event.verdict.is_some_and(good)) {
             let reason = event.reason.as_deref().unwrap_or_default();
             assert!(reason.contains("EMQX could not be asked"), "{name}: {reason}");
@@ -78,9 +78,9 @@ fn without_emqx_nothing_is_called_balanced_or_lost() {
 #[test]
 fn counts_that_emqx_does_not_report_any_more_support_no_verdict() {
     for name in REBALANCES {
-        let tale = Tale::read(name);
+        let changed = ChangedRecording::read(name);
         for from in [30.0, 60.0] {
-            let events = tale.failing(NODES, from, tale.end()).told();
+            let events = changed.failing(NODES, from, changed.end()).replayed();
             let rebalances = events.iter().filter(|event| event.operation == Operation::Rebalance);
             for event in rebalances.filter(|event| event.verdict.is_some()) {
                 let (verdict, reason) = (event.verdict.expect("filtered"), event.reason.as_deref());
@@ -97,10 +97,10 @@ fn counts_that_emqx_does_not_report_any_more_support_no_verdict() {
 #[test]
 fn an_answer_that_fails_for_a_while_changes_no_verdict() {
     for name in REBALANCES {
-        let tale = Tale::read(name);
-        let whole = tale.verdicts();
+        let changed = ChangedRecording::read(name);
+        let whole = changed.verdicts();
         for path in [NODES, STATUS] {
-            let changed = tale.failing(path, 40.0, 60.0).verdicts();
+            let changed = changed.failing(path, 40.0, 60.0).verdicts();
             assert_eq!(changed, whole, "{name}: {path}");
         }
     }
@@ -109,13 +109,17 @@ fn an_answer_that_fails_for_a_while_changes_no_verdict() {
 #[test]
 fn an_operation_that_emqx_does_not_report_any_more_is_not_shown_as_running() {
     for name in REBALANCES.into_iter().chain(["emqx-5.4-evacuation"]) {
-        let tale = if name.starts_with("emqx") { super::real_emqx::polled(name) } else { Tale::read(name) };
-        let tale = tale.until(if name.starts_with("emqx") { 8.0 } else { 60.0 });
+        let changed = if name.starts_with("emqx") {
+            super::real_emqx::polled(name)
+        } else {
+            ChangedRecording::read(name)
+        };
+        let changed = changed.until(if name.starts_with("emqx") { 8.0 } else { 60.0 });
         // One request a second fails for half a minute, up to the end.
-        let end = tale.end();
-        let mut deaf = tale.failing(STATUS, end - 2.0, end).failing(NODES, end - 2.0, end);
+        let end = changed.end();
+        let mut unanswered = changed.failing(STATUS, end - 2.0, end).failing(NODES, end - 2.0, end);
         for path in [STATUS, NODES] {
-            let failed = deaf
+            let failed = unanswered
                 .0
                 .iter()
                 .rfind(|line| super::changed_recording::answers(line, path))
@@ -124,10 +128,10 @@ fn an_operation_that_emqx_does_not_report_any_more_is_not_shown_as_running() {
             for seconds in 1..30 {
                 let mut again = failed.clone();
                 again["t"] = (end + f64::from(seconds)).into();
-                deaf.insert(again);
+                unanswered.insert(again);
             }
         }
-        let verdicts = deaf.verdicts();
+        let verdicts = unanswered.verdicts();
         let runs = |verdict: &Verdict| matches!(verdict, Verdict::Running | Verdict::StillRunning);
         assert!(verdicts.iter().all(|(_, verdict)| !runs(verdict)), "{name}: {verdicts:?}");
         assert!(verdicts.iter().any(|(_, verdict)| *verdict == Verdict::Unknown), "{name}: {verdicts:?}");
@@ -137,9 +141,11 @@ fn an_operation_that_emqx_does_not_report_any_more_is_not_shown_as_running() {
 #[test]
 fn percent_never_falls_and_every_operation_is_judged_once() {
     for name in all() {
-        let tale = Tale::read(name);
-        for tale in [tale.from(tale.end() / 3.0), tale.failing(STATUS, 40.0, 60.0), tale.without("emqx")] {
-            let events = tale.told();
+        let changed = ChangedRecording::read(name);
+        for changed in
+            [changed.from(changed.end() / 3.0), changed.failing(STATUS, 40.0, 60.0), changed.without("emqx")]
+        {
+            let events = changed.replayed();
             let mut seen: BTreeMap<&str, (u8, bool)> = BTreeMap::new();
             for event in events.iter().filter(|event| event.operation == Operation::Rebalance) {
                 let (percent, over) = seen.entry(&event.name).or_default();
@@ -154,10 +160,10 @@ fn percent_never_falls_and_every_operation_is_judged_once() {
 #[test]
 fn broken_lines_cost_themselves_only() {
     let name = "v2beta1-rebalance-operator-2.2";
-    let text = Tale::text(name);
-    let whole = told(&text).0;
+    let text = ChangedRecording::text(name);
+    let whole = replayed(&text).0;
     let same = |text: &str, broken: usize, what: &str| {
-        let (events, unread) = told(text);
+        let (events, unread) = replayed(text);
         assert_eq!(unread, broken, "{what}");
         let shape = |events: &[Event]| -> Vec<(String, String)> {
             events.iter().map(|event| (event.name.clone(), event.message.clone())).collect()
@@ -175,26 +181,28 @@ fn broken_lines_cost_themselves_only() {
     let odd = "\n{\"t\":1.5,\"from\":\"kubernetes\",\"event\":\"ADDED\",\"object\":null}\
                \n{\"t\":1.5,\"from\":\"kubernetes\",\"event\":\"ADDED\",\"object\":{\"kind\":\"Pod\",\"metadata\":null}}\
                \n{\"t\":1.5,\"from\":\"tomorrow\"}\n";
-    let (events, _) = told(&text.replacen('\n', odd, 1));
+    let (events, _) = replayed(&text.replacen('\n', odd, 1));
     assert_eq!(verdicts(&events), verdicts(&whole), "objects that are none");
-    assert!(told("").0.is_empty() && told("\n\n").0.is_empty() && told("\u{0}\u{1b}[2J").0.is_empty());
+    assert!(
+        replayed("").0.is_empty() && replayed("\n\n").0.is_empty() && replayed("\u{0}\u{1b}[2J").0.is_empty()
+    );
 }
 
 #[test]
 fn other_names_and_counts_are_reported_in_the_same_way() {
     for name in all() {
-        let text = Tale::text(name);
-        let whole = Tale::parse(&text).verdicts();
+        let text = ChangedRecording::text(name);
+        let whole = ChangedRecording::parse(&text).verdicts();
         let renamed = text
             .replace("\"namespace\":\"mq\"", "\"namespace\":\"kunde-7\"")
             .replace(".mq.svc", ".kunde-7.svc");
         assert_ne!(renamed, text);
-        let events = Tale::parse(&renamed).told();
+        let events = ChangedRecording::parse(&renamed).replayed();
         assert_eq!(verdicts(&events), whole, "{name} in another namespace");
     }
     // Ten times as many clients on every node: the moved clients grow in proportion.
-    let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
-    for line in tale.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
+    let mut changed = ChangedRecording::read("v2beta1-rebalance-operator-2.2");
+    for line in changed.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
         for node in line["body"].as_array_mut().expect("nodes") {
             for field in ["connections", "live_connections"] {
                 let count = node[field].as_u64().expect("a count");
@@ -202,7 +210,7 @@ fn other_names_and_counts_are_reported_in_the_same_way() {
             }
         }
     }
-    let events = tale.told();
+    let events = changed.replayed();
     assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::Balanced)]);
     assert_eq!(events.last().and_then(|event| event.moved_connections), Some(23_400));
 }
@@ -210,13 +218,13 @@ fn other_names_and_counts_are_reported_in_the_same_way() {
 #[test]
 fn numbers_that_are_no_counts_are_not_known() {
     for absurd in ["1e308", "18446744073709551615", "-1", "\"many\""] {
-        let mut tale = Tale::read("v2beta1-rebalance-operator-2.2");
-        for line in tale.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
+        let mut changed = ChangedRecording::read("v2beta1-rebalance-operator-2.2");
+        for line in changed.0.iter_mut().filter(|line| super::changed_recording::answers(line, NODES)) {
             for node in line["body"].as_array_mut().expect("nodes") {
                 node["connections"] = serde_json::from_str(absurd).expect("JSON");
                 node["live_connections"] = node["connections"].clone();
             }
         }
-        assert_eq!(tale.verdicts(), [("golden".to_owned(), Verdict::Unknown)], "{absurd}");
+        assert_eq!(changed.verdicts(), [("golden".to_owned(), Verdict::Unknown)], "{absurd}");
     }
 }

@@ -9,11 +9,11 @@
 )]
 
 mod changed_recording;
+mod composed;
 mod every_line;
-mod late_and_deaf;
+mod late_and_unanswered;
 mod laws;
 mod one_answer;
 mod order;
 mod real_emqx;
-mod stories;
 mod upgrades;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kubectl_emqx::model::{Fact, Instance, InstanceId, InstanceKind, Object, Update};
 
-use super::changed_recording::{REBALANCES, Tale, UPGRADES};
+use super::changed_recording::{ChangedRecording, REBALANCES, UPGRADES};
 use super::real_emqx::polled;
 
 use crate::outputs;
@@ -11,8 +11,8 @@ use crate::outputs;
 use outputs::Outputs;
 
 /// The differences in a recording, at most a few of them.
-fn differences(name: &str, tale: &Tale, without_kubernetes: bool) -> Vec<String> {
-    let moments = tale.moments();
+fn differences(name: &str, changed: &ChangedRecording, without_kubernetes: bool) -> Vec<String> {
+    let moments = changed.moments();
     let mut outputs = Outputs::new(moments[0].at);
     for (place, mut moment) in moments.into_iter().enumerate() {
         if place == 0 && without_kubernetes {
@@ -27,7 +27,8 @@ fn differences(name: &str, tale: &Tale, without_kubernetes: bool) -> Vec<String>
 #[test]
 fn every_output_gives_the_same_answer_at_every_step_of_the_recorded_operators() {
     let all = REBALANCES.into_iter().chain(UPGRADES).chain(["v2beta1-undo-by-plugin-operator-2.2"]);
-    let found: Vec<String> = all.flat_map(|name| differences(name, &Tale::read(name), false)).collect();
+    let found: Vec<String> =
+        all.flat_map(|name| differences(name, &ChangedRecording::read(name), false)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -6,7 +6,7 @@ use kubectl_emqx::commands::replay::ReplayOutput;
 use kubectl_emqx::model::{Event, Operation, Verdict};
 use serde_json::{Value, json};
 
-use super::changed_recording::{STATUS, Tale, answers, second};
+use super::changed_recording::{ChangedRecording, STATUS, answers, second};
 
 /// The recordings in which an operation runs.
 pub(crate) const ALL: [&str; 11] = [
@@ -24,20 +24,20 @@ pub(crate) const ALL: [&str; 11] = [
 ];
 
 /// EMQX's answers to the requests of `who`, after a line with the clock.
-fn answers_of(name: &str, who: impl Fn(&Value) -> bool) -> Tale {
-    let lines = Tale::parse(&Tale::text(name)).0;
+fn answers_of(name: &str, who: impl Fn(&Value) -> bool) -> ChangedRecording {
+    let lines = ChangedRecording::parse(&ChangedRecording::text(name)).0;
     let begin = lines[0]["time"].as_f64().expect("seconds");
     let at = jiff::Timestamp::from_second(begin as i64).expect("a time");
-    let mut tale = Tale(vec![json!({"t": 0, "from": "clock", "at": at.to_string()})]);
+    let mut changed = ChangedRecording(vec![json!({"t": 0, "from": "clock", "at": at.to_string()})]);
     for line in lines.iter().filter(|line| line["method"] == "GET" && who(line)) {
         // An answer is known when it arrives.
         let t = line["time"].as_f64().expect("seconds") - begin + line["ms"].as_f64().unwrap_or(0.0) / 1000.0;
-        tale.insert(json!({"t": t, "from": "emqx", "get": line["path"], "status": line["status"], "body": line["body"]}));
+        changed.insert(json!({"t": t, "from": "emqx", "get": line["path"], "status": line["status"], "body": line["body"]}));
     }
-    tale
+    changed
 }
 
-pub(crate) fn polled(name: &str) -> Tale {
+pub(crate) fn polled(name: &str) -> ChangedRecording {
     answers_of(name, |line| line["who"] == "poll")
 }
 
@@ -73,11 +73,11 @@ pub(crate) fn right(name: &str) -> Vec<&'static [Verdict]> {
 #[test]
 fn each_recording_of_the_real_emqx_comes_to_the_right_verdict() {
     for name in ALL {
-        let events = polled(name).told();
-        let told = rebalances(&events);
+        let events = polled(name).replayed();
+        let replayed = rebalances(&events);
         let right = right(name);
-        assert_eq!(told.len(), right.len(), "{name}: {:?}", why(&events));
-        for (verdict, right) in told.iter().zip(right) {
+        assert_eq!(replayed.len(), right.len(), "{name}: {:?}", why(&events));
+        for (verdict, right) in replayed.iter().zip(right) {
             assert!(right.contains(verdict), "{name}: {:?}", why(&events));
         }
     }
@@ -89,7 +89,7 @@ fn a_node_that_was_killed_is_named_with_the_clients_that_it_held() {
         ("emqx-5.4-coordinator-killed", "127.0.0.1 (donor and coordinator)"),
         ("emqx-5.4-recipient-killed", "127.0.0.4 (recipient)"),
     ] {
-        let events = polled(name).told();
+        let events = polled(name).replayed();
         let why = why(&events);
         assert!(
             why[0].contains(node)
@@ -104,11 +104,11 @@ fn a_node_that_was_killed_is_named_with_the_clients_that_it_held() {
 fn wherever_a_recording_of_the_real_emqx_breaks_off_no_verdict_is_wrong() {
     for name in ALL {
         let mut teller = ReplayOutput::default();
-        let mut told: Vec<Event> = Vec::new();
+        let mut replayed: Vec<Event> = Vec::new();
         let right: Vec<Verdict> = right(name).into_iter().flatten().copied().collect();
         for moment in polled(name).moments() {
-            told.extend(teller.take(moment).0);
-            let mut events = told.clone();
+            replayed.extend(teller.take(moment).0);
+            let mut events = replayed.clone();
             events.extend(teller.clone().finish());
             for event in events.iter().filter(|event| event.operation == Operation::Rebalance) {
                 let Some(verdict) = event.verdict else { continue };
@@ -123,10 +123,10 @@ fn wherever_a_recording_of_the_real_emqx_breaks_off_no_verdict_is_wrong() {
 #[test]
 fn other_names_and_another_order_change_no_verdict() {
     for name in ALL {
-        let tale = polled(name);
-        let before = rebalances(&tale.told());
-        let mut other = Tale::parse(
-            &tale
+        let changed = polled(name);
+        let before = rebalances(&changed.replayed());
+        let mut other = ChangedRecording::parse(
+            &changed
                 .0
                 .iter()
                 .map(Value::to_string)
@@ -134,7 +134,7 @@ fn other_names_and_another_order_change_no_verdict() {
                 .join("\n")
                 .replace("emqx@127.0.0.", "mqtt@node-"),
         );
-        assert_eq!(rebalances(&other.told()), before, "{name}: renamed");
+        assert_eq!(rebalances(&other.replayed()), before, "{name}: renamed");
         for (place, line) in other.0.iter_mut().enumerate() {
             if place % 2 == 0 {
                 continue;
@@ -149,15 +149,15 @@ fn other_names_and_another_order_change_no_verdict() {
                 }
             }
         }
-        assert_eq!(rebalances(&other.told()), before, "{name}: in another order");
+        assert_eq!(rebalances(&other.replayed()), before, "{name}: in another order");
     }
 }
 
 #[test]
 fn one_odd_answer_in_mid_run_changes_no_verdict() {
-    let tale = polled("emqx-5.8-documented-10000");
+    let changed = polled("emqx-5.8-documented-10000");
     let place =
-        tale.0.iter().position(|line| answers(line, STATUS) && second(line) > 50.0).expect("an answer");
+        changed.0.iter().position(|line| answers(line, STATUS) && second(line) > 50.0).expect("an answer");
     for body in [
         json!({"rebalances": [], "evacuations": [], "purges": []}),
         json!({"rebalances": null, "evacuations": []}),
@@ -165,16 +165,16 @@ fn one_odd_answer_in_mid_run_changes_no_verdict() {
         json!({"rebalances": [{"state": "evicting_conns"}], "evacuations": []}),
         json!({"rebalances": {}, "evacuations": []}),
     ] {
-        let mut odd = tale.clone();
+        let mut odd = changed.clone();
         odd.0[place]["body"] = body.clone();
-        let events = odd.told();
+        let events = odd.replayed();
         assert_eq!(rebalances(&events), [Verdict::Balanced], "{body}: {:?}", why(&events));
     }
 }
 
 #[test]
 fn an_evacuation_that_came_back_from_disk_is_recognised() {
-    let events = polled("emqx-5.8-evacuation-restart").told();
+    let events = polled("emqx-5.8-evacuation-restart").replayed();
     assert!(
         events.iter().any(|event| event.operation == Operation::Evacuation),
         "{:?}",

@@ -3,16 +3,16 @@
 use kubectl_emqx::model::{Operation, Verdict};
 use serde_json::{Value, json};
 
-use super::changed_recording::{STATUS, Tale, answers, reason, second, verdicts};
+use super::changed_recording::{ChangedRecording, STATUS, answers, reason, second, verdicts};
 
 #[test]
 fn without_rates_loaded_pods_are_deleted_all_the_same() {
-    let mut tale = Tale::read("v1beta4-bluegreen-operator-2.2");
-    for line in tale.0.iter_mut().filter(|line| line["object"]["kind"] == "EmqxEnterprise") {
+    let mut changed = ChangedRecording::read("v1beta4-bluegreen-operator-2.2");
+    for line in changed.0.iter_mut().filter(|line| line["object"]["kind"] == "EmqxEnterprise") {
         let strategy = &mut line["object"]["spec"]["blueGreenUpdate"]["evacuationStrategy"];
         *strategy = json!({"waitTakeover": 5});
     }
-    let events = tale.told();
+    let events = changed.replayed();
     assert_eq!(verdicts(&events), [("upgrade/emqx-ee".to_owned(), Verdict::Upgraded)]);
     assert!(reason(&events, "upgrade/emqx-ee").contains("4,064 clients disconnected"));
 }
@@ -20,7 +20,7 @@ fn without_rates_loaded_pods_are_deleted_all_the_same() {
 /// The verdict of the upgrade with the lost clients and sessions, and the number of disconnected clients in
 /// its reason.
 fn ended(text: &str) -> (Option<Verdict>, Option<u64>, Option<u64>, Option<String>) {
-    let events = Tale::parse(text).told();
+    let events = ChangedRecording::parse(text).replayed();
     let last = events.iter().rfind(|it| it.operation == Operation::Upgrade && it.verdict.is_some());
     let last = last.expect("a verdict");
     let cut = last.reason.as_deref().and_then(|reason| reason.split_once(" clients disconnected"));
@@ -35,7 +35,7 @@ fn a_new_template_with_the_same_image_is_followed_with_the_start_counts_and_loss
         ("v2beta1-bluegreen-operator-2.2", "5.8.7", "5.8.6"),
         ("v2-bluegreen-operator-2.3", "5.10.2", "5.10.1"),
     ] {
-        let text = Tale::text(name);
+        let text = ChangedRecording::text(name);
         let same = text.replace(new, old);
         assert!(same != text, "{name} has other images");
         assert!(ended(&text).1.is_some(), "{name}: the clients at the start are known");
@@ -47,10 +47,10 @@ fn a_new_template_with_the_same_image_is_followed_with_the_start_counts_and_loss
 fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
     // Another client left the first old replicant in `prohibiting`; the operator removes that pod first.
     let node = "emqx@10.244.0.11";
-    let mut tale = Tale::read("v2-bluegreen-operator-2.3");
-    tale.0.retain(|line| line["object"]["kind"] != "Rebalance");
-    let gone = tale.0.iter().position(|line| second(line) > 40.0).expect("the first is removed");
-    for (place, line) in tale.0.iter_mut().enumerate().filter(|(_, line)| answers(line, STATUS)) {
+    let mut changed = ChangedRecording::read("v2-bluegreen-operator-2.3");
+    changed.0.retain(|line| line["object"]["kind"] != "Rebalance");
+    let gone = changed.0.iter().position(|line| second(line) > 40.0).expect("the first is removed");
+    for (place, line) in changed.0.iter_mut().enumerate().filter(|(_, line)| answers(line, STATUS)) {
         let body = &mut line["body"];
         body["rebalances"] = json!([]);
         if place < gone {
@@ -59,7 +59,7 @@ fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
                 "stats": {"initial_connected": 800, "current_connected": 0, "initial_sessions": 800, "current_sessions": 0}}]);
         }
     }
-    let events = tale.told();
+    let events = changed.replayed();
     let upgrade: Vec<Verdict> = events
         .iter()
         .filter(|event| event.operation == Operation::Upgrade)
@@ -67,8 +67,8 @@ fn a_manual_evacuation_on_an_old_pod_is_no_stall() {
         .collect();
     assert_eq!(upgrade, [Verdict::Upgraded], "{:?}", verdicts(&events));
     let by_hand = format!("evacuation/{node}");
-    let told = verdicts(&events).into_iter().filter(|(name, _)| *name == by_hand).count();
-    assert_eq!(told, 1, "{:?}", verdicts(&events));
+    let replayed = verdicts(&events).into_iter().filter(|(name, _)| *name == by_hand).count();
+    assert_eq!(replayed, 1, "{:?}", verdicts(&events));
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn a_third_image_whose_set_is_not_seen_is_superseded_and_not_upgraded() {
         ("v1beta4-bluegreen-operator-2.2", 70.0, "EmqxEnterprise"),
         ("v2-bluegreen-operator-2.3", 60.0, "EMQX"),
     ] {
-        let mut tale = Tale::read(name);
-        for line in tale.0.iter_mut().filter(|line| second(line) > at && line["object"]["kind"] == kind) {
+        let mut changed = ChangedRecording::read(name);
+        for line in changed.0.iter_mut().filter(|line| second(line) > at && line["object"]["kind"] == kind) {
             let text =
                 line.to_string().replace("4.4.24", "4.4.25").replace("emqx/emqx:5.10.2", "emqx/emqx:5.10.3");
             *line = serde_json::from_str(&text).expect("JSON");
         }
-        let events = tale.told();
+        let events = changed.replayed();
         let upgrade: Vec<Verdict> = events
             .iter()
             .filter(|event| event.operation == Operation::Upgrade)
@@ -101,11 +101,12 @@ fn a_third_image_whose_set_is_not_seen_is_superseded_and_not_upgraded() {
 
 #[test]
 fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
-    let text = Tale::text("v2-bluegreen-operator-2.3").replace("apps.emqx.io/v2\"", "apps.emqx.io/v3beta1\"");
+    let text = ChangedRecording::text("v2-bluegreen-operator-2.3")
+        .replace("apps.emqx.io/v2\"", "apps.emqx.io/v3beta1\"");
     assert!(text.contains("apps.emqx.io/v3beta1"));
-    let mut tale = Tale::parse(&text);
+    let mut changed = ChangedRecording::parse(&text);
     // Its cores have Kubernetes' own revision and no hash of a template.
-    for line in &mut tale.0 {
+    for line in &mut changed.0 {
         let labels = line.pointer_mut("/object/metadata/labels").and_then(Value::as_object_mut);
         let core = |labels: &&mut serde_json::Map<String, Value>| {
             labels.get("apps.emqx.io/db-role") == Some(&json!("core"))
@@ -114,7 +115,7 @@ fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
             labels.remove("apps.emqx.io/pod-template-hash");
         }
     }
-    let events = tale.told();
+    let events = changed.replayed();
     let verdicts = verdicts(&events);
     let upgrade: Vec<&Verdict> = verdicts
         .iter()
@@ -129,8 +130,8 @@ fn an_instance_of_the_third_line_is_read_and_nothing_is_made_up() {
 #[test]
 fn a_stopped_coordinator_holds_nothing_and_is_named_as_a_lost_node() {
     // A node stops in mid-run: EMQX lists it with three fields, and its clients reconnect to all other nodes.
-    let mut tale = Tale::read("v2beta1-rebalance-operator-2.2").until(50.0);
-    let mut nodes = tale.0.iter().rfind(|line| answers(line, "/nodes")).expect("nodes").clone();
+    let mut changed = ChangedRecording::read("v2beta1-rebalance-operator-2.2").until(50.0);
+    let mut nodes = changed.0.iter().rfind(|line| answers(line, "/nodes")).expect("nodes").clone();
     nodes["t"] = 50.5.into();
     let rows = nodes["body"].as_array_mut().expect("a list");
     let share = rows[0]["live_connections"].as_u64().expect("a count") / 3;
@@ -141,16 +142,16 @@ fn a_stopped_coordinator_holds_nothing_and_is_named_as_a_lost_node() {
             row[key] = Value::from(count + share);
         }
     }
-    tale.insert(nodes);
-    tale.insert(
+    changed.insert(nodes);
+    changed.insert(
         json!({"t": 50.6, "from": "emqx", "get": "/api/v5/load_rebalance/global_status", "status": 200,
         "body": {"evacuations": [], "purges": [], "rebalances": []}}),
     );
-    tale.insert(
+    changed.insert(
         json!({"t": 100.0, "from": "emqx", "get": "/api/v5/load_rebalance/global_status", "status": 200,
         "body": {"evacuations": [], "purges": null, "rebalances": []}}),
     );
-    let events = tale.told();
+    let events = changed.replayed();
     let why = reason(&events, "golden");
     assert_eq!(verdicts(&events), [("golden".to_owned(), Verdict::NodesLost)], "{why}");
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
-    Bench, RECORDINGS, answer, at, core, documented, emqx, evacuation, heard, id, kubernetes, node, nodes,
-    nothing, played, pod, recorded, setup, text,
+    Bench, RECORDINGS, answer, at, core, documented, emqx, evacuation, id, kubernetes, node, nodes, nothing,
+    played, pod, received, recorded, setup, text,
 };
-use crate::screens::{SIZES, UNEVEN, astray, idle, running};
+use crate::screens::{SIZES, UNEVEN, idle, not_arriving, running};
 
 #[test]
 fn the_chart_counts_what_a_removed_node_held_before() {
@@ -86,7 +86,7 @@ fn no_number_is_shown_as_that_of_now_while_emqx_does_not_answer() {
         let lost = ["nodes", "load_rebalance"]
             .map(|resource| answer(40, BrokerUpdate::Link(resource, reset.clone())));
         bench.learn(40, lost.to_vec());
-        bench.learn(90, heard(at(90)));
+        bench.learn(90, received(at(90)));
         bench.tick(90);
         for (width, height) in crate::screens::SIZES {
             let screen = bench.screen(width, height);
@@ -105,9 +105,9 @@ fn where_nothing_suggests_an_upgrade_there_is_none() {
     let mut upgrades = 0;
     for name in RECORDINGS {
         let (mut bench, lines) = recorded(name, false);
-        for told in lines {
-            let now = told.at;
-            bench.send(Msg::RecordedFacts(told));
+        for replayed in lines {
+            let now = replayed.at;
+            bench.send(Msg::RecordedFacts(replayed));
             let Some(id) = bench.state.open.clone() else { continue };
             let world = &bench.state.world;
             let found = UpgradeRevisions::of(world, &id).filter(UpgradeRevisions::in_transition);
@@ -180,7 +180,7 @@ fn at_stage(bench: &mut Bench, second: i64, counts: &[u64], stage: Option<&str>)
 
 #[test]
 fn the_reason_to_stop_names_what_emqx_does_in_its_stage_and_the_time() {
-    let mut bench = astray();
+    let mut bench = not_arriving();
     assert!(bench.screen(60, 15).contains("STOP IT: x stop"), "{}", bench.screen(60, 15));
     let evicting = bench.keys("d").screen(80, 24);
     assert!(
@@ -195,7 +195,7 @@ fn the_reason_to_stop_names_what_emqx_does_in_its_stage_and_the_time() {
 
 #[test]
 fn a_rebalance_that_ends_while_its_prompt_is_open_is_not_stopped() {
-    let mut bench = astray();
+    let mut bench = not_arriving();
     bench.keys("x");
     at_stage(&mut bench, 95, &[2543, 2543, 2544, 0], Some("wait_takeover"));
     for second in [106, 110, 140] {
@@ -210,7 +210,7 @@ fn a_rebalance_that_ends_while_its_prompt_is_open_is_not_stopped() {
 }
 
 #[test]
-fn the_page_of_a_node_whose_pod_is_being_deleted_says_so() {
+fn the_page_of_a_node_reports_that_its_pod_is_being_deleted() {
     let mut bench = idle();
     bench.keys("Enter");
     assert!(
@@ -276,8 +276,8 @@ fn clients_of_an_upgrade_that_may_be_reconnecting_are_not_red() {
     {
         let (mut bench, lines) = recorded(name, false);
         bench.state.setup.theme.color = true;
-        for told in lines {
-            bench.send(Msg::RecordedFacts(told));
+        for facts in lines {
+            bench.send(Msg::RecordedFacts(facts));
             let buffer = bench.buffer(120, 40);
             let red = |y: u16| (0..120).any(|x| Some(buffer[(x, y)].fg) == bad);
             let screen = text(&buffer);

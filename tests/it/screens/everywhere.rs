@@ -9,10 +9,10 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::screens::make::{
-    Bench, answer, at, cluster, core, documented, evacuation, heard, id, instance, kubernetes, node, nothing,
-    played, setup, text,
+    Bench, answer, at, cluster, core, documented, evacuation, id, instance, kubernetes, node, nothing,
+    played, received, setup, text,
 };
-use crate::screens::{REBALANCE, SIZES, UNEVEN, astray, idle, running};
+use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, not_arriving, running};
 
 /// A page, and the keys that open it from the table.
 const PAGES: [(&str, &str); 18] = [
@@ -69,7 +69,7 @@ fn opened() -> Bench {
 fn linked(mut bench: Bench, link: &Link) -> Bench {
     let lost = |resource| answer(30, BrokerUpdate::Link(resource, link.clone()));
     bench.learn(30, vec![lost("nodes"), lost("load_rebalance")]);
-    bench.learn(400, heard(at(400)));
+    bench.learn(400, received(at(400)));
     bench.tick(400);
     bench
 }
@@ -116,7 +116,7 @@ fn situations() -> Vec<(&'static str, Bench)> {
         ("idle", idle()),
         ("acted", acted()),
         ("running", running()),
-        ("stop it", astray()),
+        ("stop it", not_arriving()),
         ("evacuating", evacuating()),
         ("CJK names", cjk()),
         ("1000 nodes", thousand()),

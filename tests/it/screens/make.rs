@@ -154,7 +154,7 @@ pub(crate) fn documented(seconds: i64, counts: &[u64], load: &Value) -> Vec<Fact
 }
 
 /// The served APIs, with all sources up.
-pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
+pub(crate) fn received(at: Timestamp) -> Vec<Fact> {
     let served = Served {
         operator: OperatorLine::Two2,
         kubernetes: Some("v1.33.1".into()),
@@ -174,7 +174,7 @@ pub(crate) fn heard(at: Timestamp) -> Vec<Fact> {
 }
 
 pub(crate) fn cluster(seconds: i64, pods: &[String], counts: &[u64], load: &Value) -> Vec<Fact> {
-    let mut facts = heard(at(seconds));
+    let mut facts = received(at(seconds));
     let mut object = instance("mq", "emqx", "one");
     object["spec"]["coreTemplate"]["spec"]["replicas"] = json!(pods.len());
     facts.extend(kubernetes(seconds, "LISTED", &object));
@@ -337,8 +337,8 @@ pub(crate) fn played(name: &str, seconds: f64) -> Bench {
 pub(crate) fn played_as(name: &str, seconds: f64, ascii: bool) -> Bench {
     let (mut bench, lines) = recorded(name, ascii);
     let begin = bench.state.setup.now;
-    for told in lines.into_iter().filter(|told| told.t <= seconds) {
-        bench.send(Msg::RecordedFacts(told));
+    for replayed in lines.into_iter().filter(|replayed| replayed.t <= seconds) {
+        bench.send(Msg::RecordedFacts(replayed));
     }
     let now = SignedDuration::try_from_secs_f64(seconds).expect("seconds");
     bench.send(Msg::Tick(begin + now));

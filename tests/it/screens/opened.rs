@@ -8,8 +8,8 @@ use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::{Value, json};
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, evacuation, heard, instance, kubernetes, node, nodes, nothing,
-    pod, setup,
+    Bench, answer, at, core, documented, emqx, evacuation, instance, kubernetes, node, nodes, nothing, pod,
+    received, setup,
 };
 use crate::screens::sections::{joined, player};
 use crate::screens::{REBALANCE, SIZES, UNEVEN, running};
@@ -90,7 +90,7 @@ fn the_list_of_clusters_shows_which_counts_are_old_and_one_line_stays_after_it()
     let lost = Link::Unreachable("pod emqx-core-0 does not answer: reset".into());
     bench.learn(4, vec![answer(4, BrokerUpdate::Link("nodes", lost))]);
     bench.tick(90);
-    bench.learn(90, heard(at(90)));
+    bench.learn(90, received(at(90)));
     for (width, height) in SIZES {
         let screen = bench.screen(width, height);
         assert!(screen.contains("mq/emqx: emqx LOST, 90s ago"), "{screen}");
@@ -152,7 +152,7 @@ fn the_beginning_of_a_recording_has_its_position_bar() {
 }
 
 #[test]
-fn the_page_of_a_node_whose_pod_was_removed_says_so_at_every_size() {
+fn the_page_of_a_node_reports_that_its_pod_was_removed_at_every_size() {
     let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
     bench.tick(3);
     bench.keys("j Enter");

@@ -16,10 +16,10 @@ use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
 use serde_json::{Value, json};
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, evacuation, heard, id, instance, kubernetes, node, nodes,
-    nothing, pod, recorded, setup, slice,
+    Bench, answer, at, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing,
+    pod, received, recorded, setup, slice,
 };
-use crate::screens::{SIZES, UNEVEN, astray, idle};
+use crate::screens::{SIZES, UNEVEN, idle, not_arriving};
 
 fn replicant(number: usize) -> String {
     format!("emqx-replicant-7d4f9c-{}", ["a1b2c", "d3e4f", "g5h6i", "j7k8l"][number])
@@ -33,7 +33,7 @@ fn layered() -> Bench {
 fn layered_as(setup: ViewSetup) -> Bench {
     let cores: Vec<String> = (0..2).map(core).collect();
     let replicants: Vec<String> = (0..4).map(replicant).collect();
-    let mut facts = heard(at(0));
+    let mut facts = received(at(0));
     let mut object = instance("mq", "emqx", "one");
     object["spec"]["coreTemplate"]["spec"]["replicas"] = json!(2);
     object["spec"]["replicantTemplate"] = json!({"spec": {"replicas": 4}});
@@ -468,7 +468,7 @@ fn logs_events_and_the_description_of_a_pod_lie_over_the_page_with_their_command
 
 #[test]
 fn d_shows_why_a_rebalance_should_be_stopped() {
-    let mut bench = astray();
+    let mut bench = not_arriving();
     for (width, height) in SIZES {
         let screen = bench.screen(width, height);
         assert!(screen.contains("STOP IT") && screen.contains("d why"), "{screen}");
@@ -556,7 +556,7 @@ fn a_forbidden_emqx_leaves_the_pages_with_less_and_is_reported() {
         answer(100, BrokerUpdate::Link(resource, link))
     };
     bench.learn(100, vec![forbidden("nodes"), forbidden("load_rebalance")]);
-    bench.learn(100, heard(at(100)));
+    bench.learn(100, received(at(100)));
     bench.tick(200);
     bench.keys("t");
     bench.send(Msg::Done(Done::Replicants(id(), Err(Problem::new("cannot ask EMQX", "forbidden")))));
@@ -569,7 +569,7 @@ fn a_forbidden_emqx_leaves_the_pages_with_less_and_is_reported() {
 }
 
 #[test]
-fn a_log_that_may_not_be_read_says_which_permission_is_missing_and_how_to_get_it() {
+fn a_log_that_may_not_be_read_names_which_permission_is_missing_and_how_to_get_it() {
     use kubectl_emqx::error::Cause;
     for (width, height) in SIZES {
         let mut bench = idle();
@@ -626,8 +626,8 @@ fn a_rebalance_that_is_applied_is_one_operation_whichever_answer_comes_first() {
 fn rows_of_an_upgrade_name_the_start_of_each_pod_and_the_deletion_of_one() {
     let (mut bench, lines) = recorded("v2beta1-bluegreen-operator-2.2", false);
     let (mut starts, mut deleted, mut waits) = (false, false, false);
-    for told in lines {
-        bench.send(Msg::RecordedFacts(told));
+    for replayed in lines {
+        bench.send(Msg::RecordedFacts(replayed));
         let screen = bench.screen(120, 40);
         starts |= screen.lines().any(|line| line.contains("waiting") && line.contains("starts "));
         deleted |= screen.contains("pod deleted in ");

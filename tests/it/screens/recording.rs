@@ -22,7 +22,7 @@ use ratatui::style::{Color, Modifier, Style};
 use serde_json::{Value, json};
 
 use crate::screens::make::{
-    Bench, at, core, documented, emqx, heard, id, node, nothing, setup, slice, strategy,
+    Bench, at, core, documented, emqx, id, node, nothing, received, setup, slice, strategy,
 };
 use crate::screens::svg;
 
@@ -110,7 +110,7 @@ impl Recorder {
             self.second += 1;
             let nodes = self.simulated.ask("GET", "/api/v5/nodes", None).await;
             let load = self.simulated.ask("GET", STATUS, None).await;
-            let mut facts = heard(at(self.second));
+            let mut facts = received(at(self.second));
             if self.applied {
                 // The operator takes donors out of the Service.
                 let running = load["rebalances"].as_array().is_some_and(|list| !list.is_empty());
@@ -305,7 +305,7 @@ fn animated(frames: &[Buffer], description: &str) -> String {
 #[tokio::test]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the recording is a file, and made anew when a variable says so"
+    reason = "the recording is a file, and made again when a variable requires it"
 )]
 async fn the_recording_in_the_readme_is_of_this_view() {
     let cast = record().await;
@@ -326,7 +326,7 @@ async fn the_recording_in_the_readme_is_of_this_view() {
             std::fs::write(&path, &made).expect("it is written");
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == made, "{path}: make it anew with scripts/record-view");
+        assert!(kept == made, "{path}: make it again with scripts/record-view");
     }
     for page in [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")] {
         assert!(page.contains("](docs/view-moving.svg)") && page.contains("docs/view.cast"));

@@ -13,8 +13,8 @@ use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, heard, instance, kubernetes, node, nothing, played, recorded,
-    setup,
+    Bench, answer, at, core, documented, emqx, instance, kubernetes, node, nothing, played, received,
+    recorded, setup,
 };
 use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
 
@@ -31,7 +31,7 @@ fn a_running_rebalance_whose_emqx_does_not_answer_is_not_sure_and_stops_counting
     assert!(before.contains("REBALANCING"), "{before}");
     bench.learn(40, lost(40, &Link::Unreachable("pod emqx-core-0 does not answer: reset".into())));
     for second in (40..100).step_by(10) {
-        bench.learn(second, heard(at(second)));
+        bench.learn(second, received(at(second)));
         bench.tick(second);
     }
     for (width, height) in SIZES {
@@ -55,11 +55,11 @@ fn counts_of_a_silent_operator_have_the_age_of_its_status() {
     let mut object = instance("mq", "emqx", "one");
     object["status"]["coreNodes"] = json!([]);
     object["status"]["nodes"] = json!([]);
-    let mut facts = heard(at(0));
+    let mut facts = received(at(0));
     facts.extend(kubernetes(0, "LISTED", &object));
     facts.extend(lost(0, &Link::Forbidden("you may not get secrets".into())));
     let mut bench = Bench::of(setup(), facts);
-    bench.learn(400, heard(at(400)));
+    bench.learn(400, received(at(400)));
     bench.tick(400);
     let screen = bench.screen(120, 40);
     assert!(screen.contains("NOT SURE  EMQX cannot be queried: you may not get secrets"), "{screen}");
@@ -188,10 +188,10 @@ pub(crate) fn joined(recorded_start: bool) -> Bench {
     let (replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
     let mut bench = Bench::new(ViewSetup { now: begin, ..setup() });
-    bench.learn_at(begin, heard(begin));
+    bench.learn_at(begin, received(begin));
     let now = begin + SignedDuration::from_secs(55);
     let mut facts: Vec<Fact> =
-        lines.into_iter().filter(|told| told.t <= 55.0).flat_map(|told| told.facts).collect();
+        lines.into_iter().filter(|replayed| replayed.t <= 55.0).flat_map(|replayed| replayed.facts).collect();
     for fact in &mut facts {
         if let Update::Upserted(Object::Rebalance(object)) = &mut fact.update
             && let Some(time) = object.created.filter(|_| recorded_start)
@@ -206,7 +206,7 @@ pub(crate) fn joined(recorded_start: bool) -> Bench {
         }
     }
     bench.learn_at(now, facts);
-    bench.learn_at(now, heard(now));
+    bench.learn_at(now, received(now));
     bench.send(Msg::Ready(now));
     bench.send(Msg::Tick(now));
     bench
@@ -305,13 +305,13 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
     let (mut replay, lines) = recorded(REBALANCE, false);
     let begin = replay.state.setup.now;
     let mut live = Bench::new(ViewSetup { now: begin, ..setup() });
-    live.learn_at(begin, heard(begin));
+    live.learn_at(begin, received(begin));
     let (mut ready, mut frames, mut early) = (false, 0, Vec::new());
     let mut answers: Vec<Fact> = Vec::new();
-    for told in lines {
-        // A recording omits equal answers: EMQX gave them all the same, once a second.
+    for replayed in lines {
+        // A recording omits equal answers: EMQX gave each of them, once a second.
         let mut second = live.state.now + SignedDuration::from_secs(1);
-        while ready && second < told.at {
+        while ready && second < replayed.at {
             for fact in &mut answers {
                 fact.at = second;
             }
@@ -320,7 +320,7 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
             replay.send(Msg::Tick(second));
             second += SignedDuration::from_secs(1);
         }
-        for fact in &told.facts {
+        for fact in &replayed.facts {
             if let Update::Broker(_, update) = &fact.update {
                 let same = |other: &Fact| match &other.update {
                     Update::Broker(_, other) => {
@@ -332,28 +332,28 @@ fn a_replayed_recording_equals_the_live_view_frame_by_frame() {
                 answers.push(fact.clone());
             }
         }
-        let emqx = told.facts.iter().any(|fact| matches!(fact.update, Update::Broker(..)));
+        let emqx = replayed.facts.iter().any(|fact| matches!(fact.update, Update::Broker(..)));
         // The live view asks EMQX of a cluster once the cluster is known; the recording may have the answers
         // before.
         let known = live.state.world.instance(&crate::screens::make::id()).is_some();
         if emqx && !known {
-            early.push(told.clone());
+            early.push(replayed.clone());
         }
-        live.learn_at(told.at, heard(told.at));
+        live.learn_at(replayed.at, received(replayed.at));
         if emqx && known && !std::mem::replace(&mut ready, true) {
-            live.send(Msg::Ready(told.at));
-            for told in std::mem::take(&mut early) {
-                live.learn_at(told.at, told.facts);
+            live.send(Msg::Ready(replayed.at));
+            for replayed in std::mem::take(&mut early) {
+                live.learn_at(replayed.at, replayed.facts);
             }
         }
-        live.learn_at(told.at, told.facts.clone());
-        live.send(Msg::Tick(told.at));
+        live.learn_at(replayed.at, replayed.facts.clone());
+        live.send(Msg::Tick(replayed.at));
         // The first answers are sampled by one view before it is ready, by the other one after it.
-        let settled = told.t > 20.0;
-        let now = told.at;
-        replay.send(Msg::RecordedFacts(told));
+        let resolved = replayed.t > 20.0;
+        let now = replayed.at;
+        replay.send(Msg::RecordedFacts(replayed));
         replay.send(Msg::Tick(now));
-        if ready && settled {
+        if ready && resolved {
             frames += 1;
             let (one, other) = (live.screen(120, 40), replay.screen(120, 40));
             assert_eq!(body(&one), body(&other), "at {now}");
@@ -377,14 +377,15 @@ fn the_chart_shows_the_recorded_counts() {
         .collect();
     // EMQX's last answer before that second in the recording.
     let (_, lines) = recorded(REBALANCE, false);
-    let mut counts = lines.iter().filter(|told| told.t <= 55.5).flat_map(|told| &told.facts).filter_map(
-        |fact| match &fact.update {
-            Update::Broker(_, BrokerUpdate::Nodes(nodes)) => {
-                Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
-            }
-            _ => None,
-        },
-    );
+    let mut counts =
+        lines.iter().filter(|replayed| replayed.t <= 55.5).flat_map(|replayed| &replayed.facts).filter_map(
+            |fact| match &fact.update {
+                Update::Broker(_, BrokerUpdate::Nodes(nodes)) => {
+                    Some(nodes.iter().filter_map(|node| node.connections).collect::<Vec<_>>())
+                }
+                _ => None,
+            },
+        );
     let mut counts = counts.next_back().expect("counts");
     counts.sort_unstable();
     let mut shown = last.clone();

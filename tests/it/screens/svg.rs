@@ -18,8 +18,8 @@ const BLOCK: f64 = 15.0;
 const BASE: f64 = 14.0;
 
 /// The buffer as SVG; `says` is the text for users of a screen reader.
-pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
-    let mut text = begin((buffer.area.width, buffer.area.height), says);
+pub(crate) fn svg(buffer: &Buffer, reports: &str) -> String {
+    let mut text = begin((buffer.area.width, buffer.area.height), reports);
     for y in 0..buffer.area.height {
         draw_row(&mut text, buffer, y, top(y));
     }
@@ -28,14 +28,14 @@ pub(crate) fn svg(buffer: &Buffer, says: &str) -> String {
 }
 
 /// The beginning of a picture of this many columns and lines: its background, and its title.
-pub(crate) fn begin(size: (u16, u16), says: &str) -> String {
+pub(crate) fn begin(size: (u16, u16), reports: &str) -> String {
     let (width, height) = (f64::from(size.0) * CELL.0, f64::from(size.1) * CELL.1);
     let (width, height) = (width + 2.0 * EDGE, height + 2.0 * EDGE);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace\" font-size=\"14\">\n\
          <title>{}</title>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#0d1117\"/>\n",
-        escaped(says)
+        escaped(reports)
     )
 }
 
@@ -62,7 +62,7 @@ fn draw_row(text: &mut String, buffer: &Buffer, y: u16, top: f64) {
     }
 }
 
-/// How many cells are drawn at once: the same block again and again, or words of one look with single blanks between.
+/// How many cells are drawn at once: the same block again and again, or words of one style with single blanks between.
 fn run(row: &[&Cell]) -> usize {
     let first = row[0];
     if first.symbol() == " " || block(first.symbol()).is_some() {

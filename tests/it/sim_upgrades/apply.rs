@@ -45,11 +45,11 @@ async fn what_is_anothers_is_a_conflict_until_it_is_taken() {
     let spec = json!({ "image": "emqx/emqx-enterprise:5.8.7" });
     let refused = apply(&stage, &spec, us()).await.unwrap_err();
     assert_eq!((&refused["code"], &refused["reason"]), (&json!(409), &json!("Conflict")));
-    let told = "conflict with \"kubectl-client-side-apply\" using apps.emqx.io/v2beta1";
-    assert_eq!(refused["message"], format!("Apply failed with 1 conflict: {told}: .spec.image"));
+    let replayed = "conflict with \"kubectl-client-side-apply\" using apps.emqx.io/v2beta1";
+    assert_eq!(refused["message"], format!("Apply failed with 1 conflict: {replayed}: .spec.image"));
     assert_eq!(
         refused["details"]["causes"],
-        json!([{ "reason": "FieldManagerConflict", "message": told, "field": ".spec.image" }])
+        json!([{ "reason": "FieldManagerConflict", "message": replayed, "field": ".spec.image" }])
     );
     let tried = apply(&stage, &spec, us().force().dry_run()).await.unwrap();
     assert_eq!(tried["spec"]["image"], "emqx/emqx-enterprise:5.8.7");

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 /// The interval at which the cluster is observed; EMQX once a second, as in the recordings.
 const STEP: Duration = Duration::from_millis(250);
 
-/// A simulated cluster at work.
+/// A simulated cluster that runs.
 pub(crate) struct Stage {
     pub(crate) running: Running,
     pub(crate) api: Version,
@@ -220,7 +220,7 @@ pub(crate) struct Tape(PathBuf);
 
 /// A step with the seconds since the recording began.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct ReplayedEvent {
     pub(crate) t: f64,
     pub(crate) event: Event,
 }
@@ -236,7 +236,7 @@ impl Tape {
     }
 
     /// The events of the follower.
-    pub(crate) fn told(&self) -> Vec<Told> {
+    pub(crate) fn replayed(&self) -> Vec<ReplayedEvent> {
         let recording = self.open();
         let begin = recording.begin();
         let mut teller = ReplayOutput::default();
@@ -248,7 +248,7 @@ impl Tape {
         events
             .into_iter()
             .filter(|event| event.operation == Operation::Upgrade)
-            .map(|event| Told { t: event.time.duration_since(begin).as_secs_f64(), event })
+            .map(|event| ReplayedEvent { t: event.time.duration_since(begin).as_secs_f64(), event })
             .collect()
     }
 
@@ -276,22 +276,22 @@ impl Tape {
         let (world, id, _) = self.world(seconds);
         let mut ask = UpgradeRequest::new(Wanted::Image(Image::parse(to).unwrap()));
         change(&mut ask);
-        let settled = UpgradeTarget::of(world.instance(&id).unwrap(), &ask).unwrap();
-        forecast(&world, &id, &settled).unwrap()
+        let resolved = UpgradeTarget::of(world.instance(&id).unwrap(), &ask).unwrap();
+        forecast(&world, &id, &resolved).unwrap()
     }
 }
 
-pub(crate) fn messages(told: &[Told], kind: EventType) -> Vec<&str> {
-    told.iter().filter(|it| it.event.kind == kind).map(|it| it.event.message.as_str()).collect()
+pub(crate) fn messages(replayed: &[ReplayedEvent], kind: EventType) -> Vec<&str> {
+    replayed.iter().filter(|it| it.event.kind == kind).map(|it| it.event.message.as_str()).collect()
 }
 
 /// The verdict at the end, when it came, and why.
-pub(crate) fn verdict(told: &[Told]) -> (Verdict, f64, &str) {
-    let last = told.last().unwrap();
+pub(crate) fn verdict(replayed: &[ReplayedEvent]) -> (Verdict, f64, &str) {
+    let last = replayed.last().unwrap();
     (last.event.verdict.unwrap(), last.t, last.event.reason.as_deref().unwrap())
 }
 
 /// When the new pods received the traffic.
-pub(crate) fn moved(told: &[Told]) -> f64 {
-    told.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).unwrap().t
+pub(crate) fn moved(replayed: &[ReplayedEvent]) -> f64 {
+    replayed.iter().find(|it| it.event.phase.as_deref() == Some("trafficMoved")).unwrap().t
 }

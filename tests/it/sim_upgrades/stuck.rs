@@ -10,8 +10,8 @@ async fn stalls(mut stage: Stage, image: &str, name: &str) -> (Stage, String) {
     stage.pass(2).await;
     stage.change(json!({ "image": image })).await;
     stage.pass(130).await;
-    let told = stage.tape(name).told();
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = stage.tape(name).replayed();
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Stalled, "{reason}");
     // No client was disconnected.
     let tally = stage.running.emqx().with(|broker| broker.tally);

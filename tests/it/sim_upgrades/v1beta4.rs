@@ -55,8 +55,8 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
     }
     assert_eq!(stage.events(&["Evacuate", "SuccessfulDelete"]), wanted);
     let tape = stage.tape("upgrade-v1beta4");
-    let told = tape.told();
-    let notices = messages(&told, EventType::Notice);
+    let replayed = tape.replayed();
+    let notices = messages(&replayed, EventType::Notice);
     // The same numbers as in the recorded run [OP-15]: 800, 914, 1,068 and 1,282. EMQX's last answer about
     // the third node came after the first 200 of its clients were evicted.
     let clients = ["800 clients", "914 clients", "868 clients", "1,282 clients"];
@@ -65,13 +65,13 @@ async fn a_loaded_pod_is_removed_in_the_second_its_evacuation_starts() {
         assert!(notice.starts_with(&format!("{SET}-{pod} is deleted with ")), "{notice}");
         assert!(notice.contains(clients) && notice.contains("60 sessions"), "{notice}");
     }
-    let (verdict, end, reason) = verdict(&told);
+    let (verdict, end, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("none missing, 240 sessions lost"), "{reason}");
     assert_eq!(stage.running.emqx().with(|broker| broker.tally.lost_sessions), 240);
     let plan = tape.plan(7.9, NEW, |ask| ask.manner = DrainMethod::Unguarded);
-    let (said, was) = (plan.total_seconds as f64, end - moved(&told));
-    assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
+    let (reported, was) = (plan.total_seconds as f64, end - moved(&replayed));
+    assert!((reported - was).abs() / was <= 0.05, "reported {reported}, was {was}");
     // The condition is never removed.
     let conditions = stage.status()["conditions"].take();
     assert!(conditions.as_array().unwrap().iter().any(|it| it["type"] == "BlueGreenUpdating"));
@@ -132,12 +132,12 @@ async fn paused_and_emptied_by_us_nothing_is_lost_and_each_client_is_disconnecte
     });
     assert_eq!(connections, [800, 800, 800, 800]);
     assert_eq!((tally.cuts, tally.lost_sessions), (3200, 0));
-    let told = stage.tape("guarded-v1beta4").told();
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = stage.tape("guarded-v1beta4").replayed();
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
     // One pod every twenty seconds.
-    let removals: Vec<f64> = told
+    let removals: Vec<f64> = replayed
         .iter()
         .filter(|it| it.event.kind == EventType::Phase && it.event.message.starts_with("removing"))
         .map(|it| it.t)
@@ -159,7 +159,7 @@ async fn without_the_block_the_pods_of_the_one_set_are_replaced_one_by_one() {
     assert_eq!(stage.events(&["SuccessfulDelete"]), gone);
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!(tally.lost_sessions, 15);
-    assert!(tally.cuts > 300, "some are cut again: {tally:?}");
+    assert!(tally.cuts > 300, "some are disconnected again: {tally:?}");
 }
 
 #[tokio::test]
@@ -190,14 +190,14 @@ async fn paused_and_emptied_one_by_one_clients_are_disconnected_again_but_nothin
     stage.pass(5).await;
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert!((3900..4200).contains(&tally.cuts), "4,075 as recorded: {tally:?}");
-    let told = stage.tape("one-by-one-v1beta4").told();
-    assert_eq!(messages(&told, EventType::Notice), Vec::<&str>::new());
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = stage.tape("one-by-one-v1beta4").replayed();
+    assert_eq!(messages(&replayed, EventType::Notice), Vec::<&str>::new());
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
-    let created = told.iter().filter(|it| it.event.kind == EventType::Created).count();
+    let created = replayed.iter().filter(|it| it.event.kind == EventType::Created).count();
     assert_eq!(created, 1, "a delay that changes begins no other upgrade");
-    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    let percents: Vec<u8> = replayed.iter().filter_map(|it| it.event.percent).collect();
     assert!(percents.is_sorted(), "{percents:?}");
 }
 
@@ -212,12 +212,12 @@ async fn without_rates_pods_are_deleted_all_the_same_and_that_is_reported() {
     stage.pass(20).await;
     stage.until(200, over).await;
     stage.pass(5).await;
-    let told = stage.tape("no-rates-v1beta4").told();
-    let notices = messages(&told, EventType::Notice);
+    let replayed = stage.tape("no-rates-v1beta4").replayed();
+    let notices = messages(&replayed, EventType::Notice);
     let loaded =
         notices.iter().filter(|it| it.contains(" is deleted with ") && it.contains("5 sessions")).count();
     assert_eq!(loaded, 3, "{notices:?}");
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("15 sessions lost"), "{reason}");
 }
@@ -234,20 +234,20 @@ async fn a_third_template_on_the_way_supersedes_the_first_and_goes_through_three
     stage.pass(25).await;
     stage.until(400, |stage| over_with(stage, "4.4.25")).await;
     stage.pass(5).await;
-    let told = stage.tape("third-v1beta4").told();
-    let notices = messages(&told, EventType::Notice);
+    let replayed = stage.tape("third-v1beta4").replayed();
+    let notices = messages(&replayed, EventType::Notice);
     assert!(notices.iter().any(|it| it.starts_with("3 sets run at once")), "{notices:?}");
-    let verdicts: Vec<Verdict> = told.iter().filter_map(|it| it.event.verdict).collect();
+    let verdicts: Vec<Verdict> = replayed.iter().filter_map(|it| it.event.verdict).collect();
     assert_eq!(verdicts, [Verdict::Superseded, Verdict::Upgraded]);
-    let first = told.iter().find(|it| it.event.verdict.is_some()).unwrap();
+    let first = replayed.iter().find(|it| it.event.verdict.is_some()).unwrap();
     assert!(
         first.event.message.contains("4.4.24") && first.event.message.contains("4.4.25"),
         "{:?}",
         first.event
     );
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("4.4.25"), "{reason}");
-    let created = told.iter().filter(|it| it.event.kind == EventType::Created).count();
+    let created = replayed.iter().filter(|it| it.event.kind == EventType::Created).count();
     assert_eq!(created, 2, "what follows is another upgrade");
 }

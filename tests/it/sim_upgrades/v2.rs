@@ -46,22 +46,22 @@ async fn replicants_are_removed_first_in_ascending_order_then_empty_cores_one_a_
     let of = |pod: u8| format!("Delete Pod {set}-{pod} in StatefulSet {set} successful");
     assert_eq!(cores, [of(1), of(0)]);
     let evacuations = stage.events(&["NodeEvacuation"]);
-    assert_eq!(evacuations.len(), 4, "empty cores go without a word: {evacuations:?}");
+    assert_eq!(evacuations.len(), 4, "empty cores are removed without an event: {evacuations:?}");
     assert!(evacuations.iter().all(|it| it.ends_with(" evacuation started")), "{evacuations:?}");
     let tape = stage.tape("upgrade-v2");
-    let told = tape.told();
-    let (verdict, end, reason) = verdict(&told);
+    let replayed = tape.replayed();
+    let (verdict, end, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
-    let starts: Vec<f64> = told
+    let starts: Vec<f64> = replayed
         .iter()
         .filter(|it| it.event.message.contains(": waiting for load balancers"))
         .map(|it| it.t)
         .collect();
     assert!(starts.windows(2).all(|pair| (24.0..=28.0).contains(&(pair[1] - pair[0]))), "{starts:?}");
     let plan = tape.plan(1.9, NEW, |_| {});
-    let (said, was) = (plan.total_seconds as f64, end - moved(&told));
-    assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
+    let (reported, was) = (plan.total_seconds as f64, end - moved(&replayed));
+    assert!((reported - was).abs() / was <= 0.05, "reported {reported}, was {was}");
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!((tally.cuts, tally.lost_sessions), (3200, 0));
 }
@@ -79,14 +79,14 @@ async fn an_undo_half_way_goes_through_a_third_set_and_is_reverted() {
     let took = 20 + stage.until(400, |stage| ready_with(stage, "5.10.1")).await;
     stage.pass(5).await;
     assert!((150..=210).contains(&took), "177 s as recorded, not {took}");
-    let told = stage.tape("undo-v2").told();
-    let notices = messages(&told, EventType::Notice);
+    let replayed = stage.tape("undo-v2").replayed();
+    let notices = messages(&replayed, EventType::Notice);
     assert!(notices.iter().any(|it| it.starts_with("3 sets run at once")), "{notices:?}");
-    assert_eq!(told.iter().filter(|it| it.event.verdict.is_some()).count(), 1);
-    let (verdict, _, reason) = verdict(&told);
+    assert_eq!(replayed.iter().filter(|it| it.event.verdict.is_some()).count(), 1);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Reverted, "{reason}");
     assert!(reason.contains("none missing"), "{reason}");
-    let percents: Vec<u8> = told.iter().filter_map(|it| it.event.percent).collect();
+    let percents: Vec<u8> = replayed.iter().filter_map(|it| it.event.percent).collect();
     assert!(percents.is_sorted(), "{percents:?}");
 }
 
@@ -119,14 +119,14 @@ async fn a_pod_that_was_emptied_before_is_removed_first_and_nothing_stalls() {
     stage.pass(10).await;
     stage.until(300, ready).await;
     stage.pass(5).await;
-    let told = stage.tape("emptied-before-v2").told();
-    assert!(told[0].t >= before, "an evacuation is no upgrade: {:?}", told[0]);
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = stage.tape("emptied-before-v2").replayed();
+    assert!(replayed[0].t >= before, "an evacuation is no upgrade: {:?}", replayed[0]);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("none missing, no session lost"), "{reason}");
     let removals: Vec<&str> =
-        messages(&told, EventType::Phase).into_iter().filter(|it| it.starts_with("removing")).collect();
-    let starts = messages(&told, EventType::Phase);
+        messages(&replayed, EventType::Phase).into_iter().filter(|it| it.starts_with("removing")).collect();
+    let starts = messages(&replayed, EventType::Phase);
     let first = starts.iter().position(|it| it.starts_with("removing")).unwrap();
     assert!(
         starts[..first].iter().all(|it| !it.contains("disconnecting clients")),

@@ -24,13 +24,13 @@ async fn one_old_pod_after_another_is_emptied_the_highest_first_as_recorded() {
     stage.until(400, ready).await;
     stage.pass(35).await;
     let tape = stage.tape("upgrade-v2beta1");
-    let told = tape.told();
-    let (verdict, end, reason) = verdict(&told);
+    let replayed = tape.replayed();
+    let (verdict, end, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded, "{reason}");
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
     // All old pods leave the Service at the same moment, before the first one is emptied.
     assert_eq!(
-        messages(&told, EventType::Notice),
+        messages(&replayed, EventType::Notice),
         ["all 4 old pods left the Service at one moment: new clients go to new pods only"]
     );
     // The recording's events in the recording's order.
@@ -47,22 +47,23 @@ async fn one_old_pod_after_another_is_emptied_the_highest_first_as_recorded() {
         .collect();
     assert_eq!(stage.events(&["NodeEvacuation", "SuccessfulDelete"]), wanted);
     // 71 to 72 s a pod: the hidden minute, four rounds, five seconds, removal.
-    let starts = starts(&told);
+    let starts = starts(&replayed);
     for pair in starts.windows(2) {
         assert!((70.0..=72.5).contains(&(pair[1] - pair[0])), "{starts:?}");
     }
     let plan = tape.plan(1.9, NEW, |_| {});
     assert_eq!(plan.from.as_deref(), Some(OLD));
-    let (said, was) = (plan.total_seconds as f64, end - moved(&told));
-    assert!((said - was).abs() / was <= 0.05, "said {said}, was {was}");
+    let (reported, was) = (plan.total_seconds as f64, end - moved(&replayed));
+    assert!((reported - was).abs() / was <= 0.05, "reported {reported}, was {was}");
     // No client was disconnected twice.
     let tally = stage.running.emqx().with(|broker| broker.tally);
     assert_eq!((tally.cuts, tally.lost_sessions), (3200, 0));
 }
 
 /// When each old pod's turn began.
-fn starts(told: &[crate::sim_upgrades::recorded_cluster::Told]) -> Vec<f64> {
-    told.iter()
+fn starts(replayed: &[crate::sim_upgrades::recorded_cluster::ReplayedEvent]) -> Vec<f64> {
+    replayed
+        .iter()
         .filter(|it| {
             it.event.kind == EventType::Phase && it.event.message.contains(": waiting for load balancers")
         })
@@ -107,10 +108,10 @@ async fn an_undo_half_way_makes_a_third_set_and_converges() {
     assert_eq!(counts["currentRevision"], "66c88f5c8", "the oldest set goes first");
     stage.until(700, ready).await;
     stage.pass(35).await;
-    let told = stage.tape("undo-v2beta1").told();
-    let notices = messages(&told, EventType::Notice);
+    let replayed = stage.tape("undo-v2beta1").replayed();
+    let notices = messages(&replayed, EventType::Notice);
     assert!(notices.iter().any(|it| it.starts_with("3 sets run at once")), "{notices:?}");
-    let (verdict, _, reason) = verdict(&told);
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Reverted, "{reason}");
     assert!(reason.contains("none missing"), "{reason}");
     let (connections, lost) = stage.running.emqx().with(|broker| {

@@ -35,8 +35,8 @@ async fn cores_roll_the_highest_first_and_the_last_waits_for_the_replicants() {
     assert_eq!(replicants.len(), 4, "{events:?}");
     assert!(replicants.iter().all(|&it| at("emqx-core-1 ") < it && it < at("emqx-core-0 ")), "{events:?}");
     assert!(stage.object("statefulsets", "emqx-core")["spec"]["updateStrategy"]["type"] == "OnDelete");
-    let told = stage.tape("upgrade-v3beta1").told();
-    let (verdict, _, reason) = verdict(&told);
+    let replayed = stage.tape("upgrade-v3beta1").replayed();
+    let (verdict, _, reason) = verdict(&replayed);
     assert_eq!(verdict, Verdict::Upgraded);
     assert!(reason.contains("3,200 clients, none missing, no session lost"), "{reason}");
 }

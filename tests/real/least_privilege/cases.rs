@@ -85,12 +85,12 @@ pub async fn tried(plane: &ControlPlane, verbs: &[Verb], when: When, running: &s
     for (index, verb) in here() {
         let whole = of(index, None);
         if whole.code != Some(verb.exit) || !notices(whole).is_empty() {
-            wrong.push(format!("{} with all its rights: {}", verb.name, told(whole)));
+            wrong.push(format!("{} with all its rights: {}", verb.name, as_text(whole)));
         }
         for (short_of, need) in verb.needs.iter().enumerate() {
             let less = of(index, Some(short_of));
             for why in judged(verb, need, whole, less) {
-                wrong.push(format!("{} without {}: {why}: {}", verb.name, need.right, told(less)));
+                wrong.push(format!("{} without {}: {why}: {}", verb.name, need.right, as_text(less)));
             }
         }
     }
@@ -122,11 +122,11 @@ pub async fn done(plane: &ControlPlane, table: &[Verb], verbs: &[&str], args: &[
     let unrecorded = followed || stopped;
     let mut notices = notices(&out);
     notices.retain(|notice| !notice.contains(SLOW));
-    assert_eq!((out.code, notices.len()), (Some(0), usize::from(unrecorded)), "{}", told(&out));
+    assert_eq!((out.code, notices.len()), (Some(0), usize::from(unrecorded)), "{}", as_text(&out));
     let right = if stopped { "configmaps" } else { "verb patch on rebalances" };
     let names_the_right = |notice: &String| notice.contains("not recorded") && notice.contains(right);
-    assert!(notices.iter().all(names_the_right), "{}", told(&out));
-    let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", told(&out)));
+    assert!(notices.iter().all(names_the_right), "{}", as_text(&out));
+    let name = out.stdout.split_whitespace().next().unwrap_or_else(|| panic!("{}", as_text(&out)));
     name.trim_start_matches("rebalance.apps.emqx.io/").to_owned()
 }
 
@@ -136,7 +136,7 @@ fn together(table: &[Verb], verbs: &[&str]) -> BTreeSet<&'static str> {
 }
 
 /// An answer as text, for the analysis of a failure.
-pub fn told(output: &Output) -> String {
+pub fn as_text(output: &Output) -> String {
     let stdout: String = output.stdout.chars().take(300).collect();
     format!("exit {:?}\nstdout: {stdout}\nstderr: {}", output.code, output.stderr)
 }
@@ -232,7 +232,7 @@ const EARLY: [&str; 2] = ["get leases", "get configmaps"];
 pub async fn audited(
     plane: &ControlPlane,
     table: &[Verb],
-    earnest: &[&[&str]],
+    carried_out: &[&[&str]],
     tried: impl Fn(When) -> bool,
 ) -> Vec<String> {
     let log = audit::read(plane).await;
@@ -253,7 +253,7 @@ pub async fn audited(
     {
         wrong.push(format!("{user} asks for all of a namespace: {:?}", asked.whole));
     }
-    for verbs in earnest {
+    for verbs in carried_out {
         let (asked, all) = (of(&doer(verbs)), together(table, verbs));
         let needs = table.iter().filter(|verb| verbs.contains(&verb.name)).flat_map(|verb| &verb.needs);
         let least = needs
@@ -265,7 +265,7 @@ pub async fn audited(
         }
     }
     for (index, verb) in table.iter().enumerate().filter(|(_, verb)| tried(verb.when)) {
-        let done = earnest.iter().any(|verbs| verbs.contains(&verb.name));
+        let done = carried_out.iter().any(|verbs| verbs.contains(&verb.name));
         // A dry run only reviews the permissions of the change.
         let asked_about = |need: &&Need| {
             matches!(need.without, Without::Foretold(_) | Without::Later | Without::Rarely)

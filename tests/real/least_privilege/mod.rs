@@ -193,13 +193,14 @@ pub async fn each(plane: &ControlPlane, emqx: &RealCluster<'_>, enterprise: &Rea
     let (mut wrong, more) = futures::join!(one_after_another(plane, emqx, &verbs), beside);
     wrong.extend(more);
     wrong.extend(
-        part("by the audit log", cases::audited(plane, &verbs, &EARNEST, |when| when != When::Removal)).await,
+        part("by the audit log", cases::audited(plane, &verbs, &CARRIED_OUT, |when| when != When::Removal))
+            .await,
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// The commands that are carried out, each as a user with exactly the permissions of these commands.
-const EARNEST: [&[&str]; 9] = [
+const CARRIED_OUT: [&[&str]; 9] = [
     &["rebalance apply"],
     &["rebalance stop"],
     &["rebalance apply --backend emqx"],
@@ -212,7 +213,7 @@ const EARNEST: [&[&str]; 9] = [
 ];
 
 async fn one_after_another(plane: &ControlPlane, emqx: &RealCluster<'_>, verbs: &[Verb]) -> Vec<String> {
-    let [apply, stop, start, end, follow, prune, evacuate, end_evacuation, upgrade] = EARNEST;
+    let [apply, stop, start, end, follow, prune, evacuate, end_evacuation, upgrade] = CARRIED_OUT;
     let done = async |names: &[&str], args: &[&str]| cases::done(plane, verbs, names, args).await;
     let tried = async |when, name: &str| cases::tried(plane, verbs, when, name).await;
     let slow = |more: &'static str| [&SLOW[..], &[more]].concat();

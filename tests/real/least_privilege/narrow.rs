@@ -61,11 +61,11 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     let named = format!("emqxenterprise/{instance}");
 
     // Without the list it is unknown what else runs, which is reported; nothing else is missing.
-    let told = |out: &Output| {
-        let said = notices(out);
+    let names_the_permission = |out: &Output| {
+        let reported = notices(out);
         assert!(
-            said.len() == 1 && said[0].contains("(needs verb list on rebalances.apps.emqx.io)"),
-            "{said:?}"
+            reported.len() == 1 && reported[0].contains("(needs verb list on rebalances.apps.emqx.io)"),
+            "{reported:?}"
         );
     };
     let plan = ["rebalance", "plan", &named, "--abs-conn-threshold=1", "--conn-evict-rate=5", "-o", "name"];
@@ -74,7 +74,7 @@ pub async fn by_name(plane: &ControlPlane, enterprise: &RealCluster<'_>) {
     for args in [&["status", &named, "-o", "json"][..], &["nodes", &named], &upgrade] {
         let out = program.run(args).await;
         assert_eq!(out.code, Some(0), "{args:?}: {}", out.stderr);
-        told(&out);
+        names_the_permission(&out);
     }
     // A plan reports that the permission to create is missing.
     let out = program.run(&plan).await;

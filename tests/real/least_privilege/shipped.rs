@@ -86,10 +86,10 @@ pub async fn enough(plane: &ControlPlane, pod: &str) -> Vec<String> {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let (out, poor) = futures::join!(cases::promptly(&whole, &args), cases::promptly(&looks, &args));
         if (out.code, notices(&out).len()) != (Some(verb.exit), 0) {
-            wrong.push(format!("{} with every role: {}", verb.name, cases::told(&out)));
+            wrong.push(format!("{} with every role: {}", verb.name, cases::as_text(&out)));
         }
         if reads && (poor.code, notices(&poor).len()) != (Some(verb.exit), usize::from(asks)) {
-            wrong.push(format!("{} with the first role: {}", verb.name, cases::told(&poor)));
+            wrong.push(format!("{} with the first role: {}", verb.name, cases::as_text(&poor)));
         }
     }
     wrong

@@ -187,7 +187,7 @@ fn each(rights: &[&'static str], layer: Layer, without: Without, lacks: Words) -
 /// The kinds, all of which are read where none is named: without the kind of the instance there is no answer;
 /// another one is omitted.
 fn kinds(without: Without) -> Vec<Need> {
-    let lacks = if without == REFUSED { words::MEANT } else { words::LEFT_OUT };
+    let lacks = if without == REFUSED { words::REFUSED_KIND } else { words::LEFT_OUT };
     let mut needs = each(&["list emqxes"], View, without, lacks);
     needs.extend(each(&["list emqxenterprises", "list emqxbrokers"], View, POORER, words::LEFT_OUT));
     needs

@@ -3,7 +3,7 @@
 /// English and Chinese.
 pub type Words = [&'static str; 2];
 
-pub const MEANT: Words = ["refused, if the instance is of that kind", "如果实例属于该 kind，则被拒绝"];
+pub const REFUSED_KIND: Words = ["refused, if the instance is of that kind", "如果实例属于该 kind，则被拒绝"];
 pub const LEFT_OUT: Words = ["clusters of that kind are left out", "略去该 kind 的集群"];
 pub const BY_EMQX_ALONE: Words = ["only EMQX reports what runs", "正在运行的操作只能由 EMQX 报告"];
 pub const NOT_FOUND: Words = ["refused: the named object is not found", "被拒绝：找不到指定名称的对象"];

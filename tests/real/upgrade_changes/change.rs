@@ -12,15 +12,15 @@ use kubectl_emqx::plan::upgrade::target::{UpgradeTarget, Way};
 use kubectl_emqx::ports::{Kubernetes, ServerDryRun};
 use serde_json::{Value, json};
 
-use crate::upgrade_changes::{connect, emqx, enterprise, instance, kubectl_apply, settled};
+use crate::upgrade_changes::{connect, emqx, enterprise, instance, kubectl_apply, resolved};
 use test_support::control_plane::ControlPlane;
 
-fn record(settled: &UpgradeTarget) -> UpgradeRecord {
+fn record(resolved: &UpgradeTarget) -> UpgradeRecord {
     UpgradeRecord {
         version: 1,
         time: jiff::Timestamp::UNIX_EPOCH,
-        from: settled.from.clone(),
-        to: settled.to.clone(),
+        from: resolved.from.clone(),
+        to: resolved.to.clone(),
         version_only: false,
         connections: Some(3),
         sessions: None,
@@ -40,9 +40,9 @@ pub async fn taken_strictly(plane: &ControlPlane, manifest: &Value, image: &str)
         _ => &[None],
     };
     for way in ways {
-        let settled = settled(&instance, image, *way);
+        let resolved = resolved(&instance, image, *way);
         for hold in [OperatorHold::Held, OperatorHold::Released, OperatorHold::Own] {
-            let change = body(&instance, &settled, hold);
+            let change = body(&instance, &resolved, hold);
             let applied = cluster.apply_instance(&change, true, ServerDryRun::Server).await;
             let applied = applied.unwrap_or_else(|problem| panic!("{way:?} {hold:?}: {problem}"));
             assert_eq!(applied.warnings, Vec::<String>::new(), "{way:?} {hold:?}");
@@ -96,17 +96,17 @@ fn contains(object: &Value, change: &Value, path: &str) {
 /// One step of a guarded upgrade, by a new read of the object as in the program.
 async fn step(plane: &ControlPlane, cluster: &Cluster, name: &str, hold: OperatorHold) -> Value {
     let (instance, _) = instance(plane, cluster, name).await;
-    let settled = UpgradeTarget::resumed(&instance)
-        .unwrap_or_else(|| settled(&instance, "emqx/emqx-ee:4.4.24", Some(Way::BlueGreen)));
-    let stored = state(&instance, &settled, hold, Some(record(&settled)), None);
+    let resolved = UpgradeTarget::resumed(&instance)
+        .unwrap_or_else(|| resolved(&instance, "emqx/emqx-ee:4.4.24", Some(Way::BlueGreen)));
+    let stored = state(&instance, &resolved, hold, Some(record(&resolved)), None);
     cluster.store_state(&instance, GUARD_KEY, &stored.text(), ServerDryRun::No).await.expect("it is stored");
-    let change = body(&instance, &settled, hold);
+    let change = body(&instance, &resolved, hold);
     let stored = cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("it is stored").object;
     let left = left_behind(&stored, &change);
     if left.is_empty() {
         return stored;
     }
-    cluster.remove_fields(&stored, &left).await.expect("nobody wrote meanwhile").object
+    cluster.remove_fields(&stored, &left).await.expect("no other client wrote").object
 }
 
 /// The user's fields are restored exactly, and the user's next apply has no conflict.
@@ -149,7 +149,7 @@ pub async fn guarded_and_given_back(plane: &ControlPlane) {
 
 /// A dump of the held object that was applied again makes its manager an owner of this program's fields: an
 /// apply that omits them then removes nothing.
-pub async fn given_back_although_somebody_wrote_it_too(plane: &ControlPlane) {
+pub async fn restored_although_another_client_wrote_it_too(plane: &ControlPlane) {
     let rates = json!({"connEvictRate": 50, "sessEvictRate": 60, "waitTakeover": 5});
     let cluster = connect(plane, None).await;
     kubectl_apply(plane, &enterprise("dumped", Some(json!({"evacuationStrategy": rates}))), &[]).await;
@@ -184,14 +184,17 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
 
     kubectl_apply(plane, &emqx("v2beta1", "mine"), &[]).await;
     let (mine, object) = instance(plane, &cluster, "mine").await;
-    let change = body(&mine, &settled(&mine, image, None), OperatorHold::Own);
+    let change = body(&mine, &resolved(&mine, image, None), OperatorHold::Own);
     let found = owners(&object, &change, FIELD_MANAGER);
     assert!(found.iter().all(kubectl_emqx::plan::upgrade::preflight::FieldOwner::is_person), "{found:?}");
     refused_for(&cluster, &change, &found).await;
     let stored =
         cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("it is taken over").object;
     assert_eq!(owners(&stored, &change, FIELD_MANAGER), []);
-    cluster.apply_instance(&change, false, ServerDryRun::No).await.expect("nobody is in the way any more");
+    cluster
+        .apply_instance(&change, false, ServerDryRun::No)
+        .await
+        .expect("no other client conflicts any more");
 
     // A tool that uses server-side apply, and a user who edited one more field: each is named with its own
     // fields.
@@ -203,7 +206,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let patch = r#"{"spec":{"updateStrategy":{"initialDelaySeconds":33}}}"#;
     plane.kubectl(&["patch", "emqx", "kept", "--type=merge", "-p", patch]).await.ok();
     let (kept, object) = instance(plane, &cluster, "kept").await;
-    let mut change = body(&kept, &settled(&kept, image, None), OperatorHold::Own);
+    let mut change = body(&kept, &resolved(&kept, image, None), OperatorHold::Own);
     change["spec"]["updateStrategy"]["initialDelaySeconds"] = json!(34);
     let found = owners(&object, &change, FIELD_MANAGER);
     let fields = |manager: &str| {
@@ -226,7 +229,7 @@ async fn refused_for(
         cluster.apply_instance(change, false, ServerDryRun::Server).await.expect_err("it belongs to others");
     assert_eq!(problem.exit, Exit::Refused, "{problem}");
     assert!(problem.hint.is_some_and(|hint| hint.contains("--force-conflicts")));
-    let mut said: Vec<String> = problem.why.split("; ").map(str::to_owned).collect();
+    let mut reported: Vec<String> = problem.why.split("; ").map(str::to_owned).collect();
     let mut wanted: Vec<String> = found
         .iter()
         .map(|owner| {
@@ -236,7 +239,7 @@ async fn refused_for(
             format!("{} {belong} to {}", fields.join(", "), owner.manager)
         })
         .collect();
-    said.sort();
+    reported.sort();
     wanted.sort();
-    assert_eq!(said, wanted);
+    assert_eq!(reported, wanted);
 }

@@ -107,11 +107,11 @@ pub async fn what_is_wrong_with_the_object(plane: &ControlPlane) {
         json!({"type": "Sometimes", "evacuationStrategy": {"connEvictRate": 0}});
     let problem =
         cluster.apply_instance(&invalid, true, ServerDryRun::Server).await.expect_err("no such value");
-    let mut said: Vec<&str> = problem.why.split("; ").collect();
-    said.sort_unstable();
+    let mut reported: Vec<&str> = problem.why.split("; ").collect();
+    reported.sort_unstable();
     let rate = "spec.updateStrategy.evacuationStrategy.connEvictRate: Invalid value: 0: it should be greater than or equal to 1";
     let kind = "spec.updateStrategy.type: Unsupported value: \"Sometimes\": supported values: \"Recreate\"";
-    assert_eq!(said, [rate, kind], "each once, and nothing of the server's own");
+    assert_eq!(reported, [rate, kind], "each once, and nothing of the server's own");
     let mut text = change("wrong");
     text["spec"]["image"] = json!(5);
     let problem = cluster.apply_instance(&text, true, ServerDryRun::Server).await.expect_err("no text");

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::upgrade_changes::{connect, emqx, kubectl_apply};
 use test_support::control_plane::{ControlPlane, until};
 
-const SAID: &str = "image tag latest is not allowed";
+const REPORTED: &str = "image tag latest is not allowed";
 
 /// Refuses every image with the tag `latest`, over TLS with the control plane's own certificate.
 async fn serve(plane: &ControlPlane) -> u16 {
@@ -59,7 +59,7 @@ async fn review(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
     let mut response = json!({"uid": review["request"]["uid"], "allowed": !image.ends_with(":latest")});
     if image.ends_with(":latest") {
         // The answer of controller-runtime for an error of the validator.
-        response["status"] = json!({"code": 403, "reason": "Forbidden", "message": SAID});
+        response["status"] = json!({"code": 403, "reason": "Forbidden", "message": REPORTED});
     }
     let answer =
         json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
@@ -92,29 +92,30 @@ pub async fn refusals(plane: &ControlPlane) {
     register(plane, serve(plane).await).await;
     // The API server uses the webhook a moment later.
     until("the webhook's no", Duration::from_secs(30), async || {
-        let (said, hint) = why("emqx/emqx-enterprise:latest").await.ok_or("it was taken")?;
-        if said == format!("the operator's webhook refuses it: {SAID}") && hint.is_none() {
+        let (reported, hint) = why("emqx/emqx-enterprise:latest").await.ok_or("it was taken")?;
+        if reported == format!("the operator's webhook refuses it: {REPORTED}") && hint.is_none() {
             Ok(())
         } else {
-            Err(said)
+            Err(reported)
         }
     })
     .await;
-    assert_eq!(why("emqx/emqx-enterprise:5.8.7").await, None, "it says no to that one image only");
+    assert_eq!(why("emqx/emqx-enterprise:5.8.7").await, None, "it refuses that one image only");
 
-    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
     register(plane, port).await;
     until("the webhook's silence", Duration::from_secs(30), async || {
-        let (said, hint) = why("emqx/emqx-enterprise:5.8.7").await.ok_or("it was taken")?;
-        let told = said == "a webhook that the API server must ask does not answer (connection refused)";
-        if told && hint.is_some() { Ok(()) } else { Err(said) }
+        let (reported, hint) = why("emqx/emqx-enterprise:5.8.7").await.ok_or("it was taken")?;
+        let names_webhook =
+            reported == "a webhook that the API server must ask does not answer (connection refused)";
+        if names_webhook && hint.is_some() { Ok(()) } else { Err(reported) }
     })
     .await;
     plane.kubectl(&["delete", "validatingwebhookconfiguration", "emqx"]).await.ok();
     until("no webhook", Duration::from_secs(30), async || {
-        why("emqx/emqx-enterprise:5.8.7").await.map_or(Ok(()), |(said, _)| Err(said))
+        why("emqx/emqx-enterprise:5.8.7").await.map_or(Ok(()), |(reported, _)| Err(reported))
     })
     .await;
 }

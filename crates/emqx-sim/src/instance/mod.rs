@@ -146,7 +146,7 @@ pub(super) fn status(view: &View, before: &Value) -> Value {
     }
 }
 
-/// Whether the Rebalance controller takes the instance for ready.
+/// Whether the Rebalance controller regards the instance as ready.
 pub(super) fn is_ready(api: Api, status: &Value) -> bool {
     holds(status, if api == Api::V1beta4 { "Running" } else { "Ready" })
 }

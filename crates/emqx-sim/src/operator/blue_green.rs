@@ -11,7 +11,7 @@
 use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
-use super::observation::{Picture, Template, another, dying, name, ready, text, wanted};
+use super::observation::{Picture, Template, another, name, ready, terminating, text, wanted};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
 use crate::scenario::{Api, Role};
@@ -117,7 +117,7 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
     let down = || event(format!("Scale down StatefulSet {} to {left}", name(origin)));
     let scale = OperatorAction::Scale { set: origin.clone(), to: left };
     // The highest name as text: of eleven pods `-9`, while the set removes `-10`.
-    let living = picture.pods_of(origin).into_iter().rfind(|pod| !dying(pod));
+    let living = picture.pods_of(origin).into_iter().rfind(|pod| !terminating(pod));
     let Some(node) = living.and_then(|pod| picture.node_in(name(pod))) else { return Step::Nothing };
     if picture.evacuations.is_empty() {
         let start = OperatorAction::Evacuate {

@@ -130,7 +130,7 @@ impl Pass<'_> {
         let found = shared.rebalances().get_opt(name).await.map_err(|error| error.to_string())?;
         let Some(found) = found else { return Ok(None) };
         let mut object = to_value(&found);
-        let dying = !object["metadata"]["deletionTimestamp"].is_null();
+        let terminating = !object["metadata"]["deletionTimestamp"].is_null();
         let wanted = object["spec"]["instanceName"].as_str().unwrap_or_default().to_owned();
         let enterprise =
             shared.api.line() == Line::V2_2 && object["spec"]["instanceKind"] == "EmqxEnterprise";
@@ -144,7 +144,7 @@ impl Pass<'_> {
         let instance =
             shared.custom(version, kind, plural).get_opt(&wanted).await.map_err(|error| error.to_string())?;
         let Some(instance) = instance else {
-            if dying {
+            if terminating {
                 return self.release(object).await;
             }
             return self.fail_before(&mut object, &format!("{title} {wanted} is not found")).await;
@@ -157,7 +157,7 @@ impl Pass<'_> {
             // the object causes the next pass.
             return self.fail_before(&mut object, &format!("{title} {wanted} is not ready")).await;
         }
-        if dying {
+        if terminating {
             return self.stop(object).await;
         }
         object = self.hold(object).await?;

@@ -131,7 +131,7 @@ pub(super) fn name(object: &Value) -> &str {
 }
 
 /// Whether its deletion was requested.
-pub(super) fn dying(object: &Value) -> bool {
+pub(super) fn terminating(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
 use super::observation::{
-    HASH, Picture, Template, another, dying, name, present, ready, revision, text, view, wanted,
+    HASH, Picture, Template, another, name, present, ready, revision, terminating, text, view, wanted,
 };
 use crate::conditions::is_true;
 use crate::instance::{RoleView, SetView};
@@ -141,8 +141,8 @@ fn new_ready(picture: &Picture) -> u64 {
 /// The turn of one core.
 fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<OperatorAction> {
     let others_serve =
-        all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !dying(other)));
-    if dying(pod) || !others_serve || (all.len() as u64) < core_set(picture).map_or(0, wanted) {
+        all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !terminating(other)));
+    if terminating(pod) || !others_serve || (all.len() as u64) < core_set(picture).map_or(0, wanted) {
         return Vec::new();
     }
     let others: Vec<&str> = all
@@ -211,7 +211,7 @@ fn stays(picture: &Picture, pod: &Value) -> Vec<OperatorAction> {
 /// Scale-down of replicants: the youngest are evacuated, and each is removed when it is empty.
 fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<OperatorAction> {
     let goes = |pod: &&Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
-    let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).collect();
+    let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !terminating(pod)).collect();
     let leaving = pods.iter().copied().filter(|pod| goes(pod)).count() as u64;
     let missing = (pods.len() as u64).saturating_sub(total).saturating_sub(leaving);
     if missing > 0 {
@@ -267,7 +267,7 @@ fn replicants(picture: &Picture) -> Vec<OperatorAction> {
     let pods: Vec<(&&Value, &Value)> = old
         .iter()
         .flat_map(|set| picture.pods_of(set).into_iter().map(move |pod| (set, pod)))
-        .filter(|(_, pod)| !dying(pod))
+        .filter(|(_, pod)| !terminating(pod))
         .collect();
     let goes = |pod: &Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
     if old.is_empty() && wanted(new) > total {

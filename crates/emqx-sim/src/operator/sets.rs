@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
-use super::observation::{Picture, Template, another, dying, name, revision, text, view, wanted};
+use super::observation::{Picture, Template, another, name, revision, terminating, text, view, wanted};
 use crate::instance::{RoleView, holds};
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
@@ -176,7 +176,8 @@ pub(super) fn drain(
     if first.is_some_and(|entry| entry["state"] != "prohibiting") {
         return Ok(Vec::new());
     }
-    let pods: Vec<&str> = picture.pods_of(set).into_iter().filter(|pod| !dying(pod)).map(name).collect();
+    let pods: Vec<&str> =
+        picture.pods_of(set).into_iter().filter(|pod| !terminating(pod)).map(name).collect();
     let target = match (role, first) {
         (Role::Core, _) => Some(format!("{}-{}", name(set), wanted(set) - 1)),
         (Role::Replicant, Some(entry)) => {

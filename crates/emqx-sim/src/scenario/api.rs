@@ -17,7 +17,7 @@ pub enum Api {
 }
 
 impl Api {
-    /// As it stands in `apiVersion`.
+    /// As in `apiVersion`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V1beta4 => "v1beta4",

@@ -25,7 +25,6 @@ pub enum Answer {
     Silence,
 }
 
-/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fault {

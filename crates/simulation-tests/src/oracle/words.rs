@@ -46,7 +46,7 @@ fn stated(text: &str) -> Option<f64> {
     let time = text.split_once("as of ")?.1.get(..8)?;
     let parts: Option<Vec<f64>> = time.split(':').map(|part| part.parse().ok()).collect();
     let [hours, minutes, seconds] = parts?[..] else { return None };
-    // The time is cut to whole seconds.
+    // The time is truncated to whole seconds.
     Some((hours - 8.0) * 3600.0 + minutes * 60.0 + seconds + 0.99)
 }
 

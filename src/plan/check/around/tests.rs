@@ -85,9 +85,9 @@ fn a_rebalance_of_emqx_is_an_orphan_only_where_objects_describe_rebalances() {
 
 #[test]
 fn an_object_is_stuck_after_a_minute_of_deletion() {
-    let dying =
+    let terminating =
         |seconds: i64| status("object-stuck", |it| it.instance.deleting = Some(fixtures::at(-seconds)));
-    assert_eq!((dying(120), dying(20)), (Warning, Ok));
+    assert_eq!((terminating(120), terminating(20)), (Warning, Ok));
     let rebalance = |seconds: i64| {
         status("object-stuck", |it| {
             it.more.push(fixtures::rebalance("dying", crate::model::Phase::Completed, |object| {

@@ -108,7 +108,7 @@ mod tests {
     use crate::model::{ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, Stage, World};
     use crate::plan::fixtures;
 
-    /// What one look at a cluster of three nodes recommends whose first node is evacuated at 10 clients a second: 1,000 clients
+    /// The recommendation of one refresh of a cluster of three nodes whose first node is evacuated at 10 clients a second: 1,000 clients
     /// and 1,200 sessions were there at the start.
     fn seen_once(clients: u64, sessions: u64, started: (Option<u64>, Option<u64>)) -> Option<String> {
         let mut nodes = fixtures::nodes(&[clients, 1000, 1000]);

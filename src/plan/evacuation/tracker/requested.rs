@@ -42,7 +42,7 @@ impl Requested {
         })
     }
 
-    /// Takes in the clients of its node, until that restarts.
+    /// Processes the clients of its node, until that restarts.
     pub(super) fn count(&mut self, broker: &BrokerState) {
         if self.connections.is_none() && !self.restarted(broker) {
             self.connections = node(broker, &self.node).and_then(|node| node.connections);

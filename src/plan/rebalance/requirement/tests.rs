@@ -46,7 +46,7 @@ fn a_short_deadline_needs_a_higher_rate() {
 }
 
 #[test]
-fn a_deadline_that_cannot_be_reached_gives_way_and_the_plan_says_by_how_much() {
+fn a_deadline_that_cannot_be_reached_gives_way_and_the_plan_states_by_how_much() {
     let required = Requirement { deadline_seconds: 150, ..Requirement::default() };
     let plan = found(&[3333, 3333, 3334, 0], required);
     assert!(even(&plan, required), "the deadline gives way before the spread");
@@ -72,7 +72,7 @@ fn more_donors_than_reconnects_are_refused_with_the_number_that_is_needed() {
 }
 
 #[test]
-fn a_spread_that_emqx_cannot_reach_gives_way_and_the_plan_says_by_how_much() {
+fn a_spread_that_emqx_cannot_reach_gives_way_and_the_plan_states_by_how_much() {
     // Both donors lose the same, and both recipients gain the same.
     let plan = found(&[10_000, 6_000, 4_000, 0], Requirement::default());
     assert!(ids(&plan).contains(&"spread-missed"), "{:?}", plan.findings);
@@ -209,7 +209,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_plan_reaches_what_is_required_or_says_what_it_misses(
+    fn the_plan_reaches_what_is_required_or_states_what_it_misses(
         counts in prop::collection::vec(0_u64..20_000, 2..8),
         spread in 1_u32..30,
         reconnects in 1_u64..500,

@@ -52,7 +52,7 @@ impl Alarm {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alarms {
     offline_since: Option<Timestamp>,
-    astray_since: Option<Timestamp>,
+    not_arriving_since: Option<Timestamp>,
     /// Clients that left donors and clients that arrived on recipients, over the last seconds.
     moved: VecDeque<(Timestamp, u64, u64)>,
     raised: Option<Alarm>,
@@ -91,7 +91,7 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     let all = run.start.as_ref().and_then(Counts::known_connections).unwrap_or(0);
     let lost = run.counts.known_connections().map_or(0, |connected| all.saturating_sub(connected));
     let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > messages::flight(run);
-    let astray = gone.zip(arrived).filter(|(gone, arrived)| {
+    let not_arriving = gone.zip(arrived).filter(|(gone, arrived)| {
         *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
     });
     // A process that observes one moment only assumes that the present condition has held since the recorded
@@ -100,7 +100,7 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     let certain = !first || lost > messages::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
     let alarms = &mut run.alarms;
     hold(&mut alarms.offline_since, offline, if certain { since } else { counted });
-    hold(&mut alarms.astray_since, astray.is_some(), if certain { since } else { counted });
+    hold(&mut alarms.not_arriving_since, not_arriving.is_some(), if certain { since } else { counted });
     let held =
         |since: Option<Timestamp>| since.is_some_and(|it| seconds_between(it, counted) >= ALARM_SECONDS);
     let reached = gone.zip(arrived).filter(|(gone, _)| *gone > 0).map(|(gone, arrived)| {
@@ -110,7 +110,7 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
         let reason = format!("{} of {} clients are offline and do not come back", count(lost), count(all));
         return Some(Alarm { reason, detail: reached });
     }
-    if held(run.alarms.astray_since) {
+    if held(run.alarms.not_arriving_since) {
         let detail = "the load balancer routes them elsewhere, or they stay away".to_owned();
         return Some(Alarm { reason: format!("only {}", reached?), detail: Some(detail) });
     }

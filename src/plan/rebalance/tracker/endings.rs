@@ -132,7 +132,7 @@ fn standstill(run: &RebalanceRun, counted: Timestamp) -> String {
     format!("it was last seen in {state}; EMQX has reported no counts since {}", utc(counted))
 }
 
-/// Whether the counts that are known prove this verdict: what they show before the end, or long ago, may not be so any more.
+/// Whether the known counts verify this verdict: what they show before the end, or long ago, may not be so any more.
 fn proved(run: &RebalanceRun, verdict: Verdict, ended: Timestamp, now: Timestamp) -> bool {
     let counted = run.counted;
     match verdict {

@@ -67,7 +67,7 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// Takes in EMQX's list; returns the nodes that no longer run. `ended` is when the entry was first
+    /// Processes EMQX's list; returns the nodes that no longer run. `ended` is when the entry was first
     /// missing: a node that stops later is no loss of the rebalance. `pods` has the pods of nodes that are named by an address.
     pub(super) fn observe(
         &mut self,

@@ -83,7 +83,7 @@ pub struct RebalanceRun {
     pub(super) end_counted: Option<Timestamp>,
     /// When something else began on the cluster after its end: counts from then on are not its own.
     pub(super) overtaken: bool,
-    /// Nodes that stopped running meanwhile.
+    /// Nodes that stopped running during it.
     pub(super) losses: Losses,
     /// Since when clients are counted, where the start was not seen and is not recorded.
     pub counted_since: Option<Timestamp>,
@@ -147,7 +147,7 @@ impl RebalanceRun {
         (self.name.clone(), self.first_seen)
     }
 
-    /// What is recorded on its object once it has ended for good; `None` where there is no object, or one that has a
+    /// What is recorded on its object once its verdict is final; `None` where there is no object, or one that has a
     /// recorded verdict already.
     pub(crate) fn to_record(&self, now: Timestamp) -> Option<(&Rebalance, RecordedVerdict)> {
         let Judgement { verdict, message } =
@@ -255,7 +255,7 @@ impl RebalanceRun {
         (self.entry.is_some() && (self.total.is_some() || over)).then_some(self.percent)
     }
 
-    /// EMQX's last answer, where EMQX has not answered for so long that it is reported.
+    /// EMQX's last answer before an outage that is reported.
     pub(crate) fn silent_since(&self) -> Option<Timestamp> {
         self.quiet.silent_since
     }
@@ -284,7 +284,7 @@ impl RebalanceRun {
         })
     }
 
-    /// Takes in what donors of this entry report of its start.
+    /// Processes what donors of this entry report of its start.
     pub(super) fn take_starts(&mut self, broker: &BrokerState, entry: &RunningRebalance) {
         let counts_of = |node: &NodeName| {
             let start = broker.begun.get(node).filter(|start| start.coordinator == entry.coordinator)?;
@@ -560,7 +560,7 @@ fn addressed(world: &World, broker: &BrokerState) -> BTreeMap<NodeName, PodName>
     nodes.filter_map(|node| Some((node.name.clone(), pods(node.name.ip()?)?.name.clone()))).collect()
 }
 
-/// A run that is seen for the first time. `fresh`: it appeared while we looked, so what is seen now is its start.
+/// A run that is seen for the first time. `fresh`: it appeared while this process observed, so that what is seen now is its start.
 pub(super) fn begin(
     object: Option<&Rebalance>,
     entry: Option<&RunningRebalance>,
@@ -703,7 +703,7 @@ pub(super) fn absorb_object(
     }
 }
 
-/// Takes in EMQX's entry, in the same stage or in another.
+/// Processes EMQX's entry, in the same stage or in another.
 pub(super) fn enter(
     run: &mut RebalanceRun,
     entry: RunningRebalance,

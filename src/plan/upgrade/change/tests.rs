@@ -23,7 +23,7 @@ fn enterprise(update: UpdateSpec) -> Instance {
 fn target(instance: &Instance, wanted: Wanted, change: impl FnOnce(&mut UpgradeRequest)) -> UpgradeTarget {
     let mut ask = UpgradeRequest::new(wanted);
     change(&mut ask);
-    UpgradeTarget::of(instance, &ask).expect("it can be settled")
+    UpgradeTarget::of(instance, &ask).expect("it can be resolved")
 }
 
 fn image(text: &str) -> Wanted {
@@ -79,7 +79,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     instance.image = Some(first.to.clone());
     instance.image_parts.clone_from(&first.parts);
     instance.update = UpdateSpec { initial_delay: Some(31_536_000), ..first.update.clone() };
-    let again = UpgradeTarget::resumed(&instance).expect("there is something to go on with");
+    let again = UpgradeTarget::resumed(&instance).expect("there is something to continue");
     assert_eq!(again, first);
     assert_eq!(UpgradeRecord::read(&instance), Some(record.clone()));
     assert_eq!(body(&instance, &again, OperatorHold::Held), applied);
@@ -99,7 +99,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     other.image = Some("emqx/emqx-ee:4.4.21".into());
     assert!(UpgradeTarget::resumed(&other).is_some(), "the delay is still held");
     other.update.initial_delay = Some(5);
-    assert_eq!(UpgradeTarget::resumed(&other), None, "somebody else changed image and delay");
+    assert_eq!(UpgradeTarget::resumed(&other), None, "another client changed image and delay");
     instance.guard = None;
     let adopted = UpgradeTarget::resumed(&instance)
         .expect("a delay of a year is ours, whatever became of its ConfigMap");

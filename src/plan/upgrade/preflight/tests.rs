@@ -51,7 +51,7 @@ fn check(
     force: bool,
 ) -> Vec<Finding> {
     let snapshot = snapshot(world, &instance.id, fixtures::at(1));
-    let target = UpgradeTarget::of(instance, ask).expect("it can be settled");
+    let target = UpgradeTarget::of(instance, ask).expect("it can be resolved");
     findings(&UpgradeCheck {
         world,
         instance,
@@ -82,7 +82,7 @@ fn ids(findings: &[Finding]) -> Vec<&str> {
 const V4: ApiVersion = ApiVersion::V1beta4;
 
 #[test]
-fn nothing_speaks_against_a_plain_upgrade() {
+fn a_plain_upgrade_has_no_finding_that_refuses_it() {
     for (api, running, to) in [
         (V4, "4.4.20", "emqx/emqx-ee:4.4.24"),
         (ApiVersion::V2beta1, "5.9.1", "emqx/emqx-enterprise:5.10.0"),
@@ -169,7 +169,7 @@ fn ways_that_a_version_does_not_have_are_refused_with_the_way_that_it_has() {
         UpgradeRequest { way: Some(Way::BlueGreen), ..UpgradeRequest::new(image("emqx/emqx-ee:4.4.24")) };
     assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it writes the block");
     let ask = UpgradeRequest { way: Some(Way::Rolling), ..ask };
-    assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it was said");
+    assert_eq!(blocked(&check(&world, &instance, &ask, &[], false)), [""; 0], "it was reported");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kubectl_emqx::model::{Event, EventType, Operation, Verdict};
 
-use super::changed_recording::{NODES, REBALANCES, STATUS, Tale, answers, second, verdicts};
+use super::changed_recording::{ChangedRecording, NODES, REBALANCES, STATUS, answers, second, verdicts};
 use super::real_emqx::{ALL, polled, right};
 
 /// The verdicts on rebalances, with their reasons.
@@ -24,10 +24,10 @@ fn allowed(name: &str) -> Vec<Verdict> {
 #[test]
 fn a_client_that_joins_a_rebalance_of_the_real_emqx_late_comes_to_no_wrong_verdict() {
     for name in ALL {
-        let tale = polled(name);
+        let changed = polled(name);
         for part in 1..10 {
-            let late = tale.from(tale.end() * f64::from(part) / 10.0);
-            let events = late.told();
+            let late = changed.from(changed.end() * f64::from(part) / 10.0);
+            let events = late.replayed();
             for (verdict, why) in judged(&events) {
                 // Clients that disappeared before the first observation were not seen to leave.
                 let unseen = name == "emqx-5.8-clients-missing" && verdict == Verdict::Balanced;
@@ -52,14 +52,14 @@ fn a_client_that_joins_a_rebalance_of_the_real_emqx_late_comes_to_no_wrong_verdi
 #[test]
 fn a_client_that_joins_a_running_rebalance_of_the_real_emqx_sees_percent_and_end() {
     for name in ["emqx-5.8-documented-10000", "emqx-5.4-offline-sessions", "emqx-5.8-clients-missing"] {
-        let tale = polled(name);
+        let changed = polled(name);
         let running = |line: &&serde_json::Value| {
             let listed = line["body"]["rebalances"].as_array().is_some_and(|list| !list.is_empty());
             answers(line, STATUS) && listed
         };
-        let seen: Vec<f64> = tale.0.iter().filter(running).map(second).collect();
+        let seen: Vec<f64> = changed.0.iter().filter(running).map(second).collect();
         for at in seen.iter().step_by(7) {
-            let events = tale.from(*at).until(at + 2.5).told();
+            let events = changed.from(*at).until(at + 2.5).replayed();
             let mut shown = events.iter().filter(|event| event.verdict.is_none() && event.phase.is_some());
             let last = shown.next_back().unwrap_or_else(|| panic!("{name} from {at}: {events:?}"));
             assert!(last.percent.is_some() && last.eta_seconds.is_some(), "{name} from {at}: {last:?}");
@@ -70,11 +70,11 @@ fn a_client_that_joins_a_running_rebalance_of_the_real_emqx_sees_percent_and_end
 #[test]
 fn a_minute_in_which_the_real_emqx_does_not_answer_leads_to_no_wrong_verdict() {
     for name in ALL {
-        let tale = polled(name);
+        let changed = polled(name);
         for part in 1..8 {
-            let from = tale.end() * f64::from(part) / 8.0;
-            let deaf = tale.failing(NODES, from, from + 60.0).failing(STATUS, from, from + 60.0);
-            let events = deaf.told();
+            let from = changed.end() * f64::from(part) / 8.0;
+            let unanswered = changed.failing(NODES, from, from + 60.0).failing(STATUS, from, from + 60.0);
+            let events = unanswered.replayed();
             for (verdict, why) in judged(&events) {
                 assert!(allowed(name).contains(&verdict), "{name} without {from} to +60: {why}");
             }
@@ -85,18 +85,18 @@ fn a_minute_in_which_the_real_emqx_does_not_answer_leads_to_no_wrong_verdict() {
 #[test]
 fn a_minute_without_kubernetes_changes_no_verdict() {
     for name in REBALANCES {
-        let tale = Tale::read(name);
-        let whole: BTreeMap<String, Verdict> = tale.verdicts().into_iter().collect();
+        let changed = ChangedRecording::read(name);
+        let whole: BTreeMap<String, Verdict> = changed.verdicts().into_iter().collect();
         for from in [15.0, 40.0, 70.0] {
-            let mut deaf = tale.clone();
+            let mut unanswered = changed.clone();
             // Changes during the outage are observed when the connection is back.
-            for line in deaf.0.iter_mut().filter(|line| line["from"] == "kubernetes") {
+            for line in unanswered.0.iter_mut().filter(|line| line["from"] == "kubernetes") {
                 if second(line) > from && second(line) < from + 60.0 {
                     line["t"] = (from + 60.0).into();
                 }
             }
-            deaf.0.sort_by(|one, other| second(one).total_cmp(&second(other)));
-            for (who, verdict) in verdicts(&deaf.told()) {
+            unanswered.0.sort_by(|one, other| second(one).total_cmp(&second(other)));
+            for (who, verdict) in verdicts(&unanswered.replayed()) {
                 let fits = whole.get(&who).is_none_or(|right| *right == verdict);
                 let open = matches!(verdict, Verdict::Unknown | Verdict::Running);
                 assert!(fits || open, "{name} without {from} to +60: {who} {verdict:?} {whole:?}");
