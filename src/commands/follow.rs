@@ -14,7 +14,7 @@ use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Verdict};
 use crate::plan::history as past;
-use crate::plan::limits::{LimitOutcome, LimitTracker, OperationFacts, Stopping};
+use crate::plan::limits::{LimitTracker, OperationFacts, Stopping};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::tracker::{RebalanceRun, RunKey};
@@ -318,14 +318,8 @@ impl FollowRequest {
         }
         let mut stop = None;
         for outcome in outcomes {
-            let message = match outcome {
-                LimitOutcome::Warning(text) => text,
-                LimitOutcome::Stop(why) => {
-                    let message = format!("{why}: it is stopped");
-                    stop = Some(why);
-                    message
-                }
-            };
+            let (message, why) = outcome.into_notice();
+            stop = stop.or(why);
             let event = self.event(context, EventType::Notice, message);
             self.output.event(context, &event);
         }

@@ -265,21 +265,24 @@ impl Stopping<'_> {
     /// EMQX answers with errors, or does not answer: the operator's requests fail as well, so that a delete
     /// of the object would leave the rebalance running.
     async fn await_emqx(&mut self) -> Result<(), Problem> {
-        let mut requested = false;
+        let mut announced = false;
         while !self.emqx_responds() && !self.may_not_ask() {
             let why = self.refuses_changes().unwrap_or_else(|| "EMQX cannot be asked".to_owned());
             if Instant::now() >= self.until || self.intent.write.dry_run != DryRun::None {
                 return Err(self.not_stopped(&why));
             }
-            if !std::mem::replace(&mut requested, true) {
-                self.context
-                    .printer
-                    .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
-            }
-            sleep(ERROR_RETRY).await;
+            self.await_retry(&mut announced, &why).await;
             cluster_view::refresh(self.context, &mut self.cluster).await?;
         }
         Ok(())
+    }
+
+    /// Waits before the next try; the reason is printed once.
+    async fn await_retry(&self, announced: &mut bool, why: &str) {
+        if !std::mem::replace(announced, true) {
+            self.context.printer.talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
+        }
+        sleep(ERROR_RETRY).await;
     }
 
     /// The problem of a failed stop: what remains unchanged, and how to try again.

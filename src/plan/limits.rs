@@ -44,6 +44,16 @@ pub enum LimitOutcome {
     Stop(String),
 }
 
+impl LimitOutcome {
+    /// The notice of a follower, and the reason for a stop.
+    pub fn into_notice(self) -> (String, Option<String>) {
+        match self {
+            Self::Warning(text) => (text, None),
+            Self::Stop(why) => (format!("{why}: it is stopped"), Some(why)),
+        }
+    }
+}
+
 /// What a stop reverted, and what it did not revert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stopping {

@@ -9,7 +9,7 @@ use crate::commands::{CommandContext, Outcome, history, limit_stop, limits};
 use crate::error::{Exit, Problem};
 use crate::model::{Event, EventType, HistoryEntry, Judgement, NodeName, Operation, Verdict};
 use crate::plan::history as past;
-use crate::plan::limits::{LimitOutcome as Limit, LimitTracker, OperationFacts};
+use crate::plan::limits::{LimitTracker, OperationFacts};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports::RefreshScope;
@@ -171,14 +171,8 @@ fn limited(
     }
     let mut stop = None;
     for outcome in outcomes {
-        let message = match outcome {
-            Limit::Warning(text) => text,
-            Limit::Stop(why) => {
-                let message = format!("{why}: it is stopped");
-                stop = Some(why);
-                message
-            }
-        };
+        let (message, why) = outcome.into_notice();
+        stop = stop.or(why);
         let first = open.first().map(name).unwrap_or_default();
         output.event(context, &report(context, EventType::Notice, first, message));
     }

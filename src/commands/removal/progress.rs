@@ -13,7 +13,7 @@ use crate::model::human::{count, plural, seconds_between};
 use crate::model::{
     EvacuationTimes, Event, EventNode, EventType, Judgement, NodeName, Operation, Part, Verdict,
 };
-use crate::plan::limits::{LimitOutcome, OperationFacts, Stopping};
+use crate::plan::limits::{OperationFacts, Stopping};
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::{PodProgress, StepState};
 use crate::plan::tracker::Tracker;
@@ -189,14 +189,8 @@ impl<T: Task> Runner<'_, T> {
         let outcomes = self.limits.as_mut()?.observe(cluster.answers(), known, now);
         let mut stop = None;
         for outcome in outcomes {
-            let message = match outcome {
-                LimitOutcome::Warning(text) => text,
-                LimitOutcome::Stop(why) => {
-                    let message = format!("{why}: it is stopped");
-                    stop = Some(why);
-                    message
-                }
-            };
+            let (message, why) = outcome.into_notice();
+            stop = stop.or(why);
             self.announce(cluster, EventType::Notice, message);
         }
         stop

@@ -231,7 +231,7 @@ impl Stopping<'_> {
     /// Asks EMQX's coordinator to stop, and repeats the request while it answers with errors, up to the
     /// limit. `false` when the coordinator no longer ran a rebalance.
     pub(super) async fn request_stop(&mut self, coordinator: &NodeName) -> Result<bool, Problem> {
-        let mut requested = false;
+        let mut announced = false;
         loop {
             let problem = match self.cluster.broker.stop(coordinator).await {
                 Ok(true) => {
@@ -252,12 +252,7 @@ impl Stopping<'_> {
             if Instant::now() >= self.until {
                 return Err(self.not_stopped(&why));
             }
-            if !std::mem::replace(&mut requested, true) {
-                self.context
-                    .printer
-                    .talk(&format!("{} is not stopped so far: {why}; trying again", self.name));
-            }
-            sleep(ERROR_RETRY).await;
+            self.await_retry(&mut announced, &why).await;
         }
     }
 
