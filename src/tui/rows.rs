@@ -92,7 +92,8 @@ pub(super) fn held_at_start(
     evacuations: &[Evacuation],
 ) -> Option<u64> {
     let evacuation = evacuations.iter().find(|it| it.node == *node).and_then(|it| it.initial_connections);
-    let rebalance = || active?.start.as_ref()?.connections(node);
+    // Nothing moves before EMQX lists the rebalance.
+    let rebalance = || active.filter(|run| run.entry.is_some())?.start.as_ref()?.connections(node);
     evacuation.or_else(rebalance)
 }
 

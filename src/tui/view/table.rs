@@ -35,10 +35,10 @@ pub(super) fn height(board: &ViewModel, theme: Theme) -> usize {
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) {
     let height = pen.height();
     let mut legend = if narrow {
-        // A narrow page has no bars: it names the goals, where a line is free for them.
-        goals(board)
-            .filter(|_| board.lines.len() + 2 <= height)
-            .map(|goals| (goals, String::new(), String::new()))
+        // A narrow page has no bars: it names the goals, where a line is free for them or has the position.
+        let all = board.lines.len() + 1;
+        let line = all < height || (all > height && height >= 5);
+        goals(board).filter(|_| line).map(|goals| (goals, String::new(), String::new()))
     } else {
         legend(board, pen.theme).filter(|_| height >= 5)
     };
