@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::evacuation::tracker::EvacuationRun;
+use super::happened::Happened;
 use super::purges::PurgeTracker;
 use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
 use super::upgrade::run::UpgradeRun as Upgrade;
 use super::upgrade::tracker::UpgradeTracker;
-use crate::model::{Event, InstanceId, Judgement, Verdict, World};
+use crate::model::{Event, InstanceId, Judgement, Operation, Verdict, World};
 
 /// Follows operations: observes the world each time it changed, and returns the events that follow.
 pub trait Tracker {
@@ -46,6 +47,17 @@ impl OperationTracker {
             upgrades: UpgradeTracker::new(id.clone()),
             purges: PurgeTracker::new(id.clone()),
         }
+    }
+
+    /// When the cause of an event happened that this tracker has just returned.
+    pub fn happened(&self, event: &Event) -> Happened {
+        let known = match event.operation {
+            Operation::Upgrade => self.upgrade(&event.name).map(|run| run.happened(event)),
+            Operation::Evacuation => self.evacuation(&event.name).map(|run| run.happened(event)),
+            Operation::Purge => Some(self.purges.happened(event)),
+            _ => self.rebalances.run(&event.name).map(|run| run.happened(event)),
+        };
+        known.unwrap_or(Happened::At(event.time))
     }
 
     /// The upgrade of this name (`upgrade/NAME`) that was seen last.

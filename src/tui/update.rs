@@ -15,7 +15,6 @@ use crate::model::{
     Update, Verdict, World,
 };
 use crate::output::theme::Tone;
-use crate::plan::happened::Happened;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::timing::EVENT_AGE;
@@ -286,7 +285,7 @@ fn log(cluster: &mut ClusterState, events: &[Event], now: Timestamp) -> bool {
             (EventType::Notice, None) => Tone::Warning,
             _ => Tone::Plain,
         };
-        let happened = Happened::of(&cluster.operations, event);
+        let happened = cluster.operations.happened(event);
         cluster.log.event(event, tone, happened);
         cluster.marks.event(event, happened);
     }
