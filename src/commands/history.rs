@@ -14,8 +14,7 @@ use crate::model::{
 use crate::output::Printer;
 use crate::plan::assessment::assess;
 use crate::plan::history::{
-    FollowedOperation, HistoryItem, PastEntry, Recorded, find_objects, in_config_map, merged, of_cluster,
-    with_entry,
+    FollowedOperation, HistoryItem, PastEntry, Recorded, find_objects, merged, of_cluster, with_entry,
 };
 use crate::plan::tracker::{OperationTracker, Tracker as _};
 use crate::ports::history::StateFolder;
@@ -127,7 +126,7 @@ async fn store(context: &CommandContext, entry: &HistoryEntry) -> Result<(), Str
         let Some(instance) = world.instance(id).filter(|instance| !instance.standalone) else {
             return Ok(());
         };
-        let Some(all) = with_entry(in_config_map(&world, id), entry) else { return Ok(()) };
+        let Some(all) = with_entry(world.recorded(id), entry) else { return Ok(()) };
         let text = to_store(&all);
         let version = world.kubernetes.states.get(id).map(|seen| seen.value.version.as_str());
         let written = match version {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::cluster::Instance;
 use super::fact::{BrokerUpdate, Fact, Link, Seen, Update};
+use super::history::HistoryEntry;
 use super::name::InstanceId;
 use super::pod::{Pod, Set};
 use super::rebalance::Rebalance;
@@ -163,6 +164,14 @@ impl World {
             self.kubernetes.rebalances.values().filter(|seen| seen.value.is_of(id)).collect();
         found.sort_by_key(|seen| seen.value.created);
         found
+    }
+
+    /// The past operations in the ConfigMap of this very instance.
+    pub fn recorded(&self, id: &InstanceId) -> &[HistoryEntry] {
+        let owner = self.instance(id).map(|instance| instance.uid.as_str());
+        let state = self.kubernetes.states.get(id).map(|seen| &seen.value);
+        let state = state.filter(|state| owner.is_none_or(|owner| owner == state.owner));
+        state.map(|state| state.history.as_slice()).unwrap_or_default()
     }
 
     /// Every cluster that a fact names: by its object, by a Rebalance, or by an answer of its EMQX.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, Instance, InstanceId, InstanceKind, Node,
-    NodeName, Object, Phase, Pod, PodName, Rebalance, Requests, Revisions, Role, RunningRebalance, Stage,
-    Strategy, Update, UpdateSpec,
+    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, HistoryEntry, Instance, InstanceId,
+    InstanceKind, Node, NodeName, Object, Operation, OperationState, Phase, Pod, PodName, Rebalance,
+    Requests, Revisions, Role, RunningRebalance, Stage, Strategy, Update, UpdateSpec, Verdict,
 };
 
 /// A moment, this many seconds after ten o'clock.
@@ -142,6 +142,51 @@ pub(crate) fn strategy() -> Strategy {
 }
 
 /// EMQX's entry of the documented run: three donors, one recipient.
+/// The entry of a rebalance of which only its end is known.
+pub(crate) fn history_entry(
+    instance: &InstanceId,
+    name: &str,
+    verdict: Verdict,
+    ended: Timestamp,
+) -> HistoryEntry {
+    HistoryEntry {
+        version: 1,
+        operation: Operation::Rebalance,
+        instance: instance.clone(),
+        cluster: None,
+        name: name.to_owned(),
+        uid: None,
+        object_unknown: false,
+        verdict,
+        message: String::new(),
+        started: None,
+        ended,
+        ended_after: None,
+        followed: None,
+        planned_seconds: None,
+        evacuations: None,
+        connections: (None, None),
+        sessions: (None, None),
+        moved_connections: None,
+        by: "ann@laptop".to_owned(),
+        recording: None,
+    }
+}
+
+/// The ConfigMap of an instance, with nothing in it.
+pub(crate) fn operation_state(instance: &InstanceId, owner: &str) -> OperationState {
+    OperationState {
+        instance: instance.clone(),
+        owner: owner.to_owned(),
+        uid: "state".to_owned(),
+        version: String::new(),
+        guard: None,
+        drain: None,
+        scale: None,
+        history: Vec::new(),
+    }
+}
+
 pub(crate) fn load(state: &str) -> EvictionStatus {
     EvictionStatus {
         rebalances: vec![RunningRebalance {

@@ -326,7 +326,7 @@ pub(crate) fn of_cluster(
     let mut all: Vec<PastEntry> =
         over.filter_map(|status| Some(of_object(id, status, status.object.as_ref()?, now))).collect();
     all.extend(
-        in_config_map(world, id).iter().map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap)),
+        world.recorded(id).iter().map(|entry| PastEntry::recorded(entry.clone(), Recorded::ConfigMap)),
     );
     all
 }
@@ -346,14 +346,6 @@ pub(crate) fn find_objects(all: &mut [PastEntry], world: &World, id: &InstanceId
             entry.uid = Some(object.uid.clone());
         }
     }
-}
-
-/// The entries in the ConfigMap of this very instance.
-pub(crate) fn in_config_map<'w>(world: &'w World, id: &InstanceId) -> &'w [HistoryEntry] {
-    let owner = world.instance(id).map(|instance| instance.uid.as_str());
-    let state = world.kubernetes.states.get(id).map(|seen| &seen.value);
-    let state = state.filter(|state| owner.is_none_or(|owner| owner == state.owner));
-    state.map(|state| state.history.as_slice()).unwrap_or_default()
 }
 
 /// Each operation once, oldest first: `unknown` never replaces a verdict, and a verdict that others can read

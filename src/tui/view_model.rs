@@ -18,7 +18,7 @@ use crate::output::theme::Theme;
 use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::eviction_alarm::StopAdvice;
-use crate::plan::history::{PastEntry, in_config_map};
+use crate::plan::history::PastEntry;
 use crate::plan::next_step::{evacuations, wait_left};
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
@@ -136,7 +136,7 @@ impl ViewModel {
         let own = recorded.iter().map(|past| &past.entry).filter(|entry| entry.instance == *id);
         // The ConfigMap first: a verdict that others can read has precedence over one that only this user
         // has.
-        let entries = in_config_map(world, id).iter().rev().chain(own.rev().take(MAX_PAST_SHOWN));
+        let entries = world.recorded(id).iter().rev().chain(own.rev().take(MAX_PAST_SHOWN));
         let past_operations = super::past::operations(&assessment.rebalances, operations, id, entries);
         let past = past(&past_operations, now);
         let (removal, advice) = (assessment.removal, assessment.advice.clone());

@@ -133,14 +133,9 @@ impl Case {
 
     pub(super) fn store(&mut self, drain: Option<DrainState>, scale: Option<ScaleState>) {
         let state = OperationState {
-            instance: self.instance.id.clone(),
-            owner: self.instance.uid.clone(),
-            uid: "state".into(),
-            version: String::new(),
-            guard: None,
             drain,
             scale,
-            history: Vec::new(),
+            ..fixtures::operation_state(&self.instance.id, &self.instance.uid)
         };
         self.more.push(fixtures::fact(0, Update::Upserted(Object::State(Box::new(state)))));
     }

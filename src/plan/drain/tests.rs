@@ -434,14 +434,8 @@ fn a_pod_without_emqx_in_it_is_evicted_without_an_evacuation() {
 
 fn stored_of(state: &DrainState) -> OperationState {
     OperationState {
-        instance: fixtures::id(ApiVersion::V2beta1),
-        owner: "instance".into(),
-        uid: "config".into(),
-        version: String::new(),
-        guard: None,
         drain: Some(state.clone()),
-        scale: None,
-        history: Vec::new(),
+        ..fixtures::operation_state(&fixtures::id(ApiVersion::V2beta1), "instance")
     }
 }
 

@@ -13,7 +13,8 @@ use super::tracker::LostNode;
 use crate::model::human::{average, count, plural, seconds_between};
 use crate::model::refusal::Refusal;
 use crate::model::{
-    Judgement, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict, World,
+    HistoryEntry, Judgement, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict,
+    World,
 };
 use crate::plan::finding::Decision;
 use crate::timing::{
@@ -462,11 +463,17 @@ fn began_since(world: &World, object: &Rebalance) -> bool {
     let began = |it: &Rebalance| it.started.or(it.created);
     let others = world.rebalances_of(&id).into_iter().map(|seen| &seen.value);
     let later = others.filter(|it| it.uid != object.uid).any(|it| began(it) >= began(object));
+    // One that is over, and was recorded by its follower.
+    let other = |entry: &&HistoryEntry| {
+        entry.uid.as_ref().map_or(entry.name != object.name, |uid| *uid != object.uid)
+    };
+    let mut recorded = world.recorded(&id).iter().filter(other);
+    let ran = recorded.any(|entry| Some(entry.ended) > began(object));
     let load = world.broker(&id).load.as_ref().is_some_and(|load| {
         let load = &load.value;
         !load.rebalances.is_empty() || !load.evacuations.is_empty() || !load.purges.is_empty()
     });
-    later || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
+    later || ran || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
 }
 
 /// When a rebalance without a follower ended: the earliest and the latest time that fits. The operator
@@ -474,7 +481,9 @@ fn began_since(world: &World, object: &Rebalance) -> bool {
 /// started it.
 fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     if let Some(completed) = object.completed {
-        return Some((completed, completed));
+        // An operator that was away reports the end later than it was: the rebalance may have ended as planned.
+        let late = seconds_between(record.expected_end, completed) > LATE_COMPLETION_SECONDS;
+        return Some((if late { record.expected_end } else { completed }, completed));
     }
     let failed = object.failed?;
     let expected = record.expected_end.max(failed);

@@ -210,16 +210,7 @@ fn cores_that_hold_replicas_of_durable_storage_are_not_removed() {
 fn stored_state(world: &World, scale: Option<ScaleState>, drain: Option<DrainState>) -> Fact {
     let id = world.ids().remove(0);
     let owner = world.instance(&id).expect("an instance").uid.clone();
-    let state = OperationState {
-        instance: id,
-        owner,
-        uid: "state".into(),
-        version: String::new(),
-        guard: None,
-        drain,
-        scale,
-        history: Vec::new(),
-    };
+    let state = OperationState { drain, scale, ..fixtures::operation_state(&id, &owner) };
     fixtures::fact(0, Update::Upserted(Object::State(Box::new(state))))
 }
 

@@ -271,6 +271,9 @@ fn lost_nodes_are_named(record: &Record, history: &History, verdict: &Printed, f
     }
 }
 
+/// The truth is sampled every quarter of a second: what a verdict contains may have been so just before the next sample.
+const SAMPLED: f64 = 0.25;
+
 /// The means in the message of a verdict are those of the nodes that run, at some moment from its end on.
 fn means_are_true(record: &Record, history: &History, verdict: &Printed, found: &mut Vec<Finding>) {
     let (Some(end), Some((donors, recipients))) = (history.end, means_of(&verdict.message)) else { return };
@@ -281,7 +284,9 @@ fn means_are_true(record: &Record, history: &History, verdict: &Printed, found: 
             && near(recipients, mean(moment, &run.recipients, |node| node.connections))
     };
     // Without answers the counts of the end are not known.
-    if is_hidden(record, end - 5.0, verdict.at) || record.truth.within(end - 3.0, verdict.at).any(is) {
+    if is_hidden(record, end - 5.0, verdict.at)
+        || record.truth.within(end - 3.0, verdict.at + SAMPLED).any(is)
+    {
         return;
     }
     let what = format!("at {:.1}s: {}", verdict.at, verdict.message);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Object, RecordedVerdict, Update};
+use crate::model::{ApiVersion, Object, OperationState, RecordedVerdict, Update};
 use crate::plan::fixtures;
 
 fn counts(of: &[u64]) -> Counts {
@@ -410,6 +410,19 @@ fn a_past_rebalance_is_listed_without_a_duration_that_was_not_observed() {
         past(&object, Some(&now), fixtures::at(200), &LaterEvents { began: true, ..LaterEvents::default() });
     assert_eq!(verdict, Verdict::Unknown);
     assert!(message.starts_with("not followed: something else began since"), "{message}");
+    // An operator that was away reports the end later: it may have ended when it was planned to, at 198 s.
+    let completed = |at: i64| Rebalance {
+        phase: Phase::Completed,
+        started: Some(fixtures::at(0)),
+        completed: Some(fixtures::at(at)),
+        ..(*object).clone()
+    };
+    let ended = |completed_at: i64, now_at: i64| {
+        past(&completed(completed_at), Some(&now), fixtures::at(now_at), &LaterEvents::default()).0.verdict
+    };
+    assert_eq!(ended(200, 310), Verdict::Balanced);
+    assert_eq!(ended(310, 316), Verdict::Balanced);
+    assert_eq!(ended(310, 198 + 121), Verdict::Unknown);
     // A participant restarted before the end, or since: the current counts are not those of the end.
     let restarted = |at: i64| LaterEvents {
         up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
@@ -445,4 +458,32 @@ fn a_forged_plan_does_not_change_the_thresholds_of_the_object() {
     let (Judgement { verdict, message }, _) =
         past(&object, Some(&Counts(counts.collect())), fixtures::at(110), &LaterEvents::default());
     assert_ne!(verdict, Verdict::Balanced, "{message}");
+}
+
+#[test]
+fn a_rebalance_during_which_another_recorded_one_ran_is_not_judged_by_the_counts_of_now() {
+    let id = fixtures::id(ApiVersion::V2beta1);
+    let Update::Upserted(Object::Rebalance(object)) = fixtures::rebalance("r", Phase::Completed, |it| {
+        it.started = Some(fixtures::at(0));
+        it.completed = Some(fixtures::at(190));
+    })
+    .update
+    else {
+        panic!("a Rebalance")
+    };
+    let recorded = |name: &str, uid: Option<&str>, ended: i64| {
+        let entry = HistoryEntry {
+            uid: uid.map(str::to_owned),
+            ..fixtures::history_entry(&id, name, Verdict::Balanced, fixtures::at(ended))
+        };
+        let state = OperationState { history: vec![entry], ..fixtures::operation_state(&id, "") };
+        LaterEvents::of(
+            &World::of([fixtures::fact(0, Update::Upserted(Object::State(Box::new(state))))]),
+            &object,
+        )
+    };
+    assert!(recorded("coordinator/emqx@core-0", None, 189).began);
+    assert!(recorded("r", Some("of another object"), 189).began, "its name was used before");
+    assert!(!recorded("coordinator/emqx@core-0", None, -10).began, "it was over before");
+    assert!(!recorded("r", Some(&object.uid), 189).began, "it is this one");
 }
