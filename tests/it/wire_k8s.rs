@@ -489,5 +489,5 @@ async fn a_change_waits_for_a_busy_server_and_reports_what_is_unknown() {
     );
     assert!(problem.hint.is_some_and(|hint| hint.contains("kubectl emqx status emqx")));
     let problem = reported("503", "ServiceUnavailable", "etcdserver: leader changed").await;
-    assert_eq!(problem.why, "etcdserver: leader changed");
+    assert_eq!(problem.why, "the API server answered 503: etcdserver: leader changed");
 }
