@@ -560,12 +560,10 @@ pub fn past(
         let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
         return (Judgement::new(Verdict::Unknown, reason), duration);
     }
-    // Where the operator reports the end, a rebalance that ran for as long as planned came to its end.
     let planned = seconds_between(record.time, record.expected_end);
     // The operator may report the end long after it, for example because EMQX did not answer the operator.
     let duration = duration.filter(|seconds| *seconds <= planned + LATE_COMPLETION_SECONDS);
     let ran = seconds_between(record.time, last);
-    let waited = object.completed.is_some() && ran >= planned;
     // A rebalance that was over long before its planned end did not come to its end, if its clients
     // reconnected where they were expected; a tenth of them can be natural churn.
     let gave = gone(Some(&start), now, &donors).unwrap_or(0);
@@ -580,8 +578,9 @@ pub fn past(
         counted_since: None,
         at_end: now,
         now,
-        stage: waited.then_some(&Stage::WaitTakeover),
-        waited,
+        // The operator may notice a crash as late as the planned end.
+        stage: None,
+        waited: false,
         outage: None,
         unseen: None,
         lost: &[],

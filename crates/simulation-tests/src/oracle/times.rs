@@ -95,21 +95,23 @@ pub(super) fn moved(truth: &Truth, from: f64, to: f64) -> bool {
 
 /// Whether an upgrade made progress in this span: a node came to a state or to counts that it did not have before, or an
 /// evacuation to a stage. No progress are pods that stop and start in turn, nodes that are evacuated again, and clients that
-/// a rebalance moves.
+/// a rebalance moves, or that connect again after their node stopped.
 pub(super) fn advanced(truth: &Truth, from: f64, to: f64) -> bool {
     let (mut states, mut counts, mut drained) = (Vec::new(), Vec::new(), Vec::new());
     let mut evacuated = BTreeSet::new();
     let mut advanced = from < 0.0;
-    let mut rebalanced = f64::NEG_INFINITY;
+    let (mut disconnected, mut before) = (f64::NEG_INFINITY, 0);
     for moment in truth.within(0.0, to) {
-        if !moment.runs.is_empty() {
-            rebalanced = moment.at;
+        let alive = moment.nodes.iter().filter(|node| node.alive).count();
+        if !moment.runs.is_empty() || alive < before {
+            disconnected = moment.at;
         }
+        before = alive;
         let mut news = false;
         for node in &moment.nodes {
             news |= is_new(&mut states, node.without_counts());
             let counted = is_new(&mut counts, (&node.name, node.connections, node.offline));
-            news |= counted && moment.at > rebalanced + RECONNECTED;
+            news |= counted && moment.at > disconnected + RECONNECTED;
         }
         let listed = |node: &usize| moment.evacuations.iter().any(|(other, _)| other == node);
         evacuated.extend(drained.iter().map(|(node, _)| *node).filter(|node| !listed(node)));

@@ -423,6 +423,18 @@ fn a_past_rebalance_is_listed_without_a_duration_that_was_not_observed() {
     assert_eq!(ended(200, 310), Verdict::Balanced);
     assert_eq!(ended(310, 316), Verdict::Balanced);
     assert_eq!(ended(310, 198 + 121), Verdict::Unknown);
+    // Its coordinator may have crashed, which the operator noticed when it was to end.
+    let midway = Counts(
+        before
+            .iter()
+            .zip([2800, 2800, 2801, 1599])
+            .map(|(it, count)| (it.node.clone(), NodeCounts::known(count, count)))
+            .collect(),
+    );
+    let (Judgement { verdict, message }, _) =
+        past(&completed(200), Some(&midway), fixtures::at(205), &LaterEvents::default());
+    assert_eq!(verdict, Verdict::Unknown, "{message}");
+    assert!(message.contains("is not within the thresholds, and whether it came to its end is not known"));
     // A participant restarted before the end, or since: the current counts are not those of the end.
     let restarted = |at: i64| LaterEvents {
         up_since: [(before[1].node.clone(), fixtures::at(at))].into(),
