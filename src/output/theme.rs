@@ -47,12 +47,12 @@ impl Tone {
     /// The colour, by its number in the 256 colours that terminals share. The first sixteen are not used:
     /// each terminal chooses them itself, so that yellow may be unreadable on white. Each colour has a contrast
     /// of at least 3:1 on the backgrounds of common dark and light themes, and they differ for people who do
-    /// not distinguish red and green (tests below). On that of Nord (`#2e3440`) green has 2.75:1: the only
-    /// green with 3:1 there and on light backgrounds (65) is nearly grey, and nearer to the red for these people.
+    /// not distinguish red and green (tests below). No stronger green has 3:1 both on light backgrounds and on
+    /// those of Tango and Nord.
     const fn colour(self) -> Option<u8> {
         match self {
             Self::Plain | Self::Faint | Self::Strong => None,
-            Self::Good => Some(29),
+            Self::Good => Some(65),
             Self::Warning => Some(166),
             Self::Bad => Some(197),
             Self::Busy => Some(33),
@@ -207,7 +207,7 @@ mod tests {
     const CONTRAST: f64 = 3.0;
 
     /// The backgrounds of common terminals and themes.
-    const BACKGROUNDS: [(&str, u32); 13] = [
+    const BACKGROUNDS: [(&str, u32); 16] = [
         ("black", 0x00_00_00),
         ("GNOME Terminal, dark", 0x17_14_21),
         ("Ubuntu", 0x30_0a_24),
@@ -216,11 +216,14 @@ mod tests {
         ("Gruvbox, dark", 0x28_28_28),
         ("Dracula", 0x28_2a_36),
         ("One Dark", 0x28_2c_34),
+        ("Tango, dark", 0x2e_34_36),
+        ("Nord", 0x2e_34_40),
         ("white", 0xff_ff_ff),
         ("GitHub, light", 0xf6_f8_fa),
         ("One Light", 0xfa_fa_fa),
         ("Solarized, light", 0xfd_f6_e3),
         ("Gruvbox, light", 0xfb_f1_c7),
+        ("Tango, light", 0xee_ee_ec),
     ];
 
     /// From the 8 bits of sRGB to linear values between 0 and 1.

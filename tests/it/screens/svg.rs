@@ -125,7 +125,7 @@ fn block(symbol: &str) -> Option<(f64, f64, f64)> {
 /// Colour and weight, as attributes.
 fn look(cell: &Cell) -> String {
     let colour = match cell.fg {
-        Color::Indexed(29) => "#7ee787",
+        Color::Indexed(65) => "#7ee787",
         Color::Indexed(166) => "#e3b341",
         Color::Indexed(197) => "#ff7b72",
         Color::Indexed(33) => "#79c0ff",
