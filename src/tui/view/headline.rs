@@ -114,7 +114,8 @@ pub(in crate::tui) fn doing(board: &ViewModel, arrow: &str) -> (String, Tone, St
                 let text = format!("{began}{ago} ago, {}: {}", labelled(&past.name, board), past.message);
                 return (word, Tone::of(past.verdict), text, Tone::Plain);
             }
-            if let Some(run) = board.run.as_ref() {
+            // A verdict that an evacuation followed is news no more.
+            if let Some(run) = board.run.as_ref().filter(|run| run.verdict.is_none()) {
                 let text = match run.ended {
                     Some(_) => format!("{} is over in EMQX: its clients come back", run.name),
                     None => format!("{} waits for the operator to start it in EMQX", run.name),

@@ -13,8 +13,8 @@ use kubectl_emqx::tui::{Msg, Play, ViewSetup};
 use serde_json::json;
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, instance, kubernetes, node, nothing, played, received,
-    recorded, setup,
+    Bench, answer, at, core, documented, emqx, evacuation, instance, kubernetes, node, nothing, played,
+    received, recorded, setup,
 };
 use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
 
@@ -95,6 +95,36 @@ fn clients_that_leave_after_the_end_are_missing_from_2_percent_on() {
     // The clients reconnect.
     let back = shown(&mut bench, 155, &end);
     assert!(back.contains("BALANCED") && !back.contains("CLIENTS MISSING"), "{back}");
+}
+
+/// The operation that ended last was an evacuation, and an older rebalance has its verdict.
+#[test]
+fn a_rebalance_that_an_evacuation_followed_is_not_waited_for() {
+    let donors: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
+    let runs = |state: &str| {
+        json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0], "coordinator_node": donors[0],
+            "state": state, "donors": donors, "recipients": [node(&core(3))], "connection_eviction_rate": 10,
+            "session_eviction_rate": 10}]})
+    };
+    let (end, emptied) = ([2553, 2553, 2554, 2340], [3404, 0, 3405, 3191]);
+    let mut bench = Bench::of(setup(), documented(0, &UNEVEN, &nothing()));
+    let mut shown = |second: i64, counts: &[u64], load| {
+        bench.learn(second, documented(second, counts, &load));
+        bench.tick(second);
+        bench.screen(120, 40)
+    };
+    shown(3, &UNEVEN, runs("wait_health_check"));
+    shown(40, &[3033, 3033, 3034, 900], runs("evicting_conns"));
+    shown(91, &end, runs("wait_takeover"));
+    shown(101, &end, nothing());
+    shown(112, &end, nothing());
+    let balanced = shown(140, &end, nothing());
+    assert!(balanced.contains("BALANCED"), "{balanced}");
+    let empty = shown(200, &emptied, evacuation(&core(1), "prohibiting", 0, 0));
+    assert!(empty.contains("EVACUATED"), "{empty}");
+    shown(220, &emptied, nothing());
+    let serves = shown(260, &emptied, nothing());
+    assert!(serves.contains("IDLE") && !serves.contains("WAITING"), "{serves}");
 }
 
 /// A Rebalance that ended before the view was opened, with an annotation or without.
