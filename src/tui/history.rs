@@ -8,6 +8,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 
 use crate::model::NodeName;
+use crate::timing::STALE_SOURCE_SECONDS;
 
 /// Samples of the fine tier: five minutes with one sample per second.
 const FINE: usize = 300;
@@ -157,6 +158,9 @@ pub struct HistoryStep {
 
 /// Milliseconds after which a sample no longer counts: EMQX is polled at least every 10 s.
 const SAMPLE_MAX_AGE_MILLIS: i64 = 60_000;
+
+/// The same for the last sample, as for the numbers of the head: a curve ends where EMQX stopped answering.
+const LAST_MAX_AGE_MILLIS: i64 = STALE_SOURCE_SECONDS.cast_signed() * 1000;
 
 /// The history of a cluster's nodes.
 #[derive(Clone, Debug)]
@@ -329,14 +333,19 @@ impl History {
         let found = |tier: &Tier, fine: bool, end: i64| {
             let place = tier.place(end)?;
             let at = tier.times[place];
-            let most =
-                if fine { SAMPLE_MAX_AGE_MILLIS } else { SAMPLE_MAX_AGE_MILLIS.max(COARSE_EVERY * 3 / 2) };
+            let most = match fine {
+                true if place + 1 == tier.times.len() => LAST_MAX_AGE_MILLIS,
+                true => SAMPLE_MAX_AGE_MILLIS,
+                false => COARSE_EVERY * 3 / 2,
+            };
             (end - at <= most.max(step)).then_some(HistoryStep { at, fine, place })
         };
         (0..count)
             .map(|number| {
                 let end = until - step * (count - 1 - number).cast_signed() as i64;
-                found(&self.fine, true, end).or_else(|| found(&self.coarse, false, end))
+                // A coarse sample is never later than the last fine one.
+                let fine = self.fine.place(end).is_some();
+                found(if fine { &self.fine } else { &self.coarse }, fine, end)
             })
             .collect()
     }
@@ -461,6 +470,21 @@ mod tests {
         assert_eq!(held, [Some(9), None, None, None, None, Some(7)], "50 s, 100 s … 300 s");
         assert_eq!(history.held(&node, &steps, Which::Sessions)[0], None);
         assert_eq!(history.held(&NodeName::from("b"), &steps, Which::Sessions), [None; 6]);
+    }
+
+    #[test]
+    fn the_counts_end_where_emqx_stopped_answering() {
+        let (mut history, node) = (History::default(), NodeName::from("a"));
+        for second in 0..=70 {
+            history.push(at(second), [(&node, Some(5), Some(6))]);
+        }
+        let held = history.held(&node, &history.steps(120, 120, at(120)), Which::Connections);
+        let known = held.iter().filter(|count| count.is_some()).count();
+        assert_eq!(known, 90, "until 20 s after the last answer, 70 s");
+        assert_eq!(held[89..91], [Some(5), None]);
+        history.push(at(121), [(&node, Some(5), Some(6))]);
+        let held = history.held(&node, &history.steps(120, 120, at(121)), Which::Connections);
+        assert_eq!(held, [Some(5); 120], "a short gap is bridged");
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn pairs(board: &ViewModel, row: &Row, arrow: &str) -> Vec<(&'static str, String
         }
     };
     let node = of(board, row);
-    let about = if board.unsure.is_some() { "~" } else { "" };
+    let about = |value: Option<u64>| if board.unsure.is_some() && value.is_some() { "~" } else { "" };
     let counts = node.map_or(Source::Emqx, |node| node.source);
     let text = |value: Option<&str>| value.unwrap_or("?").to_owned();
     let yes = |value: Option<bool>| match value {
@@ -217,9 +217,17 @@ fn pairs(board: &ViewModel, row: &Row, arrow: &str) -> Vec<(&'static str, String
         word => word,
     };
     let mut pairs = vec![
-        ("connections", format!("{about}{}{goal}", count_or_unknown(row.connections)), from(counts)),
+        (
+            "connections",
+            format!("{}{}{goal}", about(row.connections), count_or_unknown(row.connections)),
+            from(counts),
+        ),
         ("change", format!("{rate}/s"), String::new()),
-        ("sessions", format!("{about}{}{offline}", count_or_unknown(row.sessions)), from(counts)),
+        (
+            "sessions",
+            format!("{}{}{offline}", about(row.sessions), count_or_unknown(row.sessions)),
+            from(counts),
+        ),
         ("share", own, String::new()),
         ("in Service", in_service.to_owned(), from(Source::Endpoints)),
         ("ready", yes(row.ready).to_owned(), from(Source::Pods)),

@@ -126,8 +126,10 @@ fn joined(curves: &[&Curve]) -> String {
 /// line, the last ones are on a free line beside it.
 pub(super) fn labels(pen: &mut Painter<'_>, curves: &[Curve], scale: PlotScale) {
     let mut rows: BTreeMap<usize, Vec<&Curve>> = BTreeMap::new();
+    // While EMQX does not answer the curves end before the window.
+    let last = curves.iter().filter_map(|curve| curve.values.iter().rposition(Option::is_some)).max();
     for curve in curves {
-        let Some(value) = curve.values.last().copied().flatten() else { continue };
+        let Some(value) = last.and_then(|last| curve.values[last]) else { continue };
         rows.entry(scale.row(value)).or_default().push(curve);
     }
     let width = pen.width();

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 use super::painter::Painter;
 use super::table::in_the_service;
 use super::{foot, head};
-use crate::model::human::{count_or_unknown, duration, plural};
+use crate::model::human::{count, duration, plural};
 use crate::model::{Node, NodeName, Role};
 use crate::output::theme::Tone;
 use crate::tui::rows::Row;
@@ -207,7 +207,11 @@ fn tree<'a>(
 fn cell(title: &str, row: &Row, node: Option<&Node>, board: &ViewModel) -> (String, Tone) {
     let unsure = board.unsure.is_some();
     let unknown = || ("?".to_owned(), Tone::Faint);
-    let about = |text: String| if unsure { (format!("~{text}"), Tone::Faint) } else { (text, Tone::Plain) };
+    let about = |value: Option<u64>| match value {
+        None => unknown(),
+        Some(value) if unsure => (format!("~{}", count(value)), Tone::Faint),
+        Some(value) => (count(value), Tone::Plain),
+    };
     match title {
         "STATE" if row.state.is_empty() => ("running".to_owned(), Tone::Plain),
         "STATE" => (row.state.clone(), row.tone),
@@ -216,8 +220,8 @@ fn cell(title: &str, row: &Row, node: Option<&Node>, board: &ViewModel) -> (Stri
             (word.to_owned(), if matches!(word, "yes" | "no") { Tone::Plain } else { Tone::Faint })
         }
         "CONNECTIONS" | "SESSIONS" if row.node.is_none() => (String::new(), Tone::Plain),
-        "CONNECTIONS" => about(count_or_unknown(row.connections)),
-        "SESSIONS" => about(count_or_unknown(row.sessions)),
+        "CONNECTIONS" => about(row.connections),
+        "SESSIONS" => about(row.sessions),
         "VERSION" => row.version.clone().map_or_else(unknown, |text| (text, Tone::Plain)),
         "UPTIME" => match node.and_then(|node| node.uptime_millis) {
             Some(millis) => (duration(millis / 1000), Tone::Plain),

@@ -1,7 +1,7 @@
 //! Every page in every situation at every size: no panic, no text beyond its line, whole words, no
 //! information by colour alone, and only ASCII in ASCII mode.
 
-use kubectl_emqx::model::{BrokerUpdate, Link, NodeName};
+use kubectl_emqx::model::{BrokerUpdate, Link, NodeName, Update};
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::tui::{ActionResult, Done, Msg, ViewSetup};
 use ratatui::style::Color;
@@ -74,6 +74,16 @@ fn linked(mut bench: Bench, link: &Link) -> Bench {
     bench
 }
 
+/// The pods are known, and EMQX never answered.
+fn never(link: &Link) -> Bench {
+    let mut facts = documented(0, &UNEVEN, &nothing());
+    facts.retain(|fact| !matches!(fact.update, Update::Broker(..)));
+    facts.push(answer(0, BrokerUpdate::Link("nodes", link.clone())));
+    let mut bench = Bench::of(setup(), facts);
+    bench.tick(3);
+    bench
+}
+
 /// EMQX answers, and the operator's last event and status are an hour old.
 fn silent() -> Bench {
     let mut object = instance("mq", "emqx", "one");
@@ -124,6 +134,7 @@ fn situations() -> Vec<(&'static str, Bench)> {
         ("one of three clusters", opened()),
         ("EMQX unreachable", linked(running(), &unreachable)),
         ("EMQX forbidden", linked(idle(), &forbidden)),
+        ("EMQX never answered", never(&unreachable)),
         ("operator silent", silent()),
         ("replay of a rebalance", played(REBALANCE, 55.5)),
         ("replay of an upgrade", played("v2beta1-bluegreen-operator-2.2", 150.5)),
@@ -165,6 +176,7 @@ fn every_page_in_every_situation_fits_every_screen_in_every_theme() {
                     plain.content().iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset);
                 assert!(uncoloured, "{}", at());
                 assert_eq!(whole.lines().count(), usize::from(height), "{}", at());
+                assert!(!whole.contains("~?"), "what is not known has no old number: {}", at());
                 for line in whole.lines() {
                     assert!(line.width() <= usize::from(width), "{line}: {}", at());
                     assert!(!line.chars().any(char::is_control), "{line:?}: {}", at());
