@@ -266,14 +266,14 @@ impl Loop {
             Late::Lists(facts) => {
                 let Source::Live(feed) = &mut self.source else { return Ok(()) };
                 let now = feed.now();
-                update(&mut self.state, Msg::Facts(now, facts?));
+                self.pending.extend(update(&mut self.state, Msg::Facts(now, facts?)));
                 let answers = feed.answers(&self.state);
                 self.late.push(Box::pin(async move { Late::Answers(answers.await) }));
             }
             Late::Answers(facts) => {
                 let Source::Live(feed) = &mut self.source else { return Ok(()) };
                 let now = feed.now();
-                update(&mut self.state, Msg::Facts(now, facts));
+                self.pending.extend(update(&mut self.state, Msg::Facts(now, facts)));
                 feed.watch();
                 self.send(Msg::Ready(now));
             }

@@ -21,6 +21,8 @@ use crate::timing::EVENT_AGE;
 
 /// Handles a message.
 pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
+    // A tick is late as long as facts are drawn one after the other.
+    let may_end = matches!(msg, Msg::Tick(_)) || state.ready && matches!(msg, Msg::Facts(..));
     match msg {
         Msg::Key(key) => {
             state.dirty = true;
@@ -51,15 +53,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             observe(state);
             changed(state);
         }
-        Msg::Tick(now) => {
-            tick(state, now);
-            let due = endings::due(state);
-            if !due.is_empty() {
-                let mut effects = alarms(state);
-                effects.push(Effect::RecordVerdicts(due));
-                return effects;
-            }
-        }
+        Msg::Tick(now) => tick(state, now),
         Msg::RecordedFacts(recorded) => listen(state, recorded),
         Msg::Over => over(state),
         Msg::Rewound => {
@@ -68,7 +62,12 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Done(done) => finish(state, done),
     }
-    alarms(state)
+    let mut effects = alarms(state);
+    let due = if may_end { endings::due(state) } else { Vec::new() };
+    if !due.is_empty() {
+        effects.push(Effect::RecordVerdicts(due));
+    }
+    effects
 }
 
 /// Rings the bell and sets the window's title, once for each rebalance that should be stopped; not for a
