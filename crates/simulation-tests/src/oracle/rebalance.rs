@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::printed::{Printed, verdicts};
-use super::times::{ASKED_TWICE, IN_TIME, MISSING_IN_TIME, died, is_hidden, jumps, knowable, moved};
+use super::times::{IN_TIME, MISSING_IN_TIME, died, is_hidden, jumps, knowable, moved};
 use super::{Finding, find};
 use crate::case::{Fault, Operation, Shape};
 use crate::run::{LIMIT, Process, Record};
@@ -339,8 +339,8 @@ fn in_time(record: &Record, history: &History, printed: &[Printed], number: usiz
             (Some(at), None) if at < limit => {}
             // The verdict is due after the end of the run.
             _ if limit >= LIMIT => {}
-            // The process started after the end: `watch` of an instance reports only what runs.
-            _ if end < process.started + ASKED_TWICE && process.begins(&["watch"]) => {}
+            // It was over before the process could know of it: `watch` of an instance reports only what runs.
+            _ if end < knowable(record, process.started) && process.begins(&["watch"]) => {}
             _ => {
                 let what = format!("ended at {end:.1}s, known from {known:.1}s, never printed");
                 find(found, "an end is never reported", what);

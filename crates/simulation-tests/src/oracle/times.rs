@@ -17,7 +17,7 @@ pub(super) const MISSING_IN_TIME: f64 = 75.0;
 const RECONNECTED: f64 = 10.0;
 
 /// The second answer that nothing runs is due this many seconds after the first.
-pub(super) const ASKED_TWICE: f64 = 12.0;
+const ASKED_TWICE: f64 = 12.0;
 
 /// The spans in which the product could not know what EMQX does.
 fn hidden(record: &Record) -> Vec<(f64, f64)> {
