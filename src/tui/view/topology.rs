@@ -207,13 +207,11 @@ fn tree<'a>(
 fn cell(title: &str, row: &Row, node: Option<&Node>, board: &ViewModel) -> (String, Tone) {
     let unsure = board.unsure.is_some();
     let unknown = || ("?".to_owned(), Tone::Faint);
-    let about = |value: Option<u64>| match value {
-        None => unknown(),
-        Some(value) if unsure => (format!("~{}", count(value)), Tone::Faint),
-        Some(value) => (count(value), Tone::Plain),
-    };
+    // EMQX does not answer now: this is its last answer.
+    let known = |text: String| if unsure { (format!("~{text}"), Tone::Faint) } else { (text, Tone::Plain) };
+    let about = |value: Option<u64>| value.map_or_else(unknown, |value| known(count(value)));
     match title {
-        "STATE" if row.state.is_empty() => ("running".to_owned(), Tone::Plain),
+        "STATE" if row.state.is_empty() => known("running".to_owned()),
         "STATE" => (row.state.clone(), row.tone),
         "IN SVC" => {
             let word = board.service_word(row);
@@ -224,16 +222,16 @@ fn cell(title: &str, row: &Row, node: Option<&Node>, board: &ViewModel) -> (Stri
         "SESSIONS" => about(row.sessions),
         "VERSION" => row.version.clone().map_or_else(unknown, |text| (text, Tone::Plain)),
         "UPTIME" => match node.and_then(|node| node.uptime_millis) {
-            Some(millis) => (duration(millis / 1000), Tone::Plain),
+            Some(millis) => known(duration(millis / 1000)),
             None => unknown(),
         },
         "LOAD" => match node.and_then(|node| node.load) {
-            Some(load) => (format!("{load:.2}"), Tone::Plain),
+            Some(load) => known(format!("{load:.2}")),
             None => unknown(),
         },
         _ => match node.map(|node| (&node.memory_used, &node.memory_total)) {
-            Some((Some(used), Some(total))) => (format!("{used} of {total}"), Tone::Plain),
-            Some((Some(used), None)) => (used.clone(), Tone::Plain),
+            Some((Some(used), Some(total))) => known(format!("{used} of {total}")),
+            Some((Some(used), None)) => known(used.clone()),
             _ => unknown(),
         },
     }

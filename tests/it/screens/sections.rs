@@ -45,6 +45,10 @@ fn a_running_rebalance_whose_emqx_does_not_answer_is_not_sure_and_stops_counting
         assert!(!screen.contains("IDLE") && !screen.contains("emqx 0s"), "{screen}");
         insta::assert_snapshot!(format!("unknown_{width}x{height}"), screen);
     }
+    bench.keys("t");
+    let screen = bench.screen(120, 40);
+    assert!(screen.contains("~1.02G") && !screen.contains(" 1.02G"), "{screen}");
+    bench.keys("Esc");
     bench.learn(101, emqx(101, "/api/v5/nodes", &crate::screens::make::nodes(&[node(&core(0))], &[7])));
     bench.learn(101, emqx(101, "/api/v5/load_rebalance/global_status", &nothing()));
     assert!(!bench.screen(120, 40).contains("NOT SURE"));
