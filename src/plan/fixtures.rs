@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::history;
 use crate::model::{
     ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, HistoryEntry, Instance, InstanceId,
-    InstanceKind, Node, NodeName, Object, Operation, OperationState, Phase, Pod, PodName, Rebalance,
-    Requests, Revisions, Role, RunningRebalance, Stage, Strategy, Update, UpdateSpec, Verdict,
+    InstanceKind, Judgement, Node, NodeName, Object, Operation, OperationState, Phase, Pod, PodName,
+    Rebalance, Requests, Revisions, Role, RunningRebalance, Stage, Strategy, Update, UpdateSpec, Verdict,
 };
 
 /// A moment, this many seconds after ten o'clock.
@@ -149,27 +150,10 @@ pub(crate) fn history_entry(
     verdict: Verdict,
     ended: Timestamp,
 ) -> HistoryEntry {
+    let judgement = Judgement::new(verdict, "why");
     HistoryEntry {
-        version: 1,
-        operation: Operation::Rebalance,
-        instance: instance.clone(),
-        cluster: None,
-        name: name.to_owned(),
-        uid: None,
-        object_unknown: false,
-        verdict,
-        message: String::new(),
-        started: None,
-        ended,
-        ended_after: None,
-        followed: None,
-        planned_seconds: None,
-        evacuations: None,
-        connections: (None, None),
-        sessions: (None, None),
-        moved_connections: None,
         by: "ann@laptop".to_owned(),
-        recording: None,
+        ..history::ended(Operation::Rebalance, instance, name, judgement, ended)
     }
 }
 

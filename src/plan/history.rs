@@ -170,7 +170,7 @@ pub fn followed(
 }
 
 /// An entry about which only its end is known.
-fn ended(
+pub(super) fn ended(
     operation: Operation,
     instance: &InstanceId,
     name: &str,

@@ -199,10 +199,12 @@ impl Stopping<'_> {
             return Ok(());
         }
         while let Some(link) = unlisted(&self.cluster) {
-            cluster_view::refresh_objects(self.context, &mut self.cluster).await?;
-            let Some(why) = unlisted(&self.cluster).as_ref().and_then(Link::why).map(str::to_owned) else {
-                break;
+            // EMQX is stopped: that is reported also where the API server fails now.
+            let why = match cluster_view::refresh_objects(self.context, &mut self.cluster).await {
+                Ok(()) => unlisted(&self.cluster).as_ref().and_then(Link::why).map(str::to_owned),
+                Err(problem) => Some(problem.to_string()),
             };
+            let Some(why) = why else { break };
             let first = self.object_unknown.replace(why.clone()).is_none();
             if Instant::now() >= until || matches!(link, Link::Forbidden(_)) {
                 return Ok(());

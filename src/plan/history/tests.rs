@@ -7,9 +7,9 @@ use crate::plan::tracker::OperationTracker;
 fn entry(name: &str, verdict: Verdict, started: Option<i64>, end: i64) -> HistoryEntry {
     let id = fixtures::id(ApiVersion::V2beta1);
     HistoryEntry {
+        operation: Operation::Evacuation,
         started: started.map(fixtures::at),
-        by: "ann@laptop".to_owned(),
-        ..ended(Operation::Evacuation, &id, name, Judgement::new(verdict, "why"), fixtures::at(end))
+        ..fixtures::history_entry(&id, name, verdict, fixtures::at(end))
     }
 }
 
