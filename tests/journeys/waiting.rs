@@ -397,7 +397,7 @@ fn stopped_unlisted(demo: &Cluster, times: usize, limit: &str) -> Ran {
 fn a_stop_while_rebalances_cannot_be_listed_deletes_the_object_as_soon_as_they_can() {
     let demo = Cluster::faulty("documented-v1beta4", 20.0);
     let name = demo.running(SLOW);
-    let ran = stopped_unlisted(&demo, 5, "60s").exits(0);
+    let ran = stopped_unlisted(&demo, 8, "60s").exits(0).reports("trying again");
     assert!(ran.out.contains(&format!("rebalance.apps.emqx.io/{name}: stopped by you")), "{ran}");
     assert!(ran.out.contains("the object is deleted"), "{ran}");
     assert!(!ran.out.contains("ended between"), "it was stopped at a known time\n{ran}");

@@ -166,12 +166,14 @@ impl Stopping<'_> {
         if ours {
             follower.we_stopped(&followed);
         }
-        // What follows may take as long as the limit: its end is now.
-        follower.observe(&self.cluster.world, self.context.clock.now());
         // As early as possible: a client that follows the object judges its end soon.
         self.find_object((&entry, stopped_at), Instant::now()).await?;
         self.verify_donors(&entry.donors).await?;
-        self.find_object((&entry, stopped_at), self.until).await?;
+        if self.object_unknown.is_some() {
+            // The wait for the object may take as long as the limit: its end is now.
+            follower.observe(&self.cluster.world, self.context.clock.now());
+            self.find_object((&entry, stopped_at), self.until).await?;
+        }
         let label = self.label();
         let backend = if self.object().is_some() { Backend::Rebalance } else { Backend::Emqx };
         self.delete().await?;
@@ -198,6 +200,7 @@ impl Stopping<'_> {
         if self.object().is_some() {
             return Ok(());
         }
+        let mut announced = false;
         while let Some(link) = unlisted(&self.cluster) {
             // EMQX is stopped: that is reported also where the API server fails now.
             let why = match cluster_view::refresh_objects(self.context, &mut self.cluster).await {
@@ -205,11 +208,11 @@ impl Stopping<'_> {
                 Err(problem) => Some(problem.to_string()),
             };
             let Some(why) = why else { break };
-            let first = self.object_unknown.replace(why.clone()).is_none();
+            self.object_unknown = Some(why.clone());
             if Instant::now() >= until || matches!(link, Link::Forbidden(_)) {
                 return Ok(());
             }
-            if first {
+            if !std::mem::replace(&mut announced, true) {
                 self.context.printer.talk(&format!(
                     "{} is stopped; its object is not found so far: {why}; trying again",
                     self.name
