@@ -1,6 +1,8 @@
 //! Dependencies between modules go one way (ARCHITECTURE.md): a module uses modules of lower layers only, and only some
 //! modules may print, open sockets, read clocks or end the process.
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
