@@ -1,7 +1,7 @@
 //! The request of `drain`.
 
-use super::Filter;
 use super::removal::RemovalFlags;
+use super::selection::Filter;
 
 /// The request of `drain`.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Filter, Follow, Output, Then, WriteOptions};
+use super::follow::{Follow, Then};
+use super::selection::Filter;
+use super::write::WriteOptions;
 use crate::model::evacuation::Settings;
+use crate::model::form::Output;
 use crate::model::limits::Limits;
 
 /// An EMQX node: its own name, the name of its pod, or the part of its own name that names the pod.

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::evacuate::Evacuate;
-use super::upgrade::Upgrade;
-use super::{DryRun, Follow, InstanceName, Output, Then, Verb};
+use super::follow::{Follow, Then};
+use super::selection::InstanceName;
+use crate::model::form::Output;
 pub use crate::model::form::ReportForm;
 
 /// The request of `history`.
@@ -41,42 +41,17 @@ pub struct Keeps {
 }
 
 impl Keeps {
-    fn of(follow: &Follow, starts: bool) -> Self {
+    pub(super) fn of(follow: &Follow, starts: bool) -> Self {
         Self {
             history: !follow.no_history,
             recording: starts && !follow.no_record && follow.record.is_none(),
         }
     }
 
-    fn after(then: &Then) -> Self {
+    pub(super) fn after(then: &Then) -> Self {
         match then {
             Then::Follow(follow) => Self::of(follow, true),
             Then::Leave(_) => Self { history: true, recording: false },
-        }
-    }
-}
-
-impl Verb {
-    /// What the command writes into the user's own state folder. Commands that follow no operation only read
-    /// it.
-    pub fn keeps(&self) -> Keeps {
-        match self {
-            Self::Apply(apply) => Keeps::after(&apply.then),
-            Self::Watch(watch) => Keeps::of(&watch.follow, false),
-            Self::View(view) => Keeps::of(&view.follow, false),
-            Self::Upgrade(Upgrade::Apply(apply)) => Keeps::after(&apply.then),
-            Self::Upgrade(Upgrade::Undo(undo)) => Keeps::after(&undo.then),
-            Self::Upgrade(Upgrade::Watch(watch)) => Keeps::of(&watch.follow, false),
-            Self::Evacuate(Evacuate::Start(start)) => Keeps::after(&start.then),
-            Self::Evacuate(Evacuate::Watch(watch)) => Keeps::of(&watch.follow, false),
-            Self::Drain(super::drain::Drain { removal, .. })
-            | Self::Scale(super::scale::Scale { removal, .. }) => Keeps {
-                history: !removal.no_history,
-                recording: !removal.no_record && removal.write.dry_run == DryRun::None,
-            },
-            // The simulated cluster of a demo has no past.
-            Self::Demo(_) | Self::DemoServe(_) => Keeps::default(),
-            _ => Keeps { history: true, recording: false },
         }
     }
 }

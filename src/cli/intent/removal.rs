@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Output, Stream, WriteOptions};
+use super::write::WriteOptions;
 use crate::model::evacuation::Settings;
+use crate::model::form::{Output, Stream};
 use crate::model::limits::{CommandLine, Limits};
 
 /// How pods are evacuated and removed, and how the operation is followed.

@@ -1,7 +1,7 @@
 //! The request of `scale`.
 
-use super::InstanceName;
 use super::removal::RemovalFlags;
+use super::selection::InstanceName;
 use crate::model::scale::ScaledField;
 
 /// The request of `scale`.

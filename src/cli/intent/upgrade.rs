@@ -1,6 +1,9 @@
 //! The requests of `upgrade` and its subcommands.
 
-use super::{Filter, Follow, InstanceName, Output, Then, WriteOptions};
+use super::follow::{Follow, Then};
+use super::selection::{Filter, InstanceName};
+use super::write::WriteOptions;
+use crate::model::form::Output;
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::UpgradeRequest;
