@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::guard::{GuardState, UpgradeRecord};
 use super::load::Evacuation;
 use super::name::{ApiVersion, InstanceId, NodeName, PodName};
-use super::operation_state::GuardState;
 
 /// The role of a node in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -248,6 +248,13 @@ pub struct Instance {
     pub guard: Option<GuardState>,
     /// Annotations of an earlier version of this program (`cli.emqx.io/…`), by key.
     pub notes: std::collections::BTreeMap<String, String>,
+}
+
+impl UpgradeRecord {
+    /// The record of an instance; `None` without one of this program.
+    pub fn read(instance: &Instance) -> Option<Self> {
+        instance.guard.as_ref()?.upgrade.clone()
+    }
 }
 
 impl Instance {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::name::NodeName;
 use super::operation_ref::OperationRef;
-use super::rebalance::Strategy;
+use super::strategy::Strategy;
 
 /// The stage of a rebalance or an evacuation. EMQX writes `wait_…` for a rebalance and `waiting_…` for an
 /// evacuation; they are the same stage.

@@ -8,6 +8,7 @@ pub mod drain;
 pub mod evacuation;
 pub mod fact;
 pub mod form;
+pub mod guard;
 pub mod history;
 pub mod human;
 pub mod image;
@@ -24,6 +25,7 @@ pub mod refusal;
 pub mod report;
 pub mod requirement;
 pub mod scale;
+pub mod strategy;
 pub mod surroundings;
 pub mod upgrade;
 pub mod url;
@@ -34,18 +36,20 @@ pub use cluster::{
     ApiPort, BlueGreen, Condition, ImageParts, Instance, Node, Requests, Revisions, Role, Target, UpdateSpec,
 };
 pub use fact::{BrokerUpdate, Fact, Link, Object, ObjectKind, Seen, Served, Source, Update};
+pub use guard::{GuardState, HoldManner, HoldState, UpgradeRecord};
 pub use history::{EvacuationTimes, HISTORY_KEY, HistoryEntry};
 pub use load::{DonorStart, Evacuation, EvictionStatus, RunningRebalance, Stage};
 pub use name::{ApiVersion, InstanceId, InstanceKind, NodeName, OperatorLine, PodName};
 pub use operation_ref::OperationRef;
-pub use operation_state::{GuardState, HoldManner, HoldState, OperationState, UpgradeRecord};
+pub use operation_state::OperationState;
 pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, ReadinessProbe, Set, SetKind, Slice};
 pub use rebalance::{
     Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, STOPPED_BY_ANNOTATION,
-    StopMark, Strategy, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
+    StopMark, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
 };
 pub use refusal::Refusal;
 pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};
+pub use strategy::Strategy;
 pub use url::EmqxUrl;
 pub use verdict::{Event, EventNode, EventType, Judgement, Operation, Part, Verdict};
 pub use world::{BrokerState, Changes, KubernetesState, SourceHealth, World};

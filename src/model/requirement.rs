@@ -1,6 +1,6 @@
 //! The user's requirement for a rebalance, and the EMQX settings that the user gave.
 
-use super::Strategy;
+use super::strategy::Strategy;
 
 /// The requirement.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::cluster::Instance;
 use super::fact::{BrokerUpdate, Fact, Link, Seen, Update};
 use super::history::HistoryEntry;
@@ -12,22 +10,14 @@ use super::pod::{Pod, Set};
 use super::rebalance::Rebalance;
 
 mod broker;
+mod health;
 mod kubernetes;
 
 pub use broker::BrokerState;
-pub use kubernetes::KubernetesState;
+pub use health::SourceHealth;
+pub use kubernetes::{Key, KubernetesState};
 
-/// Namespace and name.
-pub type Key = (String, String);
-
-/// The last state of a source.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourceHealth {
-    /// Whether the source answers.
-    pub link: Link,
-    /// When the source last answered, by the server's clock; `None` when never.
-    pub last_seen: Option<Timestamp>,
-}
+use health::record_health;
 
 /// The changes by one fact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,17 +40,6 @@ pub struct World {
 
 /// The state of an EMQX that was not asked.
 static NOT_QUERIED: BrokerState = BrokerState::new();
-
-fn record_health<K: Ord>(sources: &mut BTreeMap<K, SourceHealth>, key: K, link: Link, at: Timestamp) -> bool {
-    let source =
-        sources.entry(key).or_insert(SourceHealth { link: Link::Absent(String::new()), last_seen: None });
-    let different = source.link != link;
-    if link == Link::Up {
-        source.last_seen = Some(at);
-    }
-    source.link = link;
-    different
-}
 
 impl World {
     /// An empty world.
@@ -199,6 +178,8 @@ fn notice(link: &Link) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::model::Source;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{SourceHealth, record_health};
+use super::health::{SourceHealth, record_health};
 use crate::model::cluster::Node;
 use crate::model::fact::{BrokerUpdate, Link, Seen};
 use crate::model::load::{DonorStart, Evacuation, EvictionStatus, Stage};

@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Key, SourceHealth};
+use super::health::SourceHealth;
 use crate::model::cluster::Instance;
 use crate::model::fact::{Object, ObjectKind, Seen, Served, Source};
+use crate::model::guard::GuardState;
 use crate::model::lease::OperatorLease;
 use crate::model::name::InstanceId;
-use crate::model::operation_state::{GuardState, OperationState};
+use crate::model::operation_state::OperationState;
 use crate::model::pod::{Pod, PodEvent, Set, SetKind, Slice};
 use crate::model::rebalance::Rebalance;
+
+/// Namespace and name.
+pub type Key = (String, String);
 
 /// The objects of Kubernetes, and whether each kind can be read.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -14,10 +14,8 @@ const WITH_CIRCLES: &[&str] = &[
     "crates/simulation-tests/src/oracle/",
     "crates/test-support/src/control_plane",
     "src/app",
-    "src/cli/intent",
     "src/commands/scale",
     "src/k8s/",
-    "src/model/",
     "src/plan/",
     "src/tui/",
 ];
