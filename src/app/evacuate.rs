@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::screen::{self, Recordings, ViewedClusters};
-use super::{context, recorder};
+use super::recordings::{Recordings, recorder};
+use super::screen::{self, ViewedClusters};
+use super::setup::context;
 use crate::cli::intent::evacuate::Evacuate;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::{self, Outcome};

@@ -2,13 +2,16 @@
 
 use std::rc::Rc;
 
-use super::{Recording, Wire, context, history};
+use super::own_folder::folder;
+use super::recordings::Wire;
+use super::setup::context;
 use crate::cli::Global;
 use crate::cli::intent::ReportQuery as Intent;
 use crate::commands::Outcome;
 use crate::commands::report::{add_checks, alone, of_recording, print, target};
 use crate::output::Printer;
 use crate::plan::report::{Report, ReportNames};
+use crate::replay::Recording;
 use crate::state_folder::recording_path;
 
 /// `report`.
@@ -23,7 +26,7 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
     let (found, context) = match context(global, printer.clone(), None).await {
         Ok(context) => (target(&context, name).await?, Some(context)),
         Err(problem) => {
-            let folder = history::folder(global, None, None);
+            let folder = folder(global, None, None);
             (alone(&printer, folder.as_deref(), name, problem)?, None)
         }
     };

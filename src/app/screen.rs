@@ -1,16 +1,12 @@
 //! The context of the full screen: the source of facts, and the commands as actions. Only this module uses
 //! both `tui` and the commands.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Mutex;
 
-use jiff::Timestamp;
-use serde_json::Value;
-
-use super::Wire;
+use super::log::Quiet;
+use super::recordings::{Recordings, Wire};
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
     evacuate::{EvacuateStart, EvacuateStop},
@@ -29,12 +25,10 @@ use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::results::Stopped;
 use crate::plan::upgrade::forecast::UpgradePlan;
-use crate::ports::{BoxedFuture, RecordingSink, RefreshScope, Right, Scope};
-use crate::replay::{Recorder, Recording};
+use crate::ports::{BoxedFuture, RefreshScope, Right, Scope};
+use crate::replay::Recording;
 use crate::timing::STOP_TIMEOUT;
-use crate::tui::{
-    self, ActionResult, ClusterActions, Live, OpenRecording, Playback, Records, ViewContext, ViewSetup,
-};
+use crate::tui::{self, ActionResult, ClusterActions, Live, OpenRecording, Playback, ViewContext, ViewSetup};
 use user_files as files;
 
 /// The most entries of the user's own history in the view, over all clusters, the newest.
@@ -145,7 +139,7 @@ pub(super) async fn live(
         recorded,
         now: context.clock.now(),
     };
-    let file = recording.file.borrow().as_ref().map(|(_, name)| name.clone());
+    let file = recording.file_name();
     let live = Live {
         kubernetes: context.kubernetes.clone(),
         brokers: context.brokers.clone(),
@@ -239,125 +233,6 @@ struct Spool(PathBuf);
 impl Drop for Spool {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Log output while the full screen is open; `None` otherwise.
-static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
-
-/// The most bytes of log output that are kept; later output is dropped (`--log-file` has all of it).
-const MAX_LOG_OUTPUT: usize = 1 << 16;
-
-/// The target of logs that go to stderr: it never writes onto the screen.
-#[derive(Debug, Default)]
-pub(super) struct Held;
-
-impl std::io::Write for Held {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if let Ok(mut held) = HELD.lock()
-            && let Some(held) = held.as_mut()
-        {
-            if held.len() < MAX_LOG_OUTPUT {
-                held.extend_from_slice(bytes);
-            }
-            return Ok(bytes.len());
-        }
-        std::io::stderr().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
-    }
-}
-
-/// Keeps log output while it exists, and writes it afterwards.
-struct Quiet;
-
-impl Quiet {
-    fn begin() -> Self {
-        if let Ok(mut held) = HELD.lock() {
-            *held = Some(Vec::new());
-        }
-        Self
-    }
-}
-
-impl Drop for Quiet {
-    fn drop(&mut self) {
-        use std::io::Write;
-        let held = HELD.lock().ok().and_then(|mut held| held.take()).unwrap_or_default();
-        // Ignore write errors of stderr: they cannot be reported.
-        let _ = std::io::stderr().write_all(&held);
-    }
-}
-
-/// A recorder that can be switched on and off.
-#[derive(Default)]
-pub(super) struct Recordings {
-    /// The recorder, and the file's name.
-    file: RefCell<Option<(Recorder, String)>>,
-}
-
-impl Recordings {
-    /// Records to a file from the start, with `--record`.
-    pub(super) fn of(follow: &Follow) -> Result<Rc<Self>, Problem> {
-        let file = match &follow.record {
-            Some(path) => {
-                Some((Recorder::create(path)?.on_failure(super::broken(path)), path.display().to_string()))
-            }
-            None => None,
-        };
-        Ok(Rc::new(Self { file: RefCell::new(file) }))
-    }
-}
-
-impl RecordingSink for Recordings {
-    fn records(&self) -> bool {
-        self.file.borrow().is_some()
-    }
-
-    fn kubernetes(&self, at: Timestamp, event: &str, object: &Value) {
-        if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.kubernetes(at, event, object);
-        }
-    }
-
-    fn emqx(&self, at: Timestamp, instance: &InstanceId, path: &str, status: u16, body: &Value) {
-        if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.emqx(at, instance, path, status, body);
-        }
-    }
-
-    fn started(&self, at: Timestamp, instance: &InstanceId, coordinator: &NodeName, request: &Value) {
-        if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.started(at, instance, coordinator, request);
-        }
-    }
-
-    fn ends(&self, at: Timestamp) {
-        if let Some((recorder, _)) = &*self.file.borrow() {
-            recorder.ends(at);
-        }
-    }
-}
-
-impl Records for Recordings {
-    fn begin(&self) -> Result<String, Problem> {
-        let now = super::now();
-        let name = now.strftime("emqx-%Y%m%d-%H%M%S.jsonl").to_string();
-        let recorder = Recorder::create(&name)?.on_failure(super::broken(std::path::Path::new(&name)));
-        *self.file.borrow_mut() = Some((recorder, name.clone()));
-        Ok(name)
-    }
-
-    fn end(&self) -> Result<(), Problem> {
-        match self.file.borrow_mut().take() {
-            Some((recorder, name)) => match recorder.failure() {
-                Some(why) => Err(Problem::new(format!("{name} is not whole"), why)),
-                None => Ok(()),
-            },
-            None => Ok(()),
-        }
     }
 }
 

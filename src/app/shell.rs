@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Instant;
 
-use super::{connect, context};
+use super::setup::{connect, context};
 use crate::cli::intent::Candidate;
 use crate::cli::intent::{Completing, CompletionInstall, Look, Names};
 use crate::cli::{Global, SHIM, SHIM_NAME};

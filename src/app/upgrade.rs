@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use futures::FutureExt;
 
-use super::screen::{self, Recordings, ViewedClusters};
-use super::{context_in_kubernetes, recorder};
+use super::recordings::{Recordings, recorder};
+use super::screen::{self, ViewedClusters};
+use super::setup::context_in_kubernetes;
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Follow, Global, Output, Then};
 use crate::commands::upgrade::watch::{self, UpgradeWatchTarget};

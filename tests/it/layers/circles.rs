@@ -13,7 +13,6 @@ const WITH_CIRCLES: &[&str] = &[
     "crates/emqx-sim/src/operator/",
     "crates/simulation-tests/src/oracle/",
     "crates/test-support/src/control_plane",
-    "src/app",
     "src/commands/scale",
     "src/k8s/",
     "src/plan/",
