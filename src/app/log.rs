@@ -76,9 +76,9 @@ impl std::io::Write for Held {
 }
 
 /// Keeps log output while it exists, and writes it afterwards.
-pub(super) struct Quiet;
+pub(super) struct LogHold;
 
-impl Quiet {
+impl LogHold {
     pub(super) fn begin() -> Self {
         if let Ok(mut held) = HELD.lock() {
             *held = Some(Vec::new());
@@ -87,7 +87,7 @@ impl Quiet {
     }
 }
 
-impl Drop for Quiet {
+impl Drop for LogHold {
     fn drop(&mut self) {
         use std::io::Write;
         let held = HELD.lock().ok().and_then(|mut held| held.take()).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::log::Quiet;
+use super::log::LogHold;
 use super::recordings::{Recordings, Wire};
 use crate::cli::intent::{
     Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
@@ -158,7 +158,7 @@ pub(super) async fn live(
     }
     let from = tui::context::FactSource::Live(live);
     let closed = {
-        let _quiet = Quiet::begin();
+        let _quiet = LogHold::begin();
         tui::open(ViewContext { setup, from, timeout: follow.timeout, interrupt, judged: viewed.judged })
             .await?
     };
@@ -223,7 +223,7 @@ pub(super) async fn recorded(
         now: begin,
     };
     let from = tui::context::FactSource::Recording(open);
-    let _quiet = Quiet::begin();
+    let _quiet = LogHold::begin();
     tui::open(ViewContext { setup, from, timeout: None, interrupt, judged: false }).await?.exit
 }
 
