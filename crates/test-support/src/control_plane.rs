@@ -38,15 +38,16 @@ mod servers;
 mod turns;
 mod wait;
 mod witness;
+mod yaml;
 
 pub use process::{Output, run_blocking};
 pub use wait::{condition_is, until};
 
-use objects::read_yaml;
 use process::Process;
 use turns::Turn;
 use wait::try_until;
 use witness::Witness;
+use yaml::read_yaml;
 
 /// The namespace that every kubeconfig names and that exists from the start.
 pub const NAMESPACE: &str = "mq";

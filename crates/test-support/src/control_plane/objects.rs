@@ -13,8 +13,8 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::wait::{condition_is, try_until, until};
+use super::yaml::read_yaml;
 use super::{ControlPlane, GROUP, LIMIT, Line, MANAGER};
-use crate::go_modules::manifest_dir;
 
 impl ControlPlane {
     /// Creates a namespace if it does not exist.
@@ -194,12 +194,6 @@ impl ControlPlane {
         })
         .await;
     }
-}
-
-pub(super) fn read_yaml(file: &Path) -> Result<Value, String> {
-    let file = manifest_dir().join(file);
-    let text = fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-    serde_yaml::from_str(&text).map_err(|e| format!("{} is not YAML: {e}", file.display()))
 }
 
 /// The entries of discovery (the aggregated form, which kubectl requests) for the groups in `about`, and for
