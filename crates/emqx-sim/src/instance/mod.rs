@@ -1,140 +1,19 @@
 //! What the operators write into an instance's status, each version in its own shape and with its own omissions
 //! (zeros vanish, names differ, conditions are removed or kept as False). Pure: a view in, a status out.
 
+mod parts;
 mod v1beta4;
 mod v2;
 mod v2beta1;
 mod v3beta1;
+mod view;
 
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::broker::{Broker, Node};
-use super::scenario::{Api, Role};
+pub(crate) use parts::{evacuations, holds};
+pub(crate) use view::{NodeView, RoleView, SetView, View};
 
-/// One EMQX node and the pod it runs in, as an operator sees them together.
-#[derive(Clone, Debug)]
-pub(super) struct NodeView {
-    pub(super) name: String,
-    pub(super) role: Role,
-    pub(super) running: bool,
-    pub(super) version: String,
-    pub(super) connections: u64,
-    pub(super) sessions: u64,
-    pub(super) pod: String,
-    pub(super) pod_uid: String,
-    pub(super) controller_uid: String,
-}
-
-impl NodeView {
-    /// A node in this pod; `uids` are those of the pod and of its set.
-    pub(super) fn of(node: &Node, pod: String, uids: (String, String)) -> Self {
-        Self {
-            name: node.name.clone(),
-            role: node.role,
-            running: node.running,
-            version: node.version.clone(),
-            connections: node.connections,
-            sessions: node.sessions(),
-            pod,
-            pod_uid: uids.0,
-            controller_uid: uids.1,
-        }
-    }
-}
-
-/// One set of pods.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct SetView {
-    /// The pod template's hash; on v1beta4 the StatefulSet's `currentRevision`.
-    pub(super) revision: String,
-    /// Pods that are there.
-    pub(super) replicas: u64,
-    pub(super) ready: u64,
-}
-
-/// The sets of one role: the previous and the target one; the same one while nothing is updated.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RoleView {
-    /// Wanted nodes.
-    pub(super) replicas: u64,
-    pub(super) current: SetView,
-    pub(super) update: SetView,
-    /// How often a name was in use already.
-    pub(super) collisions: u64,
-}
-
-impl RoleView {
-    /// A role with one set, with all pods ready.
-    pub(super) fn steady(revision: String, replicas: u64) -> Self {
-        let set = SetView { revision, replicas, ready: replicas };
-        Self { replicas, current: set.clone(), update: set, collisions: 0 }
-    }
-
-    fn ready(&self) -> bool {
-        self.update.ready == self.replicas && self.update.replicas == self.replicas
-    }
-
-    fn complete(&self) -> bool {
-        self.current.revision == self.update.revision
-    }
-}
-
-/// The data of a status.
-#[derive(Clone, Debug)]
-pub(super) struct View {
-    pub(super) api: Api,
-    pub(super) generation: u64,
-    pub(super) nodes: Vec<NodeView>,
-    pub(super) cores: RoleView,
-    pub(super) replicants: Option<RoleView>,
-    pub(super) evacuations: Vec<Value>,
-    /// v1beta4: how many sets count as part of the cluster, and the update between them.
-    pub(super) in_cluster: usize,
-    pub(super) blue_green: Option<Value>,
-    /// v2: why the stages begin again, when a set was just created or taken back.
-    pub(super) renewed: Option<&'static str>,
-    pub(super) now: Timestamp,
-}
-
-impl View {
-    fn role(&self, role: Role) -> impl Iterator<Item = &NodeView> {
-        self.nodes.iter().filter(move |node| node.role == role)
-    }
-
-    fn running(&self, role: Role) -> u64 {
-        self.role(role).filter(|node| node.running).count() as u64
-    }
-
-    fn cores_ready(&self) -> bool {
-        self.cores.ready()
-    }
-
-    fn replicants_ready(&self) -> bool {
-        self.replicants.as_ref().is_none_or(RoleView::ready)
-    }
-
-    /// Whether no update is in progress.
-    fn complete(&self) -> bool {
-        self.cores.complete() && self.replicants.as_ref().is_none_or(RoleView::complete)
-    }
-}
-
-/// The evacuations as the operator stores them: EMQX's entries without zeros, except for the statistics.
-pub(super) fn evacuations(broker: &Broker) -> Vec<Value> {
-    let status = super::rest_bodies::global_status(broker);
-    let entries = status["evacuations"].as_array().cloned().unwrap_or_default();
-    entries.into_iter().map(without_zeros).collect()
-}
-
-/// `omitempty`: zeros, empty texts and empty lists vanish, one level deep.
-fn without_zeros(value: Value) -> Value {
-    let Value::Object(map) = value else { return value };
-    let kept = map.into_iter().filter(|(_, value)| {
-        *value != json!(0) && *value != json!("") && *value != json!([]) && !value.is_null()
-    });
-    Value::Object(kept.collect::<Map<_, _>>())
-}
+use super::scenario::Api;
 
 /// The status after one pass of the operator, given the one before.
 pub(super) fn status(view: &View, before: &Value) -> Value {
@@ -151,42 +30,11 @@ pub(super) fn is_ready(api: Api, status: &Value) -> bool {
     holds(status, if api == Api::V1beta4 { "Running" } else { "Ready" })
 }
 
-/// Whether a condition is True.
-pub(super) fn holds(status: &Value, kind: &str) -> bool {
-    let conditions = status["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == kind && condition["status"] == "True")
-}
-
-/// `coreNodesStatus` and `replicantNodesStatus` of v2beta1 and v2; `readyReplicas` counts EMQX nodes, not ready pods.
-fn counts(role: &RoleView, running: u64) -> Value {
-    let RoleView { current, update, .. } = role;
-    without_zeros(json!({
-        "replicas": role.replicas, "readyReplicas": running, "currentRevision": current.revision,
-        "currentReplicas": current.replicas, "updateRevision": update.revision,
-        "updateReplicas": update.replicas, "collisionCount": role.collisions,
-    }))
-}
-
-fn condition(kind: &str, status: &str, reason: &str, message: &str, now: &str) -> Value {
-    json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now })
-}
-
-/// v2 and v3beta1 keep only the start of an evacuation.
-fn v2_evacuation(entry: &Value) -> Value {
-    without_zeros(json!({
-        "nodeName": entry["node"], "state": entry["state"], "sessionRecipients": entry["session_recipients"],
-        "sessionEvictionRate": entry["session_eviction_rate"],
-        "connectionEvictionRate": entry["connection_eviction_rate"],
-        "initialSessions": entry["stats"]["initial_sessions"],
-        "initialConnections": entry["stats"]["initial_connected"],
-    }))
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
+    use super::super::scenario::Role;
     use super::*;
 
     /// A role with one set, not all of it ready.

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{View, without_zeros};
+use super::parts::without_zeros;
+use super::view::View;
 use crate::clock::rfc3339;
 
 pub(super) fn status(view: &View, before: &Value) -> Value {

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{NodeView, View, condition, counts, v2_evacuation, without_zeros};
+use super::parts::{condition, counts, v2_evacuation, without_zeros};
+use super::view::{NodeView, View};
 use crate::clock::rfc3339;
 use crate::scenario::Role;
 

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{NodeView, View, condition, counts, without_zeros};
+use super::parts::{condition, counts, without_zeros};
+use super::view::{NodeView, View};
 use crate::clock::rfc3339;
 use crate::scenario::Role;
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::events::{EmittedEvent, Events};
 use super::observation::{Template, name};
-use super::{MANAGER, Shared, to_object};
+use super::shared::{MANAGER, Shared, to_object};
 use crate::rest_orders;
 
 #[derive(Debug)]

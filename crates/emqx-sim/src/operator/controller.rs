@@ -11,7 +11,7 @@ use kube::api::PostParams;
 use serde_json::{Map, Value, json};
 
 use super::events::{EmittedEvent, Events};
-use super::{MANAGER, Shared, to_object, to_value};
+use super::shared::{MANAGER, Shared, to_object, to_value};
 use crate::clock::{Worker, rfc3339};
 use crate::instance;
 use crate::refusal::Refusal;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{Shared, to_object};
+use super::shared::{Shared, to_object};
 use crate::clock::rfc3339;
 
 /// client-go's recorder accepts this many events of one object, then almost none.

@@ -5,7 +5,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::observation::{Picture, name};
-use super::{MANAGER, Shared};
+use super::shared::{MANAGER, Shared};
 use crate::clock::rfc3339;
 use crate::conditions::is_true;
 use crate::instance::{RoleView, holds};

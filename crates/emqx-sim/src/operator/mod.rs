@@ -21,23 +21,20 @@ mod instance_reconciler;
 mod observation;
 mod rolling;
 mod sets;
+mod shared;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{Api as KubeApi, ApiResource, DynamicObject, GroupVersionKind};
-use serde_json::Value;
 
-use super::clock::{Clock, Raiser, Worker};
+use shared::Shared;
+
+use super::clock::Worker;
 use super::emqx::Emqx;
-use super::resources::GROUP;
-use super::scenario::{Api, Line, Scenario};
-
-/// The field manager of its writes.
-const MANAGER: &str = "manager";
+use super::scenario::{Line, Scenario};
 
 /// The inputs of an operator.
 pub struct OperatorOptions {
@@ -56,30 +53,6 @@ pub struct Operator {
     shared: Arc<Shared>,
     instance_reconciler: Worker,
     controller: Worker,
-}
-
-/// The data that both loops share.
-struct Shared {
-    client: Client,
-    emqx: Emqx,
-    clock: Clock,
-    api: Api,
-    namespace: String,
-    instance: String,
-    /// The address of the first core, which 2.3 puts into its messages.
-    core_address: String,
-    alive: Arc<AtomicBool>,
-    instance_reconciler: Raiser,
-    controller: Raiser,
-    /// The time from a rebalance's start to the instance_reconciler's next pass, when it is not that of the recordings.
-    reconcile_delay: Option<Duration>,
-    /// When the instance_reconciler's next pass is due, set by the controller.
-    phase: Mutex<Option<Duration>>,
-    /// Whether the instance's spec has changed since the instance_reconciler's last pass.
-    news: AtomicBool,
-    /// The newest version of a Rebalance that the controller has seen, and of an instance that the instance_reconciler has.
-    seen: Arc<AtomicU64>,
-    seen_instance: Arc<AtomicU64>,
 }
 
 impl Operator {
@@ -130,58 +103,4 @@ impl Operator {
             );
         }
     }
-}
-
-impl Shared {
-    fn alive(&self) -> bool {
-        self.alive.load(Ordering::SeqCst)
-    }
-
-    fn custom(&self, version: &str, kind: &str, plural: &str) -> KubeApi<DynamicObject> {
-        let resource =
-            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, version, kind), plural);
-        KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
-    }
-
-    fn instances(&self) -> KubeApi<DynamicObject> {
-        self.custom(self.api.name(), self.api.kind(), self.api.plural())
-    }
-
-    fn rebalances(&self) -> KubeApi<DynamicObject> {
-        self.custom("v2beta1", "Rebalance", "rebalances")
-    }
-
-    fn plain(&self, group: &str, kind: &str, plural: &str) -> KubeApi<DynamicObject> {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural);
-        KubeApi::namespaced_with(self.client.clone(), &self.namespace, &resource)
-    }
-
-    /// A rebalance has just started: the instance_reconciler's next pass is scheduled as in the recordings.
-    fn rephase(&self) {
-        let after = self.reconcile_delay.unwrap_or(match self.api {
-            Api::V1beta4 => Duration::from_secs(6),
-            Api::V2 => Duration::from_secs(22),
-            Api::V2beta1 | Api::V3beta1 => Duration::from_secs(20),
-        });
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed() + after);
-        self.instance_reconciler.raise();
-    }
-
-    fn take_news(&self) -> bool {
-        self.news.swap(false, Ordering::SeqCst)
-    }
-
-    fn take_phase(&self) -> Option<Duration> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// A dynamic object as plain JSON.
-fn to_value(object: &DynamicObject) -> Value {
-    serde_json::to_value(object).unwrap_or_default()
-}
-
-/// Plain JSON as a dynamic object.
-fn to_object(value: Value) -> Result<DynamicObject, kube::Error> {
-    serde_json::from_value(value).map_err(kube::Error::SerdeError)
 }

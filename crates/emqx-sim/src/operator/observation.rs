@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use super::{Shared, to_value};
+use super::shared::{Shared, to_value};
 use crate::instance::{self, NodeView, SetView};
 use crate::names::hash;
 use crate::scenario::{Api, Role};

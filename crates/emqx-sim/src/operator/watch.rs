@@ -9,7 +9,7 @@ use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
 use serde_json::Value;
 
 use super::controller::Changes;
-use super::{Shared, to_value};
+use super::shared::{Shared, to_value};
 use crate::clock::Raiser;
 
 /// Follows the Rebalances; reconnects after every failure of the connection.
