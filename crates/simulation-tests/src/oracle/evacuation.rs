@@ -1,9 +1,9 @@
 //! Evacuations by the product: `evacuate start --watch` and `evacuate stop`.
 
+use super::finding::{Finding, find};
 use super::printed::verdicts;
 use super::rebalance::silent;
 use super::times::{IN_TIME, is_hidden, knowable, moved};
-use super::{Finding, find};
 use crate::case::Fault;
 use crate::run::{LIMIT, Record};
 use crate::truth::Truth;

@@ -5,6 +5,7 @@
 //! states, an unavailable source), both are accepted: a finding is a fault, not a doubt.
 
 mod evacuation;
+mod finding;
 mod printed;
 mod rebalance;
 mod status;
@@ -12,17 +13,12 @@ mod times;
 mod upgrade;
 mod words;
 
+pub use finding::Finding;
+
+use finding::find;
+
 use crate::case::{Fault, Operation};
 use crate::run::Record;
-
-/// A wrong behaviour of the product.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    /// The kind of fault, the same for every seed that finds it.
-    pub rule: String,
-    /// The output with its time, and the truth.
-    pub what: String,
-}
 
 /// All findings of a run.
 pub fn judge(record: &Record) -> Vec<Finding> {
@@ -62,10 +58,6 @@ pub fn judge(record: &Record) -> Vec<Finding> {
     found.sort();
     found.dedup_by(|a, b| a.rule == b.rule);
     found
-}
-
-fn find(found: &mut Vec<Finding>, rule: impl Into<String>, what: impl Into<String>) {
-    found.push(Finding { rule: rule.into(), what: what.into() });
 }
 
 fn nothing_unasked_is_written(record: &Record, found: &mut Vec<Finding>) {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::finding::{Finding, find};
 use super::times::{is_hidden, moved, pods_changed};
-use super::{Finding, find};
 use crate::case::{Fault, NewPods};
 use crate::run::Record;
 use crate::truth::Moment;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::finding::{Finding, find};
 use super::printed::{Printed, verdicts};
 use super::times::{IN_TIME, MISSING_IN_TIME, died, is_hidden, jumps, knowable, moved};
-use super::{Finding, find};
 use crate::case::{Fault, Operation, Shape};
 use crate::run::{LIMIT, Process, Record};
 use crate::truth::{History, Moment, Node};

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use super::finding::{Finding, find};
 use super::printed::verdicts;
 use super::rebalance::{acceptable, took};
 use super::times::is_hidden;
-use super::{Finding, find};
 use crate::case::Fault;
 use crate::run::{Process, Record};
 use crate::truth::Moment;

@@ -1,9 +1,9 @@
 //! Upgrades: whether the verdict is true, when it is due, and how clients are affected.
 
+use super::finding::{Finding, find};
 use super::printed::{Printed, verdicts};
 use super::rebalance::silent;
 use super::times::{IN_TIME, MISSING_IN_TIME, advanced, is_hidden, knowable, pods_changed};
-use super::{Finding, find};
 use crate::case::{Api, Fault, Image, NewPods, Operation};
 use crate::run::{LIMIT, Process, Record};
 use crate::truth::Moment;

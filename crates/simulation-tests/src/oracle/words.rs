@@ -1,6 +1,6 @@
 //! Numbers in messages that can be compared with the clients and the nodes.
 
-use super::{Finding, find};
+use super::finding::{Finding, find};
 use crate::product::Line;
 use crate::run::Record;
 use crate::truth::{History, Moment};
