@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use outcome::{decided, dry_run, fits, report};
 use serde_json::Value;
 use task::{Scaling, again};
 use tokio::time::{Instant, sleep};
@@ -14,12 +15,12 @@ use super::removal::{self, REMOVAL_SCOPE, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Stream, Then, WriteOptions,
+    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Then, WriteOptions,
 };
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
-use crate::model::{ApiVersion, Instance, NodeName, StrategyRequest, Verdict};
+use crate::model::{NodeName, StrategyRequest, Verdict};
 use crate::plan::check::{AddedPods, Planned, Purpose};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
@@ -32,6 +33,7 @@ use crate::ports::{RefreshScope, Right};
 use crate::timing::NEW_NODE_READY_SECONDS;
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
+mod outcome;
 mod task;
 mod undo;
 
@@ -81,27 +83,6 @@ pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
         return even_out(context, intent, cluster).await;
     }
     Ok(verdict.exit())
-}
-
-/// Whether this API version has the number.
-fn fits(instance: &Instance, field: ScaledField) -> Result<(), Problem> {
-    if field.fits(instance.api) {
-        return Ok(());
-    }
-    let name = &instance.id.name;
-    let (has, hint) = if instance.api == ApiVersion::V1beta4 {
-        ("one number of nodes, spec.replicas", format!("kubectl emqx scale {name} --replicas N"))
-    } else {
-        (
-            "cores and replicants",
-            format!("kubectl emqx scale {name} --replicants N, or kubectl emqx scale {name} --cores N"),
-        )
-    };
-    Err(Problem::usage(
-        format!("--{} does not fit {}", field.as_str(), instance.id),
-        format!("{} {} has {has}", instance.id.kind, instance.api),
-    )
-    .hint(hint))
 }
 
 async fn prepare(
@@ -154,28 +135,6 @@ async fn outside(
     Ok(Outside { owners, autoscalers, sites })
 }
 
-fn decided(context: &CommandContext, intent: &Intent, scale: &ScalePlan) -> Result<Option<Exit>, Problem> {
-    let what = format!("will not scale {} to {}", scale.removal.instance, amount(scale.field, scale.to));
-    confirmation::decided(
-        context,
-        &intent.removal.write,
-        scale.removal.decision,
-        &scale.removal.message,
-        &scale.removal.findings,
-        what,
-    )
-}
-
-fn dry_run(context: &CommandContext, intent: &Intent, scale: &ScalePlan) {
-    if intent.removal.output == crate::cli::intent::Output::Text {
-        context
-            .printer
-            .line(&format!("{} (dry run)", crate::output::text::resource(&scale.removal.instance)));
-    } else {
-        context.printer.scaled(scale, intent.removal.output);
-    }
-}
-
 fn question(scale: &ScalePlan) -> String {
     let what = format!("{} from {} to {}", scale.removal.instance, scale.from, amount(scale.field, scale.to));
     if scale.to > scale.from {
@@ -214,15 +173,6 @@ async fn carry_out(
         context.printer.next(&format!("kubectl emqx scale {}", again(&scale)));
     }
     Ok((scale, verdict))
-}
-
-/// Prints the result to stdout; with `-o jsonl` the events are the result. As text only the reached state is
-/// data: the rest is in the messages.
-fn report(context: &CommandContext, intent: &Intent, scale: &ScalePlan, reached: bool) {
-    let text = intent.removal.output == crate::cli::intent::Output::Text;
-    if intent.removal.stream != Stream::Jsonl && (reached || !text) {
-        context.printer.scaled(scale, intent.removal.output);
-    }
 }
 
 /// After a scale-up: prints the rebalance that distributes the clients, or runs it.

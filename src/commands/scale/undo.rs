@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::super::cluster_view::{self, ClusterView};
 use super::super::removal::{REMOVAL_SCOPE, lease, release, run};
 use super::super::{CommandContext, Outcome, confirmation};
+use super::outcome::{decided, dry_run, fits, report};
 use super::task::Scaling;
-use super::{decided, fits, report};
 use crate::cli::intent::DryRun;
 use crate::cli::intent::scale::Scale as Intent;
 use crate::error::{Exit, Problem};
@@ -35,7 +35,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent, mut cluster: 
         return Ok(exit);
     }
     if intent.removal.write.dry_run != DryRun::None {
-        super::dry_run(context, intent, &scale);
+        dry_run(context, intent, &scale);
         return Ok(Exit::Reached);
     }
     confirmation::confirm(context, &intent.removal.write, &format!("Undo the scale of {}?", cluster.id))
