@@ -3,8 +3,8 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::api::{Answer, BodyFormat};
+use super::cluster::Cluster;
 use super::error::ApiError;
 use super::wire::GROUP;
 use super::wire::pod::ON_SERVING;

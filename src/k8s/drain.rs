@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::api::BodyFormat;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use super::wire;
 use crate::error::Problem;

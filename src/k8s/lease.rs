@@ -5,7 +5,7 @@ use hyper::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use super::wire::GROUP;
 use crate::error::Problem;

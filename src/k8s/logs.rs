@@ -3,7 +3,7 @@
 use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use crate::error::Problem;
 use crate::model::PodName;

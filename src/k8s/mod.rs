@@ -11,27 +11,24 @@
 //!                                     └─ secret.rs      the key for EMQX
 //! ```
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::{Fact, Instance, InstanceId, PodName, Rebalance, Served};
 use crate::ports::{
-    AppliedObject, BoxedFuture, Clock, Created, Deletion, FactStream, Kubernetes, RecordingSink, Right,
-    Scope, ServerDryRun, SurroundingScope,
+    AppliedObject, BoxedFuture, Created, Deletion, FactStream, Kubernetes, Right, Scope, ServerDryRun,
+    SurroundingScope,
 };
 
 mod api;
 mod change;
 mod client;
 mod clock;
+mod cluster;
 mod connection;
 mod discovery;
 mod drain;
@@ -54,139 +51,9 @@ pub mod wire;
 
 pub use client::Connect;
 pub use clock::ServerClock;
+pub use cluster::Cluster;
 pub use kubeconfig::KubeconfigEntry;
 pub use login::Relay;
-
-/// A Kubernetes cluster; clones share the connection, the clock and the discovered APIs.
-#[derive(Clone)]
-pub struct Cluster {
-    api: api::Api,
-    context: Option<String>,
-    namespace: String,
-    field_manager: String,
-    tap: Option<Rc<dyn RecordingSink>>,
-    served: Rc<RefCell<Option<Served>>>,
-    warnings: Vec<String>,
-}
-
-impl Cluster {
-    /// A cluster by flags and kubeconfig. Nothing is contacted yet, but a login command may run.
-    pub async fn connect(connect: &Connect) -> Result<Self, Problem> {
-        let connection = connect.open().await?;
-        Ok(Self {
-            api: connection.api,
-            context: connection.context,
-            namespace: connection.namespace,
-            field_manager: crate::model::FIELD_MANAGER.to_owned(),
-            tap: None,
-            served: Rc::default(),
-            warnings: connection.warnings,
-        })
-    }
-
-    /// A cluster that is reached by this client. `server` names it in messages.
-    pub fn of_client(client: kube::Client, server: &str, namespace: &str) -> Self {
-        let (clock, server) = (ServerClock::new(), server.to_owned());
-        Self {
-            api: api::Api { client, clock, server, timeout: None, transport: None },
-            context: None,
-            namespace: namespace.to_owned(),
-            field_manager: crate::model::FIELD_MANAGER.to_owned(),
-            tap: None,
-            served: Rc::default(),
-            warnings: Vec::new(),
-        }
-    }
-
-    /// The same; a recorder receives everything that comes from the cluster.
-    #[must_use]
-    pub(crate) fn with_tap(mut self, tap: Rc<dyn RecordingSink>) -> Self {
-        self.tap = Some(tap);
-        self
-    }
-
-    /// The same, for a command that asks EMQX through port-forward: over a slow link its connection is opened early.
-    #[must_use]
-    pub fn expecting_tunnels(self) -> Self {
-        if let Some(transport) = &self.api.transport {
-            transport.expect_forward();
-        }
-        self
-    }
-
-    /// The same, writing under another field manager.
-    #[must_use]
-    pub(crate) fn with_field_manager(mut self, name: impl Into<String>) -> Self {
-        self.field_manager = name.into();
-        self
-    }
-
-    /// The server's clock, shared.
-    pub fn clock(&self) -> ServerClock {
-        self.api.clock.clone()
-    }
-
-    /// The namespace of the flag or the context, else `default`.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// The name of the context; `None` within a pod or with `--server` alone.
-    pub fn context(&self) -> Option<&str> {
-        self.context.as_deref()
-    }
-
-    /// Warnings about the way to the API server.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    /// The API server's address, for messages.
-    pub fn server(&self) -> &str {
-        &self.api.server
-    }
-
-    /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may
-    /// not be read. Separate from [`Kubernetes::served`], because only a write needs it.
-    pub async fn instance_kind_served(&self) -> Option<bool> {
-        let known = self.served.borrow().as_ref().and_then(|served| served.instance_kind);
-        if known.is_some() {
-            return known;
-        }
-        let found = discovery::instance_kind(&self.api).await;
-        if let Some(served) = self.served.borrow_mut().as_mut() {
-            served.instance_kind = found;
-        }
-        found
-    }
-
-    fn now(&self) -> Timestamp {
-        self.api.clock.now()
-    }
-
-    fn tap(&self, event: &str, object: &Value) {
-        if let Some(tap) = &self.tap {
-            tap.kubernetes(self.now(), event, object);
-        }
-    }
-
-    /// The served APIs, requested once.
-    async fn known(&self) -> Result<Served, Problem> {
-        let known = self.served.borrow().clone();
-        match known {
-            Some(served) => Ok(served),
-            None => self.discover().await,
-        }
-    }
-
-    async fn discover(&self) -> Result<Served, Problem> {
-        let mut served = discovery::served(&self.api).await?;
-        let mut slot = self.served.borrow_mut();
-        served.instance_kind = slot.as_ref().and_then(|served| served.instance_kind);
-        *slot = Some(served.clone());
-        Ok(served)
-    }
-}
 
 impl Kubernetes for Cluster {
     fn served(&self) -> BoxedFuture<'_, Served> {

@@ -3,7 +3,7 @@
 
 use futures::{StreamExt, stream};
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use super::resource::Resource;
 use super::wire;

@@ -4,8 +4,8 @@ use futures::future::join_all;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::api::BodyFormat;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use super::resource::Resource;
 use super::wire::{self, GROUP};

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::api::BodyFormat;
+use super::cluster::Cluster;
 use super::drain::list;
 use super::error::ApiError;
 use super::wire;

@@ -3,7 +3,7 @@
 
 use base64::Engine;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use crate::error::Problem;
 use crate::model::InstanceId;
 use crate::model::url::encode;

@@ -1,6 +1,6 @@
 //! What surrounds a cluster: Services, quotas, and the conversion webhook of its CRD.
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::drain::list;
 use super::error::ApiError;
 use super::wire;

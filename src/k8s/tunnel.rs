@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::error::ApiError;
 use crate::error::{Cause, Problem};
 use crate::model::PodName;

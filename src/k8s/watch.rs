@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::connection::READ_BUFFER;
 use super::error::ApiError;
 use super::resource::{Resource, wanted};

@@ -17,6 +17,7 @@ mod field;
 mod hocon;
 mod instance;
 mod lease;
+mod operator;
 mod placement;
 pub(super) mod pod;
 mod rebalance;
@@ -25,17 +26,11 @@ mod surroundings;
 
 use field::text;
 
+pub use operator::GROUP;
+pub(crate) use operator::{INSTANCE_LABEL, MANAGED_LABEL};
+
 pub(super) use placement::{autoscaler, bound_volume, budget, machine, placed, volume_affinity};
 pub(super) use surroundings::{conversion, crd_stored, crd_versions, quota, ready_addresses, service};
-
-/// The API group of the operator.
-pub const GROUP: &str = "apps.emqx.io";
-
-/// The label with an instance's name, on everything that the operator creates ([OP-67]).
-pub(crate) const INSTANCE_LABEL: &str = "apps.emqx.io/instance";
-
-/// The label that the operator puts on everything that it creates.
-pub(crate) const MANAGED_LABEL: &str = "apps.emqx.io/managed-by=emqx-operator";
 
 /// Reads one object. `Ok(None)` for a kind that does not matter here, an error (a sentence) for an object
 /// without a required field.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::INSTANCE_LABEL;
 use super::field::{Head, conditions, controller, flag, label, list, number, text, texts};
+use super::operator::INSTANCE_LABEL;
 use crate::model::drain::DELETION_COST;
 use crate::model::{ApiPort, Endpoint, Pod, PodName, ReadinessProbe, Role, Set, SetKind, Slice};
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::field::{Head, list, text};
+use super::operator::GROUP;
 use crate::model::drain::{DRAIN_KEY, DrainState};
 use crate::model::history::{HISTORY_KEY, stored};
 use crate::model::operation_state::{GUARD_KEY, STATE_LABEL, state_name};
@@ -18,7 +19,7 @@ pub(super) fn read(object: &Value) -> Option<OperationState> {
         return None;
     }
     let owner = list(object, &["metadata", "ownerReferences"])
-        .find(|owner| text(owner, &["apiVersion"]).is_some_and(|api| api.starts_with(super::GROUP)))?;
+        .find(|owner| text(owner, &["apiVersion"]).is_some_and(|api| api.starts_with(GROUP)))?;
     let kind = InstanceKind::parse(&text(owner, &["kind"])?)?;
     let instance = InstanceId { kind, namespace: head.namespace, name: text(owner, &["name"])? };
     if state_name(&instance) != head.name {
