@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::guard::{GuardState, UpgradeRecord};
-use super::load::Evacuation;
+use super::load::{Evacuation, EvictionStatus};
 use super::name::{ApiVersion, InstanceId, NodeName, PodName};
 
 /// The role of a node in the cluster.
@@ -305,6 +305,19 @@ impl Instance {
         self.blue_green.is_some() || self.core_revisions.differ() || self.replicant_revisions.differ()
     }
 }
+
+/// The evacuations that EMQX reports, else those in the operator's copy.
+pub(crate) fn evacuations_or_copy<'a>(
+    reported: Option<&'a EvictionStatus>,
+    instance: Option<&'a Instance>,
+) -> &'a [Evacuation] {
+    match (reported, instance) {
+        (Some(load), _) => &load.evacuations,
+        (None, Some(instance)) => &instance.evacuations,
+        (None, None) => &[],
+    }
+}
+
 /// Whether EMQX's name of its edition (`Opensource`, `Enterprise`) is that of the open source edition.
 pub(crate) fn is_open_source(edition: Option<&str>) -> bool {
     edition.is_some_and(|edition| edition.eq_ignore_ascii_case("opensource"))

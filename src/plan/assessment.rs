@@ -277,9 +277,8 @@ pub(crate) fn current_load<'w>(
 
 /// Whether EMQX lists its nodes, or did a moment ago.
 pub(crate) fn lists_nodes(broker: &BrokerState, now: Timestamp) -> bool {
-    let up = broker.link("nodes").is_none_or(|link| *link == Link::Up);
     let lately = |at: Timestamp| seconds_between(at, now) <= FAILED_REQUEST_SECONDS;
-    broker.nodes.as_ref().is_some_and(|nodes| up || lately(nodes.at))
+    broker.nodes.as_ref().is_some_and(|nodes| broker.answers_nodes() || lately(nodes.at))
 }
 
 /// The condition that describes an instance best: the one by which it is ready, else the one with the reason why not.

@@ -213,7 +213,7 @@ pub fn forecast(
 /// Service (to replicants, where there are any), sessions move to the nodes of `migrate_to`, else to all
 /// nodes that run. Donors and evacuated nodes receive neither.
 pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
-    let load = world.broker(&snapshot.instance).load.as_ref().map(|seen| &seen.value);
+    let load = world.broker(&snapshot.instance).eviction_status();
     let busy = |node: &NodeName| {
         nodes.contains(node)
             || load.is_some_and(|load| {

@@ -301,7 +301,7 @@ impl LimitTracker {
     /// each of these nodes differs. During an evacuation every other node takes part.
     fn beside(&self, broker: &BrokerState, counts: &BTreeMap<NodeName, u64>) -> Beside {
         let mut beside = Beside::default();
-        let Some(load) = broker.load.as_ref().map(|load| &load.value) else { return beside };
+        let Some(load) = broker.eviction_status() else { return beside };
         if load.rebalances.is_empty() || !load.evacuations.is_empty() {
             return beside;
         }

@@ -7,6 +7,7 @@ use super::rebalance::goal::Goals;
 use super::rebalance::messages::short;
 use super::rebalance::tracker::RebalanceRun;
 use super::snapshot::NodeRow;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{BrokerState, Evacuation, Instance, NodeName, Stage};
 
@@ -24,15 +25,6 @@ pub struct NodeContext<'a> {
     /// Whether the node belongs to the previous revision of an upgrade.
     pub old: bool,
     pub now: Timestamp,
-}
-
-/// The evacuations that EMQX reports, else those in the operator's copy.
-pub fn evacuations<'a>(broker: &'a BrokerState, instance: Option<&'a Instance>) -> &'a [Evacuation] {
-    match (&broker.load, instance) {
-        (Some(load), _) => &load.value.evacuations,
-        (None, Some(instance)) => &instance.evacuations,
-        (None, None) => &[],
-    }
 }
 
 /// Seconds that an evacuation needs for what it does now, where that follows from its counts. `connections` are those of
@@ -59,7 +51,7 @@ pub(crate) fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)
 
 /// What comes next for this node.
 pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
-    let evacuations = evacuations(around.broker, around.instance);
+    let evacuations = evacuations_or_copy(around.broker.eviction_status(), around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
     let Some(node) = &row.node else {
         return vec![absent(row, around.now)];

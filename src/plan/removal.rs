@@ -286,7 +286,7 @@ impl<'a> RemovalView<'a> {
         }
         Self {
             snapshot: snapshot(world, run.id, now),
-            load: world.broker(run.id).load.as_ref().map(|load| &load.value),
+            load: world.broker(run.id).eviction_status(),
             present,
             up,
             sizes: wanted,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::membership::{KnownSources, Membership, finished, standing};
 use super::operator::{Evidence, evidence};
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
@@ -473,8 +474,10 @@ impl<'a> Parts<'a> {
     }
 
     fn of(world: &'a World, id: &InstanceId, instance: Option<&'a Instance>) -> Self {
-        if let Some(load) = &world.broker(id).load {
-            return Self::listed(&load.value.rebalances, &load.value.evacuations);
+        let reported = world.broker(id).eviction_status();
+        let evacuations = evacuations_or_copy(reported, instance);
+        if let Some(load) = reported {
+            return Self::listed(&load.rebalances, evacuations);
         }
         let copied = world
             .kubernetes
@@ -483,7 +486,6 @@ impl<'a> Parts<'a> {
             .map(|seen| &seen.value)
             // The copy in an object that reports Failed is as old as the failure.
             .filter(|it| it.phase == crate::model::Phase::Processing && it.is_of(id));
-        let evacuations = instance.map(|it| it.evacuations.as_slice()).unwrap_or_default();
         Self::listed(copied.flat_map(|it| &it.states), evacuations)
     }
 

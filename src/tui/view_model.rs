@@ -11,6 +11,7 @@ use super::rows::{
     Group, Row, deletions, draining, group, held_at_start, label, pods_in, rows, state, turns,
 };
 use super::sort::{Order, SortBy};
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, InstanceId, Operation, Part, PodName, Role, Stage, Verdict, World};
 use crate::output::names::shorten;
@@ -19,7 +20,7 @@ use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::eviction_alarm::StopAdvice;
 use crate::plan::history::PastEntry;
-use crate::plan::next_step::{evacuations, wait_left};
+use crate::plan::next_step::wait_left;
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::results::Status;
@@ -162,7 +163,7 @@ impl ViewModel {
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
         let revisions = UpgradeRevisions::under_way(world, id).filter(|revisions| !revisions.old.is_empty());
         let upgrading = upgrade.as_ref().is_some_and(|run| run.verdict.is_none()) || revisions.is_some();
-        let evacuations = evacuations(world.broker(id), instance).to_vec();
+        let evacuations = evacuations_or_copy(world.broker(id).eviction_status(), instance).to_vec();
         let pods = pods_in(world, &id.namespace);
         let mut rows = rows(&sources, &status, instance, &pods);
         group(&mut rows, revisions.as_ref());

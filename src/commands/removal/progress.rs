@@ -252,7 +252,7 @@ impl<T: Task> Runner<'_, T> {
     fn event(&self, cluster: &ClusterView, kind: EventType, message: String) -> Event {
         let now = self.context.clock.now();
         let listed = cluster.answers().listed();
-        let load = cluster.answers().load.as_ref().map(|load| &load.value);
+        let load = cluster.answers().eviction_status();
         let nodes = self.state.pods.iter().filter_map(|it| it.node.as_ref()).map(|node| {
             let counts = listed.iter().find(|it| it.name == *node);
             let entry = load.and_then(|load| load.evacuations.iter().find(|it| it.node == *node));

@@ -5,6 +5,7 @@ use crate::commands::CommandContext;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::rebalance_target::{self, RebalanceTarget};
 use crate::error::Problem;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::{Instance, Phase, PodName, Rebalance};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
@@ -89,18 +90,13 @@ fn nothing(
 fn others(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let instance = cluster.instance().ok();
-    let load = cluster.answers().load.as_ref().map(|load| &load.value);
+    let load = cluster.answers().eviction_status();
     let name = &cluster.id.name;
     let mut found = Vec::new();
     if instance.is_some_and(Instance::upgrading) {
         found.push(format!("an upgrade does; kubectl emqx upgrade undo {name} rolls it back"));
     } else {
-        let evacuations = match (load, instance) {
-            (Some(load), _) => load.evacuations.as_slice(),
-            (None, Some(instance)) => instance.evacuations.as_slice(),
-            (None, None) => &[],
-        };
-        found.extend(evacuations.iter().map(|evacuation| {
+        found.extend(evacuations_or_copy(load, instance).iter().map(|evacuation| {
             format!(
                 "{} is being evacuated ({}); kubectl emqx evacuate stop {} stops that",
                 short(&evacuation.node),

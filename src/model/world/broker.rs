@@ -44,18 +44,33 @@ impl BrokerState {
 
     /// The evacuations of its last list; none before the first one.
     pub fn evacuations(&self) -> &[Evacuation] {
-        self.load.as_ref().map(|seen| seen.value.evacuations.as_slice()).unwrap_or_default()
+        self.eviction_status().map(|load| load.evacuations.as_slice()).unwrap_or_default()
     }
 
-    /// Whether the last requests for its nodes and for what it moves were answered.
+    /// The operations of its last list; `None` before the first one.
+    pub(crate) fn eviction_status(&self) -> Option<&EvictionStatus> {
+        self.load.as_ref().map(|seen| &seen.value)
+    }
+
+    /// Whether the last request for this list was answered; also where EMQX was not asked for it.
+    fn answers(&self, list: &str) -> bool {
+        self.link(list).is_none_or(|link| *link == Link::Up)
+    }
+
+    /// Whether the last request for its nodes was answered; also where EMQX was not asked.
+    pub(crate) fn answers_nodes(&self) -> bool {
+        self.answers("nodes")
+    }
+
+    /// Whether the last requests for its nodes and for what it moves were answered; also where EMQX was not asked. While EMQX
+    /// does not answer with its nodes, it is not asked for what it moves.
     pub(crate) fn is_up(&self) -> bool {
-        ["nodes", "load_rebalance"].iter().all(|list| self.link(list).is_none_or(|link| *link == Link::Up))
+        self.answers_nodes() && self.answers("load_rebalance")
     }
 
     /// The last answers are repeated at this time, except those of requests that failed.
     pub(crate) fn repeat(&mut self, at: Timestamp) {
-        let up = |link: Option<&Link>| link.is_none_or(|link| *link == Link::Up);
-        let (nodes, load) = (up(self.link("nodes")), up(self.link("load_rebalance")));
+        let (nodes, load) = (self.answers_nodes(), self.answers("load_rebalance"));
         if let Some(nodes) = self.nodes.as_mut().filter(|_| nodes) {
             nodes.at = at;
         }

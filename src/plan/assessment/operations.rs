@@ -10,6 +10,7 @@ use super::super::upgrade::messages as upgrade_words;
 use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::{Evacuation, Judgement, NodeName, Operation, OperationRef, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
@@ -75,17 +76,12 @@ pub(super) fn running(
     found.extend(upgrade.map(|run| upgrading(run, current)));
     if upgrade.is_none() {
         // The operator's evacuations during an upgrade belong to the upgrade.
-        let entries: &[Evacuation] = match (load, instance) {
-            (Some(load), _) => &load.evacuations,
-            (None, Some(instance)) => &instance.evacuations,
-            (None, None) => &[],
-        };
         // EMQX may still list an old node whose pod was removed: that node is no longer evacuated.
         let removed = |entry: &&Evacuation| {
             let row = snapshot.node(&entry.node);
             row.is_some_and(|row| row.membership == Some(Membership::Foreign) || row.left_over)
         };
-        let entries = entries.iter().filter(|entry| !removed(entry));
+        let entries = evacuations_or_copy(load, instance).iter().filter(|entry| !removed(entry));
         found.extend(entries.map(|entry| evacuating(entry, current, operations)));
     }
     let purges = load.map(|load| load.purges.as_slice()).unwrap_or_default();

@@ -17,6 +17,7 @@ use super::super::retention::forget;
 use super::super::snapshot::label;
 use super::super::upgrade::durations::{DrainTiming, NodeContent};
 use super::super::upgrade::messages::doing;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{
@@ -145,11 +146,8 @@ impl EvacuationTracker {
         events: &mut Vec<Event>,
     ) {
         let broker = world.broker(id);
-        let copied = || world.instance(id).map(|instance| instance.evacuations.clone()).unwrap_or_default();
-        let (entries, at) = match &broker.load {
-            Some(load) => (load.value.evacuations.clone(), load.at),
-            None => (copied(), now),
-        };
+        let entries = evacuations_or_copy(broker.eviction_status(), world.instance(id));
+        let at = broker.load.as_ref().map_or(now, |load| load.at);
         self.requested.iter_mut().for_each(|request| request.count(broker));
         // The list of nodes is a separate answer: a node that went down is detected without waiting for the
         // entries.

@@ -6,6 +6,7 @@ use super::forecast::{Participant, RebalancePlan, Return, forecast};
 use super::ownership;
 use super::warnings::session_round_too_long;
 use crate::error::Problem;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::image::EmqxVersion;
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
@@ -283,9 +284,7 @@ fn already_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
 }
 
 fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    let load = check.broker().load.as_ref().map(|load| &load.value);
-    let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
-    let evacuation = evacuations.first()?;
+    let evacuation = evacuations_or_copy(check.broker().eviction_status(), Some(check.instance)).first()?;
     let what = format!("{} is being evacuated ({})", evacuation.node, evacuation.state);
     Some(
         Finding::new(

@@ -5,6 +5,7 @@ use super::super::snapshot::Snapshot;
 use super::revisions::{RevisionSet, UpgradeRevisions};
 use super::target::{UpgradeRequest, UpgradeTarget, Way, hold, raised_waits};
 use super::{field_owners, impact, messages, versions};
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::operation_state::state_name;
 use crate::model::{ApiVersion, BrokerState, Instance, InstanceKind, NodeName, World};
 use crate::plan::finding::{Finding, Severity};
@@ -236,8 +237,7 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
                 "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
             )));
     }
-    let load = check.broker().load.as_ref().map(|load| &load.value);
-    let evacuations = load.map_or(&check.instance.evacuations, |load| &load.evacuations);
+    let evacuations = evacuations_or_copy(check.broker().eviction_status(), Some(check.instance));
     // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
     let revisions = UpgradeRevisions::of(check.world, &check.instance.id).filter(|revisions| {
         check.target.guarded && hold(check.instance).is_some() && revisions.in_transition()

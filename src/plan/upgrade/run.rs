@@ -14,6 +14,7 @@ use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
 use super::verdict::load_answers;
+use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
     ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
@@ -535,11 +536,10 @@ impl UpgradeRun {
     }
 }
 
-/// The evacuations that EMQX reports, else those of the operator's copy.
+/// The evacuations that EMQX reports, else those of the operator's copy, also while EMQX does not answer: an upgrade continues
+/// without EMQX's answers.
 pub(super) fn evacuations<'w>(world: &'w World, revisions: &'w UpgradeRevisions<'_>) -> &'w [Evacuation] {
     let broker = world.broker(&revisions.instance.id);
-    match broker.load.as_ref().filter(|_| load_answers(broker)) {
-        Some(load) => &load.value.evacuations,
-        None => &revisions.instance.evacuations,
-    }
+    let current = broker.eviction_status().filter(|_| load_answers(broker));
+    evacuations_or_copy(current, Some(revisions.instance))
 }

@@ -8,9 +8,10 @@ use super::super::fixtures;
 use super::change::HOLD_SECONDS;
 use super::guard::{self, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
+use super::undo::{self, Undo};
 use crate::model::{
     ApiVersion, BlueGreen, BrokerUpdate, Condition, Evacuation, Event, EvictionStatus, Fact, GuardState,
-    HoldManner, HoldState, Instance, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update,
+    HoldManner, HoldState, Instance, Link, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update,
     UpdateSpec, Verdict, World,
 };
 use crate::timing::PROOF_SECONDS;
@@ -590,4 +591,20 @@ fn old_answers_of_emqx_prove_nothing() {
     let later =
         guard::next(&world, &fixtures::id(ApiVersion::V1beta4), MEANS, fixtures::at(simulated.now + 60));
     assert_eq!(later, [GuardAction::Wait("EMQX does not report what it moves".to_owned())]);
+}
+
+#[test]
+fn an_undo_uses_the_operators_copy_while_emqx_does_not_answer() {
+    let id = fixtures::id(ApiVersion::V1beta4);
+    let mut simulated = SimulatedCluster::new(2, 900, 0, 30);
+    run(&mut simulated, MEANS, 12, |_| true);
+    let mut world = simulated.world();
+    let mut instance = world.instance(&id).cloned().expect("it is there");
+    instance.evacuations = vec![Evacuation::in_state(node(&format!("{OLD}-0")), "prohibiting")];
+    let copied = Update::Upserted(Object::Instance(Box::new(instance)));
+    world.apply(fixtures::fact(simulated.now, copied));
+    assert_eq!(undo::undo(&world, &id), Some(Undo::Keep), "EMQX answers that nothing is evacuated");
+    let away = BrokerUpdate::Link("nodes", Link::Unreachable("timeout".to_owned()));
+    world.apply(fixtures::answer_of(ApiVersion::V1beta4, simulated.now + 60, away));
+    assert_eq!(undo::undo(&world, &id), Some(Undo::Never("1 of 2 old pods empty".to_owned())));
 }

@@ -6,6 +6,7 @@ use super::durations::NodeContent;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
 use super::revisions::{Member, UpgradeRevisions};
+use super::run::evacuations;
 use super::target::{UpgradeTarget, undoing};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
@@ -87,10 +88,7 @@ fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
     if here < wanted {
         return Some(format!("{} of {} gone", wanted - here, plural(wanted, "old pod")));
     }
-    let evacuations = match &world.broker(&revisions.instance.id).load {
-        Some(load) => &load.value.evacuations,
-        None => &revisions.instance.evacuations,
-    };
+    let evacuations = evacuations(world, revisions);
     let empty = |member: &&Member<'_>| {
         let entry = evacuations.iter().find(|entry| Some(&entry.node) == member.node.as_ref());
         entry.is_some_and(|entry| {

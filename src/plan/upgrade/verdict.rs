@@ -14,13 +14,12 @@ use crate::timing::{NEW_POD_ANSWER_SECONDS, OUTAGE_ANSWER_SECONDS, RECONNECT_SEC
 
 /// Whether EMQX can be asked.
 pub(super) fn answers(broker: &BrokerState) -> bool {
-    broker.nodes.is_some() && broker.link("nodes").is_none_or(|link| *link == Link::Up)
+    broker.nodes.is_some() && broker.answers_nodes()
 }
 
-/// Whether EMQX's list of evacuations is that of its last answer: EMQX is not asked for it while it does not
-/// answer with its list of nodes.
+/// Whether EMQX's list of evacuations is that of its last answer.
 pub(super) fn load_answers(broker: &BrokerState) -> bool {
-    answers(broker) && broker.link("load_rebalance").is_none_or(|link| *link == Link::Up)
+    broker.nodes.is_some() && broker.is_up()
 }
 
 /// Whether EMQX cannot be asked and its last answer is too old to judge by. Where it has never answered, the operator's copy
