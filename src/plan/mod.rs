@@ -3,6 +3,7 @@
 pub mod assessment;
 pub mod check;
 pub mod drain;
+mod emqx_defects;
 pub mod endpoint;
 pub mod evacuation;
 pub mod eviction_alarm;

@@ -12,6 +12,7 @@ use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
 };
 use crate::plan::assessment::{self, HealthProblem};
+use crate::plan::emqx_defects;
 use crate::plan::endpoint;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
@@ -377,7 +378,7 @@ fn short_health_check(check: &RebalanceCheck<'_>, strategy: &Strategy) -> Option
     })
 }
 
-/// Safety rule S18: versions with known defects in what this plan does; and two versions at once.
+/// The first known defect in what this plan does; and two versions at once (safety rule S18).
 fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Finding> {
     let versions: BTreeSet<&str> =
         check.snapshot.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
@@ -390,23 +391,9 @@ fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Fi
         ));
     }
     let text = *versions.first()?;
-    let version = EmqxVersion::find(text)?;
-    if version.0 != 5 {
-        return None;
-    }
     let moves_sessions = plan.moves.session_rounds > 0;
-    let known = [
-        (EmqxVersion(5, 1, 1), true, "a replicant reports an incomplete status (emqx#11198)"),
-        (
-            EmqxVersion(5, 4, 0),
-            true,
-            "donors refuse clients from the very start, and availability_check asks for a key (emqx#11971)",
-        ),
-        (EmqxVersion(5, 8, 4), moves_sessions, "moving sessions can loop forever (emqx#14353)"),
-        (EmqxVersion(5, 9, 0), moves_sessions, "moving sessions can loop forever (emqx#14907, emqx#14040)"),
-    ];
-    let (fixed, _, what) = known.into_iter().find(|(fixed, counts, _)| *counts && version < *fixed)?;
-    Some(Finding::new("version-defect", Severity::Warning, format!("EMQX {text}: {what}; fixed in {fixed}")))
+    let defect = emqx_defects::of_rebalance(EmqxVersion::find(text)?, moves_sessions).next()?;
+    Some(Finding::new("version-defect", Severity::Warning, format!("EMQX {text}: {defect}")))
 }
 
 /// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.

@@ -4,6 +4,7 @@
 use super::preflight::{UpgradeCheck, blocked, warning};
 use crate::model::ApiVersion;
 use crate::model::image::{EmqxVersion, Image};
+use crate::plan::emqx_defects;
 use crate::plan::finding::Finding;
 
 /// The versions that operator 2.2 accepts for v1beta4, the last one excluded ([OP-60]).
@@ -72,36 +73,21 @@ fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
     })
 }
 
-/// Safety rule S18: the defects that matter are those of the running version while it is emptied, and those
-/// of two versions side by side.
+/// The defects of the running version while it is emptied, and those of two versions side by side (safety rule S18).
 fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(from) = current(check) else { return found };
-    let known = [
-        (EmqxVersion(5, 1, 1), "a replicant reports an incomplete status (emqx#11198)"),
-        (EmqxVersion(5, 2, 1), "the status of an evacuation can be wrong (emqx#11612)"),
-        (
-            EmqxVersion(5, 4, 0),
-            "availability_check asks for a key, and clients are refused from the start (emqx#11971)",
-        ),
-        (EmqxVersion(5, 7, 0), "a node that restarts while it is evacuated may not boot (emqx#12871)"),
-        (EmqxVersion(5, 8, 4), "moving sessions can loop forever (emqx#14353)"),
-        (EmqxVersion(5, 9, 0), "moving sessions can loop forever (emqx#14907, emqx#14040)"),
-    ];
-    if from >= EmqxVersion(5, 0, 0) {
-        for (fixed, what) in known.into_iter().filter(|(fixed, _)| from < *fixed) {
-            found.push(warning(
-                "version-defect",
-                format!("EMQX {from}, which is to be emptied: {what}; fixed in {fixed}"),
-            ));
-        }
-        if from < EmqxVersion(5, 3, 0) && check.target.version().is_some_and(|to| to >= EmqxVersion(5, 3, 0))
-        {
-            found.push(warning(
-                "version-defect",
-                format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),
-            ));
-        }
+    found.extend(
+        emqx_defects::of_evacuation(from).map(|defect| {
+            warning("version-defect", format!("EMQX {from}, which is to be emptied: {defect}"))
+        }),
+    );
+    let to = check.target.version();
+    if from.0 == 5 && from < EmqxVersion(5, 3, 0) && to.is_some_and(|to| to >= EmqxVersion(5, 3, 0)) {
+        found.push(warning(
+            "version-defect",
+            format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),
+        ));
     }
     if check.snapshot.versions.len() > 1 {
         found.push(warning(
