@@ -166,11 +166,7 @@ fn node(value: &Value) -> Option<Node> {
         name: text(value, "node").or_else(|| text(value, "name"))?.into(),
         pod: None,
         pod_uid: None,
-        role: match value.get("role").and_then(Value::as_str) {
-            Some("core") => Some(Role::Core),
-            Some("replicant") => Some(Role::Replicant),
-            _ => None,
-        },
+        role: value.get("role").and_then(Value::as_str).and_then(Role::parse),
         running: is("running") && value.get("error").is_none(),
         stopped: is("stopped") && value.get("error").is_none(),
         connections: number(value, "live_connections"),

@@ -10,17 +10,33 @@ use super::guard::{GuardState, UpgradeRecord};
 use super::load::{Evacuation, EvictionStatus};
 use super::name::{ApiVersion, InstanceId, NodeName, PodName};
 
-/// The role of a node in the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// The role of a node in the cluster. The default is that of a node without a role: EMQX 4 has cores only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Keeps the data.
+    #[default]
     Core,
     /// Serves clients only.
     Replicant,
 }
 
 impl Role {
+    /// The role with this name in EMQX, in objects and in labels.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "core" => Some(Self::Core),
+            "replicant" => Some(Self::Replicant),
+            _ => None,
+        }
+    }
+
+    /// The role of the nodes that would take part in a rebalance, as the operator and this program choose them: replicants where
+    /// one runs, else cores.
+    pub(crate) fn participating(running: impl IntoIterator<Item = Self>) -> Self {
+        if running.into_iter().any(|role| role == Self::Replicant) { Self::Replicant } else { Self::Core }
+    }
+
     /// As EMQX writes it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -178,7 +178,7 @@ fn forecast(
         step.state == StepState::Planned && step.connections.is_some() && !evacuated
     };
     let serving = snapshot.participants();
-    let role = serving.first().map_or(Role::Core, |row| row.role);
+    let role = snapshot.participating_role();
     let with_clients: Vec<usize> = (0..drain.removal.steps.len())
         .filter(|place| waits(&&drain.removal.steps[*place]) && drain.removal.steps[*place].role == role)
         .collect();

@@ -319,7 +319,7 @@ impl<'a> RemovalView<'a> {
     }
 
     pub(super) fn serves(&self, row: &NodeRow) -> bool {
-        let takes_clients = self.snapshot.participants().first().is_none_or(|first| first.role == row.role);
+        let takes_clients = self.snapshot.participating_role() == row.role;
         row.running
             && row.ready == Some(true)
             && row.pod.as_ref().is_some_and(|pod| self.up.contains(pod.as_str()))
@@ -357,7 +357,7 @@ impl<'a> RemovalView<'a> {
 
     pub(super) fn role(&self, set: &str) -> Role {
         let row = self.snapshot.nodes.iter().find(|row| row.set.as_deref() == Some(set));
-        row.map_or(Role::Core, |row| row.role)
+        row.map(|row| row.role).unwrap_or_default()
     }
 
     pub(super) fn row(&self, pod: &DrainedPod) -> Option<&NodeRow> {
@@ -410,7 +410,7 @@ pub(super) fn steps(
             pod: it.pod.clone(),
             kubernetes_node: it.machine.clone(),
             set: it.set.clone(),
-            role: role.unwrap_or(Role::Core),
+            role: role.unwrap_or_default(),
             state: if pod.is_some() { StepState::Planned } else { StepState::Replacing },
             connections: held.as_ref().map(|held| held.connections),
             sessions: held.as_ref().map(|held| held.sessions),

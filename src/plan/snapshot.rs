@@ -163,16 +163,20 @@ impl Snapshot {
         self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
     }
 
-    /// The nodes that would take part in a rebalance, as the operator and this program choose them: the
-    /// running replicants where there are any, else the running cores; or the nodes that the user chose.
+    /// The role of the nodes that would take part in a rebalance of all nodes.
+    pub(crate) fn participating_role(&self) -> Role {
+        Role::participating(self.nodes.iter().filter(|row| row.running).map(|row| row.role))
+    }
+
+    /// The nodes that would take part in a rebalance: the running ones of [`Self::participating_role`], or the nodes that the
+    /// user chose.
     pub fn participants(&self) -> Vec<&NodeRow> {
         if !self.chosen.is_empty() {
             let chosen = |row: &&NodeRow| row.node.as_ref().is_some_and(|node| self.chosen.contains(node));
             return self.nodes.iter().filter(|row| row.running).filter(chosen).collect();
         }
-        let of = |role| self.nodes.iter().filter(move |row| row.role == role && row.running);
-        let replicants: Vec<_> = of(Role::Replicant).collect();
-        if replicants.is_empty() { of(Role::Core).collect() } else { replicants }
+        let role = self.participating_role();
+        self.nodes.iter().filter(|row| row.role == role && row.running).collect()
     }
 
     /// The snapshot for a rebalance of only these nodes; an empty list means all nodes.
@@ -234,7 +238,7 @@ pub fn snapshot(world: &World, id: &InstanceId, now: Timestamp) -> Snapshot {
             pod: name,
             set: pod.and_then(|pod| pod.owner.as_ref()).map(|owner| owner.name.clone()),
             revision: pod.and_then(|pod| pod.revision.clone()),
-            role: role.unwrap_or(Role::Core),
+            role: role.unwrap_or_default(),
             running: node.running,
             ready: pod.map(|pod| pod.ready),
             serving: pod.and_then(|pod| serving.serves(pod)),
@@ -297,7 +301,7 @@ fn pods_alone(
             pod: Some(pod.name.clone()),
             set: pod.owner.as_ref().map(|owner| owner.name.clone()),
             revision: pod.revision.clone(),
-            role: pod.role.unwrap_or(Role::Core),
+            role: pod.role.unwrap_or_default(),
             running: false,
             ready: Some(pod.ready),
             serving: serving.serves(pod),

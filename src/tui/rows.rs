@@ -41,8 +41,7 @@ pub struct Row {
     pub node: Option<NodeName>,
     pub pod: Option<PodName>,
     pub set: Option<String>,
-    /// Core or replicant.
-    pub role: Option<Role>,
+    pub role: Role,
     /// The tag of its pod's image, while two sets run.
     pub tag: Option<String>,
     pub group: Group,
@@ -139,7 +138,7 @@ pub(super) fn rows(
             node: node.node.clone(),
             pod: node.pod.clone(),
             set: node.set.clone(),
-            role: Some(node.role),
+            role: node.role,
             ready: node.ready,
             serving: node.serving,
             healthy: node
@@ -260,6 +259,11 @@ pub(super) fn state(row: &mut Row, evacuations: &[Evacuation], waits: Option<(u6
     }
 }
 
+/// Whether EMQX has replicants: then cores need no clients.
+pub(super) fn has_replicants(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.node.is_some() && row.role == Role::Replicant)
+}
+
 /// The rows of an upgrade: previous ones drain, each on its own scale; target ones fill.
 pub(super) fn draining(
     rows: &mut [Row],
@@ -269,11 +273,9 @@ pub(super) fn draining(
     theme: Theme,
 ) {
     let all: u64 = rows.iter().filter_map(|row| row.connections).sum();
-    let replicants = rows.iter().any(|row| row.role == Some(Role::Replicant));
+    let replicants = has_replicants(rows);
     let fills = |row: &Row| {
-        row.group == Group::New
-            && row.serving != Some(false)
-            && (!replicants || row.role == Some(Role::Replicant))
+        row.group == Group::New && row.serving != Some(false) && (!replicants || row.role == Role::Replicant)
     };
     let filled = rows.iter().filter(|row| fills(row)).count() as u64;
     let evacuating = |row: &Row| evacuations.iter().any(|it| Some(&it.node) == row.node.as_ref());

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use super::history::History;
 use super::past::PastOperation;
 use super::rows::{
-    Group, Row, deletions, draining, group, held_at_start, label, pods_in, rows, state, turns,
+    Group, Row, deletions, draining, group, has_replicants, held_at_start, label, pods_in, rows, state, turns,
 };
 use super::sort::{Order, SortBy};
 use crate::model::cluster::evacuations_or_copy;
@@ -156,9 +156,9 @@ impl ViewModel {
         let upgrade = operations.upgrades.running().or_else(last).cloned();
         let active = run.as_ref().filter(|run| run.verdict.is_none());
         let goals = active.and_then(goals);
-        let replicants = status.nodes.iter().any(|row| row.role == Role::Replicant && row.running);
-        let takes_part = |role: Option<Role>| !replicants || role == Some(Role::Replicant);
-        let counts = status.nodes.iter().filter(|row| row.running && takes_part(Some(row.role)));
+        let running = || status.nodes.iter().filter(|row| row.running);
+        let role = Role::participating(running().map(|row| row.role));
+        let counts = running().filter(|row| row.role == role);
         let counts: Vec<u64> = counts.filter_map(|row| row.connections).collect();
         let mean = (!counts.is_empty()).then(|| mean(counts).round() as u64);
         let revisions = UpgradeRevisions::under_way(world, id).filter(|revisions| !revisions.old.is_empty());
@@ -177,7 +177,7 @@ impl ViewModel {
             row.goal = match (&goals, node) {
                 (Some(goals), Some(node)) => goals.nodes.get(node).copied(),
                 (None, Some(_)) if active.is_none() && !upgrading && evacuations.is_empty() => {
-                    mean.filter(|_| takes_part(row.role))
+                    mean.filter(|_| row.role == role)
                 }
                 _ => None,
             };
@@ -273,8 +273,8 @@ impl ViewModel {
             widths.unhealthy |= row.healthy == Some(false);
             widths.set = widths.set.max(row.set.as_deref().map_or(0, UnicodeWidthStr::width));
             widths.version = widths.version.max(row.version.as_deref().map_or(0, UnicodeWidthStr::width));
-            cores |= row.role == Some(Role::Core);
-            replicants |= row.role == Some(Role::Replicant);
+            cores |= row.role == Role::Core;
+            replicants |= row.role == Role::Replicant;
         }
         widths.roles = cores && replicants;
         widths
@@ -293,24 +293,20 @@ impl ViewModel {
     pub fn in_service(&self) -> Option<(usize, usize)> {
         self.status.totals.serving?;
         let nodes = || self.rows.iter().filter(|row| row.node.is_some());
-        let replicants = self.has_replicants();
+        let replicants = has_replicants(&self.rows);
         let should = |row: &&Row| {
             row.serving == Some(true)
-                || (row.group != Group::Old && (!replicants || row.role == Some(Role::Replicant)))
+                || (row.group != Group::Old && (!replicants || row.role == Role::Replicant))
         };
         let serving = nodes().filter(|row| row.serving == Some(true)).count();
         Some((serving, nodes().filter(should).count()))
-    }
-
-    fn has_replicants(&self) -> bool {
-        self.rows.iter().any(|row| row.node.is_some() && row.role == Some(Role::Replicant))
     }
 
     /// Whether it is in the Service, in one word: `-` for a core beside replicants, which need not be.
     pub fn service_word(&self, row: &Row) -> &'static str {
         match row.serving {
             Some(true) => "yes",
-            Some(false) if row.role == Some(Role::Core) && self.has_replicants() => "-",
+            Some(false) if row.role == Role::Core && has_replicants(&self.rows) => "-",
             Some(false) => "no",
             None => "?",
         }
@@ -376,7 +372,7 @@ fn unsure(status: &Status) -> Option<String> {
 
 fn fits(row: &Row, needle: &str) -> bool {
     let part = row.part.map_or("", Part::as_str);
-    let role = row.role.map_or("", Role::as_str);
+    let role = row.role.as_str();
     let texts = [row.key.as_str(), &row.name, &row.state, part, role];
     let more = [row.pod.as_ref().map(PodName::as_str), row.set.as_deref(), row.version.as_deref()];
     texts.into_iter().chain(more.into_iter().flatten()).any(|text| text.to_lowercase().contains(needle))

@@ -225,11 +225,7 @@ fn node(node: &Value, api: ApiVersion, role: Option<Role>) -> Option<Node> {
         name: NodeName::from(text(node, &[name])?),
         pod: text(node, &["podName"]).map(PodName::from),
         pod_uid: text(node, &["podUID"]),
-        role: match text(node, &["role"]).as_deref() {
-            Some("core") => Some(Role::Core),
-            Some("replicant") => Some(Role::Replicant),
-            _ => role,
-        },
+        role: text(node, &["role"]).and_then(|role| Role::parse(&role)).or(role),
         running,
         stopped: false,
         connections,

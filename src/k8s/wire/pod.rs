@@ -29,11 +29,7 @@ pub(super) fn pod(object: &Value) -> Result<Pod, String> {
     Ok(Pod {
         name: PodName::from(head.name),
         instance: label(object, INSTANCE_LABEL),
-        role: match label(object, ROLE_LABEL).as_deref() {
-            Some("core") => Some(Role::Core),
-            Some("replicant") => Some(Role::Replicant),
-            _ => None,
-        },
+        role: label(object, ROLE_LABEL).and_then(|role| Role::parse(&role)),
         // Cores of operator 3.x carry no template hash ([OP-76]).
         revision: label(object, HASH_LABEL).or_else(|| label(object, "controller-revision-hash")),
         owner: controller(object),

@@ -8,7 +8,7 @@ use crate::model::drain::{Amount, Placed, Placement};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::image::Image;
 use crate::model::surroundings::ServiceView;
-use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName, Role};
+use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName};
 use crate::plan::assessment::MAX_NAMED;
 use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
@@ -355,7 +355,7 @@ fn added_pods(subject: Subject<'_>, added: AddedPods) -> Vec<Finding> {
     let Some(placement) = subject.beside.placement.as_ref() else { return Vec::new() };
     let of_role = |pod: &&Placed| {
         let own = subject.world.pods_of(&subject.instance.id).find(|own| own.uid == pod.uid);
-        own.is_some_and(|own| own.role.unwrap_or(Role::Core) == added.role)
+        own.is_some_and(|own| own.role.unwrap_or_default() == added.role)
     };
     let Some(one) = placed(subject, placement).into_iter().find(of_role) else { return Vec::new() };
     let new: Vec<Placed> = (1..=added.number).map(|number| copy(one, &format!("new {number}"))).collect();

@@ -125,7 +125,7 @@ fn not_ready(drain: &DrainPlan, world: &World, snapshot: &Snapshot) -> Option<Fi
 
 fn too_parallel(drain: &DrainPlan, snapshot: &Snapshot, request: &DrainRequest) -> Option<Finding> {
     let all = snapshot.participants().len() as u64;
-    let role = snapshot.participants().first()?.role;
+    let role = snapshot.participating_role();
     let moved = present(drain).filter(|step| step.role == role).count() as u64;
     let at_once = request.parallel.min(moved);
     if drain.together || role == Role::Core || at_once <= 1 || all.saturating_sub(at_once) * 2 >= all {

@@ -231,7 +231,7 @@ fn pairs(board: &ViewModel, row: &Row, arrow: &str) -> Vec<(&'static str, String
         ("share", own, String::new()),
         ("in Service", in_service.to_owned(), from(Source::Endpoints)),
         ("ready", yes(row.ready).to_owned(), from(Source::Pods)),
-        ("role", row.role.map_or("?", crate::model::Role::as_str).to_owned(), String::new()),
+        ("role", row.role.as_str().to_owned(), String::new()),
         ("version", text(row.version.as_deref()), String::new()),
         ("memory", text(row.memory.as_deref()), String::new()),
         ("set", text(row.set.as_deref()), String::new()),

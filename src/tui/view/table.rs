@@ -280,7 +280,7 @@ fn draw_row(
         let (text, tone) = match kind {
             Kind::Node => (row.name.clone(), if here { Tone::Strong } else { Tone::Plain }),
             Kind::Order => (row.order.map(ordinal).unwrap_or_default(), Tone::Faint),
-            Kind::Role => (row.role.map_or("?", crate::model::Role::as_str).to_owned(), Tone::Plain),
+            Kind::Role => (row.role.as_str().to_owned(), Tone::Plain),
             Kind::Set => (row.set.clone().unwrap_or_else(|| "?".to_owned()), Tone::Faint),
             Kind::Ready => yes_no(row.healthy),
             Kind::Serving => match &row.leaving {

@@ -18,7 +18,7 @@ use super::{foot, head};
 use crate::model::human::{count, duration, plural};
 use crate::model::{Node, NodeName, Role};
 use crate::output::theme::Tone;
-use crate::tui::rows::Row;
+use crate::tui::rows::{Row, has_replicants};
 use crate::tui::state::State;
 use crate::tui::view_model::ViewModel;
 
@@ -65,7 +65,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let attached = state.here().and_then(|cluster| cluster.replicants.as_ref());
     let ascii = pen.theme.ascii;
     let tree = tree(board, attached.and_then(|it| it.as_ref().ok()), ascii);
-    let has_replicants = board.rows.iter().any(|row| row.role == Some(Role::Replicant));
+    let has_replicants = has_replicants(&board.rows);
     if let Some(Err(why)) = attached.filter(|_| has_replicants) {
         pen.put(1, y, width - 2, &format!("the core of each replicant is not known: {why}"), Tone::Faint);
         y += 1;
@@ -137,8 +137,7 @@ fn reported<'a>(state: &'a State, node: &NodeName) -> Option<&'a Node> {
 
 /// The counts that fit into `width` columns.
 fn summary(board: &ViewModel, dot: &str, width: usize) -> String {
-    let of =
-        |role| board.rows.iter().filter(|row| row.role == Some(role) && row.node.is_some()).count() as u64;
+    let of = |role| board.rows.iter().filter(|row| row.role == role && row.node.is_some()).count() as u64;
     let (cores, replicants) = (of(Role::Core), of(Role::Replicant));
     let mut facts = vec![plural(cores, "core")];
     if replicants > 0 {
@@ -168,11 +167,11 @@ fn tree<'a>(
     rows.sort_by(|one, other| one.key.cmp(&other.key));
     let (fork, last) = if ascii { ("|- ", "`- ") } else { ("├ ", "└ ") };
     let node = |row: &&&Row| row.node.is_some();
-    let is = |role: Role| move |row: &&&Row| row.role == Some(role);
+    let is = |role: Role| move |row: &&&Row| row.role == role;
     let core_of = |row: &Row| cores.and_then(|cores| cores.get(row.node.as_ref()?));
     let mut tree = Vec::new();
     let mut placed = std::collections::BTreeSet::new();
-    for core in rows.iter().filter(node).filter(|row| row.role != Some(Role::Replicant)) {
+    for core in rows.iter().filter(node).filter(|row| row.role != Role::Replicant) {
         tree.push(Branch::Node(core, ""));
         let own: Vec<&&Row> = rows
             .iter()

@@ -537,11 +537,10 @@ pub(super) fn counted(broker: &BrokerState, now: Timestamp) -> Option<&Seen<Vec<
 
 fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
     let Some(nodes) = nodes else { return Vec::new() };
-    let replicants = nodes.value.iter().any(|node| node.role == Some(Role::Replicant) && node.running);
-    nodes
-        .value
-        .iter()
-        .filter(|node| node.running && (!replicants || node.role == Some(Role::Replicant)))
+    let running = || nodes.value.iter().filter(|node| node.running);
+    let role = Role::participating(running().filter_map(|node| node.role));
+    running()
+        .filter(|node| node.role.unwrap_or_default() == role)
         .map(|node| Participant {
             node: node.name.clone(),
             pod: None,
