@@ -3,9 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::state::State;
 use crate::model::{InstanceId, Operation};
-use crate::plan::history::{FollowedOperation, followed};
+use crate::plan::history::FollowedOperation;
 
 /// One end of one operation.
 pub type EndingKey = (InstanceId, Operation, String, Timestamp);
@@ -23,37 +22,31 @@ pub fn ending_key(ended: &FollowedOperation) -> EndingKey {
     (entry.instance.clone(), entry.operation, entry.name.clone(), entry.ended)
 }
 
-/// The operations of live clusters that ended while the view was open.
-fn all(state: &State) -> Vec<FollowedOperation> {
-    if state.setup.playback.is_some() {
-        return Vec::new();
+impl Endings {
+    /// Of all ended operations those whose record is to be requested now, each once.
+    pub(super) fn due(&mut self, all: Vec<FollowedOperation>) -> Vec<FollowedOperation> {
+        let keys: Vec<EndingKey> = all.iter().map(ending_key).collect();
+        let Self { requested, recorded } = self;
+        let due = all
+            .into_iter()
+            .zip(&keys)
+            .filter(|(_, key)| !requested.contains(key))
+            .map(|(it, _)| it)
+            .collect();
+        // Operations that the trackers dropped are not due again.
+        recorded.retain(|key| keys.contains(key));
+        *requested = keys;
+        due
     }
-    let (since, now) = (state.setup.now, state.now);
-    let clusters = state.clusters.iter();
-    clusters.flat_map(|(id, cluster)| followed(&cluster.operations, id, since, now)).collect()
-}
 
-/// The operations whose record is to be requested now, each once.
-pub(super) fn due(state: &mut State) -> Vec<FollowedOperation> {
-    let all = all(state);
-    let keys: Vec<EndingKey> = all.iter().map(ending_key).collect();
-    let Endings { requested, recorded } = &mut state.endings;
-    let due =
-        all.into_iter().zip(&keys).filter(|(_, key)| !requested.contains(key)).map(|(it, _)| it).collect();
-    // Operations that the trackers dropped are not due again.
-    recorded.retain(|key| keys.contains(key));
-    *requested = keys;
-    due
-}
+    /// The request for these ends has been carried out.
+    pub(super) fn done(&mut self, keys: Vec<EndingKey>) {
+        self.recorded.extend(keys);
+    }
 
-/// The request for these ends has been carried out.
-pub(super) fn done(state: &mut State, keys: Vec<EndingKey>) {
-    state.endings.recorded.extend(keys);
-}
-
-/// The operations that are not recorded yet when the view closes.
-pub(super) fn open(state: &State) -> Vec<FollowedOperation> {
-    let mut all = all(state);
-    all.retain(|it| !state.endings.recorded.contains(&ending_key(it)));
-    all
+    /// Of all ended operations those that are not recorded yet, when the view closes.
+    pub(super) fn open(&self, mut all: Vec<FollowedOperation>) -> Vec<FollowedOperation> {
+        all.retain(|it| !self.recorded.contains(&ending_key(it)));
+        all
+    }
 }

@@ -11,6 +11,7 @@
 //! fills.
 
 mod actions;
+pub mod click_targets;
 pub mod closing_line;
 mod cluster_state;
 pub mod context;

@@ -1,33 +1,14 @@
-//! The mouse: the wheel moves the cursor, a click selects a row or sorts by a column. The view records the
-//! positions when it draws.
-
-use std::ops::Range;
+//! The mouse: the wheel moves the cursor, a click selects a row or sorts by a column.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::input;
 use super::setup::Overlay;
-use super::sort::SortBy;
 use super::state::{Page, State};
 use super::view_model::Line;
 
 /// Rows per step of the wheel.
 const WHEEL: usize = 3;
-
-/// The positions in the table, in cells of the screen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClickTargets {
-    /// The line of the titles.
-    pub header: Option<u16>,
-    /// The columns that can be sorted by.
-    pub columns: Vec<(Range<u16>, SortBy)>,
-    /// The first line of rows.
-    pub rows: u16,
-    /// The number of lines for rows.
-    pub lines: usize,
-    /// The first column after the table.
-    pub right: u16,
-}
 
 /// Handles an event of the mouse; `true` where the view changed.
 pub(super) fn mouse(state: &mut State, event: MouseEvent) -> bool {

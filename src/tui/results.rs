@@ -1,11 +1,9 @@
 //! The results of effects: a change that was made or failed, a text that was read.
 
-use super::endings;
 use super::msg::{ActionResult, Done};
 use super::setup::Overlay;
 use super::state::{Page, State};
 use super::texts;
-use super::update::changed;
 use crate::error::Problem;
 use crate::model::OperationRef;
 use crate::output::theme::Tone;
@@ -56,7 +54,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                 if name.is_empty() { "nothing to do".to_owned() } else { format!("created {name}") },
             );
             state.page = Page::Table;
-            changed(state);
+            state.changed();
         }
         Done::Stopped(name, result) => {
             state.doing = None;
@@ -82,7 +80,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                     complain(state, &problem);
                 }
             }
-            changed(state);
+            state.changed();
         }
         Done::Allowed(id, allowed) => {
             if state.open.as_ref() == Some(&id) {
@@ -143,7 +141,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
                     state.dirty = true;
                 }
             }
-            endings::done(state, keys);
+            state.endings.done(keys);
         }
         Done::Guarded(Ok(())) => {}
         Done::Guarded(Err(problem)) | Done::Failed(problem) => complain(state, &problem),
@@ -166,5 +164,5 @@ fn acted(state: &mut State, what: String, result: Result<ActionResult, Problem>)
         }
         Err(problem) => complain(state, &problem),
     }
-    changed(state);
+    state.changed();
 }

@@ -7,15 +7,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::history::History;
-use super::view_model::Sources;
 use crate::model::human::{duration, seconds_between};
-use crate::model::{Evacuation, Instance, NodeName, Part, Pod, PodName, Role, Stage, World};
+use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, World};
 use crate::output::theme::{Theme, Tone};
+use crate::plan::history::PastEntry;
 use crate::plan::membership::Membership;
 use crate::plan::next_step::seconds_left;
 use crate::plan::rebalance::tracker::RebalanceRun;
 use crate::plan::results::Status;
 use crate::plan::snapshot::NodeRow;
+use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::{PodTurn, UpgradeRun};
 
@@ -29,6 +30,26 @@ pub enum Group {
     Old,
     /// The node is of the target revision.
     New,
+}
+
+/// The inputs of a board.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The world, with EMQX's answers of this cluster.
+    pub world: &'a World,
+    /// The cluster.
+    pub id: &'a InstanceId,
+    /// The trackers of its operations.
+    pub operations: &'a OperationTracker,
+    /// The counts of its nodes over time.
+    pub history: &'a History,
+    /// The entries of the user's own history.
+    pub recorded: &'a [PastEntry],
+    /// Colour and form.
+    pub theme: Theme,
+    /// The user's time zone.
+    pub zone: &'a TimeZone,
+    pub now: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -18,7 +18,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{ClusterActions, FactSource, ViewContext};
-use super::endings::{self, ending_key};
+use super::endings::ending_key;
 use super::feed::Feed;
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
@@ -94,7 +94,7 @@ pub async fn open(opening: ViewContext) -> Result<Closed, Problem> {
         run.turn(&mut screen, timeout, interrupt).await?
     };
     let line = matches!(left, Left::Quit).then(|| super::closing_line::line(&run.state)).flatten();
-    let ended = endings::open(&run.state);
+    let ended = run.state.endings.open(run.state.ended());
     let exit = run.close(left, judged);
     // An error names by itself what is still running.
     Ok(Closed { line: line.filter(|_| exit.is_ok()), exit, ended })

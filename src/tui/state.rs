@@ -7,20 +7,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::click_targets::ClickTargets;
 pub use super::cluster_state::ClusterState;
 use super::curves;
 use super::endings::Endings;
 use super::form::PlanForm;
 use super::keys::{KeyScope, Needs};
-use super::mouse::ClickTargets;
-use super::rows::Row;
+use super::rows::{Row, Sources};
 use super::setup::{ChangeInProgress, Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::sort::{Order, SortBy};
-use super::view_model::{Sources, ViewModel};
+use super::view_model::ViewModel;
 use crate::model::{InstanceId, Link, Operation, Phase, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::playback::PlaybackState;
 use crate::plan::snapshot::snapshot;
 
@@ -182,6 +183,16 @@ impl State {
         self.clusters.get(self.open.as_ref()?)
     }
 
+    /// The operations of live clusters that ended while the view was open.
+    pub(super) fn ended(&self) -> Vec<FollowedOperation> {
+        if self.setup.playback.is_some() {
+            return Vec::new();
+        }
+        let (since, now) = (self.setup.now, self.now);
+        let clusters = self.clusters.iter();
+        clusters.flat_map(|(id, cluster)| followed(&cluster.operations, id, since, now)).collect()
+    }
+
     /// The board of the open cluster.
     pub fn board(&self) -> Option<&ViewModel> {
         self.here()?.board.as_ref()
@@ -305,6 +316,13 @@ impl State {
             }
             _ => self.clusters.values().filter_map(|it| it.board.as_ref()).any(operation),
         }
+    }
+
+    /// The world is newer than the board.
+    pub(super) fn changed(&mut self) {
+        self.stale = true;
+        // A frozen view is not drawn again.
+        self.dirty |= self.frozen.is_none();
     }
 
     /// Computes the board again if it is older than the world, and the forecast if its page is open. A frozen

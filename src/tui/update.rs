@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::endings;
 use super::input::press;
 use super::mouse::mouse;
 use super::msg::{Effect, Msg};
@@ -51,7 +50,7 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
                 cluster.operations.rebalances.asked(name, state.setup.strategy.clone());
             }
             observe(state);
-            changed(state);
+            state.changed();
         }
         Msg::Tick(now) => tick(state, now),
         Msg::RecordedFacts(recorded) => listen(state, recorded),
@@ -63,7 +62,12 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         Msg::Done(done) => finish(state, done),
     }
     let mut effects = alarms(state);
-    let due = if may_end { endings::due(state) } else { Vec::new() };
+    let due = if may_end {
+        let ended = state.ended();
+        state.endings.due(ended)
+    } else {
+        Vec::new()
+    };
     if !due.is_empty() {
         effects.push(Effect::RecordVerdicts(due));
     }
@@ -93,12 +97,6 @@ fn alarms(state: &mut State) -> Vec<Effect> {
     effects
 }
 
-pub(super) fn changed(state: &mut State) {
-    state.stale = true;
-    // A frozen view is not drawn again.
-    state.dirty |= state.frozen.is_none();
-}
-
 fn tick(state: &mut State, now: Timestamp) {
     state.now = state.now.max(now);
     if state.setup.playback.is_some() {
@@ -108,7 +106,7 @@ fn tick(state: &mut State, now: Timestamp) {
     } else if state.ready {
         observe(state);
     }
-    changed(state);
+    state.changed();
 }
 
 /// Applies facts of a live cluster.
@@ -148,7 +146,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     }
     meet(state);
     if !state.ready {
-        changed(state);
+        state.changed();
         return;
     }
     if events {
@@ -159,7 +157,7 @@ fn learn(state: &mut State, now: Timestamp, facts: Vec<Fact>) {
     }
     visible |= observe(state);
     if visible {
-        changed(state);
+        state.changed();
     }
 }
 
@@ -371,7 +369,7 @@ fn listen(state: &mut State, recorded: RecordedFacts) {
             log_events(state, &id);
         }
     }
-    changed(state);
+    state.changed();
 }
 
 fn over(state: &mut State) {
@@ -386,7 +384,7 @@ fn over(state: &mut State) {
     playback_state.finish(world, &mut RecordedClusters { clusters, now: *now });
     sample_all(state);
     state.show_message(Tone::Faint, "the recording is over");
-    changed(state);
+    state.changed();
 }
 
 /// Whether the user stopped the followed operation in the view: then the result is as requested, with any

@@ -2,30 +2,26 @@
 //! outputs share, and a row per EMQX node and per pod without one, in order.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use unicode_width::UnicodeWidthStr;
 
-use super::history::History;
 use super::past::PastOperation;
 use super::rows::{
-    Group, Row, deletions, draining, group, has_replicants, held_at_start, label, pods_in, rows, state, turns,
+    Group, Row, Sources, deletions, draining, group, has_replicants, held_at_start, label, pods_in, rows,
+    state, turns,
 };
 use super::sort::{Order, SortBy};
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{duration, seconds_between};
-use crate::model::{Evacuation, InstanceId, Operation, Part, PodName, Role, Stage, Verdict, World};
+use crate::model::{Evacuation, Operation, Part, PodName, Role, Stage, Verdict};
 use crate::output::names::shorten;
-use crate::output::theme::Theme;
 use crate::plan::assessment::assess;
 use crate::plan::evacuation::tracker::EvacuationRun;
 use crate::plan::eviction_alarm::StopAdvice;
-use crate::plan::history::PastEntry;
 use crate::plan::next_step::wait_left;
 use crate::plan::rebalance::goal::{Goals, goals};
 use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
 use crate::plan::results::Status;
 use crate::plan::snapshot::SourceState;
-use crate::plan::tracker::OperationTracker;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::timing::{PAST_REBALANCE_SECONDS, VERDICT_SECONDS};
@@ -106,26 +102,6 @@ pub struct Widths {
     pub roles: bool,
     /// Whether several versions are shown.
     pub versions: bool,
-}
-
-/// The inputs of a board.
-#[derive(Clone, Copy)]
-pub struct Sources<'a> {
-    /// The world, with EMQX's answers of this cluster.
-    pub world: &'a World,
-    /// The cluster.
-    pub id: &'a InstanceId,
-    /// The trackers of its operations.
-    pub operations: &'a OperationTracker,
-    /// The counts of its nodes over time.
-    pub history: &'a History,
-    /// The entries of the user's own history.
-    pub recorded: &'a [PastEntry],
-    /// Colour and form.
-    pub theme: Theme,
-    /// The user's time zone.
-    pub zone: &'a TimeZone,
-    pub now: Timestamp,
 }
 
 impl ViewModel {

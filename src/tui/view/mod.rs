@@ -21,6 +21,7 @@ mod history;
 mod node_chart;
 mod notices;
 mod painter;
+mod parts;
 mod place;
 mod plan;
 mod plot;
@@ -35,9 +36,8 @@ use ratatui::layout::Rect;
 
 use super::setup::Overlay;
 use super::state::{Page, State};
-use super::view_model::ViewModel;
-use crate::model::human::count;
 use painter::Painter;
+use parts::board_or_waiting;
 
 /// On a narrower or lower screen everything is in one column.
 pub const NARROW: (u16, u16) = (72, 18);
@@ -68,25 +68,6 @@ pub fn draw(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(Overlay::Text(page)) => text::draw(state, page, &mut pen),
         None => {}
     }
-}
-
-/// The position in a list of which not every row is visible: `11–20 of 1,003`; `None` where all are.
-fn position(first: usize, shown: usize, all: usize) -> Option<String> {
-    let text = |number: usize| count(number as u64);
-    (shown < all).then(|| match shown {
-        0 => format!("0 of {}", text(all)),
-        _ => format!("{}–{} of {}", text(first + 1), text(first + shown), text(all)),
-    })
-}
-
-/// The board of the selected cluster; before EMQX's first answer the page shows what it waits for.
-fn board_or_waiting<'s>(state: &'s State, pen: &mut Painter<'_>, narrow: bool) -> Option<&'s ViewModel> {
-    let board = state.board();
-    if board.is_none() {
-        head::waiting(state, pen);
-        foot::draw(state, None, pen, narrow);
-    }
-    board
 }
 
 fn table_page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
