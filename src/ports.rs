@@ -30,6 +30,7 @@ use crate::model::{
     Fact, Instance, InstanceId, InstanceKind, NodeName, PodName, Rebalance, Served, Strategy, Target,
 };
 
+pub(crate) mod fact_streams;
 pub mod history;
 pub mod host;
 

@@ -3,8 +3,6 @@
 use std::rc::Rc;
 
 use futures::future::join_all;
-use futures::stream::FusedStream;
-use futures::{FutureExt, StreamExt};
 
 use super::CommandContext;
 use crate::cli::intent::{Filter, InstanceName};
@@ -20,18 +18,6 @@ use crate::timing::{EMQX_SOON, LISTING_RETRY};
 
 /// Limit of the instances named in an error.
 const MAX_SUGGESTED: usize = 5;
-
-/// Limit of the facts applied before the next refresh, so that a burst of a thousand pods is one refresh and a flood cannot
-/// block the keyboard.
-const BURST: usize = 4096;
-
-/// Adds the facts that are available, without waiting for more.
-pub fn burst(facts: &mut Vec<Fact>, stream: &mut (impl FusedStream<Item = Fact> + Unpin)) {
-    while facts.len() < BURST {
-        let Some(Some(fact)) = stream.next().now_or_never() else { break };
-        facts.push(fact);
-    }
-}
 
 /// One cluster with its world and the connection to its EMQX.
 pub struct ClusterView {

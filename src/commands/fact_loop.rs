@@ -5,14 +5,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::Fuse;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Interrupt};
 use crate::model::Fact;
-use crate::ports::{FactStream, RefreshScope};
+use crate::ports::RefreshScope;
+use crate::ports::fact_streams::FactStreams;
 
 /// The interval between two refreshes, in real time.
 pub(super) fn refresh_interval(context: &CommandContext) -> Duration {
@@ -30,8 +29,7 @@ pub(super) enum WaitEnd {
 
 /// The facts of one cluster, as they come.
 pub(super) struct FactLoop {
-    objects: Fuse<FactStream>,
-    emqx: Fuse<FactStream>,
+    streams: FactStreams,
     /// The time between two requests to EMQX, by the server's clock.
     every: Duration,
     interrupt: Interrupt,
@@ -54,9 +52,11 @@ impl FactLoop {
         // Displayed times, stalls and verdicts change without facts.
         let mut beat = interval(refresh_interval(context));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut streams = FactStreams::default();
+        streams.watch(context.kubernetes.as_ref(), &scope);
+        streams.ask(&cluster.id, cluster.target.clone(), cluster.broker.clone(), every);
         Self {
-            objects: context.kubernetes.follow(&scope).fuse(),
-            emqx: cluster.broker.follow(every).fuse(),
+            streams,
             every,
             interrupt: (context.interrupt)(),
             limit: Box::pin(async move {
@@ -72,10 +72,8 @@ impl FactLoop {
 
     /// Asks EMQX in this interval from now on.
     pub(super) fn ask_every(&mut self, cluster: &ClusterView, every: Duration) {
-        if self.every != every {
-            self.every = every;
-            self.emqx = cluster.broker.follow(every).fuse();
-        }
+        self.every = every;
+        self.streams.ask_every(&cluster.id, every);
     }
 
     /// Runs this work and reads both streams in the meantime, because the stream of EMQX's facts may use the
@@ -88,8 +86,7 @@ impl FactLoop {
                 () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
                 () = &mut self.limit => return Err(WaitEnd::TimedOut),
                 done = &mut work => return Ok(done),
-                Some(fact) = self.objects.next() => self.held.push(fact),
-                Some(fact) = self.emqx.next() => self.held.push(fact),
+                fact = self.streams.next() => self.held.push(fact),
             }
         }
     }
@@ -102,8 +99,7 @@ impl FactLoop {
                 biased;
                 () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
                 done = &mut stop => return Ok(done),
-                Some(fact) = self.objects.next() => self.held.push(fact),
-                Some(fact) = self.emqx.next() => self.held.push(fact),
+                fact = self.streams.next() => self.held.push(fact),
             }
         }
     }
@@ -120,18 +116,16 @@ impl FactLoop {
             () = &mut self.interrupt => return Err(WaitEnd::Interrupted),
             () = &mut self.limit => return Err(WaitEnd::TimedOut),
             () = std::future::ready(()), if !self.held.is_empty() => None,
-            Some(fact) = self.objects.next() => Some(fact),
-            Some(fact) = self.emqx.next() => Some(fact),
+            fact = self.streams.next() => Some(fact),
             _ = self.beat.tick() => None,
         };
         let mut facts = std::mem::take(&mut self.held);
         facts.extend(first);
-        cluster_view::burst(&mut facts, &mut self.objects);
-        cluster_view::burst(&mut facts, &mut self.emqx);
+        self.streams.burst(&mut facts);
         let world = Rc::make_mut(&mut cluster.world);
         let notices = facts.into_iter().filter_map(|fact| world.apply(fact).notice).collect();
         if cluster.move_along(context) {
-            self.emqx = cluster.broker.follow(self.every).fuse();
+            self.streams.ask(&cluster.id, cluster.target.clone(), cluster.broker.clone(), self.every);
         }
         Ok(notices)
     }

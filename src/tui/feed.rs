@@ -1,44 +1,31 @@
 //! The facts of a live cluster: the lists once, then the watch, and EMQX of each listed cluster. The state
 //! decides how often and through which pod EMQX is asked; keys and the number of nodes do not.
 
-use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
 use futures::future::join_all;
-use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 
 use super::context::Live;
 use super::state::State;
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, Target, Update};
-use crate::ports::{Broker, FactStream};
-
-/// The most facts that are applied before the next frame: a flood cannot delay a key.
-const FACTS_PER_FRAME: usize = 4096;
-
-struct Emqx {
-    target: Target,
-    every: Duration,
-    broker: Rc<dyn Broker>,
-    facts: FactStream,
-}
+use crate::model::{Fact, Update};
+use crate::ports::Broker;
+use crate::ports::fact_streams::FactStreams;
 
 /// The streams of facts.
 pub(super) struct Feed {
     live: Live,
-    objects: Option<FactStream>,
-    emqx: BTreeMap<InstanceId, Emqx>,
+    streams: FactStreams,
+    /// Whether the watch has begun.
+    watching: bool,
     /// [`State::learned`] when the targets were worked out.
     learned: u64,
 }
 
 impl Feed {
     pub(super) fn new(live: Live) -> Self {
-        Self { live, objects: None, emqx: BTreeMap::new(), learned: 0 }
+        Self { live, streams: FactStreams::default(), watching: false, learned: 0 }
     }
 
     pub(super) fn live(&self) -> &Live {
@@ -74,22 +61,21 @@ impl Feed {
 
     /// Starts the watch.
     pub(super) fn watch(&mut self) {
-        self.objects = Some(self.live.kubernetes.follow(&self.live.scope));
+        self.watching = true;
+        self.streams.watch(self.live.kubernetes.as_ref(), &self.live.scope);
     }
 
     /// Lists and polls everything again, so that a recording that begins now is complete.
     pub(super) fn restart(&mut self) {
-        if self.objects.is_some() {
+        if self.watching {
             self.watch();
         }
-        self.emqx.clear();
+        self.streams.ask_only(|_| false);
     }
 
     /// Asks EMQX now.
     pub(super) fn ask(&mut self) {
-        for emqx in self.emqx.values_mut() {
-            emqx.facts = emqx.broker.follow(emqx.every);
-        }
+        self.streams.ask_now();
     }
 
     /// Asks the EMQX clusters that the state requests, in its interval, through existing pods.
@@ -98,53 +84,31 @@ impl Feed {
             return;
         }
         let asked = state.asked();
-        self.emqx.retain(|id, _| asked.iter().any(|(it, _)| *it == id));
+        self.streams.ask_only(|id| asked.iter().any(|(it, _)| *it == id));
         // The target follows from facts, and takes long to work out where pods are many.
         let learned = std::mem::replace(&mut self.learned, state.learned) != state.learned;
         for (id, every) in asked {
-            if learned || !self.emqx.contains_key(id) {
+            if learned || self.streams.target(id).is_none() {
                 let Some(target) = state.target(id) else { continue };
-                let fits = self.emqx.get(id).is_some_and(|emqx| {
+                let fits = self.streams.target(id).is_some_and(|asked| {
                     // A working connection is kept, even if other pods come and go.
-                    emqx.target == target
-                        || (state.receives_from(id)
-                            && emqx.target.pods.iter().any(|pod| target.pods.contains(pod)))
+                    *asked == target
+                        || (state.receives_from(id) && asked.pods.iter().any(|pod| target.pods.contains(pod)))
                 });
                 if !fits {
                     let broker = self.live.brokers.broker(target.clone());
-                    let facts = broker.follow(every);
-                    self.emqx.insert(id.clone(), Emqx { target, every, broker, facts });
+                    self.streams.ask(id, target, broker, every);
                     continue;
                 }
             }
-            if let Some(emqx) = self.emqx.get_mut(id).filter(|emqx| emqx.every != every) {
-                emqx.every = every;
-                emqx.facts = emqx.broker.follow(every);
-            }
+            self.streams.ask_every(id, every);
         }
     }
 
     /// The next fact, and all others that are available.
     pub(super) async fn next(&mut self) -> Vec<Fact> {
-        let mut facts = vec![poll_fn(|context| self.poll(context)).await];
-        while facts.len() < FACTS_PER_FRAME {
-            let Some(fact) = poll_fn(|context| self.poll(context)).now_or_never() else { break };
-            facts.push(fact);
-        }
+        let mut facts = vec![self.streams.next().await];
+        self.streams.burst(&mut facts);
         facts
-    }
-
-    fn poll(&mut self, context: &mut std::task::Context<'_>) -> Poll<Fact> {
-        if let Some(objects) = &mut self.objects
-            && let Poll::Ready(Some(fact)) = objects.poll_next_unpin(context)
-        {
-            return Poll::Ready(fact);
-        }
-        for emqx in self.emqx.values_mut() {
-            if let Poll::Ready(Some(fact)) = emqx.facts.poll_next_unpin(context) {
-                return Poll::Ready(fact);
-            }
-        }
-        Poll::Pending
     }
 }
