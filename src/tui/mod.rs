@@ -17,6 +17,7 @@ mod cluster_state;
 pub mod context;
 mod copy;
 pub mod curves;
+mod effects;
 pub mod endings;
 mod feed;
 pub mod form;

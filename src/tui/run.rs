@@ -4,9 +4,9 @@
 //! fact, time. A frame is drawn at once after a key, and otherwise at most ten times a second; nothing is
 //! drawn when nothing changed.
 //!
-//! The commands use `commands::fact_loop` instead. That loop follows one cluster with a world of its own,
-//! ends at an interrupt, and waits for an action to end. This loop follows up to 32 clusters in one world,
-//! each with an interval that depends on what is shown; keys are answered while actions run.
+//! The commands use `commands::fact_loop` instead, over the same streams (`ports::fact_streams`). That loop follows one cluster
+//! with a world of its own, ends at an interrupt, and waits for an action to end. This loop follows up to 32 clusters in one
+//! world, each with an interval that depends on what is shown; keys are answered while actions run.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{ClusterActions, FactSource, ViewContext};
-use super::endings::ending_key;
+use super::effects;
 use super::feed::Feed;
 use super::msg::{Done, Effect, Msg};
 use super::player::Player;
@@ -355,67 +355,9 @@ impl Loop {
     fn act(&mut self, effect: Effect) {
         let Source::Live(feed) = &self.source else { return };
         let acts: Rc<dyn ClusterActions> = feed.live().acts.clone();
-        let soon: Soon = match effect {
-            Effect::Apply(id, strategy, backend) => {
-                Box::pin(async move { Late::Done(Done::Applied(acts.apply(&id, &strategy, backend).await)) })
-            }
-            Effect::Stop(id, name) => Box::pin(async move {
-                let done = acts.stop(&id, &name).await;
-                Late::Done(Done::Stopped(name, done))
-            }),
-            Effect::Evacuate(id, node) => Box::pin(async move {
-                let done = acts.evacuate(&id, &node).await;
-                Late::Done(Done::Acted(format!("the evacuation of {node} has started"), done))
-            }),
-            Effect::StopEvacuation(id, node) => Box::pin(async move {
-                let done = acts.stop_evacuation(&id, &node).await;
-                Late::Done(Done::Acted(format!("the evacuation of {node} is stopped"), done))
-            }),
-            Effect::PlanUpgrade(id, image) => Box::pin(async move {
-                let plan = acts.plan_upgrade(&id, &image).await;
-                Late::Done(Done::UpgradePlan(image, plan.map(Box::new)))
-            }),
-            Effect::Upgrade(id, image) => {
-                let (guarding, guarded) = (acts.clone(), id.clone());
-                let (begun, go) = tokio::sync::oneshot::channel();
-                // A guarded upgrade is continued while the view is open.
-                self.late.push(Box::pin(async move {
-                    if go.await == Ok(true) {
-                        return Late::Done(Done::Guarded(guarding.guard_upgrade(&guarded).await));
-                    }
-                    Late::Done(Done::Guarded(Ok(())))
-                }));
-                Box::pin(async move {
-                    let done = acts.upgrade(&id, &image).await;
-                    let _ = begun.send(done.is_ok());
-                    Late::Done(Done::Acted(format!("the image of {} is {image} now", id.name), done))
-                })
-            }
-            Effect::Logs(id, pod) => Box::pin(async move {
-                let log = acts.logs(&id, &pod).await;
-                Late::Done(Done::Logs(pod, log))
-            }),
-            Effect::Replicants(id) => {
-                let Some(instance) = self.state.world.instance(&id) else { return };
-                let target = crate::plan::endpoint::target(&self.state.world, instance);
-                Box::pin(async move {
-                    let cores = acts.replicants(&id, target).await;
-                    Late::Done(Done::Replicants(id, cores))
-                })
-            }
-            Effect::RecordVerdicts(ended) => Box::pin(async move {
-                let keys = ended.iter().map(ending_key).collect();
-                let failed = acts.record(ended).await.unwrap_or_else(|problem| vec![problem.to_string()]);
-                Late::Done(Done::Recorded(keys, failed))
-            }),
-            Effect::Allowed(id) => Box::pin(async move {
-                // A failed permission review refuses nothing: the create request shows the error.
-                let allowed = acts.allowed(&id).await.ok().flatten();
-                Late::Done(Done::Allowed(id, allowed))
-            }),
-            _ => return,
-        };
-        self.late.push(soon);
+        for result in effects::start(&acts, &self.state, effect) {
+            self.late.push(Box::pin(async move { Late::Done(result.await) }));
+        }
     }
 
     /// The exit of the view.
