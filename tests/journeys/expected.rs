@@ -165,7 +165,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "18 redraw that fits the window and survives resize",
         &[
-            "it/screens.rs: a_screen_of_any_size_is_drawn",
+            "it/screens/states.rs: a_screen_of_any_size_is_drawn",
             "it/output_inline.rs: forty_columns_and_eight_lines_still_show_the_progress",
         ],
         Nothing("a window is drawn from the same picture for each server"),
@@ -173,7 +173,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "19 the usual keys, and Ctrl-C always",
         &[
-            "it/screens.rs: rows_are_filtered_sorted_and_held",
+            "it/screens/rows.rs: rows_are_filtered_sorted_and_held",
             "it/terminal.rs: ctrl_c_and_signals_leave_a_whole_terminal",
             "it/terminal.rs: opened_filtered_planned_applied_watched_and_left",
         ],
@@ -182,7 +182,7 @@ const EXPECTED: [(&str, &[&str], Real); 25] = [
     (
         "20 meaning never by colour alone",
         &[
-            "it/screens.rs: colour_only_repeats_what_a_word_states",
+            "it/screens/states.rs: colour_only_repeats_what_a_word_states",
             "it/output_text.rs: meaning_is_never_by_colour_alone",
         ],
         Nothing("words and colours come from the same picture for each server"),

@@ -12,7 +12,7 @@ use crate::screens::make::{
     Bench, RECORDINGS, answer, at, core, documented, emqx, evacuation, id, kubernetes, node, nodes, nothing,
     played, pod, received, recorded, setup, text,
 };
-use crate::screens::{SIZES, UNEVEN, idle, not_arriving, running};
+use crate::screens::situations::{SIZES, UNEVEN, idle, not_arriving, running};
 
 #[test]
 fn the_chart_counts_what_a_removed_node_held_before() {
@@ -88,7 +88,7 @@ fn no_number_is_shown_as_that_of_now_while_emqx_does_not_answer() {
         bench.learn(40, lost.to_vec());
         bench.learn(90, received(at(90)));
         bench.tick(90);
-        for (width, height) in crate::screens::SIZES {
+        for (width, height) in crate::screens::situations::SIZES {
             let screen = bench.screen(width, height);
             let head: Vec<&str> = screen.lines().take(5).collect();
             for number in ["10,000 connected", "10,000 sessions"] {

@@ -12,7 +12,7 @@ use crate::screens::make::{
     Bench, answer, at, cluster, core, documented, evacuation, id, instance, kubernetes, node, nothing,
     played, received, setup, text,
 };
-use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, not_arriving, running};
+use crate::screens::situations::{REBALANCE, SIZES, UNEVEN, idle, not_arriving, running};
 
 /// A page, and the keys that open it from the table.
 const PAGES: [(&str, &str); 18] = [

@@ -12,7 +12,7 @@ use crate::screens::make::{
     received, setup,
 };
 use crate::screens::sections::{joined, player};
-use crate::screens::{REBALANCE, SIZES, UNEVEN, running};
+use crate::screens::situations::{REBALANCE, SIZES, UNEVEN, running};
 
 #[test]
 fn what_began_before_the_view_was_opened_has_the_time_of_its_source_or_none() {

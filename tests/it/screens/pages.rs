@@ -19,7 +19,7 @@ use crate::screens::make::{
     Bench, answer, at, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing,
     pod, received, recorded, setup, slice,
 };
-use crate::screens::{SIZES, UNEVEN, idle, not_arriving};
+use crate::screens::situations::{SIZES, UNEVEN, idle, not_arriving};
 
 fn replicant(number: usize) -> String {
     format!("emqx-replicant-7d4f9c-{}", ["a1b2c", "d3e4f", "g5h6i", "j7k8l"][number])

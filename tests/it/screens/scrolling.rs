@@ -6,7 +6,7 @@ use kubectl_emqx::tui::Msg;
 use serde_json::json;
 
 use crate::screens::make::{Bench, at, cluster, core, documented, node, nothing, setup};
-use crate::screens::{SIZES, idle};
+use crate::screens::situations::{SIZES, idle};
 
 fn wheel(bench: &mut Bench, down: bool) {
     let kind = if down { MouseEventKind::ScrollDown } else { MouseEventKind::ScrollUp };

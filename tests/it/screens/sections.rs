@@ -16,7 +16,7 @@ use crate::screens::make::{
     Bench, answer, at, core, documented, emqx, evacuation, instance, kubernetes, node, nothing, played,
     received, recorded, setup,
 };
-use crate::screens::{REBALANCE, SIZES, UNEVEN, idle, running};
+use crate::screens::situations::{REBALANCE, SIZES, UNEVEN, idle, running};
 
 fn lost(seconds: i64, link: &Link) -> Vec<Fact> {
     ["nodes", "load_rebalance"]
