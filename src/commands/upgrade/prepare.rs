@@ -120,7 +120,7 @@ pub(super) async fn prepare(
     if request.back.is_none() && plan.decision == Decision::Go {
         let planned = Planned {
             reconnects: upgrade_reconnects(&snapshot, target.update.conn_evict_rate),
-            wait_health_check: target.update.wait_health_check,
+            wait_health_check: Some(target.timing(instance).wait_health_check),
             image: Some(&target.to),
             writes: true,
             ..Planned::default()

@@ -13,6 +13,7 @@ use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
 use crate::plan::finding::Finding;
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
+use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::timing::LICENCE_WARNING_DAYS;
 
@@ -272,10 +273,10 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
         snapshot.participants().iter().filter_map(|row| row.pod.as_ref()).map(PodName::as_str).collect();
     let mut bare = bare.into_iter().filter(|pod| participants.contains(pod.name.as_str())).peekable();
     bare.peek()?;
-    let wait = match purpose {
-        Purpose::Upgrade => instance.update.wait_health_check.unwrap_or(WAIT_SECONDS),
-        _ => planned.wait_health_check.unwrap_or(WAIT_SECONDS),
-    };
+    let wait = planned.wait_health_check.unwrap_or_else(|| match purpose {
+        Purpose::Upgrade => DrainTiming::of(instance).wait_health_check,
+        _ => WAIT_SECONDS,
+    });
     let mut slowest: Option<(&Pod, u64)> = None;
     for pod in bare {
         let hint = format!(

@@ -20,7 +20,7 @@ const SET: &str = "emqx-core";
 /// Everything that a world is made of, and what is read beside it.
 pub(super) struct Case {
     pub(super) instance: Instance,
-    pods: Vec<Pod>,
+    pub(super) pods: Vec<Pod>,
     pub(super) nodes: Vec<Node>,
     pub(super) load: EvictionStatus,
     pub(super) more: Vec<crate::model::Fact>,

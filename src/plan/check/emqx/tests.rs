@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::super::CheckStatus::{self, Blocked, Warning};
 use super::super::tests::Case;
+use super::super::{Planned, Purpose, before};
 use super::{confirmed, cores_differ};
-use crate::model::ApiVersion::{V2, V2beta1};
+use crate::model::ApiVersion::{V1beta4, V2, V2beta1, V3beta1};
 use crate::model::report::{CoreView, EmqxReport, Licence, Listener, Reading};
 use crate::model::{Node, NodeName};
 use crate::plan::fixtures;
@@ -121,4 +122,24 @@ fn a_node_that_joins_or_leaves_between_two_answers_splits_no_cluster() {
     assert!(!lasts([&[0, 1, 2], &[0, 1]], [&[0, 1], &[0, 1]]), "node 2 left");
     assert!(!lasts([&[0, 1], &[0, 1, 2]], [&[0, 1, 2, 3], &[0, 1, 2]]), "node 3 joins now");
     assert!(lasts([&[0, 1], &[0, 1, 2]], [&[0, 1], &[0, 1, 2]]), "core 0 does not see node 2 in either");
+}
+
+#[test]
+fn the_readiness_probe_is_compared_with_the_wait_of_the_upgrade() {
+    let slow = |api, own: Option<u64>, planned: Option<u64>| {
+        let mut case = Case::healthy(api);
+        case.instance.update.wait_health_check = own;
+        for pod in &mut case.pods {
+            pod.gated = false;
+            pod.readiness.as_mut().expect("a probe").failures = 10;
+        }
+        let planned = Planned { wait_health_check: planned, ..Planned::default() };
+        let found = case.judged(|subject| before(subject, Purpose::Upgrade, planned));
+        found.iter().any(|finding| finding.id == "probe-period")
+    };
+    assert!(!slow(V3beta1, None, None), "the operator's default of 60 s");
+    assert!(slow(V3beta1, Some(30), None));
+    assert!(!slow(V3beta1, Some(30), Some(50)), "the upgrade is to wait longer");
+    assert!(slow(V3beta1, None, Some(40)));
+    assert!(slow(V1beta4, None, None), "EMQX 4 does not wait");
 }
