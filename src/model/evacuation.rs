@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::load::Stage;
 use super::name::NodeName;
 
-/// Seconds of EMQX's default waits, before it evicts and for takeovers.
+/// Seconds of EMQX's default waits in rebalances and evacuations, before it evicts and for takeovers
+/// (`emqx_node_rebalance.hrl`).
 pub(crate) const WAIT_SECONDS: u64 = 60;
 
 /// EMQX's default rate, in clients or sessions per second.
@@ -33,6 +35,17 @@ pub struct EvacuationWaits {
     pub health_check_seconds: u64,
     /// Seconds for clients to take their sessions over.
     pub takeover_seconds: u64,
+}
+
+/// The waits of an evacuation of which they are not known.
+pub(crate) const NO_WAITS: EvacuationWaits = EvacuationWaits { health_check_seconds: 0, takeover_seconds: 0 };
+
+impl EvacuationWaits {
+    /// Seconds that remain of the waits, `spent` seconds after the beginning of this stage.
+    pub(crate) fn left(self, stage: &Stage, spent: u64) -> u64 {
+        stage.wait_left(&Stage::WaitHealthCheck, self.health_check_seconds, spent)
+            + stage.wait_left(&Stage::WaitTakeover, self.takeover_seconds, spent)
+    }
 }
 
 impl Default for EvacuationWaits {

@@ -1,5 +1,7 @@
 //! What EMQX itself reports about rebalances and evacuations: `load_rebalance/global_status`.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 
 use super::name::NodeName;
@@ -58,6 +60,16 @@ impl Stage {
             Self::EvictingSessions => Some(3),
             Self::Prohibiting => Some(4),
             Self::Unknown(_) => None,
+        }
+    }
+
+    /// Seconds that remain of the wait of stage `of` with this length, where `spent` seconds of this stage are over. An
+    /// unknown stage counts as the first one.
+    pub(crate) fn wait_left(&self, of: &Self, length: u64, spent: u64) -> u64 {
+        match self.order().unwrap_or(0).cmp(&of.order().unwrap_or(0)) {
+            Ordering::Less => length,
+            Ordering::Equal => length.saturating_sub(spent),
+            Ordering::Greater => 0,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::evacuation::{RATE, WAIT_SECONDS};
+
 /// The settings of a rebalance. Rates are clients (sessions) per second and donor, waits are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,10 +30,10 @@ impl Default for Strategy {
     /// EMQX's own defaults (`emqx_node_rebalance.hrl`).
     fn default() -> Self {
         Self {
-            conn_evict_rate: 500,
-            sess_evict_rate: 500,
-            wait_health_check_seconds: 60,
-            wait_takeover_seconds: 60,
+            conn_evict_rate: RATE,
+            sess_evict_rate: RATE,
+            wait_health_check_seconds: WAIT_SECONDS,
+            wait_takeover_seconds: WAIT_SECONDS,
             abs_conn_threshold: 1000,
             rel_conn_threshold: 1.1,
             abs_sess_threshold: 1000,

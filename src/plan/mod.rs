@@ -17,6 +17,7 @@ pub mod limits;
 pub mod membership;
 pub mod next_step;
 pub mod operator;
+pub(crate) mod percent;
 pub mod playback;
 pub mod purges;
 pub mod rebalance;

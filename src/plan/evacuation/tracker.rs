@@ -11,14 +11,15 @@ use jiff::Timestamp;
 use super::super::eviction_alarm::EvictionWatch;
 use super::super::happened::Happened;
 use super::super::heartbeat::{self, Quiet};
+use super::super::percent;
 use super::super::rebalance::tracker::Alarm;
 use super::super::removal::stored_waits;
 use super::super::retention::forget;
 use super::super::snapshot::label;
-use super::super::upgrade::durations::{DrainTiming, NodeContent};
+use super::super::upgrade::durations::{DrainTiming, NodeContent, evacuation_left};
 use super::super::upgrade::messages::doing;
 use crate::model::cluster::evacuations_or_copy;
-use crate::model::evacuation::EvacuationWaits;
+use crate::model::evacuation::{EvacuationWaits, NO_WAITS};
 use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{
     BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, Node, NodeName, Operation,
@@ -531,34 +532,23 @@ impl EvacuationRun {
 
     fn forecast(&mut self, now: Timestamp) {
         let (Some(holds), Some(start)) = (self.holds, self.start) else { return };
-        let rounds = |number: u64, rate: Option<u64>| match rate {
-            Some(rate) if rate > 0 => number.div_ceil(rate),
-            _ => number,
-        };
-        let (conn, sess) = (self.entry.conn_evict_rate, self.entry.sess_evict_rate);
-        let (check, takeover) =
-            self.timing.as_ref().map_or((0, 0), |timing| (timing.wait_health_check, timing.wait_takeover));
-        let order = self.entry.stage.order().unwrap_or(0);
+        let stage = &self.entry.stage;
+        let rates = (self.entry.conn_evict_rate, self.entry.sess_evict_rate);
+        let waits = self.timing.as_ref().map_or(NO_WAITS, DrainTiming::waits);
         let spent = seconds_between(self.since, now);
-        let wait = |length: u64, at: u8| match order.cmp(&at) {
-            std::cmp::Ordering::Less => length,
-            std::cmp::Ordering::Equal => length.saturating_sub(spent),
-            std::cmp::Ordering::Greater => 0,
-        };
-        let whole = check + rounds(start.connections, conn) + takeover + rounds(start.offline(), sess);
-        let evicting = if order <= 1 { rounds(holds.connections, conn) } else { 0 };
-        let moving = if order <= 3 { rounds(holds.offline(), sess) } else { 0 };
-        let left = wait(check, 0) + evicting + wait(takeover, 2) + moving;
+        let seconds_left = |holds: NodeContent| evacuation_left(stage, spent, waits, rates, holds);
+        let left = seconds_left(holds);
         // Nothing is moved during the first wait: clients and sessions that disappear by then left by
         // themselves.
-        let rest = if order == 0 { whole - check + wait(check, 0) } else { left };
-        let done = u128::from(whole.saturating_sub(rest)) * 100 / u128::from(whole.max(1));
-        self.percent = (done.min(99) as u8).max(self.percent);
+        let rest = if stage.order().unwrap_or(0) == 0 { seconds_left(start) } else { left };
+        let whole = evacuation_left(&Stage::WaitHealthCheck, 0, waits, rates, start);
+        self.percent = percent::done(whole, rest, self.percent);
         // EMQX reports neither the length nor the begin of its waits: with the stored waits, or its default
         // ones, this is the latest end.
-        let waits = self.stored_waits.unwrap_or_default();
-        let waits = wait(waits.health_check_seconds, 0) + wait(waits.takeover_seconds, 2);
-        let assumed = if self.timing.is_some() { 0 } else { waits };
+        let assumed = match self.timing {
+            Some(_) => 0,
+            None => self.stored_waits.unwrap_or_default().left(&self.entry.stage, spent),
+        };
         // Where no work remains and EMQX has not finished, the end is unknown.
         self.seconds = Some(left + assumed).filter(|left| *left > 0);
         let whole = self.seconds.map(|left| seconds_between(self.began, now).saturating_add(left));

@@ -174,33 +174,12 @@ pub fn remaining(
         }
         _ => (0, 0),
     };
-    let wait = |length: u64, at: u8| match order.cmp(&at) {
-        std::cmp::Ordering::Less => length,
-        std::cmp::Ordering::Equal => length.saturating_sub(in_stage),
-        std::cmp::Ordering::Greater => 0,
-    };
-    let seconds = wait(strategy.wait_health_check_seconds, 0)
+    let wait = |of: &Stage, length: u64| stage.wait_left(of, length, in_stage);
+    let seconds = wait(&Stage::WaitHealthCheck, strategy.wait_health_check_seconds)
         .saturating_add(rounds)
-        .saturating_add(wait(strategy.wait_takeover_seconds, 2))
+        .saturating_add(wait(&Stage::WaitTakeover, strategy.wait_takeover_seconds))
         .saturating_add(u64::try_from(session_ms.div_ceil(1000)).unwrap_or(u64::MAX));
     Some(Remaining { rounds, session_rounds, seconds })
-}
-
-/// Work done in percent, by the remaining part of the whole forecast: it rises only with the work, never
-/// falls below `before`, and reaches 100 only with a verdict.
-pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
-    if total == 0 {
-        return before;
-    }
-    let now = (u128::from(total.saturating_sub(remaining)) * 100 / u128::from(total)) as u8;
-    now.min(99).max(before)
-}
-
-/// The work done, in percent of the whole; never below an earlier value, and 100 only with a verdict.
-pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
-    let whole = elapsed.saturating_add(remaining).max(1);
-    let now = (u128::from(elapsed) * 100 / u128::from(whole)) as u8;
-    now.min(99).max(before)
 }
 
 #[cfg(test)]
@@ -242,15 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn work_that_does_not_move_leaves_the_percentage_unchanged() {
-        assert_eq!(work_done(98, 98, 0), 0);
-        assert_eq!(work_done(98, 49, 0), 50);
-        assert_eq!(work_done(98, 60, 50), 50);
-        assert_eq!(work_done(98, 0, 50), 99);
-        assert_eq!(work_done(0, 0, 0), 0);
-    }
-
-    #[test]
     fn means_are_over_the_nodes_that_run() {
         let nodes = [
             Node { name: "a".into(), running: true, connections: Some(680), ..Node::default() },
@@ -262,13 +232,5 @@ mod tests {
         assert_eq!(counts.means(&donors, &recipients, Counts::connections_of), Some((680.0, 1040.0)));
         assert_eq!(counts.means(&donors[1..], &recipients, Counts::connections_of), None);
         assert_eq!(counts.each(&donors, Counts::connections_of), Some(vec![680]));
-    }
-
-    #[test]
-    fn percent_never_falls_and_never_reaches_a_hundred_by_itself() {
-        assert_eq!(percent(49, 49, 0), 50);
-        assert_eq!(percent(49, 90, 50), 50);
-        assert_eq!(percent(98, 0, 50), 99);
-        assert_eq!(percent(0, 0, 0), 0);
     }
 }

@@ -1,13 +1,16 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
 //! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
-use crate::model::evacuation::EvacuationWaits;
+use crate::model::evacuation::{EvacuationWaits, WAIT_SECONDS};
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
 use crate::timing::{BOOT_SECONDS, HELD_FROM_SECONDS, LOOP_SECONDS};
 
-/// EMQX's own wait, where none is sent (`emqx_node_rebalance.hrl`).
-const EMQX_WAIT_SECONDS: u64 = 60;
+/// The operators' delay and their wait for takeovers, where the object has none ([OP-71], [OP-72], [OP-76]).
+pub(super) const OPERATOR_WAIT_SECONDS: u64 = 10;
+
+/// The operators' rates ([OP-72]).
+pub(super) const OPERATOR_RATE: u64 = 1000;
 
 /// The timing of the evacuation of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,21 @@ impl NodeContent {
     }
 }
 
+/// Seconds that remain of an evacuation with these rates of clients and sessions, `spent` seconds after the beginning of this
+/// stage.
+pub(in crate::plan) fn evacuation_left(
+    stage: &Stage,
+    spent: u64,
+    waits: EvacuationWaits,
+    (connections, sessions): (Option<u64>, Option<u64>),
+    holds: NodeContent,
+) -> u64 {
+    let order = stage.order().unwrap_or(0);
+    let evicting = if order <= 1 { rounds(holds.connections, connections) } else { 0 };
+    let moving = if order <= 3 { rounds(holds.offline(), sessions) } else { 0 };
+    waits.left(stage, spent) + evicting + moving
+}
+
 /// Rounds of one second.
 fn rounds(count: u64, rate: Option<u64>) -> u64 {
     match rate {
@@ -88,7 +106,7 @@ impl DrainTiming {
         let update = &instance.update;
         let api = instance.api;
         // Operator 2.2 does not send 0 (both versions), and EMQX then uses its default wait.
-        let takeover = |seconds: u64| if seconds == 0 { EMQX_WAIT_SECONDS } else { seconds };
+        let takeover = |seconds: u64| if seconds == 0 { WAIT_SECONDS } else { seconds };
         match api {
             ApiVersion::V1beta4 => Self {
                 api,
@@ -105,21 +123,27 @@ impl DrainTiming {
                 let whole = |seconds: u64| if update.present { 0 } else { seconds };
                 Self {
                     api,
-                    delay: update.initial_delay.unwrap_or_else(|| whole(10)),
-                    wait_health_check: EMQX_WAIT_SECONDS,
-                    conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
-                    wait_takeover: takeover(update.wait_takeover.unwrap_or_else(|| whole(10))),
-                    sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+                    delay: update.initial_delay.unwrap_or_else(|| whole(OPERATOR_WAIT_SECONDS)),
+                    wait_health_check: WAIT_SECONDS,
+                    conn_evict_rate: update.conn_evict_rate.or(Some(OPERATOR_RATE)),
+                    wait_takeover: takeover(
+                        update.wait_takeover.unwrap_or_else(|| whole(OPERATOR_WAIT_SECONDS)),
+                    ),
+                    sess_evict_rate: update.sess_evict_rate.or(Some(OPERATOR_RATE)),
                     startup: BOOT_SECONDS,
                 }
             }
             ApiVersion::V2 | ApiVersion::V3beta1 => Self {
                 api,
-                delay: if api == ApiVersion::V2 { update.initial_delay.unwrap_or(10) } else { 0 },
-                wait_health_check: update.wait_health_check.unwrap_or(EMQX_WAIT_SECONDS),
-                conn_evict_rate: update.conn_evict_rate.or(Some(1000)),
-                wait_takeover: update.wait_takeover.unwrap_or(10),
-                sess_evict_rate: update.sess_evict_rate.or(Some(1000)),
+                delay: if api == ApiVersion::V2 {
+                    update.initial_delay.unwrap_or(OPERATOR_WAIT_SECONDS)
+                } else {
+                    0
+                },
+                wait_health_check: update.wait_health_check.unwrap_or(WAIT_SECONDS),
+                conn_evict_rate: update.conn_evict_rate.or(Some(OPERATOR_RATE)),
+                wait_takeover: update.wait_takeover.unwrap_or(OPERATOR_WAIT_SECONDS),
+                sess_evict_rate: update.sess_evict_rate.or(Some(OPERATOR_RATE)),
                 startup: BOOT_SECONDS,
             },
         }
@@ -158,15 +182,7 @@ impl DrainTiming {
 
     /// Seconds that remain of an evacuation that has spent `spent` seconds in this stage.
     pub fn remaining(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
-        let order = stage.order().unwrap_or(0);
-        let wait = |length: u64, at: u8| match order.cmp(&at) {
-            std::cmp::Ordering::Less => length,
-            std::cmp::Ordering::Equal => length.saturating_sub(spent),
-            std::cmp::Ordering::Greater => 0,
-        };
-        let evicting = if order <= 1 { rounds(holds.connections, self.conn_evict_rate) } else { 0 };
-        let moving = if order <= 3 { rounds(holds.offline(), self.sess_evict_rate) } else { 0 };
-        wait(self.wait_health_check, 0) + evicting + wait(self.wait_takeover, 2) + moving
+        evacuation_left(stage, spent, self.waits(), (self.conn_evict_rate, self.sess_evict_rate), holds)
     }
 
     /// Seconds between an empty node and the evacuation of the next one: the operator needs this time to

@@ -11,6 +11,7 @@ use super::run::{ForecastBasis, Milestone, PodTurn, UpgradeRun, UpgradeStep, eva
 use super::target::one_by_one;
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
+use crate::plan::percent;
 use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, NEW_PODS_SECONDS};
 
 impl UpgradeRun {
@@ -44,12 +45,12 @@ impl UpgradeRun {
                 let work = *self
                     .work
                     .insert(work.unwrap_or(new_pods + left + self.before_us(revisions, left)).max(rest));
-                self.percent = done(work, rest, self.percent);
+                self.percent = percent::done(work, rest, self.percent);
             }
             // The clients are unknown: every removed old pod counts the same.
             (None, Some(work)) if self.blind.is_some() && total > 0 => {
                 let rest = work * (total - gone) as u64 / total as u64;
-                self.percent = done(work, rest, self.percent);
+                self.percent = percent::done(work, rest, self.percent);
             }
             _ => {}
         }
@@ -264,12 +265,6 @@ impl UpgradeRun {
 /// The old pods whose deletion was not requested.
 fn standing<'a, 'b>(revisions: &'b UpgradeRevisions<'a>) -> Vec<&'b Member<'a>> {
     revisions.old.iter().filter(|member| member.pod.deleting.is_none()).collect()
-}
-
-/// Percent of the work that is done; it never falls, and is 100 only with a verdict.
-fn done(work: u64, rest: u64, before: u8) -> u8 {
-    let percent = work.saturating_sub(rest) * 100 / work.max(1);
-    before.max(u8::try_from(percent.min(99)).unwrap_or(99))
 }
 
 fn is_old(revisions: &UpgradeRevisions<'_>, node: &NodeName) -> bool {

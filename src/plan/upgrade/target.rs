@@ -1,19 +1,15 @@
 //! The target of an upgrade: which image, which way, and which rates and waits follow for the object.
 
 use super::change::HOLD_SECONDS;
-use super::durations::DrainTiming;
+use super::durations::{DrainTiming, OPERATOR_RATE, OPERATOR_WAIT_SECONDS};
 use crate::error::Problem;
+use crate::model::evacuation::{RATE, WAIT_SECONDS};
 use crate::model::image::{self, EmqxVersion, Image};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 use crate::model::{
     ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
 };
 use crate::plan::rebalance::manifest::SHORTEST_WAIT_SECONDS;
-
-/// EMQX's own rates, for a block without rates (`emqx_node_rebalance.hrl`).
-const EMQX_RATE: u64 = 500;
-/// The operators' rates ([OP-72]).
-const OPERATOR_RATE: u64 = 1000;
 
 /// The target that follows from a request for one object.
 #[expect(clippy::struct_excessive_bools, reason = "each is asked for, or follows, by itself")]
@@ -57,14 +53,14 @@ impl UpgradeTarget {
         };
         let guarded = v1beta4 && way == Way::BlueGreen && ask.manner != DrainMethod::Unguarded;
         let now = &instance.update;
-        let rate = if v1beta4 { EMQX_RATE } else { OPERATOR_RATE };
-        let takeover = if v1beta4 { 60 } else { 10 };
+        let rate = if v1beta4 { RATE } else { OPERATOR_RATE };
+        let takeover = if v1beta4 { WAIT_SECONDS } else { OPERATOR_WAIT_SECONDS };
         let mut update = UpdateSpec {
             present: true,
             evacuation: true,
             disabled: now.disabled,
             initial_delay: own_delay(instance).or(match instance.api {
-                ApiVersion::V2beta1 | ApiVersion::V2 => Some(10),
+                ApiVersion::V2beta1 | ApiVersion::V2 => Some(OPERATOR_WAIT_SECONDS),
                 ApiVersion::V1beta4 | ApiVersion::V3beta1 => None,
             }),
             conn_evict_rate: ask.conn_evict_rate.or(now.conn_evict_rate).or(Some(rate)),
@@ -72,7 +68,7 @@ impl UpgradeTarget {
             wait_takeover: ask.wait_takeover.or(now.wait_takeover).or(Some(takeover)),
             wait_health_check: match instance.api {
                 ApiVersion::V2 | ApiVersion::V3beta1 => {
-                    ask.wait_health_check.or(now.wait_health_check).or(Some(60))
+                    ask.wait_health_check.or(now.wait_health_check).or(Some(WAIT_SECONDS))
                 }
                 ApiVersion::V1beta4 | ApiVersion::V2beta1 => None,
             },

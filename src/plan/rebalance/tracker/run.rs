@@ -14,9 +14,10 @@ use crate::model::{
 };
 use crate::plan::happened::Happened;
 use crate::plan::heartbeat::Quiet;
+use crate::plan::percent;
 use crate::plan::rebalance::forecast::Participant;
 use crate::plan::rebalance::messages;
-use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, remaining, work_done};
+use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, remaining};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::verdict;
 use crate::plan::rebalance::waiting;
@@ -785,7 +786,7 @@ pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
             .map_or(left.seconds, |whole| whole.seconds),
     };
     if let Some(total) = run.total {
-        run.percent = work_done(total, rest, run.percent);
+        run.percent = percent::done(total, rest, run.percent);
     }
 }
 
