@@ -10,7 +10,7 @@ use super::follow_output::FollowOutput;
 use super::{CommandContext, Outcome, history};
 use crate::cli::intent::{Follow, Selection, Stream};
 use crate::error::{Exit, Problem};
-use crate::model::{Operation, Phase};
+use crate::model::Operation;
 use crate::plan::history::followed;
 use crate::plan::status::status;
 use crate::plan::tracker::{OperationTracker, Tracker};
@@ -33,7 +33,7 @@ pub async fn run(context: &CommandContext, selection: &Selection, follow: &Follo
     }
     let limit = follow.timeout.map(|limit| Instant::now() + limit);
     let every = |cluster: &ClusterView, operations: &OperationTracker| {
-        if busy(cluster, operations) { POLL } else { IDLE_POLL }
+        if operations.is_busy(&cluster.world, &cluster.id) { POLL } else { IDLE_POLL }
     };
     let first = every(&cluster, &operations);
     let mut facts = FactLoop::new(context, &cluster, RefreshScope::ALL, first, limit);
@@ -92,21 +92,6 @@ fn alone(mut found: Vec<ClusterView>) -> Result<ClusterView, Problem> {
         )
         .hint(format!("name one of them: kubectl emqx watch -n {} {}", one.id.namespace, one.id.name))),
     }
-}
-
-fn busy(cluster: &ClusterView, operations: &OperationTracker) -> bool {
-    let world = &cluster.world;
-    let moves = cluster
-        .answers()
-        .load
-        .as_ref()
-        .is_some_and(|load| !load.value.rebalances.is_empty() || !load.value.evacuations.is_empty());
-    let object = world
-        .rebalances_of(&cluster.id)
-        .iter()
-        .any(|seen| matches!(seen.value.phase, Phase::Pending | Phase::Processing));
-    let upgrading = cluster.instance().is_ok_and(crate::model::Instance::upgrading);
-    moves || object || upgrading || going(operations).is_some()
 }
 
 /// The name of the running operation.

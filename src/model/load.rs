@@ -172,3 +172,10 @@ pub struct EvictionStatus {
     /// Nodes that purge their sessions.
     pub purges: Vec<NodeName>,
 }
+
+impl EvictionStatus {
+    /// Whether EMQX runs no operation.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rebalances.is_empty() && self.evacuations.is_empty() && self.purges.is_empty()
+    }
+}

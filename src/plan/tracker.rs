@@ -10,7 +10,7 @@ use super::purges::PurgeTracker;
 use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
 use super::upgrade::run::UpgradeRun as Upgrade;
 use super::upgrade::tracker::UpgradeTracker;
-use crate::model::{Event, InstanceId, Judgement, Operation, Verdict, World};
+use crate::model::{Event, Instance, InstanceId, Judgement, Operation, Phase, Rebalance, Verdict, World};
 
 /// Follows operations: observes the world each time it changed, and returns the events that follow.
 pub trait Tracker {
@@ -58,6 +58,18 @@ impl OperationTracker {
             _ => self.rebalances.run(&event.name).map(|run| run.happened(event)),
         };
         known.unwrap_or(Happened::At(event.time))
+    }
+
+    /// Whether an operation runs in this instance, or may start soon: then EMQX is asked every second.
+    pub(crate) fn is_busy(&self, world: &World, id: &InstanceId) -> bool {
+        let open = |object: &Rebalance| {
+            matches!(object.phase, Phase::Pending | Phase::Processing) && object.deleting.is_none()
+        };
+        world.broker(id).eviction_status().is_some_and(|load| !load.is_idle())
+            || world.rebalances_of(id).iter().any(|seen| open(&seen.value))
+            || world.instance(id).is_some_and(Instance::upgrading)
+            || self.rebalances.running().is_some()
+            || self.upgrades.running().is_some()
     }
 
     /// The upgrade of this name (`upgrade/NAME`) that was seen last.
@@ -138,5 +150,25 @@ impl Tracker for RecordedOperations {
 
     fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         self.0.values_mut().flat_map(|tracker| tracker.finish(world, now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus};
+    use crate::plan::fixtures;
+
+    #[test]
+    fn emqx_is_asked_often_while_something_runs_or_may_start() {
+        let id = fixtures::id(ApiVersion::V2);
+        let busy = |world: &World| OperationTracker::of(&id).is_busy(world, &id);
+        assert!(!busy(&World::new()));
+        let purge = EvictionStatus { purges: vec![fixtures::core(0)], ..EvictionStatus::default() };
+        assert!(busy(&World::of([fixtures::answer(0, BrokerUpdate::Evictions(purge))])));
+        let object =
+            |deleting| fixtures::rebalance("even", Phase::Pending, |object| object.deleting = deleting);
+        assert!(busy(&World::of([object(None)])));
+        assert!(!busy(&World::of([object(Some(fixtures::at(0)))])), "it is not started any more");
     }
 }

@@ -17,7 +17,7 @@ use super::rows::{Row, Sources};
 use super::setup::{ChangeInProgress, Overlay, PlanPreview, Route, UpgradeForm, ViewSetup};
 use super::sort::{Order, SortBy};
 use super::view_model::ViewModel;
-use crate::model::{InstanceId, Link, Operation, Phase, Target, World};
+use crate::model::{InstanceId, Link, Operation, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
 use crate::plan::evacuation::tracker::EvacuationRun;
@@ -220,20 +220,7 @@ impl State {
     /// Whether an operation runs in a cluster, or may start soon: then EMQX is queried every second.
     pub fn busy(&self, id: &InstanceId) -> bool {
         let Some(cluster) = self.clusters.get(id) else { return false };
-        let moves = self.world.broker(id).load.as_ref().is_some_and(|load| {
-            !load.value.rebalances.is_empty()
-                || !load.value.evacuations.is_empty()
-                || !load.value.purges.is_empty()
-        });
-        let object = self.world.rebalances_of(id).iter().any(|seen| {
-            matches!(seen.value.phase, Phase::Pending | Phase::Processing) && seen.value.deleting.is_none()
-        });
-        let upgrading = self.world.instance(id).is_some_and(crate::model::Instance::upgrading);
-        moves
-            || object
-            || upgrading
-            || cluster.operations.rebalances.running().is_some()
-            || self.doing.is_some()
+        self.doing.is_some() || cluster.operations.is_busy(&self.world, id)
     }
 
     /// The clusters whose EMQX is queried, the target, and the interval.

@@ -469,10 +469,7 @@ fn began_since(world: &World, object: &Rebalance) -> bool {
     };
     let mut recorded = world.recorded(&id).iter().filter(other);
     let ran = recorded.any(|entry| Some(entry.ended) > began(object));
-    let load = world.broker(&id).load.as_ref().is_some_and(|load| {
-        let load = &load.value;
-        !load.rebalances.is_empty() || !load.evacuations.is_empty() || !load.purges.is_empty()
-    });
+    let load = world.broker(&id).eviction_status().is_some_and(|load| !load.is_idle());
     later || ran || load || world.instance(&id).is_some_and(crate::model::Instance::upgrading)
 }
 
