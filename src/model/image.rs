@@ -103,6 +103,16 @@ impl Image {
         })
     }
 
+    /// The reference without tag and digest.
+    pub(crate) fn name(&self) -> String {
+        Self { tag: None, digest: None, ..self.clone() }.to_string()
+    }
+
+    /// The last part of the repository: mirrors in other registries keep it.
+    pub(crate) fn last_part(&self) -> &str {
+        self.repository.rsplit('/').next().unwrap_or_default()
+    }
+
     /// EMQX's version by the tag, where the tag has one.
     pub fn version(&self) -> Option<EmqxVersion> {
         EmqxVersion::find(self.tag.as_deref()?)
@@ -220,6 +230,13 @@ mod tests {
             assert!(problem.why.contains(why), "{text}: {problem}");
             assert_eq!(problem.exit, crate::error::Exit::Usage);
         }
+    }
+
+    #[test]
+    fn the_name_has_neither_tag_nor_digest() {
+        let digest = "0123456789abcdef0123456789abcdef";
+        let image = Image::parse(&format!("r:5000/mirror/emqx:5.8.6@sha256:{digest}")).expect("an image");
+        assert_eq!((image.name().as_str(), image.last_part()), ("r:5000/mirror/emqx", "emqx"));
     }
 
     #[test]

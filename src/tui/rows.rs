@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::history::History;
 use crate::model::human::{duration, seconds_between};
+use crate::model::image::Image;
 use crate::model::{Evacuation, Instance, InstanceId, NodeName, Part, Pod, PodName, Role, Stage, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::history::PastEntry;
@@ -208,6 +209,11 @@ fn standing(row: &NodeRow) -> (String, Tone) {
     }
 }
 
+/// The tag of an image, where it has one.
+fn tag(image: &str) -> Option<String> {
+    Image::parse(image).ok()?.tag
+}
+
 /// The revision of each row, and the order in which old pods are removed.
 pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) {
     let Some(revisions) = revisions else { return };
@@ -220,7 +226,7 @@ pub(super) fn group(rows: &mut [Row], revisions: Option<&UpgradeRevisions<'_>>) 
         let member = row.pod.as_ref().and_then(|pod| members.get(pod.as_str()));
         row.order = member.and_then(|(_, order)| *order);
         row.group = if row.order.is_some() { Group::Old } else { Group::New };
-        row.tag = member.and_then(|(pod, _)| Some(pod.image.as_deref()?.rsplit_once(':')?.1.to_owned()));
+        row.tag = member.and_then(|(pod, _)| tag(pod.image.as_deref()?));
     }
 }
 
@@ -373,5 +379,20 @@ pub(super) fn deletions(rows: &mut [Row], pods: &BTreeMap<&str, &Pod>, now: Time
         } else {
             format!("deletion {} late", duration(seconds_between(at, now)))
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_digest_nor_the_port_of_a_registry_is_a_tag() {
+        assert_eq!(tag("registry:5000/emqx/emqx:5.8.6").as_deref(), Some("5.8.6"));
+        let digest = "0123456789abcdef0123456789abcdef";
+        for image in ["registry:5000/emqx/emqx".to_owned(), format!("emqx/emqx@sha256:{digest}")] {
+            assert_eq!(tag(&image), None, "{image}");
+        }
+        assert_eq!(tag(&format!("emqx/emqx:5.8.6@sha256:{digest}")).as_deref(), Some("5.8.6"));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
+use crate::model::image::Image;
 use crate::model::{BrokerState, NodeName, OperationRef, World};
 use crate::plan::rebalance::messages::short;
 
@@ -67,10 +68,8 @@ impl ReportNames {
 
     /// The tag of an image stays: it is the version that runs.
     fn image(&mut self, image: &str) {
-        let path = image.split('@').next().unwrap_or(image);
-        let (repository, _) =
-            path.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((path, ""));
-        self.add(repository, "image");
+        let repository = Image::parse(image).map_or_else(|_| image.to_owned(), |image| image.name());
+        self.add(&repository, "image");
     }
 }
 

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::model::human::{count, duration, seconds_between};
+use crate::model::image::Image;
 use crate::model::{Judgement, Operation, OperationRef, Stage, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::rebalance::messages;
@@ -156,7 +157,10 @@ fn labelled(name: &str, board: &ViewModel) -> String {
 
 /// The previous and the target image; a common part is shown once.
 fn images(run: &Upgrade, arrow: &str) -> String {
-    let parts = |image: &str| image.rsplit_once(':').map(|(name, tag)| (name.to_owned(), tag.to_owned()));
+    let parts = |image: &str| {
+        let image = Image::parse(image).ok().filter(|image| image.digest.is_none())?;
+        Some((image.name(), image.tag?))
+    };
     match (run.from.as_deref().and_then(parts), run.to.as_deref().and_then(parts)) {
         (Some((from, old)), Some((to, new))) if from == to => format!("{from} {old} {arrow} {new}"),
         _ => upgrade_words::between(run.from.as_deref(), run.to.as_deref()),
