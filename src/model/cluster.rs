@@ -195,6 +195,13 @@ pub struct ApiPort {
     pub tls: bool,
 }
 
+impl ApiPort {
+    /// The management API of EMQX 4, fixed in the operator ([OP-78]).
+    pub(crate) const V4: Self = Self { port: 8081, tls: false };
+    /// The dashboard listener of EMQX 5, by default.
+    pub(crate) const V5: Self = Self { port: 18_083, tls: false };
+}
+
 /// Which EMQX is called, and through which pods; follows from the world (`plan::endpoint`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -305,10 +312,20 @@ impl Instance {
         }
     }
 
-    /// Whether the operator's Rebalance controller regards it as ready: `Running` on v1beta4, else `Ready`.
+    /// The type of the condition by which the operator's Rebalance controller regards an instance as ready.
+    pub(crate) fn ready_condition(&self) -> &'static str {
+        if self.api == ApiVersion::V1beta4 { "Running" } else { "Ready" }
+    }
+
+    /// Whether the operator's Rebalance controller regards it as ready.
     pub fn ready(&self) -> bool {
-        let wanted = if self.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
+        let wanted = self.ready_condition();
         self.conditions.iter().any(|condition| condition.kind == wanted && condition.holds())
+    }
+
+    /// Whether an annotation pauses its operator, which then changes nothing (operator 3.x).
+    pub(crate) fn paused(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == "Paused" && condition.holds())
     }
 
     /// The type of the first true condition.

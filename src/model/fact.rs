@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cluster::{Instance, Node};
+use super::human::seconds_between;
 use super::lease::OperatorLease;
 use super::load::{DonorStart, EvictionStatus};
 use super::name::{InstanceId, OperatorLine};
@@ -77,6 +78,13 @@ pub struct Seen<T> {
     pub value: T,
     /// The time, by the server's clock.
     pub at: Timestamp,
+}
+
+impl<T> Seen<T> {
+    /// Whether it was observed at most this many seconds ago.
+    pub(crate) fn is_within(&self, seconds: u64, now: Timestamp) -> bool {
+        seconds_between(self.at, now) <= seconds
+    }
 }
 
 /// The kinds of objects that are listed and watched.

@@ -77,6 +77,27 @@ pub fn plural(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
 }
 
+/// The most items that a sentence names one by one.
+pub(crate) const MAX_NAMED: usize = 3;
+
+/// ` and 2 more`; empty where there are no others.
+pub(crate) fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {} more", count(others as u64)) }
+}
+
+/// The first names: `a, b, c and 2 more`.
+pub(crate) fn first_names(names: &[&str], most: usize) -> String {
+    let named = &names[..names.len().min(most)];
+    format!("{}{}", named.join(", "), and_more(names.len() - named.len()))
+}
+
+/// The first phrases: `one; another; a third; and 2 more`.
+pub(crate) fn first_phrases(phrases: &[String]) -> String {
+    let named = &phrases[..phrases.len().min(MAX_NAMED)];
+    let others = phrases.len() - named.len();
+    format!("{}{}{}", named.join("; "), if others > 0 { ";" } else { "" }, and_more(others))
+}
+
 /// Text from the cluster, sanitised for a terminal: no escape or other control characters, no line breaks, no
 /// characters that change the direction of writing or are invisible. A removed character is replaced by
 /// `\u{fffd}`.
@@ -112,6 +133,16 @@ mod tests {
         assert_eq!(count(1000), "1,000");
         assert_eq!(count(10_000_000), "10,000,000");
         assert_eq!(count_or_unknown(None), "?");
+    }
+
+    #[test]
+    fn of_many_names_and_phrases_the_first_ones_are_written() {
+        assert_eq!(first_names(&["a", "b"], 2), "a, b");
+        assert_eq!(first_names(&["a", "b", "c"], 2), "a, b and 1 more");
+        assert_eq!(first_names(&[], 2), "");
+        let phrases: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        assert_eq!(first_phrases(&phrases[..3]), "a; b; c");
+        assert_eq!(first_phrases(&phrases), "a; b; c; and 1 more");
     }
 
     #[test]

@@ -68,6 +68,23 @@ pub struct Pod {
     pub deletion_cost: Option<i64>,
 }
 
+impl Pod {
+    /// Whether it runs and its deletion was not requested.
+    pub(crate) fn runs(&self) -> bool {
+        self.deleting.is_none() && self.phase == "Running"
+    }
+
+    /// Its condition of this type.
+    pub(crate) fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Since when the condition of this type has been true; `None` while it is not.
+    pub(crate) fn true_since(&self, kind: &str) -> Option<Timestamp> {
+        self.condition(kind).filter(|condition| condition.holds())?.since
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SetKind {
     /// Cores; all nodes on v1beta4.
@@ -127,6 +144,11 @@ pub struct Slice {
     pub instance: Option<String>,
     /// Its addresses.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Whether this is the operator's Service for the dashboard: no client of MQTT uses it.
+pub(crate) fn is_of_dashboard(service: &str) -> bool {
+    service.ends_with("-dashboard")
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use super::cluster::ApiPort;
+
 /// A text as a part of a path or query: all characters but the unreserved ones are escaped (RFC 3986, 2.3).
 pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -25,8 +27,6 @@ pub struct EmqxUrl {
     pub port: u16,
 }
 
-/// EMQX's default port for plain HTTP (`dashboard.listeners.http.bind`).
-const HTTP_PORT: u16 = 18083;
 /// EMQX's default port for HTTPS (`dashboard.listeners.https.bind`).
 const HTTPS_PORT: u16 = 18084;
 
@@ -77,7 +77,7 @@ impl EmqxUrl {
             return Err(bad("its host is missing or not valid"));
         }
         let port = match port {
-            None => Some(if tls { HTTPS_PORT } else { HTTP_PORT }),
+            None => Some(if tls { HTTPS_PORT } else { ApiPort::V5.port }),
             Some(port) => port.parse::<u16>().ok().filter(|port| *port > 0),
         };
         let port = port.ok_or_else(|| bad("the port must be a number from 1 to 65535"))?;

@@ -15,7 +15,7 @@ use super::removal;
 use super::snapshot::{NodeRow, Snapshot, SourceState, snapshot};
 use super::tracker::OperationTracker;
 use super::upgrade::guard::{continues, unfinished};
-use crate::model::human::{average, count, duration, plural, seconds_between};
+use crate::model::human::{and_more, average, count, duration, first_phrases, plural, seconds_between};
 use crate::model::{
     ApiVersion, BrokerState, EvictionStatus, Instance, InstanceId, Judgement, Link, Operation, Role, Source,
     Verdict, World,
@@ -28,9 +28,6 @@ mod rebalances;
 
 pub use operations::OperationStatus;
 pub use rebalances::RebalanceStatus;
-
-/// The most rows that a message names one by one.
-pub(crate) const MAX_NAMED: usize = 3;
 
 /// The condition of the instance, as the operator last wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -277,8 +274,8 @@ pub(crate) fn current_load<'w>(
 
 /// Whether EMQX lists its nodes, or did a moment ago.
 pub(crate) fn lists_nodes(broker: &BrokerState, now: Timestamp) -> bool {
-    let lately = |at: Timestamp| seconds_between(at, now) <= FAILED_REQUEST_SECONDS;
-    broker.nodes.as_ref().is_some_and(|nodes| broker.answers_nodes() || lately(nodes.at))
+    let nodes = broker.nodes.as_ref();
+    nodes.is_some_and(|nodes| broker.answers_nodes() || nodes.is_within(FAILED_REQUEST_SECONDS, now))
 }
 
 /// The condition that describes an instance best: the one by which it is ready, else the one with the reason why not.
@@ -286,7 +283,7 @@ pub fn health(instance: &Instance, now: Timestamp) -> Health {
     if instance.standalone {
         return Health::default();
     }
-    let wanted = if instance.api == ApiVersion::V1beta4 { "Running" } else { "Ready" };
+    let wanted = instance.ready_condition();
     let holds = |kind: &str| instance.conditions.iter().find(|it| it.kind == kind && it.holds());
     if let Some(deleting) = instance.deleting {
         return Health {
@@ -452,10 +449,7 @@ fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<
 /// A warning about nodes that EMQX lists as stopped and that have no pod, and how to remove them from its list.
 pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
     let first = summary.left_over.first()?;
-    let others = match summary.left_over.len() {
-        1 => String::new(),
-        more => format!(" and {} more", more - 1),
-    };
+    let others = and_more(summary.left_over.len() - 1);
     let is = if summary.left_over.len() == 1 { "is" } else { "are" };
     Some((
         format!("{first}{others} {is} stopped in EMQX and {is} without a pod: left after a scale-down"),
@@ -484,11 +478,7 @@ fn idle(
     let mut parts: Vec<String> = Vec::new();
     let discrepancies = &membership.discrepancies;
     if !discrepancies.is_empty() {
-        let mut text = discrepancies.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
-        if discrepancies.len() > MAX_NAMED {
-            text = format!("{text}; and {} more", discrepancies.len() - MAX_NAMED);
-        }
-        parts.push(text);
+        parts.push(first_phrases(discrepancies));
     }
     parts.extend(health.problem.as_ref().map(ToString::to_string));
     if snapshot.wrong_emqx.is_some() {

@@ -10,19 +10,12 @@ use crate::model::{
     Source, Target, World,
 };
 
-/// The management API of EMQX 4, fixed in the operator.
-const V4_PORT: u16 = 8081;
-/// The dashboard listener of EMQX 5, by default.
-const V5_PORT: u16 = 18_083;
-
 /// The pods to ask: ready cores first, the oldest first, as the operator does. Every node can answer for the
 /// cluster, so cores that are not ready come next. Replicants are never asked: their dashboard may be off.
 pub fn target(world: &World, instance: &Instance) -> Target {
     let v4 = instance.api == ApiVersion::V1beta4;
-    let mut pods: Vec<&Pod> = world
-        .pods_of(&instance.id)
-        .filter(|pod| pod.role != Some(Role::Replicant) && pod.deleting.is_none() && pod.phase == "Running")
-        .collect();
+    let mut pods: Vec<&Pod> =
+        world.pods_of(&instance.id).filter(|pod| pod.role != Some(Role::Replicant) && pod.runs()).collect();
     // An upgrade removes the old pods: new ones come first, as soon as EMQX lists them as running.
     let revisions = UpgradeRevisions::under_way(world, &instance.id);
     let stays = |pod: &Pod| {
@@ -32,7 +25,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         new && pod.containers_ready
     };
     pods.sort_by_key(|pod| (!stays(pod), !pod.containers_ready, pod.created, pod.name.clone()));
-    let default = ApiPort { port: if v4 { V4_PORT } else { V5_PORT }, tls: false };
+    let default = if v4 { ApiPort::V4 } else { ApiPort::V5 };
     let port = match instance.api {
         // 3.x names the container port; the port of the configuration is used only where it does not.
         ApiVersion::V3beta1 => pods.iter().find_map(|pod| pod.api_port).or(instance.api_port),
@@ -42,7 +35,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
         Some(Link::Forbidden(why)) => Some(why.clone()),
         _ => None,
     };
-    let running = world.pods_of(&instance.id).filter(|pod| pod.deleting.is_none() && pod.phase == "Running");
+    let running = world.pods_of(&instance.id).filter(|pod| pod.runs());
     Target {
         instance: instance.id.clone(),
         addressed: running.flat_map(|pod| pod.ips.iter().map(|ip| (*ip, pod.name.clone()))).collect(),

@@ -103,9 +103,7 @@ fn joining(pod: &Pod, now: Timestamp) -> bool {
 
 /// Since when the containers of the pod are ready.
 fn ready_since(pod: &Pod) -> Option<Timestamp> {
-    ["ContainersReady", "Ready"]
-        .iter()
-        .find_map(|kind| pod.conditions.iter().find(|it| it.kind == *kind && it.status == "True")?.since)
+    ["ContainersReady", "Ready"].into_iter().find_map(|kind| pod.true_since(kind))
 }
 
 fn member() -> Standing {
@@ -135,14 +133,12 @@ pub fn finished(pod: &Pod) -> bool {
 }
 
 fn unschedulable(pod: &Pod) -> bool {
-    pod.conditions.iter().any(|it| it.kind == "PodScheduled" && it.status == "False")
+    pod.condition("PodScheduled").is_some_and(|it| it.status == "False")
 }
 
 /// Why the pod does not run, and since when.
 fn trouble(pod: &Pod) -> (Option<String>, Option<Timestamp>) {
-    if let Some(condition) =
-        pod.conditions.iter().find(|it| it.kind == "PodScheduled" && it.status == "False")
-    {
+    if let Some(condition) = pod.condition("PodScheduled").filter(|it| it.status == "False") {
         let reason = if condition.reason.is_empty() { "Unschedulable" } else { &condition.reason };
         return (Some(reason.to_owned()), condition.since.or(pod.created));
     }
@@ -154,16 +150,15 @@ fn trouble(pod: &Pod) -> (Option<String>, Option<Timestamp>) {
         return (None, None);
     }
     let reason = pod
-        .conditions
-        .iter()
-        .find(|it| it.kind == "ContainersReady" && it.status == "False" && !it.reason.is_empty())
+        .condition("ContainersReady")
+        .filter(|it| it.status == "False" && !it.reason.is_empty())
         .map(|it| it.reason.clone());
     (reason, since)
 }
 
 /// Since when the containers of the pod are not ready. `Ready` shows less: its gates also take a donor out of the Service.
 fn not_ready_since(pod: &Pod) -> Option<Timestamp> {
-    pod.conditions.iter().find(|it| it.kind == "ContainersReady" && it.status == "False")?.since
+    pod.condition("ContainersReady").filter(|it| it.status == "False")?.since
 }
 
 /// `for 12m`, empty where that is not known.

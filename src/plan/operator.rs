@@ -46,8 +46,7 @@ impl Evidence {
 /// event: an operator that wrote after its Lease ran out works without a Lease. `None` where no Lease may be read, there is
 /// none, or it shows nothing.
 pub fn evidence(world: &World, silent: Option<u64>, now: Timestamp) -> Option<Evidence> {
-    let read =
-        world.kubernetes.leases.values().filter(|seen| seconds_between(seen.at, now) <= LEASE_UNREAD_SECONDS);
+    let read = world.kubernetes.leases.values().filter(|seen| seen.is_within(LEASE_UNREAD_SECONDS, now));
     let judged = read.filter_map(|seen| {
         let renewed = seen.value.renewed?;
         let overdue = seconds_between(renewed, seen.at) > seen.value.seconds + LEASE_OVERDUE_SECONDS;

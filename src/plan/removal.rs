@@ -13,9 +13,9 @@ use super::membership::Membership;
 use super::rebalance::messages::short;
 use super::snapshot::{NodeRow, Snapshot, snapshot};
 use crate::model::drain::DrainedPod;
-use crate::model::human::{plural, seconds_between};
+use crate::model::human::plural;
 use crate::model::{
-    Evacuation, EvictionStatus, InstanceId, NodeName, Pod, PodName, Role, Seen, Stage, Verdict, World,
+    Evacuation, EvictionStatus, InstanceId, NodeName, Pod, PodName, Role, Stage, Verdict, World,
 };
 
 mod gates;
@@ -273,7 +273,7 @@ impl<'a> RemovalView<'a> {
             .map(|pod| pod.uid.as_str())
             .filter(|uid| run.pods.iter().any(|it| it.uid == *uid))
             .collect();
-        let up = world.pods_of(run.id).filter(|pod| pod.deleting.is_none() && pod.phase == "Running");
+        let up = world.pods_of(run.id).filter(|pod| pod.runs());
         let up = up.map(|pod| pod.name.as_str()).collect();
         let mut wanted = run.sizes.clone();
         let seen = sizes(world, run.id);
@@ -363,10 +363,6 @@ impl<'a> RemovalView<'a> {
     pub(super) fn row(&self, pod: &DrainedPod) -> Option<&NodeRow> {
         self.snapshot.nodes.iter().find(|row| row.pod.as_ref() == Some(&pod.pod))
     }
-}
-
-pub(super) fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> bool {
-    seen.is_some_and(|seen| seconds_between(seen.at, now) <= within)
 }
 
 /// Whether EMQX reports that nothing is left on an evacuated node.

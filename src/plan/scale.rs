@@ -1,6 +1,7 @@
 //! A change of the number of nodes: which pods are removed, how often their clients are disconnected, the
 //! checks ([`checks`]), and the next step ([`next`]).
 
+use emqx_rebalance::rules::donors;
 use serde::Serialize;
 
 use super::evacuation::checks::EvacuatedBy;
@@ -275,7 +276,7 @@ pub(crate) fn evening_out(snapshot: &Snapshot) -> Strategy {
     let counts: Vec<u64> = snapshot.participants().iter().filter_map(|row| row.connections).collect();
     let all: u64 = counts.iter().sum();
     let mean = all / (counts.len() as u64).max(1);
-    let donors = counts.iter().filter(|own| **own * counts.len() as u64 >= all).count() as u64;
+    let donors = donors(&counts).into_iter().filter(|gives| *gives).count() as u64;
     let recipients = (counts.len() as u64).saturating_sub(donors);
     let rate = (RECONNECTS_PER_SECOND * recipients / donors.max(1)).max(1);
     let threshold = (mean / 20).max(1);

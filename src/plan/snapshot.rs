@@ -11,6 +11,7 @@ use super::membership::{KnownSources, Membership, finished, standing};
 use super::operator::{Evidence, evidence};
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::seconds_between;
+use crate::model::pod::is_of_dashboard;
 use crate::model::{
     ApiVersion, Evacuation, Instance, InstanceId, Link, Node, NodeName, OperatorLine, Part, Pod, PodName,
     Role, RunningRebalance, Source, SourceHealth, World,
@@ -448,7 +449,7 @@ impl Serving {
         };
         let slices: Vec<_> = world.kubernetes.slices.values().map(|seen| &seen.value).filter(own).collect();
         let headless = |slice: &&&crate::model::Slice| slice.service.ends_with("-headless");
-        let dashboard = |slice: &&&crate::model::Slice| slice.service.ends_with("-dashboard");
+        let dashboard = |slice: &&&crate::model::Slice| is_of_dashboard(&slice.service);
         let clients: Vec<_> = slices.iter().filter(|slice| !headless(slice) && !dashboard(slice)).collect();
         let used = if clients.is_empty() { slices.iter().filter(headless).collect() } else { clients };
         let mut serving = Self { known: !used.is_empty(), pods: BTreeSet::new(), ips: BTreeSet::new() };

@@ -347,9 +347,9 @@ fn api_port(object: &Value, api: ApiVersion) -> Option<ApiPort> {
     };
     let port = |bind: String| bind.rsplit(':').next().and_then(|port| port.trim().parse::<u16>().ok());
     if api == ApiVersion::V1beta4 {
-        return Some(ApiPort { port: 8081, tls: false });
+        return Some(ApiPort::V4);
     }
-    let http = bind("http").map_or(Some(18083), port).filter(|port| *port != 0);
+    let http = bind("http").map_or(Some(ApiPort::V5.port), port).filter(|port| *port != 0);
     let https = bind("https").and_then(port).filter(|port| *port != 0);
     http.map(|port| ApiPort { port, tls: false }).or(https.map(|port| ApiPort { port, tls: true }))
 }

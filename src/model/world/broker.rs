@@ -82,6 +82,12 @@ impl BrokerState {
         }
     }
 
+    /// Whether its nodes and what it moves were both reported in the last seconds.
+    pub(crate) fn is_within(&self, seconds: u64, now: Timestamp) -> bool {
+        self.load.as_ref().is_some_and(|seen| seen.is_within(seconds, now))
+            && self.nodes.as_ref().is_some_and(|seen| seen.is_within(seconds, now))
+    }
+
     /// Applies one answer; whether anything that is shown has changed.
     pub(super) fn apply(&mut self, update: BrokerUpdate, at: Timestamp) -> bool {
         match update {

@@ -11,6 +11,7 @@ use super::super::upgrade::run::UpgradeRun as Upgrade;
 use super::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::cluster::evacuations_or_copy;
+use crate::model::human::and_more;
 use crate::model::{Evacuation, Judgement, NodeName, Operation, OperationRef, Stage, Verdict};
 use crate::plan::rebalance::messages::short;
 
@@ -111,7 +112,7 @@ fn upgrading(run: &Upgrade, current: &Current<'_>) -> OperationStatus {
     if let Some(first) = stuck.first() {
         let reason = first.pod_reason.as_deref().unwrap_or_default();
         if !is.message.contains(reason) {
-            let more = if stuck.len() > 1 { format!(" and {} more", stuck.len() - 1) } else { String::new() };
+            let more = and_more(stuck.len() - 1);
             is.message = format!(
                 "{}; {}{more}: {reason}{}",
                 is.message,

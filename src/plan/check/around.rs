@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::{AddedPods, Planned, Purpose, Subject};
 use crate::model::drain::{Amount, Placed, Placement};
-use crate::model::human::{count, duration, plural, seconds_between};
+use crate::model::human::{MAX_NAMED, count, duration, first_names, plural, seconds_between};
 use crate::model::image::Image;
+use crate::model::pod::is_of_dashboard;
 use crate::model::surroundings::ServiceView;
 use crate::model::{ApiVersion, InstanceKind, OperatorLine, PodName};
-use crate::plan::assessment::MAX_NAMED;
 use crate::plan::drain::room::ClusterCapacity;
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::operator::OperatorProcess;
@@ -49,8 +49,7 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
 }
 
 pub(super) fn named(names: &[&str]) -> String {
-    let listed = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
-    if names.len() > MAX_NAMED { format!("{listed} and {} more", names.len() - MAX_NAMED) } else { listed }
+    first_names(names, MAX_NAMED)
 }
 
 /// A Rebalance whose deletion waits for an operator.
@@ -176,7 +175,7 @@ fn of_clients(subject: Subject<'_>) -> Option<Vec<&ServiceView>> {
     let leads = |service: &&ServiceView| {
         !service.headless
             && !service.selector.is_empty()
-            && !service.name.ends_with("-dashboard")
+            && !is_of_dashboard(&service.name)
             && if pods.is_empty() {
                 service.selector.values().any(|value| *value == instance.name)
             } else {
@@ -300,7 +299,7 @@ fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     let Ok(image) = Image::parse(text) else {
         return Some(blocked("image", format!("{text:?} is not an image reference")).hint(hint));
     };
-    let last = image.repository.rsplit('/').next().unwrap_or_default();
+    let last = image.last_part();
     let message = match (&image.tag, &image.digest) {
         (None, None) => format!("{text} has no tag: the version that runs changes with every pull"),
         (Some(tag), None) if tag == "latest" => {
@@ -332,8 +331,7 @@ fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
 /// Whether the image has another name than the running one. Registries are ignored: a mirror is not another
 /// edition.
 fn edition_changes(runs: &str, image: &Image) -> bool {
-    let last = |image: &Image| image.repository.rsplit('/').next().unwrap_or_default().to_owned();
-    Image::parse(runs).is_ok_and(|runs| last(&runs) != last(image))
+    Image::parse(runs).is_ok_and(|runs| runs.last_part() != image.last_part())
 }
 
 /// The pods of a blue-green upgrade's second set.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
-use super::super::removal::{RemovalView, absent, empty, fresh, out_of_service_first, restored, start};
+use super::super::removal::{RemovalView, absent, empty, out_of_service_first, restored, start};
 use super::super::upgrade::messages::doing;
 use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
@@ -19,9 +19,7 @@ use crate::model::{NodeName, Role, World};
 pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {
     let view = RemovalView::of(world, run, now);
     let sets: BTreeSet<&str> = run.pods.iter().map(|it| it.set.as_str()).collect();
-    if !fresh(world.broker(run.id).load.as_ref(), run.fresh_seconds, now)
-        || !fresh(world.broker(run.id).nodes.as_ref(), run.fresh_seconds, now)
-    {
+    if !world.broker(run.id).is_within(run.fresh_seconds, now) {
         return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }
     let ours = |node: &NodeName| run.pods.iter().any(|it| it.started && it.node.as_ref() == Some(node));

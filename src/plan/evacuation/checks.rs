@@ -5,7 +5,7 @@ use super::super::removal::unfinished_removal;
 use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
-use crate::model::human::plural;
+use crate::model::human::{first_names, plural};
 use crate::model::image::EmqxVersion;
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, RunningRebalance, Source, World,
@@ -201,17 +201,15 @@ fn others_evacuated(
     let first = *others.first()?;
     let running = snapshot.participants().len();
     let remain = to.clients.len();
-    let named: Vec<&str> = others.iter().take(MAX_NODES_NAMED).map(|node| short(node)).collect();
-    let more = others.len() - named.len();
+    let names: Vec<&str> = others.iter().map(|node| short(node)).collect();
     let message = format!(
-        "{} being evacuated already ({}{}): {remain} of {} would take clients",
+        "{} being evacuated already ({}): {remain} of {} would take clients",
         if others.len() == 1 {
             "another node is".to_owned()
         } else {
             format!("{} other nodes are", others.len())
         },
-        named.join(", "),
-        if more > 0 { format!(" and {more} more") } else { String::new() },
+        first_names(&names, MAX_NODES_NAMED),
         plural(running as u64, "node"),
     );
     let severity = if remain * 2 < running { Severity::Blocked } else { Severity::Warning };
@@ -247,11 +245,10 @@ fn not_ready(instance: &Instance) -> Option<Finding> {
 
 /// Operator 3.x stops every evacuation of a node that is up to date at its next reconcile.
 fn operator_ends_it(world: &World, instance: &Instance) -> Option<Finding> {
-    let paused = instance.conditions.iter().any(|it| it.kind == "Paused" && it.holds());
     let ends = world.kubernetes.served.operator == OperatorLine::Three
         && instance.api == ApiVersion::V3beta1
         && !instance.standalone
-        && !paused;
+        && !instance.paused();
     ends.then(|| {
         let message = "operator 3.x ends an evacuation that it did not start, at its next reconcile";
         let id = &instance.id;

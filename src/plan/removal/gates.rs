@@ -42,7 +42,7 @@ fn leaving(view: &RemovalView<'_>, pods: &[&Pod]) -> Option<String> {
     if let Some(pod) = pods.iter().find(|pod| serves(pod)) {
         return Some(format!("{} is leaving the Service", pod.name));
     }
-    let since = |pod: &&Pod| pod.conditions.iter().find(|it| it.kind == "Ready")?.since;
+    let since = |pod: &&Pod| pod.condition("Ready")?.since;
     let seconds = pods.iter().filter_map(since).map(|since| seconds_between(since, view.now)).min()?;
     (seconds < SETTLE_SECONDS).then(|| "the pods left the Service; load balancers notice".to_owned())
 }

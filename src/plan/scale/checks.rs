@@ -6,7 +6,7 @@ use super::super::upgrade::field_owners::{conflicts, managed};
 use super::super::upgrade::revisions::UpgradeRevisions;
 use super::{Outside, ScalePlan, amount, listed, living, sets, unfinished, wanted};
 use crate::model::scale::{FIRST_COST, ScaledField};
-use crate::model::{Instance, NodeName, Pod, World};
+use crate::model::{Condition, Instance, NodeName, Pod, World};
 use crate::plan::finding::{Finding, Severity};
 
 /// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
@@ -186,13 +186,12 @@ fn durable_storage(
     let holds = |node: &NodeName| outside.sites.contains(node);
     let (pod, node) = scale.removal.steps.iter().find_map(|step| {
         let pod = world.pods_of(&scale.removal.instance).find(|pod| pod.uid == step.uid)?;
-        let condition = pod.conditions.iter().any(|it| it.kind == STORAGE_SITE && it.holds());
+        let condition = pod.condition(STORAGE_SITE);
         // Where EMQX cannot be asked, every core of a cluster with durable sessions is assumed to hold
         // replicas.
-        let configured = instance.durable_sessions
-            && outside.sites.is_empty()
-            && !pod.conditions.iter().any(|it| it.kind == STORAGE_SITE);
-        (condition || configured || step.node.as_ref().is_some_and(holds)).then_some((&step.pod, &step.node))
+        let configured = instance.durable_sessions && outside.sites.is_empty() && condition.is_none();
+        (condition.is_some_and(Condition::holds) || configured || step.node.as_ref().is_some_and(holds))
+            .then_some((&step.pod, &step.node))
     })?;
     let node = node.as_ref().map_or_else(|| pod.as_str().to_owned(), NodeName::to_string);
     let another = snapshot.nodes.iter().find(|row| row.running && row.pod.as_ref() != Some(pod));

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
-use super::super::removal::{RemovalView, absent, empty, fresh, out_of_service_first, restored, start};
+use super::super::removal::{RemovalView, absent, empty, out_of_service_first, restored, start};
 use super::super::upgrade::messages::doing;
 use super::{listed, living, sets};
 use crate::model::human::plural;
@@ -41,9 +41,7 @@ pub fn requested(world: &World, run: &RemovalRun<'_>, change: &Change<'_>) -> Op
 
 /// What to do now.
 pub fn next(world: &World, run: RemovalRun<'_>, change: Change<'_>, now: Timestamp) -> Vec<RemovalAction> {
-    if !fresh(world.broker(run.id).load.as_ref(), run.fresh_seconds, now)
-        || !fresh(world.broker(run.id).nodes.as_ref(), run.fresh_seconds, now)
-    {
+    if !world.broker(run.id).is_within(run.fresh_seconds, now) {
         return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }
     let view = RemovalView::of(world, run, now);

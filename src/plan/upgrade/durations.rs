@@ -41,11 +41,8 @@ impl DrainTiming {
 /// their containers were ready; the median of the pods that show it. The operator's gate opens later and also
 /// changes for other reasons.
 pub(crate) fn boot<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<u64> {
-    let since = |pod: &Pod, kind: &str| {
-        pod.conditions.iter().find(|it| it.kind == kind && it.holds()).and_then(|it| it.since)
-    };
     let took = |pod: &'a Pod| {
-        let seconds = seconds_between(since(pod, "PodScheduled")?, since(pod, "ContainersReady")?);
+        let seconds = seconds_between(pod.true_since("PodScheduled")?, pod.true_since("ContainersReady")?);
         // A difference of hours means that the container in the same pod was restarted.
         (1..=3600).contains(&seconds).then_some(seconds)
     };

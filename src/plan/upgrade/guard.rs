@@ -146,12 +146,14 @@ fn leave(
         }
     }
     let within = means.fresh_seconds;
-    let Some(load) = fresh(world.broker(&revisions.instance.id).load.as_ref(), within, now) else {
+    let broker = world.broker(&revisions.instance.id);
+    let Some(Seen { value: load, .. }) = broker.load.as_ref().filter(|seen| seen.is_within(within, now))
+    else {
         return wait("EMQX does not report what it moves");
     };
-    let Some(_) = fresh(world.broker(&revisions.instance.id).nodes.as_ref(), within, now) else {
+    if !broker.is_within(within, now) {
         return wait("EMQX does not report the counts of its nodes");
-    };
+    }
     if let Some(entry) = load.rebalances.first() {
         return vec![GuardAction::Needs(format!(
             "a rebalance runs (coordinator {}), and EMQX refuses an evacuation beside it: kubectl emqx rebalance stop \
@@ -288,10 +290,6 @@ impl EndsWith<'_, '_> {
     }
 }
 
-fn fresh<T>(seen: Option<&Seen<T>>, within: u64, now: Timestamp) -> Option<&T> {
-    seen.filter(|seen| seconds_between(seen.at, now) <= within).map(|seen| &seen.value)
-}
-
 /// Closes the gates of all old pods that are still in the Service, at the same time: otherwise disconnected
 /// clients reconnect to old pods, and are disconnected again.
 fn gates(revisions: &UpgradeRevisions<'_>) -> Vec<GuardAction> {
@@ -312,7 +310,7 @@ fn settling(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> Option<String> 
         return Some("old pods are leaving the Service".to_owned());
     }
     let since = gated()
-        .filter_map(|member| member.pod.conditions.iter().find(|it| it.kind == "Ready")?.since)
+        .filter_map(|member| member.pod.condition("Ready")?.since)
         .map(|since| seconds_between(since, now))
         .min()?;
     (since < SETTLE_SECONDS).then(|| "old pods left the Service; load balancers notice".to_owned())

@@ -150,9 +150,7 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
             id.name
         )));
     }
-    if instance.api == ApiVersion::V3beta1
-        && instance.conditions.iter().any(|condition| condition.kind == "Paused" && condition.holds())
-    {
+    if instance.api == ApiVersion::V3beta1 && instance.paused() {
         let (kind, name) = (instance.id.kind.singular(), &instance.id.name);
         return Some(
             blocked("paused", format!("{} is paused: its operator changes nothing", instance.id)).hint(

@@ -205,7 +205,7 @@ fn pod_problem(revisions: &UpgradeRevisions<'_>) -> Option<String> {
             }
             _ => {}
         }
-        let unscheduled = pod.conditions.iter().find(|it| it.kind == "PodScheduled" && it.status == "False");
+        let unscheduled = pod.condition("PodScheduled").filter(|it| it.status == "False");
         if let Some(condition) = unscheduled {
             return Some(format!("{} finds no node to run on: {}", pod.name, condition.message));
         }

@@ -25,16 +25,15 @@ pub(super) fn load_answers(broker: &BrokerState) -> bool {
 /// Whether EMQX cannot be asked and its last answer is too old to judge by. Where it has never answered, the operator's copy
 /// is as old as the operator's own last answer: it may be unable to ask EMQX, too.
 pub(super) fn blind(broker: &BrokerState, now: Timestamp) -> bool {
-    let old = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) > OUTAGE_ANSWER_SECONDS;
     match &broker.nodes {
-        Some(nodes) => old(nodes) && !answers(broker),
+        Some(nodes) => !nodes.is_within(OUTAGE_ANSWER_SECONDS, now) && !answers(broker),
         None => broker.link("nodes").is_some_and(|link| link.why().is_some()),
     }
 }
 
 /// Whether EMQX, which does not answer at the moment, answered lately and may do so again through another pod.
 fn may_answer(broker: &BrokerState, now: Timestamp) -> bool {
-    let lately = |nodes: &Seen<Vec<Node>>| seconds_between(nodes.at, now) <= NEW_POD_ANSWER_SECONDS;
+    let lately = |nodes: &Seen<Vec<Node>>| nodes.is_within(NEW_POD_ANSWER_SECONDS, now);
     broker.link("nodes").is_some_and(Link::is_unreachable) && broker.nodes.as_ref().is_some_and(lately)
 }
 

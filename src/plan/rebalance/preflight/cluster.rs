@@ -3,10 +3,10 @@
 
 use super::RebalanceCheck;
 use crate::model::cluster::is_open_source;
-use crate::model::human::plural;
+use crate::model::human::{and_more, first_phrases, plural};
 use crate::model::image::EmqxVersion;
 use crate::model::{Instance, Link, NodeName, Source, World};
-use crate::plan::assessment::{MAX_NAMED, current_load, left_over, lists_nodes, membership};
+use crate::plan::assessment::{current_load, left_over, lists_nodes, membership};
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::membership::Membership;
 use crate::plan::results::Backend;
@@ -28,10 +28,7 @@ pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: 
     let summary = membership(world, Some(instance), snapshot, snapshot.now);
     let mut found = Vec::new();
     if snapshot.wrong_emqx.is_none() && !summary.discrepancies.is_empty() {
-        let mut text = summary.discrepancies.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join("; ");
-        if summary.discrepancies.len() > MAX_NAMED {
-            text = format!("{text}; and {} more", summary.discrepancies.len() - MAX_NAMED);
-        }
+        let text = first_phrases(&summary.discrepancies);
         // Without the pods it cannot be determined whether a stopped node comes back.
         let alone = |row: &&NodeRow| row.membership == Some(Membership::Stopped) && row.pod.is_none();
         let stopped = snapshot.nodes.iter().find(alone).and_then(|row| row.node.as_ref());
@@ -69,7 +66,7 @@ pub(crate) fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -
     let name = &instance.id.name;
     if let Some(first) = closed.first() {
         let many = closed.len() > 1;
-        let more = if many { format!(" and {} more", closed.len() - 1) } else { String::new() };
+        let more = and_more(closed.len() - 1);
         let (does, is) = if many { ("do", "are") } else { ("does", "is") };
         let how = if first.serving.is_some() { "is not in the Service" } else { "is not ready" };
         return Some(

@@ -173,7 +173,7 @@ fn recipients(run: &RebalanceRun) -> String {
 /// donors can be among them, because the operator takes donors out of the Service by the readiness of their pods.
 fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
     let fell = |pod: &&Pod| {
-        let ready = pod.conditions.iter().find(|condition| condition.kind == "Ready");
+        let ready = pod.condition("Ready");
         let since = ready.filter(|ready| !ready.holds() && !pod.ready).and_then(|ready| ready.since);
         pod.deleting.is_none() && since.is_some_and(|since| since > run.began)
     };

@@ -533,7 +533,7 @@ pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool
 
 /// EMQX's nodes, unless its last answer is too old.
 pub(super) fn counted(broker: &BrokerState, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
-    broker.nodes.as_ref().filter(|seen| seconds_between(seen.at, now) <= CURRENT_COUNTS_SECONDS)
+    broker.nodes.as_ref().filter(|seen| seen.is_within(CURRENT_COUNTS_SECONDS, now))
 }
 
 fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
