@@ -4,13 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Stage;
 use super::name::NodeName;
-
-/// Seconds of EMQX's default waits in rebalances and evacuations, before it evicts and for takeovers
-/// (`emqx_node_rebalance.hrl`).
-pub(crate) const WAIT_SECONDS: u64 = 60;
-
-/// EMQX's default rate, in clients or sessions per second.
-pub(crate) const RATE: u64 = 500;
+use super::strategy::{EMQX_RATE, EMQX_WAIT_SECONDS};
 
 /// The checks that `--skip-check` may name: a refusal becomes a warning, a warning is left out.
 pub(crate) const EVACUATION_CHECKS: [&str; 8] = [
@@ -50,7 +44,7 @@ impl EvacuationWaits {
 
 impl Default for EvacuationWaits {
     fn default() -> Self {
-        Self { health_check_seconds: WAIT_SECONDS, takeover_seconds: WAIT_SECONDS }
+        Self { health_check_seconds: EMQX_WAIT_SECONDS, takeover_seconds: EMQX_WAIT_SECONDS }
     }
 }
 
@@ -75,10 +69,10 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            conn_evict_rate: RATE,
-            sess_evict_rate: RATE,
-            wait_health_check_seconds: WAIT_SECONDS,
-            wait_takeover_seconds: WAIT_SECONDS,
+            conn_evict_rate: EMQX_RATE,
+            sess_evict_rate: EMQX_RATE,
+            wait_health_check_seconds: EMQX_WAIT_SECONDS,
+            wait_takeover_seconds: EMQX_WAIT_SECONDS,
             migrate_to: Vec::new(),
             redirect_to: None,
         }

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evacuation::{RATE, WAIT_SECONDS};
+/// Seconds of EMQX's default waits in rebalances and evacuations, before it evicts and for takeovers
+/// (`emqx_node_rebalance.hrl`).
+pub(crate) const EMQX_WAIT_SECONDS: u64 = 60;
+
+/// EMQX's default rate, in clients or sessions per second.
+pub(crate) const EMQX_RATE: u64 = 500;
 
 /// The settings of a rebalance. Rates are clients (sessions) per second and donor, waits are seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +35,10 @@ impl Default for Strategy {
     /// EMQX's own defaults (`emqx_node_rebalance.hrl`).
     fn default() -> Self {
         Self {
-            conn_evict_rate: RATE,
-            sess_evict_rate: RATE,
-            wait_health_check_seconds: WAIT_SECONDS,
-            wait_takeover_seconds: WAIT_SECONDS,
+            conn_evict_rate: EMQX_RATE,
+            sess_evict_rate: EMQX_RATE,
+            wait_health_check_seconds: EMQX_WAIT_SECONDS,
+            wait_takeover_seconds: EMQX_WAIT_SECONDS,
             abs_conn_threshold: 1000,
             rel_conn_threshold: 1.1,
             abs_sess_threshold: 1000,

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use super::around::{blocked, info, named, warning};
 use super::{Planned, Purpose, Subject};
 use crate::model::drain::DrainedPod;
-use crate::model::evacuation::WAIT_SECONDS;
 use crate::model::human::{count, plural, seconds_between};
 use crate::model::report::{EmqxReport, Reading};
+use crate::model::strategy::EMQX_WAIT_SECONDS;
 use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
 use crate::plan::finding::Finding;
 use crate::plan::rebalance::messages::short;
@@ -275,7 +275,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
     bare.peek()?;
     let wait = planned.wait_health_check.unwrap_or_else(|| match purpose {
         Purpose::Upgrade => DrainTiming::of(instance).wait_health_check,
-        _ => WAIT_SECONDS,
+        _ => EMQX_WAIT_SECONDS,
     });
     let mut slowest: Option<(&Pod, u64)> = None;
     for pod in bare {

@@ -1,8 +1,9 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
 //! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
-use crate::model::evacuation::{EvacuationWaits, WAIT_SECONDS};
+use crate::model::evacuation::EvacuationWaits;
 use crate::model::human::seconds_between;
+use crate::model::strategy::EMQX_WAIT_SECONDS;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
 use crate::timing::{BOOT_SECONDS, HELD_FROM_SECONDS, LOOP_SECONDS};
 
@@ -103,7 +104,7 @@ impl DrainTiming {
         let update = &instance.update;
         let api = instance.api;
         // Operator 2.2 does not send 0 (both versions), and EMQX then uses its default wait.
-        let takeover = |seconds: u64| if seconds == 0 { WAIT_SECONDS } else { seconds };
+        let takeover = |seconds: u64| if seconds == 0 { EMQX_WAIT_SECONDS } else { seconds };
         match api {
             ApiVersion::V1beta4 => Self {
                 api,
@@ -121,7 +122,7 @@ impl DrainTiming {
                 Self {
                     api,
                     delay: update.initial_delay.unwrap_or_else(|| whole(OPERATOR_WAIT_SECONDS)),
-                    wait_health_check: WAIT_SECONDS,
+                    wait_health_check: EMQX_WAIT_SECONDS,
                     conn_evict_rate: update.conn_evict_rate.or(Some(OPERATOR_RATE)),
                     wait_takeover: takeover(
                         update.wait_takeover.unwrap_or_else(|| whole(OPERATOR_WAIT_SECONDS)),
@@ -137,7 +138,7 @@ impl DrainTiming {
                 } else {
                     0
                 },
-                wait_health_check: update.wait_health_check.unwrap_or(WAIT_SECONDS),
+                wait_health_check: update.wait_health_check.unwrap_or(EMQX_WAIT_SECONDS),
                 conn_evict_rate: update.conn_evict_rate.or(Some(OPERATOR_RATE)),
                 wait_takeover: update.wait_takeover.unwrap_or(OPERATOR_WAIT_SECONDS),
                 sess_evict_rate: update.sess_evict_rate.or(Some(OPERATOR_RATE)),

@@ -3,8 +3,8 @@
 use super::change::HOLD_SECONDS;
 use super::durations::{DrainTiming, OPERATOR_RATE, OPERATOR_WAIT_SECONDS};
 use crate::error::Problem;
-use crate::model::evacuation::{RATE, WAIT_SECONDS};
 use crate::model::image::{self, EmqxVersion, Image};
+use crate::model::strategy::{EMQX_RATE, EMQX_WAIT_SECONDS};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 use crate::model::{
     ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
@@ -53,8 +53,8 @@ impl UpgradeTarget {
         };
         let guarded = v1beta4 && way == Way::BlueGreen && ask.manner != DrainMethod::Unguarded;
         let now = &instance.update;
-        let rate = if v1beta4 { RATE } else { OPERATOR_RATE };
-        let takeover = if v1beta4 { WAIT_SECONDS } else { OPERATOR_WAIT_SECONDS };
+        let rate = if v1beta4 { EMQX_RATE } else { OPERATOR_RATE };
+        let takeover = if v1beta4 { EMQX_WAIT_SECONDS } else { OPERATOR_WAIT_SECONDS };
         let mut update = UpdateSpec {
             present: true,
             evacuation: true,
@@ -68,7 +68,7 @@ impl UpgradeTarget {
             wait_takeover: ask.wait_takeover.or(now.wait_takeover).or(Some(takeover)),
             wait_health_check: match instance.api {
                 ApiVersion::V2 | ApiVersion::V3beta1 => {
-                    ask.wait_health_check.or(now.wait_health_check).or(Some(WAIT_SECONDS))
+                    ask.wait_health_check.or(now.wait_health_check).or(Some(EMQX_WAIT_SECONDS))
                 }
                 ApiVersion::V1beta4 | ApiVersion::V2beta1 => None,
             },
