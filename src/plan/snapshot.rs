@@ -169,7 +169,7 @@ impl Snapshot {
         Role::participating(self.nodes.iter().filter(|row| row.running).map(|row| row.role))
     }
 
-    /// The nodes that would take part in a rebalance: the running ones of [`Self::participating_role`], or the nodes that the
+    /// The nodes that would take part in a rebalance: the running ones of `participating_role`, or the nodes that the
     /// user chose.
     pub fn participants(&self) -> Vec<&NodeRow> {
         if !self.chosen.is_empty() {
