@@ -273,14 +273,12 @@ pub struct Instance {
     pub notes: std::collections::BTreeMap<String, String>,
 }
 
-impl UpgradeRecord {
-    /// The record of an instance; `None` without one of this program.
-    pub fn read(instance: &Instance) -> Option<Self> {
-        instance.guard.as_ref()?.upgrade.clone()
-    }
-}
-
 impl Instance {
+    /// The record of its upgrade; `None` without one of this program.
+    pub fn upgrade_record(&self) -> Option<UpgradeRecord> {
+        self.guard.as_ref()?.upgrade.clone()
+    }
+
     /// An EMQX cluster that no object of Kubernetes describes.
     pub fn without_kubernetes(id: InstanceId) -> Self {
         Self {

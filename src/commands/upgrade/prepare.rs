@@ -146,7 +146,7 @@ fn previous(world: &World, instance: &Instance, target: &UpgradeTarget) -> Optio
     let revisions =
         UpgradeRevisions::of(world, &instance.id).filter(|it| it.in_transition() && !it.converged())?;
     let other = |image: &String| *image != target.to;
-    let recorded = UpgradeRecord::read(instance).and_then(|record| record.from).filter(other);
+    let recorded = instance.upgrade_record().and_then(|record| record.from).filter(other);
     recorded.or_else(|| revisions.old_images().into_iter().map(str::to_owned).find(other))
 }
 
@@ -162,7 +162,7 @@ fn record(
         world.broker(&instance.id).nodes.as_ref().map(|nodes| Counts::of(&nodes.value)).unwrap_or_default();
     // During a rollback the previous and the target image are equal, and the clients are those at the start.
     let half_way = back.is_some_and(|back| *back != Undo::Upgrade);
-    let first = UpgradeRecord::read(instance).filter(|_| half_way);
+    let first = instance.upgrade_record().filter(|_| half_way);
     let connections = first.as_ref().and_then(|first| first.connections);
     let sessions = first.as_ref().and_then(|first| first.sessions);
     UpgradeRecord {

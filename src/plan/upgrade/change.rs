@@ -256,7 +256,7 @@ pub struct ManifestEdit {
 impl ManifestEdit {
     /// The edit of the upgrade that is stored for an instance.
     pub fn stored(instance: &Instance) -> Option<Self> {
-        UpgradeRecord::read(instance).map(|record| Self { to: record.to, lines: record.edit })
+        instance.upgrade_record().map(|record| Self { to: record.to, lines: record.edit })
     }
 
     /// Its lines, while the instance has the image of that upgrade. After another change of the image the

@@ -19,9 +19,7 @@ use super::revisions::{Member, UpgradeRevisions};
 use super::target::{UpgradeTarget, hold, one_by_one, undoing};
 use super::{messages, verdict};
 use crate::model::human::{plural, seconds_between};
-use crate::model::{
-    ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, UpgradeRecord, World,
-};
+use crate::model::{ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, World};
 use crate::plan::rebalance::messages::short;
 use crate::timing::SETTLE_SECONDS;
 
@@ -178,7 +176,7 @@ pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
 
 /// Whether another client changed the image since the delay was held.
 pub(crate) fn deserted(instance: &Instance) -> bool {
-    let record = UpgradeRecord::read(instance).filter(|_| hold(instance).is_some());
+    let record = instance.upgrade_record().filter(|_| hold(instance).is_some());
     record.is_some_and(|record| instance.image.is_some() && Some(&record.to) != instance.image.as_ref())
 }
 
@@ -192,7 +190,7 @@ fn abandon(world: &World, revisions: &UpgradeRevisions<'_>, timing: &DrainTiming
     if !timing.held() {
         return vec![GuardAction::Forget];
     }
-    let to = UpgradeRecord::read(revisions.instance).map_or_else(String::new, |record| record.to);
+    let to = revisions.instance.upgrade_record().map_or_else(String::new, |record| record.to);
     vec![GuardAction::Needs(way_out(revisions.instance, &to))]
 }
 
@@ -223,14 +221,14 @@ pub fn way_out(instance: &Instance, to: &str) -> String {
 
 /// The image that another client set in the middle of an upgrade to `to`, where it is neither that one nor the one before.
 fn third_image<'i>(instance: &'i Instance, to: &str) -> Option<&'i str> {
-    let from = UpgradeRecord::read(instance).and_then(|record| record.from);
+    let from = instance.upgrade_record().and_then(|record| record.from);
     instance.image.as_deref().filter(|image| *image != to && from.as_deref() != Some(image))
 }
 
 /// The command that continues an unfinished guarded upgrade.
 pub(crate) fn continues(instance: &Instance) -> String {
     let name = &instance.id.name;
-    let to = UpgradeRecord::read(instance).map(|record| record.to).filter(|_| deserted(instance));
+    let to = instance.upgrade_record().map(|record| record.to).filter(|_| deserted(instance));
     match to.as_deref().and_then(|to| third_image(instance, to)) {
         Some(image) => format!("kubectl emqx upgrade apply {name} --image {image}"),
         None => format!("kubectl emqx upgrade watch {name}"),

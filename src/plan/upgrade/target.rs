@@ -6,9 +6,7 @@ use crate::error::Problem;
 use crate::model::image::{self, EmqxVersion, Image};
 use crate::model::strategy::{EMQX_RATE, EMQX_WAIT_SECONDS};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
-use crate::model::{
-    ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec, UpgradeRecord,
-};
+use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec};
 use crate::plan::rebalance::manifest::SHORTEST_WAIT_SECONDS;
 
 /// The target that follows from a request for one object.
@@ -95,7 +93,7 @@ impl UpgradeTarget {
     /// where there is nothing to continue: no delay is held, or another image and another delay were set
     /// since.
     pub fn resumed(instance: &Instance) -> Option<Self> {
-        let record = UpgradeRecord::read(instance);
+        let record = instance.upgrade_record();
         let delayed = instance.update.initial_delay == Some(HOLD_SECONDS);
         let target = record.as_ref().is_none_or(|record| Some(&record.to) == instance.image.as_ref());
         let held = hold(instance).is_some() && (target || delayed);

@@ -226,7 +226,7 @@ impl UpgradeTracker {
 /// Whether the operator has not reacted yet to a change that was stored recently: only the record shows the
 /// upgrade then.
 fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
-    let record = UpgradeRecord::read(revisions.instance);
+    let record = revisions.instance.upgrade_record();
     !revisions.answered
         && !revisions.old.is_empty()
         && record.is_some_and(|record| {
@@ -250,7 +250,7 @@ fn begin(
     let counts = broker.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
     // A third set with the image of the first, and another image between them: an undo began before this
     // process.
-    let record = UpgradeRecord::read(instance).filter(|record| Some(&record.to) == instance.image.as_ref());
+    let record = instance.upgrade_record().filter(|record| Some(&record.to) == instance.image.as_ref());
     // The record can show an undo that has no third set.
     let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
     let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
@@ -426,7 +426,7 @@ fn turn(
         return Turn::On;
     }
     let back = *image == run.from;
-    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == image.as_ref());
+    let record = revisions.instance.upgrade_record().filter(|record| Some(&record.to) == image.as_ref());
     let undo = record.is_some_and(|record| record.is_undo());
     let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
     if !undo && (!back || guarded) {
@@ -456,7 +456,7 @@ fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
     if run.turned || run.seen.contains(&Milestone::Beginning) {
         return;
     }
-    let record = UpgradeRecord::read(revisions.instance).filter(|record| Some(&record.to) == run.to.as_ref());
+    let record = revisions.instance.upgrade_record().filter(|record| Some(&record.to) == run.to.as_ref());
     let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
     run.turned = true;
     // The duration of an undo is counted from its own start.

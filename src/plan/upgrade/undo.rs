@@ -1,7 +1,6 @@
 //! The undo: to which image, and with which effect in each API version. Where it is not known to come to an
 //! end, it is refused.
 
-use super::change::UpgradeRecord;
 use super::durations::NodeContent;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
@@ -37,7 +36,7 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
     // Another client changed the image back while old pods are held: the undo completes that change.
     if deserted(instance)
-        && let Some(record) = UpgradeRecord::read(instance)
+        && let Some(record) = instance.upgrade_record()
         && record.from == instance.image
     {
         return record.from;
@@ -50,7 +49,7 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
         let revisions = UpgradeRevisions::of(world, id)?;
         revisions.old_images().into_iter().map(str::to_owned).rfind(other)
     };
-    let written = || UpgradeRecord::read(instance)?.from.filter(other);
+    let written = || instance.upgrade_record()?.from.filter(other);
     sets.pop().map(|(_, image)| image).or_else(pods).or_else(written)
 }
 

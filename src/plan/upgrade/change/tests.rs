@@ -81,7 +81,7 @@ fn a_guard_that_is_resumed_applies_the_same_fields() {
     instance.update = UpdateSpec { initial_delay: Some(31_536_000), ..first.update.clone() };
     let again = UpgradeTarget::resumed(&instance).expect("there is something to continue");
     assert_eq!(again, first);
-    assert_eq!(UpgradeRecord::read(&instance), Some(record.clone()));
+    assert_eq!(instance.upgrade_record(), Some(record.clone()));
     assert_eq!(body(&instance, &again, OperatorHold::Held), applied);
     assert_eq!(
         fields(&applied),
