@@ -34,13 +34,17 @@ impl Module {
     fn read(file: &str, code: &str) -> Self {
         let mut imports = Vec::new();
         let mut body = String::new();
-        for statement in code.split_inclusive([';', '{', '}']) {
-            // The braces of a `use` are pieces of their own: they are joined until its semicolon.
-            body.push_str(statement);
-            let Some(start) = use_starts(&body) else { continue };
-            if let Some(tree) = body[start..].trim_end().strip_suffix(';') {
-                expand(&[], tree.trim_start().strip_prefix("use ").unwrap_or(tree), &mut imports);
-                body.truncate(start);
+        let mut lines = code.lines();
+        while let Some(line) = lines.next() {
+            if let Some(tree) = use_tree(line) {
+                let mut tree = tree.to_owned();
+                while !tree.ends_with(';') {
+                    tree.push_str(lines.next().expect("a use ends"));
+                }
+                expand(&[], tree.trim_end_matches(';'), &mut imports);
+            } else {
+                body.push_str(line);
+                body.push('\n');
             }
         }
         let paths = paths(&body);
@@ -49,12 +53,10 @@ impl Module {
     }
 }
 
-/// Where a `use` begins that has no end yet.
-fn use_starts(body: &str) -> Option<usize> {
-    let at = body.rfind("use ")?;
-    let line = body[..at].rsplit('\n').next().unwrap_or_default().trim();
-    let visible = line.is_empty() || (line.starts_with("pub") && !line.contains("fn"));
-    (visible && !body[at..].trim_end_matches(';').contains(';')).then_some(at)
+/// What follows a `use`; rustfmt begins a line with each.
+fn use_tree(line: &str) -> Option<&str> {
+    let (before, tree) = line.split_once("use ")?;
+    (before.is_empty() || before.starts_with("pub") && before.ends_with(' ')).then_some(tree)
 }
 
 /// The names of a tree `a::{b, c::d as e}`.
