@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Global;
-use crate::cli::intent::{EmqxAccess, KubernetesFlags};
+use crate::model::access::{EmqxAccess, KubernetesFlags};
 use crate::output::ClusterFlags;
 
 /// The flags that selected the cluster: printed commands repeat them. A token is not among them.

@@ -7,11 +7,11 @@ use super::log::Held;
 use super::own_folder;
 use super::standalone;
 use crate::cli::Global;
-use crate::cli::intent::{EmqxAccess, KubernetesFlags};
 use crate::commands::{self, CommandContext, Interrupt};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};
 use crate::error::{Cause, Problem};
 use crate::k8s::{Cluster, Connect, Relay};
+use crate::model::access::{EmqxAccess, KubernetesFlags};
 use crate::output::Printer;
 use crate::ports::{Brokers, Clock, Credentials, Kubernetes, RecordingSink, Tunnel};
 
@@ -138,22 +138,7 @@ fn chosen(flags: &KubernetesFlags) -> bool {
 
 pub(super) fn connect(flags: &KubernetesFlags) -> Connect {
     Connect {
-        kubeconfig: flags.kubeconfig.clone(),
-        context: flags.context.clone(),
-        cluster: flags.cluster.clone(),
-        user: flags.user.clone(),
-        server: flags.server.clone(),
-        token: flags.token.as_ref().map(|token| token.reveal().to_owned()),
-        impersonate: flags.impersonate.clone(),
-        impersonate_groups: flags.impersonate_groups.clone(),
-        certificate_authority: flags.certificate_authority.clone(),
-        client_certificate: flags.client_certificate.clone(),
-        client_key: flags.client_key.clone(),
-        tls_server_name: flags.tls_server_name.clone(),
-        insecure_skip_tls_verify: flags.insecure,
-        request_timeout: flags.request_timeout,
-        namespace: flags.namespace.clone(),
-        silent: flags.silent,
+        flags: flags.clone(),
         terminal: std::io::stdin().is_terminal(),
         relay: Relay(std::sync::Arc::new(|bytes| {
             // Ignore write errors of stderr: they cannot be reported.

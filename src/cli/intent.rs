@@ -19,7 +19,7 @@ use crate::model::check::Purpose;
 pub use crate::model::form::{Color, Look, Manifest, Output, Stream};
 pub use completion::{Candidate, Completing, CompletionInstall, Names, Shell};
 pub use follow::{Follow, Then};
-pub use global::{EmqxAccess, Global, KubernetesFlags, Level, Log, Secret};
+pub use global::{Global, Level, Log};
 pub use history::{HistoryQuery, Keeps, ReportForm, ReportQuery};
 pub use rebalance::{
     Apply, ApplySource, BackendChoice, Generate, List, LoadBalancer, ManifestFile, Plan, PlanSource, Prune,

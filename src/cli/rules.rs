@@ -8,9 +8,8 @@ use super::args::{
 use super::global::{ConnectArgs, EmqxArgs, GlobalArgs};
 use super::groups::{LimitArgs, SelectArgs};
 use super::intent::{
-    Check, CompletionInstall, Demo, DemoServe, EmqxAccess, Global, HistoryQuery, InstanceName, Intent,
-    KubernetesFlags, Log, Look, PlanSource, ReadOptions, Replay, ReportQuery, Scenario, Secret, Selection,
-    Verb, Version, View,
+    Check, CompletionInstall, Demo, DemoServe, Global, HistoryQuery, InstanceName, Intent, Log, Look,
+    PlanSource, ReadOptions, Replay, ReportQuery, Scenario, Selection, Verb, Version, View,
 };
 use super::rules_drain::drain;
 use super::rules_evacuate::evacuate;
@@ -19,6 +18,7 @@ use super::rules_scale::scale;
 use super::rules_shared::{filter, follow, stream, usage};
 use super::rules_upgrade::upgrade;
 use crate::error::Problem;
+use crate::model::access::{EmqxAccess, KubernetesFlags, Secret};
 
 /// At this speed the documented rebalance takes about twenty seconds.
 const DEMO_SPEED: f64 = 6.0;
@@ -67,37 +67,39 @@ fn connection(args: ConnectArgs) -> Result<KubernetesFlags, Problem> {
     // As for kubectl, an empty flag counts as not given.
     let set = |text: Option<String>| text.filter(|text| !text.is_empty());
     let file = |path: Option<std::path::PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
-    let args = ConnectArgs {
+    let flags = KubernetesFlags {
+        namespace: set(args.namespace),
         context: set(args.context),
         cluster: set(args.cluster),
         user: set(args.user),
         kubeconfig: file(args.kubeconfig),
         server: set(args.server),
-        token: set(args.token),
+        token: set(args.token).map(Secret::new),
         impersonate: set(args.impersonate),
         impersonate_groups: args.impersonate_groups.into_iter().filter(|it| !it.is_empty()).collect(),
         certificate_authority: file(args.certificate_authority),
         client_certificate: file(args.client_certificate),
         client_key: file(args.client_key),
         tls_server_name: set(args.tls_server_name),
-        ..args
+        insecure: args.insecure_skip_tls_verify,
+        request_timeout: args.request_timeout.filter(|limit| !limit.is_zero()),
+        silent: false,
     };
-    if args.impersonate.is_none() && !args.impersonate_groups.is_empty() {
+    if flags.impersonate.is_none() && !flags.impersonate_groups.is_empty() {
         return Err(usage(
             "--as-group cannot stand alone",
             "a group is impersonated together with a user",
             "add --as USER",
         ));
     }
-    if args.insecure_skip_tls_verify && args.certificate_authority.is_some() {
+    if flags.insecure && flags.certificate_authority.is_some() {
         return Err(usage(
             "--insecure-skip-tls-verify and --certificate-authority contradict each other",
             "the first disables verification, the second configures it",
             "leave one of them out",
         ));
     }
-    let namespace = args.namespace.filter(|namespace| !namespace.is_empty());
-    if let Some(namespace) = &namespace
+    if let Some(namespace) = &flags.namespace
         && !is_label(namespace)
     {
         return Err(Problem::usage(
@@ -106,24 +108,7 @@ fn connection(args: ConnectArgs) -> Result<KubernetesFlags, Problem> {
         )
         .hint("kubectl get namespaces"));
     }
-    Ok(KubernetesFlags {
-        namespace,
-        context: args.context,
-        cluster: args.cluster,
-        user: args.user,
-        kubeconfig: args.kubeconfig,
-        server: args.server,
-        token: args.token.map(Secret::new),
-        impersonate: args.impersonate,
-        impersonate_groups: args.impersonate_groups,
-        certificate_authority: args.certificate_authority,
-        client_certificate: args.client_certificate,
-        client_key: args.client_key,
-        tls_server_name: args.tls_server_name,
-        insecure: args.insecure_skip_tls_verify,
-        request_timeout: args.request_timeout.filter(|limit| !limit.is_zero()),
-        silent: false,
-    })
+    Ok(flags)
 }
 
 fn is_label(text: &str) -> bool {

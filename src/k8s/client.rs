@@ -21,43 +21,13 @@ use super::login::{Login, LoginCommand, Relay, basic};
 use super::proxy::{named, proxy};
 use super::transport::{ConnectionSettings, decoded, layered, tls_config, transport, trust_of};
 use crate::error::{Cause, Problem};
+use crate::model::access::KubernetesFlags;
 use crate::timing::CONNECT_TIMEOUT;
 
-/// kubectl's flags for reaching a cluster.
+/// kubectl's flags for reaching a cluster, and how a login command may use the terminal.
 #[derive(Clone, Debug, Default)]
 pub struct Connect {
-    /// `--kubeconfig`.
-    pub kubeconfig: Option<PathBuf>,
-    /// `--context`.
-    pub context: Option<String>,
-    /// `--cluster`.
-    pub cluster: Option<String>,
-    /// `--user`.
-    pub user: Option<String>,
-    /// `--server`.
-    pub server: Option<String>,
-    /// `--token`.
-    pub token: Option<String>,
-    /// `--as`.
-    pub impersonate: Option<String>,
-    /// `--as-group`, repeatable.
-    pub impersonate_groups: Vec<String>,
-    /// `--certificate-authority`.
-    pub certificate_authority: Option<PathBuf>,
-    /// `--client-certificate`.
-    pub client_certificate: Option<PathBuf>,
-    /// `--client-key`.
-    pub client_key: Option<PathBuf>,
-    /// `--tls-server-name`.
-    pub tls_server_name: Option<String>,
-    /// `--insecure-skip-tls-verify`.
-    pub insecure_skip_tls_verify: bool,
-    /// `--request-timeout`; `None` and zero leave the limits of this program.
-    pub request_timeout: Option<Duration>,
-    /// `--namespace`: instead of the context's.
-    pub namespace: Option<String>,
-    /// Whether a login command must neither prompt nor print.
-    pub silent: bool,
+    pub flags: KubernetesFlags,
     /// Whether the user can be prompted: standard input is a terminal. A login command must not read what is
     /// piped into this program.
     pub terminal: bool,
@@ -74,19 +44,28 @@ pub(super) struct KubernetesConnection {
     pub(super) warnings: Vec<String>,
 }
 
+impl From<KubernetesFlags> for Connect {
+    fn from(flags: KubernetesFlags) -> Self {
+        Self { flags, ..Self::default() }
+    }
+}
+
 impl Connect {
     /// Builds the client. Contacts nothing, but runs the kubeconfig's login command where there is one.
     pub(super) async fn open(&self) -> Result<KubernetesConnection, Problem> {
         let mut settings = self.settings()?;
-        let timeout = self.request_timeout.filter(|timeout| !timeout.is_zero());
+        let timeout = self.flags.request_timeout.filter(|timeout| !timeout.is_zero());
         let namespace = self
+            .flags
             .namespace
             .clone()
             .or_else(|| settings.namespace.clone())
             .unwrap_or_else(|| "default".to_owned());
         let mut warnings = Vec::new();
         if settings.server.scheme_str() != Some("https") {
-            if settings.user.has_credentials() && (self.token.is_some() || !is_loopback(&settings.server)) {
+            if settings.user.has_credentials()
+                && (self.flags.token.is_some() || !is_loopback(&settings.server))
+            {
                 warnings.push(format!(
                     "no credentials are sent to {}: it is not https://",
                     settings.server.to_string().trim_end_matches('/')
@@ -115,10 +94,10 @@ impl Connect {
     fn settings(&self) -> Result<ConnectionSettings, Problem> {
         let (kubeconfig, place) = self.read()?;
         let nothing = kubeconfig.contexts.is_empty() && kubeconfig.clusters.is_empty();
-        if nothing && self.server.is_none() {
-            if self.kubeconfig.is_none()
-                && self.context.is_none()
-                && self.cluster.is_none()
+        if nothing && self.flags.server.is_none() {
+            if self.flags.kubeconfig.is_none()
+                && self.flags.context.is_none()
+                && self.flags.cluster.is_none()
                 && let Ok(config) = Config::incluster()
             {
                 return self.in_cluster(config);
@@ -158,7 +137,7 @@ impl Connect {
         reason = "kubectl's own environment variable, read where it is used"
     )]
     fn read(&self) -> Result<(Kubeconfig, String), Problem> {
-        if let Some(path) = &self.kubeconfig {
+        if let Some(path) = &self.flags.kubeconfig {
             let place = path.display().to_string();
             return read(path).map(|config| (config, place));
         }
@@ -179,18 +158,18 @@ impl Connect {
 
     /// The one context of the kubeconfig that is used, with the flags applied.
     fn chosen(&self, kubeconfig: &Kubeconfig, place: &str) -> Result<ConnectionSettings, Problem> {
-        let chosen = self.context.clone().or_else(|| kubeconfig.current.clone());
+        let chosen = self.flags.context.clone().or_else(|| kubeconfig.current.clone());
         let context = match &chosen {
             Some(name) => {
                 kubeconfig.context(name).ok_or_else(|| unknown_context(name, kubeconfig, place))??
             }
-            None if self.server.is_some() || self.cluster.is_some() => Context::default(),
+            None if self.flags.server.is_some() || self.flags.cluster.is_some() => Context::default(),
             None => return Err(no_current_context(kubeconfig, place)),
         };
-        let server_name = self.cluster.clone().or(context.cluster).unwrap_or_default();
+        let server_name = self.flags.cluster.clone().or(context.cluster).unwrap_or_default();
         let mut cluster = match kubeconfig.cluster(&server_name) {
             Some(cluster) => cluster?,
-            None if self.server.is_some() => ClusterEntry::default(),
+            None if self.flags.server.is_some() => ClusterEntry::default(),
             None => {
                 return Err(Problem::new(WHAT, format!("{place} has no cluster \"{server_name}\""))
                     .hint("kubectl config get-clusters"));
@@ -198,9 +177,9 @@ impl Connect {
         };
         self.override_server(&mut cluster);
         let (server, userinfo) = address(&cluster, place)?;
-        let user_name = self.user.clone().or(context.user);
+        let user_name = self.flags.user.clone().or(context.user);
         let found = user_name.as_ref().and_then(|name| kubeconfig.user(name)).transpose()?;
-        if let (Some(name), None) = (&self.user, &found) {
+        if let (Some(name), None) = (&self.flags.user, &found) {
             return Err(Problem::new(WHAT, format!("{place} has no user \"{name}\""))
                 .hint("kubectl config get-users"));
         }
@@ -215,44 +194,44 @@ impl Connect {
     }
 
     fn override_server(&self, cluster: &mut ClusterEntry) {
-        if let Some(url) = &self.server {
+        if let Some(url) = &self.flags.server {
             cluster.server = Some(url.clone());
         }
-        if let Some(path) = &self.certificate_authority {
+        if let Some(path) = &self.flags.certificate_authority {
             cluster.ca_file = Some(path.display().to_string());
             cluster.ca_data = None;
         }
-        if let Some(name) = &self.tls_server_name {
+        if let Some(name) = &self.flags.tls_server_name {
             cluster.tls_server_name = Some(name.clone());
         }
-        if self.insecure_skip_tls_verify {
+        if self.flags.insecure {
             cluster.insecure = true;
         }
     }
 
     fn own_identity(&self, user: &mut User) {
-        if let Some(token) = &self.token {
+        if let Some(token) = &self.flags.token {
             // A token on the command line replaces every other way to log in.
             user.exec = None;
             user.provider = None;
             user.token_file = None;
             user.username = None;
             user.password = None;
-            user.token = Some(token.clone());
+            user.token = Some(token.reveal().to_owned());
         }
-        if let Some(path) = &self.client_certificate {
+        if let Some(path) = &self.flags.client_certificate {
             user.certificate_file = Some(path.display().to_string());
             user.certificate_data = None;
         }
-        if let Some(path) = &self.client_key {
+        if let Some(path) = &self.flags.client_key {
             user.key_file = Some(path.display().to_string());
             user.key_data = None;
         }
-        if let Some(name) = &self.impersonate {
+        if let Some(name) = &self.flags.impersonate {
             user.impersonate = Some(name.clone());
         }
-        if !self.impersonate_groups.is_empty() {
-            user.impersonate_groups.clone_from(&self.impersonate_groups);
+        if !self.flags.impersonate_groups.is_empty() {
+            user.impersonate_groups.clone_from(&self.flags.impersonate_groups);
         }
     }
 
@@ -265,7 +244,7 @@ impl Connect {
     ) -> Result<Option<LoginCommand>, Problem> {
         let Some(exec) = user.exec.clone() else { return Ok(None) };
         let mode = exec.interactive_mode.as_deref().unwrap_or("IfAvailable");
-        if mode == "Always" && !self.terminal && !self.silent {
+        if mode == "Always" && !self.terminal && !self.flags.silent {
             return Err(Problem::new(
                 WHAT,
                 "the login command of the kubeconfig has to ask (interactiveMode: Always), and standard input is no \
@@ -273,8 +252,8 @@ impl Connect {
             )
             .hint("log in on a terminal first, or give --token"));
         }
-        let interactive = mode != "Never" && self.terminal && !self.silent;
-        let (silent, relay) = (self.silent, self.relay.clone());
+        let interactive = mode != "Never" && self.terminal && !self.flags.silent;
+        let (silent, relay) = (self.flags.silent, self.relay.clone());
         Ok(Some(LoginCommand { exec, cluster, interactive, silent, timeout, relay }))
     }
 
@@ -414,29 +393,29 @@ mod tests {
         contexts:\n- {name: one, context: {cluster: c1, user: u1, namespace: mq}}\n- {name: two, context: {cluster: c2}}\n";
 
     /// The settings that result with this text as the kubeconfig.
-    fn outcome(text: &str, change: impl FnOnce(&mut Connect)) -> Result<ConnectionSettings, Problem> {
+    fn outcome(text: &str, change: impl FnOnce(&mut KubernetesFlags)) -> Result<ConnectionSettings, Problem> {
         let path = std::env::temp_dir().join(format!(
             "kubectl-emqx-kubeconfig-{}-{:?}",
             std::process::id(),
             std::thread::current().id()
         ));
         std::fs::write(&path, text).expect("it is written");
-        let mut connect = Connect { kubeconfig: Some(path.clone()), ..Connect::default() };
-        change(&mut connect);
-        let result = connect.settings();
+        let mut flags = KubernetesFlags { kubeconfig: Some(path.clone()), ..KubernetesFlags::default() };
+        change(&mut flags);
+        let result = Connect::from(flags).settings();
         std::fs::remove_file(&path).expect("it is removed");
         result
     }
 
     #[test]
     fn certificates_of_the_system_are_read_only_for_connections_with_tls() {
-        let accepted = |change: fn(&mut Connect), proxy: &str| {
+        let accepted = |change: fn(&mut KubernetesFlags), proxy: &str| {
             let text = TWO.replace("8080'", &format!("8080', proxy-url: '{proxy}'"));
             trust_of(&outcome(&text, change).expect("it is valid"))
         };
-        let two = |it: &mut Connect| it.context = Some("two".to_owned());
+        let two = |it: &mut KubernetesFlags| it.context = Some("two".to_owned());
         assert_eq!(accepted(|_| {}, ""), Accepted::Roots);
-        assert_eq!(accepted(|it| it.insecure_skip_tls_verify = true, ""), Accepted::Any);
+        assert_eq!(accepted(|it| it.insecure = true, ""), Accepted::Any);
         assert_eq!(accepted(two, ""), Accepted::None);
         assert_eq!(accepted(two, "socks5://proxy:1080"), Accepted::None);
         assert_eq!(accepted(two, "https://proxy:3128"), Accepted::Roots);
@@ -458,7 +437,7 @@ mod tests {
         let mixed = outcome(TWO, |it| {
             it.cluster = Some("c2".to_owned());
             it.impersonate = Some("eve".to_owned());
-            it.insecure_skip_tls_verify = true;
+            it.insecure = true;
             it.tls_server_name = Some("name".to_owned());
         });
         let mixed = mixed.expect("it is valid");
@@ -485,12 +464,12 @@ mod tests {
 
     #[test]
     fn every_broken_kubeconfig_is_explained() {
-        let moon = |it: &mut Connect| it.context = Some("moon".to_owned());
+        let moon = |it: &mut KubernetesFlags| it.context = Some("moon".to_owned());
         let why = outcome(TWO, moon).err().expect("unknown").why;
         assert!(why.ends_with("has no context \"moon\"; it has one, two"), "{why}");
-        let unknown_user = |it: &mut Connect| it.user = Some("nobody".to_owned());
+        let unknown_user = |it: &mut KubernetesFlags| it.user = Some("nobody".to_owned());
         assert!(outcome(TWO, unknown_user).err().expect("unknown").why.contains("no user \"nobody\""));
-        let cluster = |it: &mut Connect| it.cluster = Some("c3".to_owned());
+        let cluster = |it: &mut KubernetesFlags| it.cluster = Some("c3".to_owned());
         assert!(outcome(TWO, cluster).err().expect("unknown").why.contains("no cluster \"c3\""));
         let currentless = TWO.replace("current-context: one", "current-context: ''");
         assert!(

@@ -1,6 +1,7 @@
 //! Plain data, and what follows from it alone: names, clusters, pods, rebalances, facts, and the world that
 //! is made of facts. No async, no clock, no printing; it imports no other module than [`crate::error`].
 
+pub mod access;
 pub mod carried;
 pub mod check;
 pub mod cluster;

@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kubectl_emqx::cli::intent::{
-    Apply, ApplySource, BackendChoice, Color, DryRun, Filter, InstanceName, Intent, KubernetesFlags, Level,
-    ManifestFile, OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
+    Apply, ApplySource, BackendChoice, Color, DryRun, Filter, InstanceName, Intent, Level, ManifestFile,
+    OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
 };
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
+use kubectl_emqx::model::access::KubernetesFlags;
 use kubectl_emqx::model::{EmqxUrl, GivenSettings, InstanceKind, OperatorLine, Requirement, StrategyRequest};
 
 mod upgrade;

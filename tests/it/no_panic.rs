@@ -14,6 +14,7 @@ use emqx_sim::{self as sim, Scenario};
 use jiff::Timestamp;
 use kubectl_emqx::app::Wire;
 use kubectl_emqx::k8s::{Cluster, Connect, KubeconfigEntry};
+use kubectl_emqx::model::access::{KubernetesFlags, Secret};
 use kubectl_emqx::model::form::{Look, Output, Stream};
 use kubectl_emqx::model::jsonpath::Template;
 use kubectl_emqx::model::{InstanceId, InstanceKind, OperatorLine, World};
@@ -335,7 +336,7 @@ proptest! {
     fn a_kubeconfig(damages in damages(6), context in prop_oneof!["x", "y"]) {
         let file = Scratch::with(&damaged_text(KUBECONFIG, &damages));
         let connect =
-            Connect { kubeconfig: Some(file.0.clone()), context: Some(context), ..Connect::default() };
+            Connect::from(KubernetesFlags { kubeconfig: Some(file.0.clone()), context: Some(context), ..KubernetesFlags::default() });
         for entry in [KubeconfigEntry::Context, KubeconfigEntry::Cluster, KubeconfigEntry::User, KubeconfigEntry::Namespace] {
             let _ = connect.names(entry);
         }
@@ -346,14 +347,13 @@ proptest! {
     /// Values of kubectl's flags: 200 cases of any text.
     #[test]
     fn flags_for_the_connection(server in any::<String>(), token in any::<String>(), name in any::<String>()) {
-        let connect = Connect {
+        let connect = Connect::from(KubernetesFlags {
             kubeconfig: Some("/dev/null".into()),
             server: Some(server),
-            token: Some(token),
+            token: Some(Secret::new(token)),
             tls_server_name: Some(name.clone()),
             impersonate: Some(name),
-            ..Connect::default()
-        };
+            ..KubernetesFlags::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let _ = runtime.block_on(Cluster::connect(&connect));
     }

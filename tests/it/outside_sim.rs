@@ -9,6 +9,7 @@ use emqx_sim::{Options, Running, Scenario, serve};
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::access::KubernetesFlags;
 use kubectl_emqx::model::{
     ApiPort, EvictionStatus, Fact, InstanceKind, Link, OperatorLine, PodName, Rebalance,
     STOPPED_BY_ANNOTATION, Source, StopMark, Strategy, TOUCHED_ANNOTATION, Target, Update, World,
@@ -26,7 +27,10 @@ async fn demo(name: &str, speed: f64) -> (Running, Cluster) {
 
 async fn demo_of(scenario: Scenario, speed: f64) -> (Running, Cluster) {
     let running = serve(Options { scenario, speed, kubeconfig_out: None }).await.expect("it is served");
-    let connect = Connect { kubeconfig: Some(running.kubeconfig().to_owned()), ..Connect::default() };
+    let connect = Connect::from(KubernetesFlags {
+        kubeconfig: Some(running.kubeconfig().to_owned()),
+        ..KubernetesFlags::default()
+    });
     let cluster = Cluster::connect(&connect).await.expect("it connects");
     (running, cluster)
 }
@@ -100,11 +104,11 @@ async fn the_documented_cluster_is_read_from_both_sides() {
 async fn an_idle_operator_and_a_dead_one_differ_where_the_lease_may_be_read() {
     // Time stands still until it is advanced.
     let (running, cluster) = demo("documented-v2beta1", 0.0).await;
-    let connect = Connect {
+    let connect = Connect::from(KubernetesFlags {
         kubeconfig: Some(running.kubeconfig().to_owned()),
         context: Some("no-leases".to_owned()),
-        ..Connect::default()
-    };
+        ..KubernetesFlags::default()
+    });
     let poorer = Cluster::connect(&connect).await.expect("it connects");
     let shown = async |cluster: &Cluster| {
         let facts = cluster.read(&scope(cluster, "emqx")).await.expect("it is read");
@@ -473,7 +477,10 @@ async fn polling_emqx_continues_through_another_pod() {
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_reported_with_a_hint() {
-    let connect = Connect { kubeconfig: Some("/nowhere/kubeconfig".into()), ..Connect::default() };
+    let connect = Connect::from(KubernetesFlags {
+        kubeconfig: Some("/nowhere/kubeconfig".into()),
+        ..KubernetesFlags::default()
+    });
     let problem = Cluster::connect(&connect).await.err().expect("there is no such file");
     assert!(
         problem.why.contains("/nowhere/kubeconfig does not exist") && problem.hint.is_some(),
@@ -482,13 +489,19 @@ async fn what_cannot_be_reached_is_reported_with_a_hint() {
 
     let (running, _) = demo("documented-v2beta1", 1.0).await;
     let kubeconfig = Some(running.kubeconfig().to_owned());
-    let wrong =
-        Connect { kubeconfig: kubeconfig.clone(), context: Some("moon".to_owned()), ..Connect::default() };
+    let wrong = Connect::from(KubernetesFlags {
+        kubeconfig: kubeconfig.clone(),
+        context: Some("moon".to_owned()),
+        ..KubernetesFlags::default()
+    });
     let problem = Cluster::connect(&wrong).await.err().expect("there is no such context");
     assert!(problem.why.contains("no context \"moon\"") && problem.why.contains("it has "), "{problem}");
 
-    let elsewhere =
-        Connect { kubeconfig, server: Some("http://127.0.0.1:9".to_owned()), ..Connect::default() };
+    let elsewhere = Connect::from(KubernetesFlags {
+        kubeconfig,
+        server: Some("http://127.0.0.1:9".to_owned()),
+        ..KubernetesFlags::default()
+    });
     let cluster = Cluster::connect(&elsewhere).await.expect("nothing is contacted so far");
     let problem = cluster.read(&scope(&cluster, "emqx")).await.expect_err("no server listens");
     assert!(problem.why.contains("http://127.0.0.1:9 does not answer: connection refused"), "{problem}");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::access::KubernetesFlags;
 use kubectl_emqx::model::{InstanceId, InstanceKind, Link, ObjectKind, OperatorLine, Source, Update, World};
 use kubectl_emqx::plan::rebalance::manifest;
 use kubectl_emqx::ports::{Credentials, Kubernetes, RefreshScope, Scope, ServerDryRun};
@@ -31,12 +32,12 @@ async fn serve(manner: impl Fn(&str, &str) -> Option<Reply> + Send + Sync + 'sta
     });
     let path = std::env::temp_dir().join(format!("kubectl-emqx-empty-{}", std::process::id()));
     std::fs::write(&path, "").expect("it is written");
-    let connect = Connect {
+    let connect = Connect::from(KubernetesFlags {
         kubeconfig: Some(path),
         server: Some(server),
         namespace: Some("mq".to_owned()),
-        ..Connect::default()
-    };
+        ..KubernetesFlags::default()
+    });
     Cluster::connect(&connect).await.expect("nothing is contacted so far")
 }
 

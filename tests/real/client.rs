@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use kubectl_emqx::emqx::EmqxBrokers;
 use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::access::KubernetesFlags;
 use kubectl_emqx::model::drain::{Cordon, Eviction};
 use kubectl_emqx::model::{
     ApiPort, InstanceId, InstanceKind, Link, OperatorLine, PodName, Rebalance, STOPPED_BY_ANNOTATION, Source,
@@ -28,7 +29,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 async fn connect(kubeconfig: &Path) -> Cluster {
-    let connect = Connect { kubeconfig: Some(kubeconfig.to_owned()), ..Connect::default() };
+    let connect = Connect::from(KubernetesFlags {
+        kubeconfig: Some(kubeconfig.to_owned()),
+        ..KubernetesFlags::default()
+    });
     Cluster::connect(&connect).await.expect("it connects")
 }
 

@@ -13,6 +13,7 @@ mod refusals;
 mod webhook;
 
 use kubectl_emqx::k8s::{Cluster, Connect};
+use kubectl_emqx::model::access::KubernetesFlags;
 use kubectl_emqx::model::image::Image;
 use kubectl_emqx::model::{Instance, World};
 use kubectl_emqx::plan::upgrade::target::{UpgradeRequest, UpgradeTarget, Wanted, Way};
@@ -23,7 +24,8 @@ use test_support::control_plane::{ControlPlane, Line, Options};
 /// As the admin, or with a user's permissions.
 async fn connect(plane: &ControlPlane, user: Option<&str>) -> Cluster {
     let kubeconfig = user.map_or_else(|| plane.admin_kubeconfig(), |user| plane.kubeconfig_for(user));
-    let connect = Connect { kubeconfig: Some(kubeconfig), ..Connect::default() };
+    let connect =
+        Connect::from(KubernetesFlags { kubeconfig: Some(kubeconfig), ..KubernetesFlags::default() });
     Cluster::connect(&connect).await.expect("it connects")
 }
 
