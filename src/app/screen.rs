@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::log::LogHold;
 use super::recordings::{Recordings, Wire};
 use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
+    Apply, ApplySource, Follow, InstanceName, OperationName, Output, Selection, Stop, Then,
     evacuate::{EvacuateStart, EvacuateStop},
     upgrade::{UpgradeApply, UpgradePlanArguments},
 };
@@ -17,10 +17,9 @@ use crate::error::{Exit, Problem};
 use crate::model::image::Image;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
 use crate::model::{
-    InstanceId, NodeName, Operation, OperationRef, PodName, Strategy, StrategyRequest, Target,
+    BackendRequest, InstanceId, NodeName, Operation, OperationRef, PodName, Strategy, StrategyRequest, Target,
 };
 use crate::output::{Printer, Terminal};
-use crate::plan::endpoint::BackendRequest;
 use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::results::Stopped;
@@ -285,11 +284,7 @@ impl ClusterActions for Doing {
                 source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy.clone())),
                 session_move_ms: emqx_rebalance::rules::SESSION_MOVE_MS,
                 nodes: Vec::new(),
-                backend: match backend {
-                    BackendRequest::Auto => BackendChoice::Auto,
-                    BackendRequest::Rebalance => BackendChoice::Rebalance,
-                    BackendRequest::Emqx => BackendChoice::Emqx,
-                },
+                backend,
                 write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 limits: crate::model::limits::Limits::default(),
@@ -306,7 +301,7 @@ impl ClusterActions for Doing {
             let operation = OperationName::of_rebalance(name);
             let stop = Stop {
                 operation: Some(operation),
-                backend: BackendChoice::Auto,
+                backend: BackendRequest::Auto,
                 write: commands::confirmation::already_confirmed(),
                 skip: Vec::new(),
                 timeout: STOP_TIMEOUT,

@@ -7,8 +7,9 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::forms::{FormParser, JSONPATH};
-use super::intent::{BackendChoice, DryRun, Output};
+use super::intent::{DryRun, Output};
 use super::value;
+use crate::model::BackendRequest;
 use crate::model::Preset;
 use crate::model::limits::{CommandLine, LostLimit, NotAfter, Percent};
 
@@ -233,7 +234,7 @@ pub(super) struct ReconnectArgs {
 pub(super) struct BackendArgs {
     /// Through an object, or EMQX's API
     #[arg(long, value_name = "WAY", value_enum, default_value_t)]
-    pub(super) backend: BackendChoice,
+    pub(super) backend: BackendRequest,
 }
 
 /// The nodes that take part.

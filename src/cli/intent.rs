@@ -22,8 +22,7 @@ pub use follow::{Follow, Then};
 pub use global::{Global, Level, Log};
 pub use history::{HistoryQuery, Keeps, ReportForm, ReportQuery};
 pub use rebalance::{
-    Apply, ApplySource, BackendChoice, Generate, List, LoadBalancer, ManifestFile, Plan, PlanSource, Prune,
-    Stop, Watch,
+    Apply, ApplySource, Generate, List, LoadBalancer, ManifestFile, Plan, PlanSource, Prune, Stop, Watch,
 };
 pub use selection::{Filter, InstanceName, OperationName, Selection};
 pub use write::{DryRun, WriteOptions};

@@ -8,13 +8,15 @@ use super::args::{
 };
 use super::groups::{NodesArgs, RequirementArgs, StrategyArgs};
 use super::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output,
-    Plan, PlanSource, Prune, Stop, Verb, Watch,
+    Apply, ApplySource, DryRun, Generate, Global, InstanceName, List, ManifestFile, Output, Plan, PlanSource,
+    Prune, Stop, Verb, Watch,
 };
 use super::rules_shared::{filter, follow, limits, skippable, stream, then, usage, with_surroundings, write};
 use crate::error::Problem;
 use crate::model::limits::Limits;
-use crate::model::{GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest};
+use crate::model::{
+    BackendRequest, GivenSettings, InstanceKind, OperatorLine, Requirement, Strategy, StrategyRequest,
+};
 
 /// The checks of `apply` that `--skip-check` may name: a warning is left out, a refusal becomes a warning. A second
 /// rebalance, a taken name, and nothing to do cannot be skipped: EMQX and the API server refuse them as well.
@@ -64,7 +66,7 @@ pub(super) fn rebalance(args: RebalanceArgs, global: &Global) -> Result<Verb, Pr
         || before.select.selector.is_some()
         || before.select.field_selector.is_some()
         || before.output.output.is_some()
-        || before.backend.backend != BackendChoice::Auto
+        || before.backend.backend != BackendRequest::Auto
     {
         return Err(usage(
             "a flag stands before the subcommand",
@@ -163,7 +165,7 @@ fn plan(args: PlanArgs) -> Result<Plan, Problem> {
                 "leave one of them out",
             ));
         }
-        (Some(_), _) if args.backend.backend != BackendChoice::Auto => {
+        (Some(_), _) if args.backend.backend != BackendRequest::Auto => {
             return Err(usage(
                 "--backend cannot be combined with --counts",
                 "nothing is driven from plain numbers",
@@ -241,7 +243,7 @@ fn generate(args: GenerateArgs) -> Result<Generate, Problem> {
         Some("2.3") => Some(OperatorLine::Two3),
         _ => None,
     };
-    if args.backend.backend == BackendChoice::Emqx {
+    if args.backend.backend == BackendRequest::Emqx {
         return Err(usage(
             "there is no manifest for --backend emqx",
             "the rebalance is started through EMQX's own API, without an object",
@@ -314,8 +316,8 @@ fn broker_has_none(name: Option<&InstanceName>) -> Result<(), Problem> {
     Ok(())
 }
 
-fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Problem> {
-    if backend == BackendChoice::Emqx && dry_run == DryRun::Server {
+fn emqx_tries_nothing(backend: BackendRequest, dry_run: DryRun) -> Result<(), Problem> {
+    if backend == BackendRequest::Emqx && dry_run == DryRun::Server {
         return Err(usage(
             "--dry-run=server cannot be combined with --backend emqx",
             "EMQX's own API cannot only try",
@@ -326,8 +328,8 @@ fn emqx_tries_nothing(backend: BackendChoice, dry_run: DryRun) -> Result<(), Pro
 }
 
 /// The nodes that are to take part. A Rebalance object has no field for them: only EMQX's own API does.
-fn chosen(args: NodesArgs, backend: BackendChoice) -> Result<Vec<String>, Problem> {
-    if backend == BackendChoice::Rebalance && !args.nodes.is_empty() {
+fn chosen(args: NodesArgs, backend: BackendRequest) -> Result<Vec<String>, Problem> {
+    if backend == BackendRequest::Rebalance && !args.nodes.is_empty() {
         return Err(usage(
             "--nodes cannot be combined with --backend rebalance",
             "a Rebalance object has no field for its participants",
@@ -389,7 +391,7 @@ fn apply(args: ApplyArgs, global: &Global) -> Result<Apply, Problem> {
         }
     };
     let nodes = chosen(args.nodes, args.backend.backend)?;
-    let backend = if nodes.is_empty() { args.backend.backend } else { BackendChoice::Emqx };
+    let backend = if nodes.is_empty() { args.backend.backend } else { BackendRequest::Emqx };
     emqx_tries_nothing(backend, args.write.dry_run)?;
     let skip = skippable(args.skip.skip_check, &with_surroundings(&APPLY_CHECKS), &REBALANCE_FIRM)?;
     let write = write(args.write);

@@ -7,11 +7,12 @@ use super::follow_output::FollowOutput;
 use super::manifest::AppliedFile;
 use super::plan::{CheckedPlan, PLAN_SCOPE, Planning, flags, live};
 use super::{ChangeResult, CommandContext, Outcome, confirmation, limits};
-use crate::cli::intent::{Apply, ApplySource, BackendChoice, DryRun, InstanceName, Manifest, Output, Then};
+use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Manifest, Output, Then};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::limits::Percent;
 use crate::model::{
-    InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source, StrategyRequest,
+    BackendRequest, InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source,
+    StrategyRequest,
 };
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, drifted};
@@ -55,13 +56,13 @@ pub async fn run(
             }
             AppliedFile::Plan(saved) => {
                 namespace = Some(saved.instance.namespace.clone());
-                if intent.backend == BackendChoice::Auto {
+                if intent.backend == BackendRequest::Auto {
                     as_saved.backend = match saved.backend {
-                        Backend::Rebalance => BackendChoice::Rebalance,
-                        Backend::Emqx => BackendChoice::Emqx,
+                        Backend::Rebalance => BackendRequest::Rebalance,
+                        Backend::Emqx => BackendRequest::Emqx,
                     };
                 }
-                if as_saved.backend == BackendChoice::Emqx {
+                if as_saved.backend == BackendRequest::Emqx {
                     as_saved.nodes = saved.counts.iter().map(|(node, _)| node.to_string()).collect();
                 }
                 let name = InstanceName { kind: Some(saved.instance.kind), name: saved.instance.name };

@@ -3,14 +3,12 @@
 use super::confirmation::already_confirmed;
 use super::{CommandContext, Outcome};
 use crate::cli::intent::upgrade::{self, Upgrade};
-use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, Follow, Output, Plan, PlanSource, ReadOptions, Then,
-};
+use crate::cli::intent::{Apply, ApplySource, Follow, Output, Plan, PlanSource, ReadOptions, Then};
 use crate::error::{Cause, Problem};
 use crate::model::image::Image;
 use crate::model::limits::Limits;
 use crate::model::upgrade::{UpgradeRequest, Wanted};
-use crate::model::{Strategy, StrategyRequest};
+use crate::model::{BackendRequest, Strategy, StrategyRequest};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// The strategy of the operator's manual, with waits in which the operator's own gate can be observed.
@@ -94,7 +92,7 @@ pub async fn run(context: &CommandContext) -> Outcome {
         reconnect_delay: None,
         lb: Some(crate::cli::intent::LoadBalancer::Even),
         session_move_ms: SESSION_MOVE_MS,
-        backend: BackendChoice::Auto,
+        backend: BackendRequest::Auto,
         output: Output::Text,
     };
     super::plan::run(context, &plan, None).await?;
@@ -102,7 +100,7 @@ pub async fn run(context: &CommandContext) -> Outcome {
     let apply = Apply {
         source: ApplySource::Instance(None, StrategyRequest::Given(documented())),
         session_move_ms: SESSION_MOVE_MS,
-        backend: BackendChoice::Auto,
+        backend: BackendRequest::Auto,
         nodes: Vec::new(),
         write: already_confirmed(),
         skip: Vec::new(),

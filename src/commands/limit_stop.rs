@@ -5,8 +5,9 @@ use super::evacuate::stop::all as stop_evacuations;
 use super::upgrade::undo::roll_back;
 use super::{ChangeResult, CommandContext, confirmation, stop};
 use crate::cli::intent::upgrade::UpgradeUndo;
-use crate::cli::intent::{BackendChoice, InstanceName, OperationName, Output, Stop, Then, WriteOptions};
+use crate::cli::intent::{InstanceName, OperationName, Output, Stop, Then, WriteOptions};
 use crate::error::{Exit, Problem};
+use crate::model::BackendRequest;
 use crate::model::NodeName;
 use crate::output::Printer;
 use crate::plan::limits::Stopping;
@@ -38,7 +39,7 @@ pub(super) async fn rebalance(
     let operation = OperationName::of_rebalance(name);
     let intent = Stop {
         operation: Some(operation),
-        backend: BackendChoice::Auto,
+        backend: BackendRequest::Auto,
         write: write(why),
         skip: Vec::new(),
         timeout: STOP_TIMEOUT,

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome};
-use crate::cli::intent::{BackendChoice, List, Output};
+use crate::cli::intent::{List, Output};
 use crate::error::Exit;
 use crate::model::{
-    HistoryEntry, InstanceId, InstanceKind, Judgement, Link, Operation, OperationRef, Phase, Rebalance,
-    Verdict, World,
+    BackendRequest, HistoryEntry, InstanceId, InstanceKind, Judgement, Link, Operation, OperationRef, Phase,
+    Rebalance, Verdict, World,
 };
 use crate::plan::assessment::assess;
 use crate::plan::rebalance::verdict;
@@ -33,9 +33,9 @@ pub async fn run(context: &CommandContext, intent: &List) -> Outcome {
     }
     recorded(context, &cluster, &mut items);
     items.retain(|item| match intent.backend {
-        BackendChoice::Auto => true,
-        BackendChoice::Rebalance => item.backend == Backend::Rebalance,
-        BackendChoice::Emqx => item.backend == Backend::Emqx,
+        BackendRequest::Auto => true,
+        BackendRequest::Rebalance => item.backend == Backend::Rebalance,
+        BackendRequest::Emqx => item.backend == Backend::Emqx,
     });
     items.sort_by(|one, other| one.started_time.cmp(&other.started_time).then(one.name.cmp(&other.name)));
     let people = matches!(intent.output, Output::Text | Output::Wide);

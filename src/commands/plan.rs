@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome, surroundings};
-use crate::cli::intent::{BackendChoice, LoadBalancer, Plan, PlanSource};
+use crate::cli::intent::{LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
-use crate::model::{NodeName, Strategy, StrategyRequest};
+use crate::model::{BackendRequest, NodeName, Strategy, StrategyRequest};
 use crate::plan::check::{Planned, Purpose};
-use crate::plan::endpoint::{self, BackendRequest};
+use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, findings};
 use crate::plan::rebalance::calibration::Calibration;
@@ -112,22 +112,15 @@ fn shows(show: bool, forecast: &mut RebalancePlan, plan: &Plan) {
 }
 
 /// The flags of an explicit command beside its settings.
-pub fn flags(backend: BackendChoice, nodes: &[String]) -> String {
-    let backend = match backend {
-        BackendChoice::Auto => "",
-        BackendChoice::Rebalance => " --backend rebalance",
-        BackendChoice::Emqx => " --backend emqx",
+pub fn flags(backend: BackendRequest, nodes: &[String]) -> String {
+    let mut flags = match backend {
+        BackendRequest::Auto => String::new(),
+        BackendRequest::Rebalance | BackendRequest::Emqx => format!(" --backend {}", backend.as_str()),
     };
-    if nodes.is_empty() { backend.to_owned() } else { format!("{backend} --nodes {}", nodes.join(",")) }
-}
-
-/// The choice of the command line, as a type of `plan`.
-pub fn asked(choice: BackendChoice) -> BackendRequest {
-    match choice {
-        BackendChoice::Auto => BackendRequest::Auto,
-        BackendChoice::Rebalance => BackendRequest::Rebalance,
-        BackendChoice::Emqx => BackendRequest::Emqx,
+    if !nodes.is_empty() {
+        flags.extend([" --nodes ", &nodes.join(",")]);
     }
+    flags
 }
 
 /// The exit of a plan.
@@ -155,7 +148,7 @@ pub struct Planning<'a> {
     /// When and where evicted clients reconnect.
     pub back: Return,
     /// The requested backend.
-    pub choice: BackendChoice,
+    pub choice: BackendRequest,
     /// The nodes or pods that take part; empty for all.
     pub nodes: &'a [String],
     /// The name that an object would have.
@@ -173,8 +166,8 @@ pub async fn live(
     let Planning { strategy: request, lb_unknown, back, choice, nodes, name, skip } = planning;
     let instance = cluster.instance()?;
     let process = snapshot(&cluster.world, &cluster.id, context.clock.now()).operator_process;
-    let (backend, why) = if nodes.is_empty() || choice == BackendChoice::Emqx {
-        endpoint::backend(asked(choice), &cluster.world.kubernetes.served, instance, process)?
+    let (backend, why) = if nodes.is_empty() || choice == BackendRequest::Emqx {
+        endpoint::backend(choice, &cluster.world.kubernetes.served, instance, process)?
     } else {
         let (backend, _) =
             endpoint::backend(BackendRequest::Emqx, &cluster.world.kubernetes.served, instance, process)?;

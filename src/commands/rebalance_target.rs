@@ -2,9 +2,11 @@
 
 use super::CommandContext;
 use super::cluster_view::{self, ClusterView};
-use crate::cli::intent::{BackendChoice, InstanceName, OperationName};
+use crate::cli::intent::{InstanceName, OperationName};
 use crate::error::{Cause, Problem};
-use crate::model::{Fact, InstanceKind, Judgement, Link, NodeName, Object, Phase, Rebalance, Source, Update};
+use crate::model::{
+    BackendRequest, Fact, InstanceKind, Judgement, Link, NodeName, Object, Phase, Rebalance, Source, Update,
+};
 use crate::plan::assessment::assess;
 use crate::plan::endpoint;
 use crate::plan::rebalance::ownership;
@@ -155,13 +157,13 @@ pub fn over(context: &CommandContext, cluster: &ClusterView, name: &str) -> Opti
 }
 
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
-pub fn driven(cluster: &ClusterView, name: &str, backend: BackendChoice) -> bool {
+pub fn driven(cluster: &ClusterView, name: &str, backend: BackendRequest) -> bool {
     let key = (cluster.id.namespace.clone(), name.to_owned());
     let object = cluster.world.kubernetes.rebalances.contains_key(&key);
     match backend {
-        BackendChoice::Auto => true,
-        BackendChoice::Rebalance => object,
-        BackendChoice::Emqx => {
+        BackendRequest::Auto => true,
+        BackendRequest::Rebalance => object,
+        BackendRequest::Emqx => {
             ownership::running(&cluster.world, &cluster.id).iter().any(|(running, _)| running == name)
         }
     }
@@ -172,10 +174,10 @@ pub fn driven(cluster: &ClusterView, name: &str, backend: BackendChoice) -> bool
 pub fn nothing(
     context: &CommandContext,
     cluster: &ClusterView,
-    backend: BackendChoice,
+    backend: BackendRequest,
 ) -> Result<String, Problem> {
     let id = &cluster.id;
-    if backend == BackendChoice::Rebalance {
+    if backend == BackendRequest::Rebalance {
         return Ok(format!("no Rebalance object of {id} runs"));
     }
     if cluster.answers().load.is_some() {
@@ -206,7 +208,7 @@ pub fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let instance = cluster.instance().ok()?;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let (backend, _) = endpoint::backend(
-        endpoint::BackendRequest::Auto,
+        BackendRequest::Auto,
         &cluster.world.kubernetes.served,
         instance,
         snapshot.operator_process,

@@ -14,13 +14,11 @@ use super::plan::{Planning, live};
 use super::removal::{self, REMOVAL_SCOPE, lease, release, run};
 use super::{CommandContext, Outcome, confirmation, limits};
 use crate::cli::intent::scale::Scale as Intent;
-use crate::cli::intent::{
-    Apply, ApplySource, BackendChoice, DryRun, Follow, InstanceName, Then, WriteOptions,
-};
+use crate::cli::intent::{Apply, ApplySource, DryRun, Follow, InstanceName, Then, WriteOptions};
 use crate::error::{Exit, Problem};
 use crate::model::human::{count, plural};
 use crate::model::scale::ScaledField;
-use crate::model::{NodeName, StrategyRequest, Verdict};
+use crate::model::{BackendRequest, NodeName, StrategyRequest, Verdict};
 use crate::plan::check::{AddedPods, Planned, Purpose};
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
@@ -202,7 +200,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
         let apply = Apply {
             source: ApplySource::Instance(Some(name), StrategyRequest::Given(strategy)),
             session_move_ms: SESSION_MOVE_MS,
-            backend: BackendChoice::Auto,
+            backend: BackendRequest::Auto,
             nodes: Vec::new(),
             // The user confirmed the scale together with the rebalance.
             write: WriteOptions { yes: true, error_unchanged: false, ..intent.removal.write.clone() },
@@ -221,7 +219,7 @@ async fn even_out(context: &CommandContext, intent: &Intent, mut cluster: Cluste
         strategy: &StrategyRequest::Given(strategy.clone()),
         lb_unknown: true,
         back: Return::default(),
-        choice: BackendChoice::Auto,
+        choice: BackendRequest::Auto,
         nodes: &[],
         name: None,
         skip: &[],

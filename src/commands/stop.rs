@@ -9,9 +9,11 @@ use super::deletion;
 use super::history;
 use super::rebalance_target::over;
 use super::{ChangeResult, CommandContext, Interrupt, Outcome};
-use crate::cli::intent::{BackendChoice, DryRun, Stop};
+use crate::cli::intent::{DryRun, Stop};
 use crate::error::{Exit, Problem};
-use crate::model::{HistoryEntry, Judgement, Link, Phase, Rebalance, RunningRebalance, Source, Verdict};
+use crate::model::{
+    BackendRequest, HistoryEntry, Judgement, Link, Phase, Rebalance, RunningRebalance, Source, Verdict,
+};
 use crate::plan::history as past;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
@@ -194,7 +196,7 @@ impl Stopping<'_> {
     }
 
     async fn stop(&mut self) -> Outcome {
-        let object_only = self.intent.backend == BackendChoice::Rebalance;
+        let object_only = self.intent.backend == BackendRequest::Rebalance;
         let waits = matches!(self.standing(), Standing::Waits(..));
         let asked = self.emqx_responds() && !object_only;
         if !asked && !waits && !object_only && !self.may_not_ask() {
@@ -208,7 +210,7 @@ impl Stopping<'_> {
         let blind = if asked || waits { None } else { Some(self.blind()?) };
         // If EMQX is stopped and the object stays, the stop is incomplete.
         let deletes = self.object().is_some_and(|it| it.deleting.is_none());
-        if deletes && self.intent.backend != BackendChoice::Emqx {
+        if deletes && self.intent.backend != BackendRequest::Emqx {
             let what = format!("will not stop {}", self.name);
             let way = format!(
                 "kubectl emqx rebalance stop {} --backend emqx stops EMQX and leaves the object",

@@ -45,8 +45,8 @@ pub use operation_ref::OperationRef;
 pub use operation_state::OperationState;
 pub use pod::{Endpoint, Owner, Pod, PodEvent as ClusterEvent, ReadinessProbe, Set, SetKind, Slice};
 pub use rebalance::{
-    Backend, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict, STOPPED_BY_ANNOTATION,
-    StopMark, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
+    Backend, BackendRequest, FIELD_MANAGER, PLAN_ANNOTATION, Phase, Rebalance, RecordedVerdict,
+    STOPPED_BY_ANNOTATION, StopMark, TOUCHED_ANNOTATION, VERDICT_ANNOTATION,
 };
 pub use refusal::Refusal;
 pub use requirement::{GivenSettings, Preset, Requirement, StrategyRequest};

@@ -199,6 +199,7 @@ impl Rebalance {
         self.namespace == id.namespace && self.instance_name == id.name && self.instance_kind == id.kind
     }
 }
+
 /// The way in which a rebalance is, or would be, driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -213,6 +214,29 @@ impl Backend {
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Rebalance => "rebalance",
+            Self::Emqx => "emqx",
+        }
+    }
+}
+
+/// The requested way by which a rebalance is driven (`--backend`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendRequest {
+    /// Through an object where its kind is served by a living operator, else through EMQX.
+    #[default]
+    Auto,
+    /// Through an object for the operator.
+    Rebalance,
+    /// Through EMQX's own API.
+    Emqx,
+}
+
+impl BackendRequest {
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
             Self::Rebalance => "rebalance",
             Self::Emqx => "emqx",
         }

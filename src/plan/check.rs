@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::endpoint::{self, BackendRequest};
+use super::endpoint;
 use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
@@ -24,7 +24,9 @@ use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
-use crate::model::{BrokerState, FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World};
+use crate::model::{
+    BackendRequest, BrokerState, FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World,
+};
 
 pub mod around;
 pub mod catalog;

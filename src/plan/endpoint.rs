@@ -6,8 +6,8 @@ use super::results::Backend;
 use super::upgrade::revisions::UpgradeRevisions;
 use crate::error::Problem;
 use crate::model::{
-    ApiPort, ApiVersion, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod, PodName, Role, Served,
-    Source, Target, World,
+    ApiPort, ApiVersion, BackendRequest, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod,
+    PodName, Role, Served, Source, Target, World,
 };
 
 /// The pods to ask: ready cores first, the oldest first, as the operator does. Every node can answer for the
@@ -64,18 +64,6 @@ fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -
     let Some(revisions) = UpgradeRevisions::under_way(world, id) else { return false };
     let old = |name: &PodName| revisions.old.iter().any(|member| member.pod.name == *name);
     old(asked) && !old(better)
-}
-
-/// The requested backend (`--backend`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BackendRequest {
-    /// A Rebalance object where a living operator serves its kind, else EMQX.
-    #[default]
-    Auto,
-    /// The object.
-    Rebalance,
-    /// EMQX's own API.
-    Emqx,
 }
 
 /// Who drives a rebalance of this instance, and why. `process` is what the operator's Lease shows, where it may be read.

@@ -3,8 +3,8 @@
 
 use super::found_strategy::FoundStrategy;
 use crate::error::Problem;
-use crate::model::{GivenSettings, Strategy, World};
-use crate::plan::endpoint::{self, BackendRequest};
+use crate::model::{BackendRequest, GivenSettings, Strategy, World};
+use crate::plan::endpoint;
 use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::rebalance::requirement::{self, Requirement};
@@ -341,16 +341,8 @@ impl PlanForm {
             Field::Takeover => format!("{} s", strategy.wait_takeover_seconds),
             Field::SessionRate => strategy.sess_evict_rate.to_string(),
             Field::Delay => format!("{} s", self.back.delay),
-            Field::Balancer => match self.back.landing {
-                Landing::Even => "even".to_owned(),
-                Landing::Least => "least".to_owned(),
-                Landing::One => "one".to_owned(),
-            },
-            Field::Backend => match self.backend {
-                BackendRequest::Auto => "auto".to_owned(),
-                BackendRequest::Rebalance => "rebalance".to_owned(),
-                BackendRequest::Emqx => "emqx".to_owned(),
-            },
+            Field::Balancer => self.back.landing.as_str().to_owned(),
+            Field::Backend => self.backend.as_str().to_owned(),
         }
     }
 

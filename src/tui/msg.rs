@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use super::endings::EndingKey;
 use crate::error::Problem;
-use crate::model::{Fact, InstanceId, NodeName, PodName, Strategy};
-use crate::plan::endpoint::BackendRequest;
+use crate::model::{BackendRequest, Fact, InstanceId, NodeName, PodName, Strategy};
 use crate::plan::history::FollowedOperation;
 use crate::plan::playback::RecordedFacts;
 use crate::plan::upgrade::forecast::UpgradePlan;

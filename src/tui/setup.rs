@@ -7,9 +7,8 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::marks::Mark;
 use crate::error::Problem;
-use crate::model::{NodeName, Strategy};
+use crate::model::{BackendRequest, NodeName, Strategy};
 use crate::output::theme::{Theme, Tone};
-use crate::plan::endpoint::BackendRequest;
 use crate::plan::history::PastEntry;
 use crate::plan::rebalance::forecast::RebalancePlan;
 use crate::plan::results::Backend;

@@ -6,13 +6,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kubectl_emqx::cli::intent::{
-    Apply, ApplySource, BackendChoice, Color, DryRun, Filter, InstanceName, Intent, Level, ManifestFile,
-    OperationName, Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
+    Apply, ApplySource, Color, DryRun, Filter, InstanceName, Intent, Level, ManifestFile, OperationName,
+    Output, PlanSource, Scenario, Selection, Stream, Then, Verb,
 };
 use kubectl_emqx::cli::{self, Parsed};
 use kubectl_emqx::error::{Exit, Problem};
 use kubectl_emqx::model::access::KubernetesFlags;
-use kubectl_emqx::model::{EmqxUrl, GivenSettings, InstanceKind, OperatorLine, Requirement, StrategyRequest};
+use kubectl_emqx::model::{
+    BackendRequest, EmqxUrl, GivenSettings, InstanceKind, OperatorLine, Requirement, StrategyRequest,
+};
 
 mod upgrade;
 
@@ -615,9 +617,9 @@ fn demos_and_recordings_are_played_at_a_speed() {
 fn the_environment_is_stronger_than_a_default_and_weaker_than_a_flag() {
     let backend = |line: &str, env: &[(&str, &str)]| apply_backend(parse_with(line, env));
     let env = [("KUBECTL_EMQX_BACKEND", "emqx")];
-    assert_eq!(backend("rebalance apply a", &[]), BackendChoice::Auto);
-    assert_eq!(backend("rebalance apply a", &env), BackendChoice::Emqx);
-    assert_eq!(backend("rebalance apply a --backend rebalance", &env), BackendChoice::Rebalance);
+    assert_eq!(backend("rebalance apply a", &[]), BackendRequest::Auto);
+    assert_eq!(backend("rebalance apply a", &env), BackendRequest::Emqx);
+    assert_eq!(backend("rebalance apply a --backend rebalance", &env), BackendRequest::Rebalance);
 
     let global = parse_with(
         "status",
@@ -631,7 +633,7 @@ fn the_environment_is_stronger_than_a_default_and_weaker_than_a_flag() {
     assert_eq!(intent.global.connect, KubernetesFlags::default(), "kubectl's own flags have no variable");
 }
 
-fn apply_backend(parsed: Result<Intent, Parsed>) -> BackendChoice {
+fn apply_backend(parsed: Result<Intent, Parsed>) -> BackendRequest {
     match parsed.expect("fine").verb {
         Verb::Apply(apply) => apply.backend,
         other => panic!("{other:?}"),

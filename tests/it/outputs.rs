@@ -6,12 +6,12 @@ use jiff::tz::TimeZone;
 use kubectl_emqx::cli::intent::Output;
 use kubectl_emqx::model::form::Look;
 use kubectl_emqx::model::{
-    Backend, Event, EventType, InstanceId, Operation, Phase, Rebalance, Strategy, Verdict, World,
+    Backend, BackendRequest, Event, EventType, InstanceId, Operation, Phase, Rebalance, Strategy, Verdict,
+    World,
 };
 use kubectl_emqx::output::Printer;
 use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
-use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::playback::{PlaybackState, RecordedFacts};
 use kubectl_emqx::plan::rebalance::forecast::Return;

@@ -25,6 +25,17 @@ pub enum Landing {
     One,
 }
 
+impl Landing {
+    /// As flags and plans name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Even => "even",
+            Self::Least => "least",
+            Self::One => "one",
+        }
+    }
+}
+
 /// The inputs of the loop.
 #[derive(Clone, Debug)]
 pub struct Loop<'a> {

@@ -8,19 +8,7 @@ use super::selection::{Filter, InstanceName, OperationName};
 use super::write::WriteOptions;
 use crate::model::form::{Manifest, Output};
 use crate::model::limits::Limits;
-use crate::model::{OperatorLine, StrategyRequest};
-
-/// The way by which a rebalance is driven.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum BackendChoice {
-    /// Through an object where its kind is served by a living operator, else through EMQX.
-    #[default]
-    Auto,
-    /// Through an object for the operator.
-    Rebalance,
-    /// Through EMQX's own API.
-    Emqx,
-}
+use crate::model::{BackendRequest, OperatorLine, StrategyRequest};
 
 /// The source of a plan's numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +58,7 @@ pub struct Plan {
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
     /// The way by which the rebalance is driven.
-    pub backend: BackendChoice,
+    pub backend: BackendRequest,
     /// The EMQX nodes or pods that take part; empty means all.
     pub nodes: Vec<String>,
     /// The output format.
@@ -121,7 +109,7 @@ pub struct Apply {
     /// Milliseconds that EMQX takes to move one session.
     pub session_move_ms: u64,
     /// The way by which the rebalance is driven.
-    pub backend: BackendChoice,
+    pub backend: BackendRequest,
     /// The EMQX nodes or pods that take part; empty means all.
     pub nodes: Vec<String>,
     /// How the change is made.
@@ -142,7 +130,7 @@ pub struct Watch {
     /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
     /// Where the operation is looked up.
-    pub backend: BackendChoice,
+    pub backend: BackendRequest,
     /// How the operation is followed.
     pub follow: Follow,
 }
@@ -153,7 +141,7 @@ pub struct Stop {
     /// The operation; `None` for the only running one.
     pub operation: Option<OperationName>,
     /// Where the operation is looked up.
-    pub backend: BackendChoice,
+    pub backend: BackendRequest,
     /// How the change is made.
     pub write: WriteOptions,
     /// The checks that do not refuse the stop.
@@ -170,7 +158,7 @@ pub struct List {
     /// The operations to list.
     pub filter: Filter,
     /// The way by which the listed operations are driven; `Auto` for every way.
-    pub backend: BackendChoice,
+    pub backend: BackendRequest,
     /// The output format.
     pub output: Output,
     /// Whether `rebalance` was called bare. Then suggested commands are printed on stderr.

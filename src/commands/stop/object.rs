@@ -7,9 +7,8 @@ use tokio::time::Instant;
 use super::super::cluster_view::{self};
 use super::super::deletion;
 use super::Stopping;
-use crate::cli::intent::BackendChoice;
 use crate::error::Problem;
-use crate::model::{FIELD_MANAGER, Rebalance, STOPPED_BY_ANNOTATION, StopMark};
+use crate::model::{BackendRequest, FIELD_MANAGER, Rebalance, STOPPED_BY_ANNOTATION, StopMark};
 use crate::ports::{self};
 use crate::timing::DELETION_TIMEOUT;
 
@@ -63,7 +62,7 @@ impl Stopping<'_> {
             }
             return Ok(());
         };
-        if self.intent.backend == BackendChoice::Emqx {
+        if self.intent.backend == BackendRequest::Emqx {
             self.proof.push("the object stays, as requested with --backend emqx".to_owned());
             return Ok(());
         }

@@ -1,12 +1,12 @@
 //! The target of a stop: one rebalance by its name, or what runs or waits in an instance.
 
-use crate::cli::intent::{BackendChoice, OperationName, Stop};
+use crate::cli::intent::{OperationName, Stop};
 use crate::commands::CommandContext;
 use crate::commands::cluster_view::ClusterView;
 use crate::commands::rebalance_target::{self, RebalanceTarget};
 use crate::error::Problem;
 use crate::model::cluster::evacuations_or_copy;
-use crate::model::{Instance, Phase, PodName, Rebalance};
+use crate::model::{BackendRequest, Instance, Phase, PodName, Rebalance};
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
@@ -74,7 +74,7 @@ fn candidates(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
 fn nothing(
     context: &CommandContext,
     cluster: &ClusterView,
-    backend: BackendChoice,
+    backend: BackendRequest,
 ) -> Result<String, Problem> {
     let others = others(context, cluster);
     if others.is_empty() {

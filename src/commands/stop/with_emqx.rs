@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep};
 use super::super::Outcome;
 use super::super::cluster_view::{self, ClusterView};
 use super::{Standing, Stopping};
-use crate::cli::intent::BackendChoice;
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
-    Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance, Verdict,
+    BackendRequest, Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance,
+    Verdict,
 };
 use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
@@ -136,7 +136,7 @@ impl Stopping<'_> {
         let Some(object) = left else {
             return Ok(self.nothing_runs());
         };
-        if self.intent.backend == BackendChoice::Emqx {
+        if self.intent.backend == BackendRequest::Emqx {
             return Ok(self.nothing_runs());
         }
         let label = self.label();

@@ -6,9 +6,8 @@ use super::super::Outcome;
 use super::super::cluster_view::{self};
 use super::super::rebalance_target::REACH_EMQX;
 use super::Stopping;
-use crate::cli::intent::BackendChoice;
 use crate::error::{Exit, Problem};
-use crate::model::{Judgement, NodeName, Phase, Rebalance, Source, Verdict};
+use crate::model::{BackendRequest, Judgement, NodeName, Phase, Rebalance, Source, Verdict};
 use crate::plan::rebalance::tracker::RebalanceTracker;
 use crate::plan::results::Backend;
 use crate::plan::snapshot::snapshot;
@@ -23,7 +22,7 @@ impl Stopping<'_> {
             .get(&Source::Emqx)
             .and_then(|age| age.why.clone())
             .unwrap_or_else(|| match self.intent.backend {
-                BackendChoice::Rebalance => {
+                BackendRequest::Rebalance => {
                     "no stop was sent to EMQX, because of --backend rebalance".to_owned()
                 }
                 _ => "EMQX cannot be asked".to_owned(),

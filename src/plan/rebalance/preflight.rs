@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::image::EmqxVersion;
 use crate::model::{
-    ApiVersion, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
+    ApiVersion, BackendRequest, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
 };
 use crate::plan::assessment::{self, HealthProblem};
 use crate::plan::emqx_defects;
@@ -169,7 +169,7 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
 /// What would refuse every plan of a rebalance, by object or direct: such a plan is not suggested.
 pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
     let Ok((backend, _)) = endpoint::backend(
-        endpoint::BackendRequest::Auto,
+        BackendRequest::Auto,
         &world.kubernetes.served,
         instance,
         snapshot.operator_process,

@@ -649,12 +649,11 @@ pub fn landings(plan: &RebalancePlan, back: Return) -> Option<Vec<LandingForecas
         return None;
     }
     let nodes = participants(plan);
-    let each = [("even", Landing::Even), ("least", Landing::Least), ("one", Landing::One)];
-    let each = each.into_iter().map(|(lb, landing)| {
+    let each = [Landing::Even, Landing::Least, Landing::One].into_iter().map(|landing| {
         let plan = forecast(None, &nodes, &plan.strategy, Return { landing, ..back });
         let after = || plan.nodes.iter().map(|node| node.connections_after);
         LandingForecast {
-            lb,
+            lb: landing.as_str(),
             fullest: after().max().unwrap_or(0),
             emptiest: after().min().unwrap_or(0),
             spread_percent: spread_percent(&plan),

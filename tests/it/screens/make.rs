@@ -6,10 +6,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kubectl_emqx::app::Wire;
 use kubectl_emqx::model::{
-    BrokerUpdate, Fact, InstanceId, InstanceKind, Link, OperatorLine, Served, Source, Strategy, Update,
+    BackendRequest, BrokerUpdate, Fact, InstanceId, InstanceKind, Link, OperatorLine, Served, Source,
+    Strategy, Update,
 };
 use kubectl_emqx::output::theme::Theme;
-use kubectl_emqx::plan::endpoint::BackendRequest;
 use kubectl_emqx::plan::playback::RecordedFacts;
 use kubectl_emqx::ports::Translate;
 use kubectl_emqx::replay::Recording;
