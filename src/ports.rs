@@ -23,6 +23,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::error::Problem;
 use crate::model::drain::{Cordon, Eviction, Placement};
+use crate::model::evacuation::Settings;
 use crate::model::report::EmqxReport;
 use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
@@ -272,6 +273,20 @@ pub struct EvacuationOrder {
     pub migrate_to: Vec<NodeName>,
     /// The server to which MQTT 5 clients are redirected: `HOST:PORT`.
     pub redirect_to: Option<String>,
+}
+
+impl EvacuationOrder {
+    /// The order that follows from requested settings.
+    pub(crate) fn of(settings: &Settings, waits_for_load_balancers: bool) -> Self {
+        Self {
+            conn_evict_rate: settings.conn_evict_rate,
+            sess_evict_rate: settings.sess_evict_rate,
+            wait_takeover: Some(settings.wait_takeover_seconds),
+            wait_health_check: waits_for_load_balancers.then_some(settings.wait_health_check_seconds),
+            migrate_to: settings.migrate_to.clone(),
+            redirect_to: settings.redirect_to.clone(),
+        }
+    }
 }
 
 /// EMQX's own API, of one cluster.

@@ -69,7 +69,7 @@ impl Standalone {
             pods: Vec::new(),
             addressed: BTreeMap::new(),
             hidden: None,
-            port: ApiPort { port: 18_083, tls: false },
+            port: ApiPort::V5,
             v4: false,
         };
         let name = self.brokers.broker(target).cluster_name().await.ok().flatten();

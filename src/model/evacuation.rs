@@ -66,6 +66,24 @@ pub struct Settings {
     pub redirect_to: Option<String>,
 }
 
+impl Settings {
+    /// These settings for each of this number of nodes that are evacuated together: the sum of their rates is not above the
+    /// requested ones, except that each node has at least a rate of 1/s.
+    #[must_use]
+    pub(crate) fn shared(&self, nodes: u64) -> Self {
+        Self {
+            conn_evict_rate: shared_rate(self.conn_evict_rate, nodes),
+            sess_evict_rate: shared_rate(self.sess_evict_rate, nodes),
+            ..self.clone()
+        }
+    }
+}
+
+/// The rate of each of this number of nodes that are evacuated together.
+pub(crate) fn shared_rate(rate: u64, nodes: u64) -> u64 {
+    (rate / nodes.max(1)).max(1)
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

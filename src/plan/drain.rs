@@ -198,8 +198,7 @@ fn forecast(
     } else {
         request.parallel.min(with_clients.len().max(1) as u64)
     };
-    drain.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / at_once.max(1)).max(1);
-    drain.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / at_once.max(1)).max(1);
+    drain.removal.settings = request.settings.shared(at_once);
     let groups: Vec<Vec<usize>> = {
         let chunk = |role: Role, size: u64| -> Vec<Vec<usize>> {
             let own: Vec<usize> = (0..drain.removal.steps.len())

@@ -229,9 +229,7 @@ fn forecast(
     if scale.by_operator {
         return Ok(remain);
     }
-    let number = nodes.len() as u64;
-    scale.removal.settings.conn_evict_rate = (request.settings.conn_evict_rate / number).max(1);
-    scale.removal.settings.sess_evict_rate = (request.settings.sess_evict_rate / number).max(1);
+    scale.removal.settings = request.settings.shared(nodes.len() as u64);
     let settings = &scale.removal.settings;
     let own: Vec<NodeName> = scale.removal.steps.iter().filter_map(|step| step.node.clone()).collect();
     let by = EvacuatedBy::Removal(&own);

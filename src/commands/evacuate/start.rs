@@ -16,7 +16,7 @@ use crate::plan::results::{Applied, Backend};
 use crate::plan::snapshot::snapshot;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::durations::DrainTiming;
-use crate::ports::{self, RefreshScope};
+use crate::ports::{EvacuationOrder, RefreshScope};
 
 use super::follow;
 use super::target::{find, name};
@@ -60,14 +60,7 @@ pub(crate) async fn run(context: &CommandContext, intent: &EvacuateStart) -> Res
     if fresh.decision != Decision::Go {
         confirmation::decided(context, &intent.write, fresh.decision, &fresh.message, &fresh.findings, what)?;
     }
-    let order = ports::EvacuationOrder {
-        conn_evict_rate: settings.conn_evict_rate,
-        sess_evict_rate: settings.sess_evict_rate,
-        wait_takeover: Some(settings.wait_takeover_seconds),
-        wait_health_check: waits(&fresh).then_some(settings.wait_health_check_seconds),
-        migrate_to: settings.migrate_to.clone(),
-        redirect_to: settings.redirect_to.clone(),
-    };
+    let order = EvacuationOrder::of(&settings, waits(&fresh));
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, context.clock.now());
     for (place, node) in nodes.iter().enumerate() {

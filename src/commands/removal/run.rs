@@ -315,14 +315,7 @@ impl<T: Task> Runner<'_, T> {
         let settings = &self.manner.settings;
         let migrate_to = settings.migrate_to.iter().filter(|to| *to != node).cloned().collect();
         let waits = self.manner.waits_for_load_balancers;
-        let order = EvacuationOrder {
-            conn_evict_rate: settings.conn_evict_rate,
-            sess_evict_rate: settings.sess_evict_rate,
-            wait_takeover: Some(settings.wait_takeover_seconds),
-            wait_health_check: waits.then_some(settings.wait_health_check_seconds),
-            migrate_to,
-            redirect_to: settings.redirect_to.clone(),
-        };
+        let order = EvacuationOrder { migrate_to, ..EvacuationOrder::of(settings, waits) };
         cluster.broker.evacuate(node, &order).await.map(drop)
     }
 

@@ -1,7 +1,7 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
 //! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
-use crate::model::evacuation::EvacuationWaits;
+use crate::model::evacuation::{EvacuationWaits, shared_rate};
 use crate::model::human::seconds_between;
 use crate::model::strategy::EMQX_WAIT_SECONDS;
 use crate::model::{ApiVersion, Instance, Pod, Stage};
@@ -156,7 +156,7 @@ impl DrainTiming {
     /// above the requested rate ([OP-16]: four at 50/s instead of one at 200/s).
     #[must_use]
     pub fn shared(&self, nodes: u64) -> Self {
-        let share = |rate: Option<u64>| rate.map(|rate| (rate / nodes.max(1)).max(1));
+        let share = |rate: Option<u64>| rate.map(|rate| shared_rate(rate, nodes));
         Self {
             conn_evict_rate: share(self.conn_evict_rate),
             sess_evict_rate: share(self.sess_evict_rate),
