@@ -66,7 +66,7 @@ pub(super) fn draw(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let room = height.saturating_sub(4 + foot);
     state.lines.set(room);
     let first = (state.cluster + 1).saturating_sub(room);
-    if let Some(position) = super::parts::position(first, room.min(ids.len()), ids.len()) {
+    if let Some(position) = super::position::position(first, room.min(ids.len()), ids.len()) {
         titled = pen.put(titled + 3, 0, width.saturating_sub(titled + 14), &position, Tone::Faint);
     }
     // Which cluster of Kubernetes this is.

@@ -24,7 +24,7 @@ use crate::tui::view_model::ViewModel;
 
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
-    let Some(board) = super::parts::board_or_waiting(state, pen, narrow) else { return };
+    let Some(board) = super::waiting::board_or_waiting(state, pen, narrow) else { return };
     head::title(state, board, pen);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let low = if state.notices { notices::height(state, height, narrow) } else { 0 };

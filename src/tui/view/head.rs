@@ -32,18 +32,6 @@ use crate::tui::view_model::ViewModel;
 /// From this height on the headline may take two lines of a narrow page.
 const TWO_LINES: usize = 14;
 
-/// Before anything is known.
-pub(super) fn waiting(state: &State, pen: &mut Painter<'_>) {
-    let text = match (&state.setup.playback, state.ready) {
-        (Some(_), _) if state.route.is_some() => "the beginning of the recording",
-        (Some(_), _) => "reading the recording",
-        (None, false) => "asking the cluster",
-        (None, true) => "no EMQX in sight",
-    };
-    let width = pen.width();
-    pen.put(1, 0, width, text, Tone::Busy);
-}
-
 /// Draws the head; returns the number of lines.
 pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narrow: bool) -> usize {
     if narrow { compact(state, board, pen) } else { full(state, board, pen) }

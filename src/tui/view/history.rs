@@ -35,7 +35,7 @@ const COLUMNS: [Column; 8] = [
 /// Draws the page.
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
-    let Some(board) = super::parts::board_or_waiting(state, pen, narrow) else { return };
+    let Some(board) = super::waiting::board_or_waiting(state, pen, narrow) else { return };
     head::title(state, board, pen);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let x = pen.put(1, 1, width, "HISTORY", Tone::Strong) + 2;
@@ -73,7 +73,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     state.lines.set(room);
     let cursor = state.past.min(all.len() - 1);
     let first = (cursor + 1).saturating_sub(room);
-    let position = super::parts::position(first, room.min(all.len()), all.len()).unwrap_or_default();
+    let position = super::position::position(first, room.min(all.len()), all.len()).unwrap_or_default();
     pen.right(counted, 1, width.saturating_sub(counted + 1), &position, Tone::Faint);
     for (place, it) in all.iter().enumerate().skip(first).take(room) {
         let y = top + 1 + place - first;

@@ -21,15 +21,16 @@ mod history;
 mod node_chart;
 mod notices;
 mod painter;
-mod parts;
 mod place;
 mod plan;
 mod plot;
+mod position;
 mod table;
 mod text;
 mod timeline;
 mod topology;
 mod upgrade;
+mod waiting;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -37,7 +38,7 @@ use ratatui::layout::Rect;
 use super::setup::Overlay;
 use super::state::{Page, State};
 use painter::Painter;
-use parts::board_or_waiting;
+use waiting::board_or_waiting;
 
 /// On a narrower or lower screen everything is in one column.
 pub const NARROW: (u16, u16) = (72, 18);

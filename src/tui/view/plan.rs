@@ -36,7 +36,7 @@ const FORECASTING: &str = "forecasting …";
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let Some(board) = state.board() else {
-        head::waiting(state, pen);
+        super::waiting::waiting(state, pen);
         return;
     };
     head::title(state, board, pen);
@@ -101,7 +101,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     state.top.set(first);
     state.lines.set(shown);
     draw_bars(&bars, first, &mut pen.part(1, y, width - 2, shown));
-    if let Some(position) = super::parts::position(first, shown, all).filter(|_| rows > 0) {
+    if let Some(position) = super::position::position(first, shown, all).filter(|_| rows > 0) {
         pen.put(3, y + shown, width, &format!("{position}  PageUp PageDown scroll"), Tone::Faint);
     }
     y += rows;
@@ -156,7 +156,7 @@ fn findings(state: &State, plan: &RebalancePlan, backend: Option<(Backend, &Stri
         }
     }
     let all = plan.findings.len();
-    let position = super::parts::position(state.back, whole - state.back, all);
+    let position = super::position::position(state.back, whole - state.back, all);
     let position = position.map_or_else(|| all.to_string(), |it| format!("{it}, j k scroll"));
     pen.put(0, 0, width, &format!("FINDINGS ({position})  Tab back"), Tone::Strong);
     if let Some((text, tone)) = way(backend) {

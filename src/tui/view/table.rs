@@ -99,7 +99,7 @@ pub(super) fn draw(state: &State, board: &ViewModel, pen: &mut Painter<'_>, narr
             let first = top - titles;
             let all = board.lines.iter().filter(|line| matches!(line, Line::Row(_))).count();
             let dot = if right.is_empty() { String::new() } else { format!(" {} ", pen.symbols().dot) };
-            let place = super::parts::position(first, rows, all).unwrap_or_default();
+            let place = super::position::position(first, rows, all).unwrap_or_default();
             let both = format!("{place}{dot}{right}");
             // The position is more important than the number of nodes in the Service, which the rows have.
             let fits = left.width() + both.width() + 4 <= pen.width();

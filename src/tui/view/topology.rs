@@ -46,7 +46,7 @@ const NAME: usize = 36;
 /// Draws the page.
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
-    let Some(board) = super::parts::board_or_waiting(state, pen, narrow) else { return };
+    let Some(board) = super::waiting::board_or_waiting(state, pen, narrow) else { return };
     head::title(state, board, pen);
     let foot = foot::draw(state, Some(board), pen, narrow);
     let bottom = height.saturating_sub(foot);
@@ -98,7 +98,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let nodes = |lines: &[Branch]| lines.iter().filter(|it| matches!(it, Branch::Node(..))).count();
     let visible = &tree[top..tree.len().min(top + room)];
     let position =
-        super::parts::position(nodes(&tree[..top]), nodes(visible), nodes(&tree)).unwrap_or_default();
+        super::position::position(nodes(&tree[..top]), nodes(visible), nodes(&tree)).unwrap_or_default();
     // On a narrow screen no line is free for it.
     let line = if narrow { 1 } else { header - 1 };
     pen.right(0, line, width - 1, &position, Tone::Faint);

@@ -19,7 +19,7 @@ use crate::tui::state::State;
 pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let (width, height) = (pen.width(), pen.height());
     let (Some(board), Some(form)) = (state.board(), &state.upgrade) else {
-        head::waiting(state, pen);
+        super::waiting::waiting(state, pen);
         return;
     };
     head::title(state, board, pen);
@@ -57,7 +57,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
                 .collect();
             form.lines.set(lines.len());
             let top = form.top.min(lines.len().saturating_sub(room));
-            if let Some(position) = super::parts::position(top, room.min(lines.len()), lines.len()) {
+            if let Some(position) = super::position::position(top, room.min(lines.len()), lines.len()) {
                 let room = width.saturating_sub(x + 3);
                 let keys = format!("{position}, j k scroll");
                 let text = if keys.width() <= room { keys } else { position };
