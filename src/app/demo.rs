@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::given_files::{WRITABLE, foreign, read_text};
-use super::screen;
 use super::setup::{context, interrupted};
-use super::upgrade;
+use super::{screen, upgrade};
 use crate::cli::Global;
 use crate::cli::intent::upgrade::Upgrade;
 use crate::cli::intent::{Demo, DemoServe, Scenario};

@@ -4,8 +4,7 @@ use std::io::IsTerminal;
 use std::rc::Rc;
 
 use super::log::Held;
-use super::own_folder;
-use super::standalone;
+use super::{own_folder, standalone};
 use crate::cli::Global;
 use crate::commands::{self, CommandContext, Interrupt};
 use crate::emqx::{EmqxBrokers, KeyFile, check_access};

@@ -9,9 +9,8 @@ use clap::{Args, ValueEnum};
 use super::forms::{FormParser, JSONPATH};
 use super::intent::{DryRun, Output};
 use super::value;
-use crate::model::BackendRequest;
-use crate::model::Preset;
 use crate::model::limits::{CommandLine, LostLimit, NotAfter, Percent};
+use crate::model::{BackendRequest, Preset};
 
 /// Which of several instances.
 #[derive(Args, Clone, Debug, Default)]

@@ -11,16 +11,16 @@ use crate::cli::intent::{Apply, ApplySource, DryRun, InstanceName, Manifest, Out
 use crate::error::{Cause, Exit, Problem};
 use crate::model::limits::Percent;
 use crate::model::{
-    BackendRequest, InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source,
+    Backend, BackendRequest, InstanceId, InstanceKind, NodeName, OperationRef, PLAN_ANNOTATION, Source,
     StrategyRequest,
 };
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, drifted};
-use crate::plan::rebalance::forecast::{RebalancePlan, Return};
 use crate::plan::rebalance::manifest::{self, ManifestRequest};
+use crate::plan::rebalance::plan::{RebalancePlan, Return};
 use crate::plan::rebalance::record::PlanRecord;
 use crate::plan::rebalance::requirement;
-use crate::plan::results::{Applied, Backend};
+use crate::plan::results::Applied;
 use crate::plan::snapshot;
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::ports;

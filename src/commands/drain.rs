@@ -15,10 +15,11 @@ use crate::model::Verdict;
 use crate::model::drain::{Cordon, Placement};
 use crate::model::human::{count, plural};
 use crate::plan::check::{Planned, Purpose};
-use crate::plan::drain::{DrainPlan, DrainRequest, plan, stored};
+use crate::plan::drain::{DrainPlan, DrainRequest, plan};
 use crate::plan::evacuation::Settings;
 use crate::plan::limits::LimitForecast;
 use crate::plan::snapshot::snapshot;
+use crate::plan::stored_removal::stored_drain;
 use crate::ports::Right;
 
 mod task;
@@ -101,7 +102,8 @@ async fn placement(
     let placement = context.kubernetes.placement(&namespaces, &pods).await?;
     // A node of an unfinished drain that was deleted meanwhile: its drain is still to be continued or undone.
     let recorded = |name: &String| {
-        all.iter().any(|it| stored(&it.world, &it.id).is_some_and(|state| state.machines.contains(name)))
+        all.iter()
+            .any(|it| stored_drain(&it.world, &it.id).is_some_and(|state| state.machines.contains(name)))
     };
     let unknown = |name: &&String| placement.machine(name).is_none() && !recorded(name);
     let Some(unknown) = intent.machines.iter().find(unknown) else {

@@ -12,12 +12,13 @@ use super::upgrade::guard::Guard;
 use super::{CommandContext, history, limit_stop, limits};
 use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
+use crate::model::human::utc;
 use crate::model::{Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Verdict};
 use crate::plan::history as past;
 use crate::plan::limits::{LimitTracker, OperationFacts, Stopping};
 use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::{RebalanceRun, RunKey};
+use crate::plan::rebalance::run::{RebalanceRun, RunKey};
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::guard;
 use crate::plan::upgrade::target::UpgradeTarget;
@@ -152,7 +153,7 @@ impl FollowRequest {
                 let what = match self.operations.silent_since(name) {
                     Some(since) => format!(
                         "time ran out, and EMQX has not answered since {}: whether {name} is still running is not known",
-                        messages::utc(since)
+                        utc(since)
                     ),
                     None => {
                         format!("time ran out while {name} is {}", self.operations.standing(name).words())

@@ -8,7 +8,7 @@ use super::notify::Notifier;
 use crate::cli::intent::{Follow, Stream};
 use crate::model::{Event, EventType, Judgement, NodeName, Operation};
 use crate::output::{Inline, Printer};
-use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::rebalance::plan::RebalancePlan;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::snapshot::snapshot;
 use crate::plan::tracker::OperationTracker;

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::cluster_view;
 use super::plan::PLAN_SCOPE;
-use super::{CommandContext, Outcome};
+use super::{CommandContext, Outcome, cluster_view};
 use crate::cli::intent::Generate;
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine, Served, Strategy, StrategyRequest};
 use crate::output::Printer;
-use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::forecast::forecast;
+use crate::plan::rebalance::plan::Return;
 use crate::plan::rebalance::{manifest, preflight, requirement};
 use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;

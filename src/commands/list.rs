@@ -7,15 +7,13 @@ use super::{CommandContext, Outcome};
 use crate::cli::intent::{List, Output};
 use crate::error::Exit;
 use crate::model::{
-    BackendRequest, HistoryEntry, InstanceId, InstanceKind, Judgement, Link, Operation, OperationRef, Phase,
-    Rebalance, Verdict, World,
+    Backend, BackendRequest, HistoryEntry, InstanceId, InstanceKind, Judgement, Link, Operation,
+    OperationRef, Phase, Rebalance, Verdict, World,
 };
 use crate::plan::assessment::assess;
-use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::waiting;
-use crate::plan::results::{Backend, RebalanceItem, items};
-use crate::plan::tracker::OperationTracker;
-use crate::plan::tracker::Tracker as _;
+use crate::plan::rebalance::{verdict, waiting};
+use crate::plan::results::{RebalanceItem, items};
+use crate::plan::tracker::{OperationTracker, Tracker as _};
 use crate::ports::RefreshScope;
 
 /// The resources that are read.

@@ -4,7 +4,7 @@ use super::cluster_view::{self, ClusterView};
 use super::{CommandContext, Outcome};
 use crate::cli::intent::{Output, ReadOptions, Selection};
 use crate::error::{Exit, Problem};
-use crate::plan::assessment::left_over;
+use crate::plan::discrepancies::left_over;
 use crate::plan::results::{Nodes, Status};
 use crate::plan::status::{before_emqx, operator_silence, status};
 use crate::ports::RefreshScope;

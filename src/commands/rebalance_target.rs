@@ -13,8 +13,7 @@ use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight::{RebalanceCheck, running};
 use crate::plan::snapshot::{SourceState, snapshot};
 use crate::plan::status::status;
-use crate::plan::tracker::OperationTracker;
-use crate::plan::tracker::Tracker as _;
+use crate::plan::tracker::{OperationTracker, Tracker as _};
 use crate::ports::RefreshScope;
 
 /// The hint when EMQX cannot be queried.

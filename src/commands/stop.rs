@@ -5,22 +5,19 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster_view::{self, ClusterView};
 use super::confirmation::confirm;
-use super::deletion;
-use super::history;
 use super::rebalance_target::over;
-use super::{ChangeResult, CommandContext, Interrupt, Outcome};
+use super::{ChangeResult, CommandContext, Interrupt, Outcome, deletion, history};
 use crate::cli::intent::{DryRun, Stop};
 use crate::error::{Exit, Problem};
 use crate::model::{
-    BackendRequest, HistoryEntry, Judgement, Link, Phase, Rebalance, RunningRebalance, Source, Verdict,
+    Backend, BackendRequest, HistoryEntry, Judgement, Link, Phase, Rebalance, RunningRebalance, Source,
+    Verdict,
 };
 use crate::plan::history as past;
-use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::RebalanceRun;
-use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::waiting;
-use crate::plan::results::{Backend, Stopped};
+use crate::plan::rebalance::run::RebalanceRun;
+use crate::plan::rebalance::{ownership, verdict, waiting};
+use crate::plan::results::Stopped;
 use crate::plan::snapshot::{SourceState, snapshot};
 use crate::timing::{ERROR_RETRY, LEFT_BEHIND_SECONDS};
 

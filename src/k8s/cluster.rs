@@ -104,7 +104,7 @@ impl Cluster {
     }
 
     /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may
-    /// not be read. Separate from [`crate::ports::Kubernetes::served`], because only a write needs it.
+    /// not be read. Separate from `Kubernetes::served`, because only a write needs it.
     pub async fn instance_kind_served(&self) -> Option<bool> {
         let known = self.served.borrow().as_ref().and_then(|served| served.instance_kind);
         if known.is_some() {

@@ -72,6 +72,17 @@ pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
     format!("{:02}:{:02}:{:02}", civil.hour(), civil.minute(), civil.second())
 }
 
+/// A time of day in a sentence: `10:02:03 UTC`.
+pub fn utc(at: Timestamp) -> String {
+    format!("{} UTC", clock(at, &TimeZone::UTC))
+}
+
+/// The same with its day, where that is another than now: `2026-12-01 06:00:00 UTC`.
+pub fn utc_from(at: Timestamp, now: Timestamp) -> String {
+    let day = |it: Timestamp| it.strftime("%Y-%m-%d").to_string();
+    if day(at) == day(now) { utc(at) } else { format!("{} {}", day(at), utc(at)) }
+}
+
 /// One thing or several: `1 node`, `4 nodes`.
 pub fn plural(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }

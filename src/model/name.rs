@@ -85,6 +85,11 @@ impl NodeName {
     pub fn first_label(&self) -> &str {
         self.host().split('.').next().unwrap_or_default()
     }
+
+    /// The short name: the pod's name, or the address.
+    pub fn short(&self) -> &str {
+        if self.ip().is_some() { self.host() } else { self.first_label() }
+    }
 }
 
 /// The three kinds of the operator that run EMQX.

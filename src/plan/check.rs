@@ -7,17 +7,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::endpoint;
 use super::evacuation::checks::EvacuatedBy;
 use super::evacuation::{self, Settings};
 use super::finding::{Finding, Severity};
-use super::rebalance::forecast::Return;
 use super::rebalance::preflight::{self, RebalanceRequest};
 use super::snapshot::Snapshot;
 use super::upgrade::field_owners::owners;
 use super::upgrade::preflight as upgrade;
 use super::upgrade::target::UpgradeTarget;
-use super::{drain, upgrade::change};
+use super::{drain, endpoint, upgrade::change};
 use crate::model::drain::Placement;
 use crate::model::image::Image;
 use crate::model::report::EmqxReport;
@@ -25,8 +23,12 @@ use crate::model::scale::Autoscalers;
 use crate::model::surroundings::Surroundings;
 use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted};
 use crate::model::{
-    BackendRequest, BrokerState, FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy, World,
+    Backend, BackendRequest, BrokerState, FIELD_MANAGER, Instance, InstanceId, NodeName, Role, Strategy,
+    World,
 };
+use crate::plan::cluster_checks;
+use crate::plan::rebalance::plan::Return;
+use crate::plan::upgrade::check::UpgradeCheck;
 
 pub mod around;
 pub mod catalog;
@@ -226,7 +228,7 @@ fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     if purpose == Purpose::Rebalance {
         return Vec::new();
     }
-    let mut found = preflight::cluster::membership_findings(world, instance, snapshot);
+    let mut found = cluster_checks::membership_findings(world, instance, snapshot);
     if purpose == Purpose::Upgrade {
         found.extend(super::removal::not_asked(world, snapshot));
     }
@@ -236,7 +238,7 @@ fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
     if purpose != Purpose::Upgrade {
         found.extend(super::removal::not_asked(world, snapshot));
     }
-    found.extend(preflight::cluster::wrong_emqx(snapshot));
+    found.extend(cluster_checks::wrong_emqx(snapshot));
     found
 }
 
@@ -269,8 +271,8 @@ fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     ) {
         Ok((backend, _)) => (backend, None),
         Err(problem) => {
-            let finding = Finding::new("no-rebalance-api", Severity::Blocked, problem.why);
-            (super::results::Backend::Emqx, Some(finding))
+            let finding = Finding::blocked("no-rebalance-api", problem.why);
+            (Backend::Emqx, Some(finding))
         }
     };
     let strategy = Strategy::default();
@@ -288,7 +290,7 @@ fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     };
     found.extend(refused);
     let wait_health_check = Some(strategy.wait_health_check_seconds);
-    let writes = backend == super::results::Backend::Rebalance;
+    let writes = backend == Backend::Rebalance;
     (found, Planned { reconnects, wait_health_check, writes, ..Planned::default() })
 }
 
@@ -320,7 +322,7 @@ fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
         other.to.push_str("-other");
         owners(object, &change::body(instance, &other, change::OperatorHold::Own), FIELD_MANAGER)
     });
-    let check = upgrade::UpgradeCheck {
+    let check = UpgradeCheck {
         world,
         instance,
         snapshot,

@@ -2,12 +2,11 @@
 //! drives a rebalance.
 
 use super::operator::{Evidence, OperatorProcess};
-use super::results::Backend;
 use super::upgrade::revisions::UpgradeRevisions;
 use crate::error::Problem;
 use crate::model::{
-    ApiPort, ApiVersion, BackendRequest, Instance, InstanceId, InstanceKind, Link, OperatorLine, Pod,
-    PodName, Role, Served, Source, Target, World,
+    ApiPort, ApiVersion, Backend, BackendRequest, Instance, InstanceId, InstanceKind, Link, OperatorLine,
+    Pod, PodName, Role, Served, Source, Target, World,
 };
 
 /// The pods to ask: ready cores first, the oldest first, as the operator does. Every node can answer for the

@@ -3,18 +3,20 @@
 
 use serde::Serialize;
 
-use super::rebalance::forecast::PlannedPhase;
 use super::snapshot::Snapshot;
 use crate::model::human::{count, plural};
+use crate::model::image::EmqxVersion;
+use crate::model::{ApiVersion, Instance, InstanceId, NodeName, PodName, World};
 use crate::plan::finding::{Decision, Finding, Severity};
+use crate::plan::rebalance::plan::PlannedPhase;
 use emqx_rebalance::eviction::round_robin;
 use emqx_rebalance::rules::SESSION_MOVE_MS;
-
-use crate::model::{InstanceId, NodeName, PodName, World};
 
 pub use crate::model::evacuation::Settings;
 
 pub mod checks;
+mod requested;
+pub mod run;
 pub mod tracker;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,6 +261,18 @@ impl EvacuationPlan {
             self.message.clone_from(&blocked.message);
         }
     }
+}
+
+/// EMQX waits for load balancers from 5.1 on.
+pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance) -> bool {
+    if instance.api == ApiVersion::V1beta4 {
+        return false;
+    }
+    let nodes = world.broker(&instance.id).listed();
+    !nodes
+        .iter()
+        .filter_map(|node| EmqxVersion::find(node.version.as_deref()?))
+        .any(|version| version < EmqxVersion(5, 1, 0))
 }
 
 #[cfg(test)]

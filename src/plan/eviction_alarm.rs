@@ -6,10 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 
 use super::limits::flight;
-use super::rebalance::tracker::Alarm;
-use super::rebalance::tracker::alarm::{ARRIVED_SHARE, MISSING_SHARE, hold, in_flight, remember};
 use crate::model::human::{count, seconds_between};
 use crate::model::{BrokerState, NodeName};
+use crate::plan::alarm::{ARRIVED_SHARE, Alarm, MISSING_SHARE, hold, in_flight, remember};
 use crate::timing::{ALARM_SECONDS, ASSUMED_DELAY_SECONDS};
 
 /// The share of the clients at the start that must have been evicted before arrivals are compared: below it, clients that

@@ -44,6 +44,21 @@ impl Finding {
         Self { id, severity, message: message.into(), hint: None }
     }
 
+    /// Refuses the plan.
+    pub fn blocked(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Severity::Blocked, message)
+    }
+
+    /// The user should consider it before continuing.
+    pub fn warning(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Severity::Warning, message)
+    }
+
+    /// For information only.
+    pub fn info(id: &'static str, message: impl Into<String>) -> Self {
+        Self::new(id, Severity::Info, message)
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

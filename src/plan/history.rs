@@ -5,10 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::assessment::RebalanceStatus;
-use super::evacuation::tracker::EvacuationRun;
 use super::rebalance::ownership;
 use super::rebalance::progress::Counts;
-use super::rebalance::tracker::RebalanceRun;
 use super::tracker::OperationTracker;
 use super::upgrade::run::UpgradeRun;
 use crate::model::human::seconds_between;
@@ -16,6 +14,8 @@ use crate::model::{
     EvacuationTimes, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Rebalance,
     RecordedVerdict, Verdict, World,
 };
+use crate::plan::evacuation::run::EvacuationRun;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::timing::{FOLLOWED_AGAIN_SECONDS, SAME_END_SECONDS};
 
 /// Where an entry comes from; of two entries about one operation the one of the later variant counts.

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
-use super::rebalance::messages::{short, utc_from};
-use crate::model::human::{count, duration, plural, seconds_between};
+use crate::model::human::{count, duration, plural, seconds_between, utc_from};
 use crate::model::limits::Limits;
 use crate::model::{BrokerState, EvictionStatus, NodeName, Stage};
 use crate::timing::{NO_CLIENTS_SECONDS, RATE_SECONDS, SUSTAINED_SECONDS};
@@ -197,7 +196,7 @@ impl LimitTracker {
                 if !std::mem::replace(&mut self.unknown_reported, true) {
                     outcomes.push(LimitOutcome::Warning(format!(
                         "limits cannot be checked: the clients of {} are not known",
-                        short(&silent)
+                        silent.short()
                     )));
                 }
                 return None;
@@ -362,7 +361,7 @@ impl LimitTracker {
         let sentence = format!(
             "{} clients per second connected to {} over {} (--max-reconnect-rate {})",
             count(rate.round() as u64),
-            short(&node),
+            node.short(),
             duration(seconds as u64),
             count(most)
         );

@@ -1,7 +1,11 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
+pub mod alarm;
+pub mod answers;
 pub mod assessment;
 pub mod check;
+pub(crate) mod cluster_checks;
+pub mod discrepancies;
 pub mod drain;
 mod emqx_defects;
 pub mod endpoint;
@@ -11,7 +15,7 @@ pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod happened;
-mod heartbeat;
+pub mod health;
 pub mod history;
 pub mod limits;
 pub mod membership;
@@ -24,9 +28,10 @@ pub mod rebalance;
 pub mod removal;
 pub mod report;
 pub mod results;
-mod retention;
 pub mod scale;
 pub mod snapshot;
 pub mod status;
+pub mod stored_removal;
+pub mod tracked;
 pub mod tracker;
 pub mod upgrade;

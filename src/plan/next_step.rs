@@ -4,12 +4,11 @@ use jiff::Timestamp;
 
 use super::membership::{Membership, lasting};
 use super::rebalance::goal::Goals;
-use super::rebalance::messages::short;
-use super::rebalance::tracker::RebalanceRun;
 use super::snapshot::NodeRow;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{BrokerState, Evacuation, Instance, NodeName, Stage};
+use crate::plan::rebalance::run::RebalanceRun;
 
 /// What is known beside the row of the node.
 #[derive(Clone, Copy)]
@@ -72,7 +71,7 @@ pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
         return match evacuations.first() {
             Some(other) => vec![format!(
                 "its turn comes when {} is empty (`prohibiting`, now {}) and its pod is gone",
-                short(&other.node),
+                other.node.short(),
                 other.state
             )],
             None => vec![

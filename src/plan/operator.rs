@@ -60,6 +60,14 @@ pub fn evidence(world: &World, silent: Option<u64>, now: Timestamp) -> Option<Ev
     (youngest.process == OperatorProcess::Running || !wrote_since).then_some(youngest)
 }
 
+/// The text about such counts.
+pub(crate) fn status_age(silent: u64) -> String {
+    format!(
+        "the counts are the operator's, whose last dated status update is {} old: they may be as old",
+        duration(silent)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,20 +10,17 @@ use serde::Serialize;
 use super::evacuation::{Settings, counted};
 use super::finding::{Decision, Finding, Severity};
 use super::membership::Membership;
-use super::rebalance::messages::short;
 use super::snapshot::{NodeRow, Snapshot, snapshot};
 use crate::model::drain::DrainedPod;
 use crate::model::human::plural;
 use crate::model::{
     Evacuation, EvictionStatus, InstanceId, NodeName, Pod, PodName, Role, Stage, Verdict, World,
 };
+use crate::plan::evacuation::waits_for_health_check;
 
 mod gates;
-mod unfinished;
 
 pub(super) use gates::out_of_service_first;
-pub use unfinished::{Unfinished, unfinished};
-pub(super) use unfinished::{stored_waits, unfinished_drain, unfinished_removal, unfinished_scale};
 
 /// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +152,7 @@ impl RemovalPlan {
     /// These pods, before anything is forecast or checked.
     pub(super) fn of(world: &World, snapshot: &Snapshot, pods: Vec<DrainedPod>, settings: &Settings) -> Self {
         let id = &snapshot.instance;
-        let waits =
-            world.instance(id).is_some_and(|it| super::evacuation::checks::waits_for_health_check(world, it));
+        let waits = world.instance(id).is_some_and(|it| waits_for_health_check(world, it));
         Self {
             instance: id.clone(),
             decision: Decision::Go,
@@ -197,8 +193,8 @@ impl RemovalPlan {
 
 /// Without EMQX's answer it is unknown which clients a pod holds, and nothing could be evacuated.
 pub(super) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
-    let found = super::rebalance::preflight::cluster::not_asked(world, snapshot)?;
-    Some(Finding::new("emqx-not-asked", Severity::Blocked, found.message).hint(
+    let found = super::cluster_checks::not_asked(world, snapshot)?;
+    Some(Finding::blocked("emqx-not-asked", found.message).hint(
         "let EMQX be asked: get secrets and get,create pods/portforward, or --emqx-url and --api-key-file",
     ))
 }
@@ -452,7 +448,7 @@ pub(super) fn start(view: &RemovalView<'_>, node: &NodeName, uid: &str) -> Optio
     if let Some(entry) = load.rebalances.first() {
         return Some(RemovalAction::Needs(format!(
             "a rebalance runs (coordinator {}): kubectl emqx rebalance stop coordinator/{} ends it, then the {} continues",
-            short(&entry.coordinator),
+            entry.coordinator.short(),
             entry.coordinator,
             view.run.task
         )));

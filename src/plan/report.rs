@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::rebalance::forecast::RebalancePlan;
 use super::rebalance::progress::Counts;
-use super::rebalance::tracker::RebalanceRun;
 use super::tracker::{OperationTracker, RecordedOperations};
 use crate::model::human::seconds_between;
 use crate::model::{
     BrokerState, Event, EventType, InstanceId, Judgement, Link, NodeName, Operation, Verdict, World,
 };
+use crate::plan::rebalance::plan::RebalancePlan;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::timing::RATE_GAP_SECONDS;
 
 mod curves;

@@ -3,14 +3,15 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::assessment::{Assessment, Health, MembershipSummary, OperationStatus, RebalanceStatus};
+use super::assessment::{Assessment, OperationStatus, RebalanceStatus};
 use super::operator::OperatorProcess;
 use super::snapshot::{NodeRow, SourceAge, Totals};
 use crate::model::{
-    ApiVersion, InstanceId, NodeName, Operation, OperatorLine, Phase, PodName, Rebalance, Source, Verdict,
+    ApiVersion, Backend, InstanceId, NodeName, Operation, OperatorLine, Phase, PodName, Rebalance, Source,
+    Verdict,
 };
-
-pub use crate::model::Backend;
+use crate::plan::discrepancies::MembershipSummary;
+use crate::plan::health::Health;
 
 /// The operator, in a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,113 +1,27 @@
 //! A change of the number of nodes: which pods are removed, how often their clients are disconnected, the
 //! checks ([`checks`]), and the next step ([`next`]).
 
-use emqx_rebalance::rules::donors;
-use serde::Serialize;
-
 use super::evacuation::checks::EvacuatedBy;
-use super::evacuation::{self, Settings, counted};
+use super::evacuation::{self, counted};
 use super::finding::Decision;
 pub use super::removal::RemovalStep;
 use super::removal::{RemovalPlan, StepState};
 use super::snapshot::Snapshot;
-use super::upgrade::preflight::FieldOwner;
 use super::upgrade::revisions::ordinal;
 use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::human::{count, plural};
-use crate::model::scale::{Autoscalers, ScaleState, ScaledField};
-use crate::model::{ApiVersion, Instance, InstanceId, NodeName, Pod, Set, SetKind, Strategy, World};
+use crate::model::scale::ScaledField;
+use crate::model::{ApiVersion, NodeName, Pod, Strategy, World};
+use crate::plan::stored_removal::{amount, scale_to_finish};
+use emqx_rebalance::rules::donors;
 
 pub mod checks;
 pub mod next;
+mod plan;
 
-/// What is requested.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ScaleRequest {
-    /// What is changed.
-    pub field: ScaledField,
-    /// The requested number.
-    pub to: u64,
-    /// What is requested of EMQX; the rates are those of all evacuated nodes together.
-    pub settings: Settings,
-    /// Checks that do not refuse it.
-    pub skip: Vec<String>,
-}
-
-/// What is known beside the world.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outside {
-    /// Other managers that own the field.
-    pub owners: Vec<FieldOwner>,
-    /// Autoscalers of the namespace, and what could not be read.
-    pub autoscalers: Autoscalers,
-    /// Nodes that hold replicas of durable storage, as EMQX reports.
-    pub sites: Vec<NodeName>,
-}
-
-/// A scale of one instance: its plan, and its result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ScalePlan {
-    /// The pods that are removed, and how.
-    #[serde(flatten)]
-    pub removal: RemovalPlan,
-    /// What is changed.
-    pub field: ScaledField,
-    /// The number before.
-    pub from: u64,
-    /// The requested number.
-    pub to: u64,
-    /// Whether the operator evacuates the pods that it removes (operator 3.x), so that only the number is changed.
-    pub by_operator: bool,
-}
-
-/// The stored state of this very instance, also of a scale that has ended.
-pub fn stored<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
-    let state = &world.kubernetes.states.get(id)?.value;
-    let own = world.instance(id)?.uid == state.owner;
-    state.scale.as_ref().filter(|_| own)
-}
-
-/// The stored state of a scale that has not ended.
-pub fn unfinished<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
-    stored(world, id).filter(|state| !state.ended)
-}
-
-/// The sets of what is scaled, oldest first: those that have or want pods.
-pub(super) fn sets<'w>(world: &'w World, id: &'w InstanceId, field: ScaledField) -> Vec<&'w Set> {
-    let kind = if field == ScaledField::Replicants { SetKind::ReplicaSet } else { SetKind::StatefulSet };
-    let mut found: Vec<&Set> =
-        world.sets_of(id).filter(|set| set.kind == kind && (set.replicas > 0 || set.present > 0)).collect();
-    found.sort_by_key(|set| set.created);
-    found
-}
-
-/// Whether sets of this kind may be listed, as far as one is known: otherwise only the pods count.
-pub(super) fn listed(world: &World, id: &InstanceId, field: ScaledField) -> bool {
-    let kind = if field == ScaledField::Replicants { SetKind::ReplicaSet } else { SetKind::StatefulSet };
-    world.sets_of(id).any(|set| set.kind == kind)
-}
-
-/// The pods of what is scaled, without those that are being deleted.
-pub(super) fn living<'w>(
-    world: &'w World,
-    id: &'w InstanceId,
-    field: ScaledField,
-) -> impl Iterator<Item = &'w Pod> {
-    world.pods_of(id).filter(move |pod| {
-        let fits = field == ScaledField::Replicas || pod.role == Some(field.role());
-        pod.deleting.is_none() && pod.owner.is_some() && fits
-    })
-}
-
-/// The number that the custom resource requests, or that its sets request where it leaves the number to a
-/// default.
-pub fn wanted(world: &World, instance: &Instance, field: ScaledField) -> u64 {
-    field
-        .of(instance)
-        .unwrap_or_else(|| sets(world, &instance.id, field).iter().map(|set| set.replicas).sum())
-}
+use plan::living;
+pub use plan::{Outside, ScalePlan, ScaleRequest, wanted};
 
 /// The pods that are removed: of a StatefulSet the highest numbers; of a ReplicaSet those that are not ready, then those
 /// with the fewest clients.
@@ -147,7 +61,8 @@ pub fn plan(
 ) -> Result<ScalePlan, Problem> {
     let id = &snapshot.instance;
     let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is deleted"), ""))?;
-    let state = unfinished(world, id).filter(|state| state.field == request.field && state.to == request.to);
+    let state =
+        scale_to_finish(world, id).filter(|state| state.field == request.field && state.to == request.to);
     let from = state.map_or_else(|| wanted(world, instance, request.field), |state| state.from);
     let by_operator = instance.api == ApiVersion::V3beta1;
     let kept: Vec<DrainedPod> = state.map(|state| state.pods.clone()).unwrap_or_default();
@@ -176,7 +91,7 @@ pub fn plan(
     for step in scale.removal.steps.iter_mut().filter(|step| step.state == StepState::Replacing) {
         step.state = StepState::Done;
     }
-    if scale.to == scale.from && unfinished(world, id).is_none() {
+    if scale.to == scale.from && scale_to_finish(world, id).is_none() {
         scale.removal.decision = Decision::NothingToDo;
         scale.removal.message = format!("{id} has {} already", amount(request.field, request.to));
         return Ok(scale);
@@ -188,11 +103,6 @@ pub fn plan(
     super::finding::skip(&mut scale.removal.findings, &request.skip);
     scale.removal.decide();
     Ok(scale)
-}
-
-/// `3 replicants`.
-pub fn amount(field: ScaledField, number: u64) -> String {
-    plural(number, field.singular())
 }
 
 /// The evacuations of a scale-down: all at the same time, so that no client reconnects to a pod that is

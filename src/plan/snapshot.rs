@@ -68,7 +68,7 @@ impl NodeRow {
     pub fn label(&self) -> &str {
         match (&self.pod, &self.node) {
             (Some(pod), _) => pod.as_str(),
-            (None, Some(node)) => super::rebalance::messages::short(node),
+            (None, Some(node)) => node.short(),
             (None, None) => "?",
         }
     }
@@ -169,7 +169,7 @@ impl Snapshot {
         Role::participating(self.nodes.iter().filter(|row| row.running).map(|row| row.role))
     }
 
-    /// The nodes that would take part in a rebalance: the running ones of `participating_role`, or the nodes that the
+    /// The nodes that would take part in a rebalance: the running ones of the participating role, or the nodes that the
     /// user chose.
     pub fn participants(&self) -> Vec<&NodeRow> {
         if !self.chosen.is_empty() {
@@ -425,7 +425,7 @@ pub fn label(world: &World, id: &InstanceId, node: &NodeName) -> String {
     let known = Node { name: node.clone(), ..Node::default() };
     let pod = Pods::of(world, id).find(&known, from_status).map(|pod| pod.name.clone());
     let pod = pod.or_else(|| from_status?.pod.clone());
-    pod.map_or_else(|| super::rebalance::messages::short(node).to_owned(), |pod| pod.as_str().to_owned())
+    pod.map_or_else(|| node.short().to_owned(), |pod| pod.as_str().to_owned())
 }
 
 /// The nodes that receive new clients, by the Service's endpoints.

@@ -6,8 +6,8 @@ use super::assessment::{Assessment, assess};
 use super::results::{OperatorStatus, SourceReport, Status};
 use super::snapshot::{SourceAge, SourceState};
 use super::tracker::{OperationTracker, Tracker};
-use crate::model::human::duration;
 use crate::model::{InstanceId, Operation, Source, World};
+use crate::plan::operator::status_age;
 use crate::timing::OLD_REPORT_SECONDS;
 
 /// The status of one cluster.
@@ -86,14 +86,6 @@ pub fn before_emqx(status: &Status) -> String {
 /// Whether the counts are the operator's copy of EMQX's answer.
 pub fn copied(status: &Status) -> bool {
     status.nodes.iter().any(|row| row.source == Source::Kubernetes)
-}
-
-/// The text about such counts.
-pub(crate) fn status_age(silent: u64) -> String {
-    format!(
-        "the counts are the operator's, whose last dated status update is {} old: they may be as old",
-        duration(silent)
-    )
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::evacuation::tracker::EvacuationRun;
 use super::happened::Happened;
 use super::purges::PurgeTracker;
-use super::rebalance::tracker::{RebalanceRun, RebalanceTracker};
-use super::upgrade::run::UpgradeRun as Upgrade;
+use super::rebalance::tracker::RebalanceTracker;
+use super::tracked::Tracked;
+use super::upgrade::run::UpgradeRun;
 use super::upgrade::tracker::UpgradeTracker;
 use crate::model::{Event, Instance, InstanceId, Judgement, Operation, Phase, Rebalance, Verdict, World};
+use crate::plan::evacuation::run::EvacuationRun;
 
 /// Follows operations: observes the world each time it changed, and returns the events that follow.
 pub trait Tracker {
@@ -51,13 +52,18 @@ impl OperationTracker {
 
     /// When the cause of an event happened that this tracker has just returned.
     pub fn happened(&self, event: &Event) -> Happened {
-        let known = match event.operation {
-            Operation::Upgrade => self.upgrade(&event.name).map(|run| run.happened(event)),
-            Operation::Evacuation => self.evacuation(&event.name).map(|run| run.happened(event)),
-            Operation::Purge => Some(self.purges.happened(event)),
-            _ => self.rebalances.run(&event.name).map(|run| run.happened(event)),
-        };
-        known.unwrap_or(Happened::At(event.time))
+        if event.operation == Operation::Purge {
+            return self.purges.happened(event);
+        }
+        self.run(&event.name).map_or(Happened::At(event.time), |run| run.happened(event))
+    }
+
+    /// The operation of this name that was seen last.
+    fn run(&self, name: &str) -> Option<&dyn Tracked> {
+        let rebalance = self.rebalances.run(name).map(|run| run as &dyn Tracked);
+        let upgrade = || self.upgrade(name).map(|run| run as &dyn Tracked);
+        let evacuation = || self.evacuation(name).map(|run| run as &dyn Tracked);
+        rebalance.or_else(upgrade).or_else(evacuation)
     }
 
     /// Whether an operation runs in this instance, or may start soon: then EMQX is asked every second.
@@ -73,8 +79,8 @@ impl OperationTracker {
     }
 
     /// The upgrade of this name (`upgrade/NAME`) that was seen last.
-    pub fn upgrade(&self, name: &str) -> Option<&Upgrade> {
-        self.upgrades.runs.iter().rfind(|run| run.name == name)
+    pub fn upgrade(&self, name: &str) -> Option<&UpgradeRun> {
+        self.upgrades.runs.named(name)
     }
 
     /// The evacuation of this name (`evacuation/NODE`) that was seen last.
@@ -84,28 +90,22 @@ impl OperationTracker {
 
     /// Whether an operation of this name was seen.
     pub fn knows(&self, name: &str) -> bool {
-        self.rebalances.run(name).is_some() || self.upgrade(name).is_some() || self.evacuation(name).is_some()
+        self.run(name).is_some()
     }
 
     /// How the operation of this name ended, and why.
     pub fn verdict(&self, name: &str) -> Option<&Judgement> {
-        let rebalance = self.rebalances.run(name).and_then(|run| run.verdict.as_ref());
-        let upgrade = || self.upgrade(name)?.verdict.as_ref();
-        rebalance.or_else(upgrade).or_else(|| self.evacuation(name)?.verdict.as_ref())
+        self.run(name)?.verdict()
     }
 
     /// The present verdict of the operation of this name.
     pub fn standing(&self, name: &str) -> Verdict {
-        let rebalance = self.rebalances.run(name).map(RebalanceRun::standing);
-        let upgrade = || Some(self.upgrade(name)?.standing());
-        let evacuation = || self.evacuation(name)?.verdict.as_ref().map(|judgement| judgement.verdict);
-        rebalance.or_else(upgrade).or_else(evacuation).unwrap_or(Verdict::Running)
+        self.run(name).map_or(Verdict::Running, Tracked::standing)
     }
 
     /// EMQX's last answer about the operation of this name before an outage that is reported.
     pub(crate) fn silent_since(&self, name: &str) -> Option<Timestamp> {
-        let rebalance = self.rebalances.run(name).and_then(RebalanceRun::silent_since);
-        rebalance.or_else(|| self.evacuation(name)?.silent_since())
+        self.run(name)?.silent_since()
     }
 }
 

@@ -9,12 +9,11 @@ use super::texts::own_place;
 use super::view_model::ViewModel;
 use crate::model::evacuation::Settings;
 use crate::model::human::{count, count_or_unknown, duration, plural};
-use crate::model::{ApiVersion, NodeName, Part, Verdict};
+use crate::model::{ApiVersion, Backend, NodeName, Part, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::finding::Decision;
-use crate::plan::rebalance::forecast::RebalancePlan;
-use crate::plan::rebalance::tracker::RebalanceRun;
-use crate::plan::results::Backend;
+use crate::plan::rebalance::plan::RebalancePlan;
+use crate::plan::rebalance::run::RebalanceRun;
 
 /// The most findings in a prompt.
 const MAX_FINDINGS: usize = 3;

@@ -9,7 +9,7 @@ use super::log::NoticeLog;
 use super::marks::Marks;
 use super::view_model::ViewModel;
 use crate::model::{ClusterEvent, InstanceId, NodeName};
-use crate::plan::rebalance::tracker::RunKey;
+use crate::plan::rebalance::run::RunKey;
 use crate::plan::tracker::OperationTracker;
 
 /// The Kubernetes events that were announced. Times alone do not distinguish them: they are whole seconds, and

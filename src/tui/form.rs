@@ -3,13 +3,12 @@
 
 use super::found_strategy::FoundStrategy;
 use crate::error::Problem;
-use crate::model::{BackendRequest, GivenSettings, Strategy, World};
+use crate::model::{Backend, BackendRequest, GivenSettings, Strategy, World};
 use crate::plan::endpoint;
-use crate::plan::rebalance::forecast::{RebalancePlan, Return, thresholds};
+use crate::plan::rebalance::plan::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::rebalance::requirement::{self, Requirement};
 use crate::plan::rebalance::spread::Spread;
-use crate::plan::results::Backend;
 use crate::plan::snapshot::Snapshot;
 use emqx_rebalance::eviction::Landing;
 

@@ -1,7 +1,7 @@
 //! The last strategy that was found for the user's requirement.
 
 use crate::model::{GivenSettings, Strategy};
-use crate::plan::rebalance::forecast::{Participant, Return};
+use crate::plan::rebalance::plan::{Participant, Return};
 use crate::plan::rebalance::requirement::{Requirement, strategy_for};
 
 /// A strategy, and the inputs of its search.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::model::{Event, EventType, Phase};
 use crate::plan::happened::Happened;
-use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::rebalance::run::RebalanceRun;
 
 /// The most marks that are kept; older ones are dropped.
 const MAX_MARKS: usize = 60;

@@ -14,7 +14,7 @@ use crate::output::theme::{Theme, Tone};
 use crate::plan::history::PastEntry;
 use crate::plan::membership::Membership;
 use crate::plan::next_step::seconds_left;
-use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::results::Status;
 use crate::plan::snapshot::NodeRow;
 use crate::plan::tracker::OperationTracker;

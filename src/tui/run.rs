@@ -26,6 +26,7 @@ use super::state::State;
 use super::terminal::{Screen, lost};
 use super::update::{stopped_here, update, verdict};
 use crate::error::{Exit, Problem};
+use crate::model::human::utc;
 use crate::model::{Fact, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::history::FollowedOperation;
@@ -398,7 +399,7 @@ fn timed_out(state: &State, name: &str, verdict: Option<Verdict>) -> String {
     match state.here().and_then(|cluster| cluster.operations.silent_since(name)) {
         Some(since) => format!(
             "time ran out, and EMQX has not answered since {}: whether {name} is still running is not known",
-            messages::utc(since)
+            utc(since)
         ),
         None => format!("time ran out while {name} is {}", verdict.unwrap_or(Verdict::Running).words()),
     }

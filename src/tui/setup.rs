@@ -7,11 +7,10 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::marks::Mark;
 use crate::error::Problem;
-use crate::model::{BackendRequest, NodeName, Strategy};
+use crate::model::{Backend, BackendRequest, NodeName, Strategy};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::history::PastEntry;
-use crate::plan::rebalance::forecast::RebalancePlan;
-use crate::plan::results::Backend;
+use crate::plan::rebalance::plan::RebalancePlan;
 use crate::plan::upgrade::forecast::UpgradePlan;
 
 /// The change that a prompt confirms.

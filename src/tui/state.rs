@@ -20,7 +20,7 @@ use super::view_model::ViewModel;
 use crate::model::{InstanceId, Link, Operation, Target, World};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::endpoint::target;
-use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::evacuation::run::EvacuationRun;
 use crate::plan::history::{FollowedOperation, followed};
 use crate::plan::playback::PlaybackState;
 use crate::plan::snapshot::snapshot;

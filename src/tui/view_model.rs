@@ -14,12 +14,13 @@ use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, Operation, Part, PodName, Role, Stage, Verdict};
 use crate::output::names::shorten;
+use crate::plan::alarm::Alarm;
 use crate::plan::assessment::assess;
-use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::evacuation::run::EvacuationRun;
 use crate::plan::eviction_alarm::StopAdvice;
 use crate::plan::next_step::wait_left;
 use crate::plan::rebalance::goal::{Goals, goals};
-use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::results::Status;
 use crate::plan::snapshot::SourceState;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
@@ -191,7 +192,7 @@ impl ViewModel {
             mean,
             scale,
             evacuations,
-            emptied: operations.upgrades.evacuations.runs.clone(),
+            emptied: operations.upgrades.evacuations.runs.to_vec(),
             upgrade,
             advice,
             removal,

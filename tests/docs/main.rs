@@ -233,7 +233,7 @@ fn the_dictionary_has_every_check_verdict_and_phase_of_the_code() {
         .into_iter()
         .filter(|file| !file.contains("test") && !file.ends_with("/fixtures.rs"))
     {
-        for call in ["Finding::new(", "blocked(", "warning(", "id: "] {
+        for call in ["Finding::new(", "blocked(", "warning(", "info(", "id: "] {
             checks.extend(quoted_after(&code(&file), call));
         }
     }

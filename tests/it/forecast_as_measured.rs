@@ -4,7 +4,8 @@
 
 use kubectl_emqx::model::Strategy;
 use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
+use kubectl_emqx::plan::rebalance::forecast::{forecast, numbered};
+use kubectl_emqx::plan::rebalance::plan::{RebalancePlan, Return};
 use serde_json::Value;
 
 /// Settings that the start request omits have EMQX's defaults.

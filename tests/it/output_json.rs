@@ -2,15 +2,17 @@
 
 use kubectl_emqx::model::form::{Look, Manifest, Output};
 use kubectl_emqx::model::{
-    ApiVersion, Event, EventNode, EventType, InstanceId, InstanceKind, Operation, OperatorLine, Part, Role,
-    Source, Strategy, Verdict,
+    ApiVersion, Backend, Event, EventNode, EventType, InstanceId, InstanceKind, Operation, OperatorLine,
+    Part, Role, Source, Strategy, Verdict,
 };
 use kubectl_emqx::output::{Printer, Terminal};
-use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
+use kubectl_emqx::plan::discrepancies::MembershipSummary;
+use kubectl_emqx::plan::health::Health;
 use kubectl_emqx::plan::membership::Membership;
-use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
+use kubectl_emqx::plan::rebalance::forecast::{forecast, numbered};
+use kubectl_emqx::plan::rebalance::plan::{RebalancePlan, Return};
 use kubectl_emqx::plan::results::{
-    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
+    Applied, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
     VersionReport,
 };
 use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};

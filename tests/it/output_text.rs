@@ -4,17 +4,19 @@ use jiff::Timestamp;
 use kubectl_emqx::error::Problem;
 use kubectl_emqx::model::form::{Color, Look, Output, Stream};
 use kubectl_emqx::model::{
-    ApiVersion, Event, EventType, InstanceId, InstanceKind, NodeName, Operation, OperatorLine, Part, Role,
-    Source, Strategy, Verdict,
+    ApiVersion, Backend, Event, EventType, InstanceId, InstanceKind, NodeName, Operation, OperatorLine, Part,
+    Role, Source, Strategy, Verdict,
 };
 use kubectl_emqx::output::{Printer, Terminal};
-use kubectl_emqx::plan::assessment::{Health, MembershipSummary};
-use kubectl_emqx::plan::finding::{Finding, Severity};
+use kubectl_emqx::plan::discrepancies::MembershipSummary;
+use kubectl_emqx::plan::finding::Finding;
+use kubectl_emqx::plan::health::Health;
 use kubectl_emqx::plan::membership::Membership;
 use kubectl_emqx::plan::operator::OperatorProcess;
-use kubectl_emqx::plan::rebalance::forecast::{RebalancePlan, Return, forecast, numbered};
+use kubectl_emqx::plan::rebalance::forecast::{forecast, numbered};
+use kubectl_emqx::plan::rebalance::plan::{RebalancePlan, Return};
 use kubectl_emqx::plan::results::{
-    Applied, Backend, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
+    Applied, ClusterVersion, Nodes, OperatorStatus, RebalanceItem, SourceReport, Status, Stopped,
     VersionReport,
 };
 use kubectl_emqx::plan::snapshot::{NodeRow, SourceAge, SourceState, Totals};
@@ -131,7 +133,7 @@ fn live_plan() -> RebalancePlan {
     let mut plan = plan();
     plan.instance = Some(instance());
     plan.judge(vec![
-        Finding::new("already-running", Severity::Blocked, "emqx-1 runs already")
+        Finding::blocked("already-running", "emqx-1 runs already")
             .hint("kubectl emqx rebalance watch emqx-1"),
     ]);
     plan

@@ -14,14 +14,13 @@ use kubectl_emqx::output::theme::Theme;
 use kubectl_emqx::plan::assessment::assess;
 use kubectl_emqx::plan::finding::Decision;
 use kubectl_emqx::plan::playback::{PlaybackState, RecordedFacts};
-use kubectl_emqx::plan::rebalance::forecast::Return;
+use kubectl_emqx::plan::rebalance::plan::Return;
 use kubectl_emqx::plan::rebalance::preflight::{self, RebalanceRequest};
-use kubectl_emqx::plan::rebalance::tracker::RebalanceRun;
+use kubectl_emqx::plan::rebalance::run::RebalanceRun;
 use kubectl_emqx::plan::results::{Nodes, RebalanceItem, Status, items};
 use kubectl_emqx::plan::snapshot::snapshot;
 use kubectl_emqx::plan::status::{status, status_with};
-use kubectl_emqx::plan::tracker::OperationTracker;
-use kubectl_emqx::plan::tracker::RecordedOperations;
+use kubectl_emqx::plan::tracker::{OperationTracker, RecordedOperations};
 use kubectl_emqx::ports::Moment;
 use kubectl_emqx::tui::{Msg, Playback, State, ViewSetup, update, view};
 use ratatui::buffer::Buffer;
@@ -105,7 +104,7 @@ impl Outputs {
     }
 
     fn runs(&self) -> impl Iterator<Item = &RebalanceRun> {
-        self.operations.trackers().flat_map(|tracker| &tracker.rebalances.runs)
+        self.operations.trackers().flat_map(|tracker| tracker.rebalances.runs.iter())
     }
 
     fn compare(&mut self, id: &InstanceId, events: &[Event], now: Timestamp) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! Whole upgrades by the built program on a real API server, with only the shipped permissions: real sets
 //! create and remove the pods.
 
+use kubectl_emqx::plan::upgrade::target::HOLD_SECONDS;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kubectl_emqx::plan::upgrade::change::HOLD_SECONDS;
 use serde_json::{Value, json};
 
 use crate::cluster::{RealCluster, list_pods};

@@ -11,8 +11,9 @@ use crate::model::drain::{DRAIN_KEY, DrainState, DrainedPod};
 use crate::model::human::plural;
 use crate::model::{Judgement, Operation, OperationRef, Verdict, World};
 use crate::plan::drain::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
-use crate::plan::drain::{DrainPlan, RemovalStep, stored};
+use crate::plan::drain::{DrainPlan, RemovalStep};
 use crate::plan::removal::StepState;
+use crate::plan::stored_removal::stored_drain;
 
 /// A drain that is running.
 pub(super) struct Draining<'a> {
@@ -30,7 +31,7 @@ impl<'a> Draining<'a> {
         cluster: &ClusterView,
         drain: &'a mut DrainPlan,
     ) -> Self {
-        let before = stored(&cluster.world, &cluster.id).filter(|_| drain.removal.resumed);
+        let before = stored_drain(&cluster.world, &cluster.id).filter(|_| drain.removal.resumed);
         let began = before.map_or_else(|| context.clock.now(), |before| before.time);
         Self {
             intent,

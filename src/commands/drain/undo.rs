@@ -17,9 +17,10 @@ use crate::error::{Exit, Problem};
 use crate::model::drain::{Cordon, DRAIN_KEY, DrainState, DrainedPod, Placement};
 use crate::model::human::seconds_between;
 use crate::model::{Event, EventType, Judgement, NodeName, Operation, OperationRef, Verdict};
-use crate::plan::drain::{DrainPlan, continued, stored};
+use crate::plan::drain::{DrainPlan, continued};
 use crate::plan::history as past;
 use crate::plan::snapshot::snapshot;
+use crate::plan::stored_removal::stored_drain;
 use crate::ports;
 use crate::timing::{RESTORED_WITHIN_SECONDS, UNDO_TIMEOUT};
 
@@ -84,7 +85,7 @@ fn state<'g>(cluster: &'g ClusterView, intent: &Intent) -> Option<&'g DrainState
 
 /// A drain is undone as a whole: its evacuations share one state.
 fn partly(cluster: &ClusterView, intent: &Intent) -> Result<(), Problem> {
-    let other = stored(&cluster.world, &cluster.id).filter(|_| state(cluster, intent).is_none());
+    let other = stored_drain(&cluster.world, &cluster.id).filter(|_| state(cluster, intent).is_none());
     let overlaps = |state: &&DrainState| state.machines.iter().any(|it| intent.machines.contains(it));
     let Some(state) = other.filter(overlaps) else { return Ok(()) };
     Err(Problem::refused(

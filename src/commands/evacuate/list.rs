@@ -5,7 +5,7 @@ use crate::commands::cluster_view::{self, ClusterView};
 use crate::commands::{CommandContext, Outcome, history};
 use crate::error::Exit;
 use crate::model::{HistoryEntry, InstanceId, NodeName, Operation, OperationRef, Verdict};
-use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::evacuation::run::EvacuationRun;
 use crate::plan::results::EvacuationItem;
 use crate::plan::snapshot::snapshot;
 use crate::plan::tracker::{OperationTracker, Tracker};

@@ -7,7 +7,7 @@ use crate::model::human::{clock, plural};
 use crate::model::{Judgement, NodeName, Part, Stage};
 use crate::output::theme::Tone;
 use crate::output::{InlineRow, InlineView};
-use crate::plan::evacuation::tracker::EvacuationRun;
+use crate::plan::evacuation::run::EvacuationRun;
 use crate::plan::snapshot::Snapshot;
 
 /// The inline progress of this run: the evacuated node first, then every other node.

@@ -13,7 +13,7 @@ use crate::error::{Cause, Problem};
 use crate::model::drain::DrainedPod;
 use crate::model::human::{duration, plural, seconds_between};
 use crate::model::{EventType, PodName};
-use crate::plan::finding::{self, Finding, Severity};
+use crate::plan::finding::{self, Finding};
 use crate::plan::removal::{RemovalAction, RemovalPlan};
 use crate::ports::Right;
 use crate::timing::{GATES_CLOSE_SECONDS, REMOVAL_STEP_PAUSE};
@@ -33,7 +33,7 @@ pub(in crate::commands) async fn gates(context: &CommandContext, plan: &mut Remo
     );
     let hint =
         "the role kubectl-emqx-remove of plugin-manifest/rbac.yaml; or drain one Kubernetes node at a time";
-    plan.findings.push(Finding::new("sequential-disconnects", Severity::Warning, message).hint(hint));
+    plan.findings.push(Finding::warning("sequential-disconnects", message).hint(hint));
     finding::skip(&mut plan.findings, skip);
 }
 

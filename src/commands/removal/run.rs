@@ -18,7 +18,6 @@ use crate::model::drain::{DrainedPod, Eviction};
 use crate::model::human::{duration, seconds_between};
 use crate::model::{EventType, Judgement, NodeName, Verdict};
 use crate::plan::history as past;
-use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::removal::RemovalAction;
 use crate::ports::{EvacuationOrder, ServerDryRun};
@@ -251,7 +250,7 @@ impl<T: Task> Runner<'_, T> {
                 if stopped.is_ok() {
                     let message = format!(
                         "EMQX restored the evacuation of {} in its replaced pod; it is stopped, and the node serves again",
-                        messages::short(node)
+                        node.short()
                     );
                     self.announce(cluster, EventType::Phase, message);
                 }

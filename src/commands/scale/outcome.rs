@@ -7,7 +7,8 @@ use crate::error::{Exit, Problem};
 use crate::model::scale::ScaledField;
 use crate::model::{ApiVersion, Instance};
 use crate::output::text::resource;
-use crate::plan::scale::{ScalePlan, amount};
+use crate::plan::scale::ScalePlan;
+use crate::plan::stored_removal::amount;
 
 /// Whether this API version has the number.
 pub(super) fn fits(instance: &Instance, field: ScaledField) -> Result<(), Problem> {

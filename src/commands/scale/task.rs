@@ -13,10 +13,10 @@ use crate::error::Problem;
 use crate::model::drain::DrainedPod;
 use crate::model::scale::{FIRST_COST, SCALE_KEY, ScaleState};
 use crate::model::{Fact, Judgement, NodeName, Operation, OperationRef, Update, Verdict, World};
-use crate::plan::removal::RemovalStep;
-use crate::plan::removal::StepState;
+use crate::plan::removal::{RemovalStep, StepState};
+use crate::plan::scale::ScalePlan;
 use crate::plan::scale::next::{Change, PodProgress, RemovalAction, RemovalRun, next, requested, standings};
-use crate::plan::scale::{ScalePlan, amount, stored};
+use crate::plan::stored_removal::{amount, stored_scale};
 use crate::plan::upgrade::field_owners::owners;
 use crate::ports::ServerDryRun;
 
@@ -41,7 +41,7 @@ impl<'a> Scaling<'a> {
         cluster: &ClusterView,
         scale: &'a mut ScalePlan,
     ) -> Self {
-        let before = stored(&cluster.world, &cluster.id);
+        let before = stored_scale(&cluster.world, &cluster.id);
         let ours = before.iter().flat_map(|state| &state.pods).filter(|pod| pod.started);
         let ours = ours.filter_map(|pod| pod.node.clone()).collect();
         let resumed = before.filter(|_| scale.removal.resumed);

@@ -15,8 +15,9 @@ use crate::model::Verdict;
 use crate::plan::evacuation::Settings;
 use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
-use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, amount, plan, unfinished, wanted};
+use crate::plan::scale::{Outside, ScalePlan, ScaleRequest, plan, wanted};
 use crate::plan::snapshot::snapshot;
+use crate::plan::stored_removal::{amount, scale_to_finish};
 
 /// `scale --undo`.
 pub(super) async fn run(context: &CommandContext, intent: &Intent, mut cluster: ClusterView) -> Outcome {
@@ -48,7 +49,7 @@ pub(super) async fn run(context: &CommandContext, intent: &Intent, mut cluster: 
 
 /// The undo as a scale of its own, without pods that are removed.
 fn undone(context: &CommandContext, cluster: &ClusterView) -> Result<Option<ScalePlan>, Problem> {
-    let Some(state) = unfinished(&cluster.world, &cluster.id) else { return Ok(None) };
+    let Some(state) = scale_to_finish(&cluster.world, &cluster.id) else { return Ok(None) };
     let instance = cluster.instance()?;
     fits(instance, state.field)?;
     let now = wanted(&cluster.world, instance, state.field);

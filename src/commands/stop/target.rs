@@ -7,7 +7,6 @@ use crate::commands::rebalance_target::{self, RebalanceTarget};
 use crate::error::Problem;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::{BackendRequest, Instance, Phase, PodName, Rebalance};
-use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
 use crate::plan::snapshot::snapshot;
 
@@ -99,7 +98,7 @@ fn others(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
         found.extend(evacuations_or_copy(load, instance).iter().map(|evacuation| {
             format!(
                 "{} is being evacuated ({}); kubectl emqx evacuate stop {} stops that",
-                short(&evacuation.node),
+                evacuation.node.short(),
                 evacuation.state,
                 evacuation.node
             )
@@ -109,7 +108,7 @@ fn others(context: &CommandContext, cluster: &ClusterView) -> Vec<String> {
         let pod = snapshot.node(node).and_then(|row| row.pod.as_ref()).map_or("POD", PodName::as_str);
         found.push(format!(
             "a purge of {} does; kubectl exec -n {} {pod} -c emqx -- emqx ctl rebalance stop stops it",
-            short(node),
+            node.short(),
             cluster.id.namespace
         ));
     }

@@ -10,14 +10,11 @@ use super::super::cluster_view::{self, ClusterView};
 use super::{Standing, Stopping};
 use crate::error::{Cause, Exit, Problem};
 use crate::model::{
-    BackendRequest, Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance, RunningRebalance,
-    Verdict,
+    Backend, BackendRequest, Judgement, Link, NodeName, OperationRef, Phase, PodName, Rebalance,
+    RunningRebalance, Verdict,
 };
-use crate::plan::rebalance::messages::short;
-use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::tracker::RebalanceTracker;
-use crate::plan::rebalance::waiting;
-use crate::plan::results::Backend;
+use crate::plan::rebalance::{ownership, waiting};
 use crate::plan::snapshot::snapshot;
 use crate::ports::{Deletion, RefreshScope};
 use crate::timing::{ERROR_RETRY, LATE_START, SERVES_WITHIN, STOP_UNLISTED_SECONDS, VERIFY_PAUSE};
@@ -310,7 +307,7 @@ impl Stopping<'_> {
         let mut accepting = 0;
         let mut open: Vec<(NodeName, String)> = Vec::new();
         for (place, (node, pod)) in pods.into_iter().enumerate() {
-            let label = pod.as_ref().map_or_else(|| short(&node), PodName::as_str).to_owned();
+            let label = pod.as_ref().map_or_else(|| node.short(), PodName::as_str).to_owned();
             if place >= MAX_QUERIES {
                 open.push((node, format!("{label} was not asked")));
                 continue;

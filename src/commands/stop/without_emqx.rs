@@ -7,9 +7,8 @@ use super::super::cluster_view::{self};
 use super::super::rebalance_target::REACH_EMQX;
 use super::Stopping;
 use crate::error::{Exit, Problem};
-use crate::model::{BackendRequest, Judgement, NodeName, Phase, Rebalance, Source, Verdict};
+use crate::model::{Backend, BackendRequest, Judgement, NodeName, Phase, Rebalance, Source, Verdict};
 use crate::plan::rebalance::tracker::RebalanceTracker;
-use crate::plan::results::Backend;
 use crate::plan::snapshot::snapshot;
 use crate::timing::{DELETE_CHECK_AFTER, SERVES_WITHIN};
 

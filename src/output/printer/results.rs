@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Printer;
 use crate::model::form::{Manifest, Output, ReportForm, Stream};
 use crate::model::human::clock;
-use crate::model::{Event, EventType, Operation, OperationRef};
+use crate::model::{Backend, Event, EventType, Operation, OperationRef};
 use crate::output::document::{self, Format};
 use crate::output::report;
 use crate::output::text::{self, Layout, resource};
@@ -14,11 +14,9 @@ use crate::plan::check::Checks;
 use crate::plan::drain::DrainPlan;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::history::{HistoryItem, UpgradeItem};
-use crate::plan::rebalance::forecast::RebalancePlan;
+use crate::plan::rebalance::plan::RebalancePlan;
 use crate::plan::report::Report;
-use crate::plan::results::{
-    Applied, Backend, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, VersionReport,
-};
+use crate::plan::results::{Applied, EvacuationItem, Nodes, RebalanceItem, Status, Stopped, VersionReport};
 use crate::plan::scale::ScalePlan;
 use crate::plan::upgrade::forecast::UpgradePlan;
 

@@ -4,15 +4,14 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::Layout;
 use crate::model::human::{average, clock, count, duration, plural};
-use crate::model::{Part, Strategy};
+use crate::model::{Backend, Part, Strategy};
 use crate::output::names::shorten;
 use crate::output::table::{Cell, Table};
 use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::rebalance::difference::{ChangedLine, Difference};
-use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
-use crate::plan::rebalance::requirement::{LandingForecast, percent};
-use crate::plan::results::Backend;
+use crate::plan::rebalance::plan::{LandingForecast, PlannedNode, RebalancePlan};
+use crate::plan::rebalance::requirement::percent;
 
 /// The most columns of a bar.
 const BAR: u64 = 24;

@@ -4,7 +4,8 @@ use super::Layout;
 use super::drain::{decided, table};
 use crate::model::human::count;
 use crate::output::theme::Tone;
-use crate::plan::scale::{ScalePlan, amount};
+use crate::plan::scale::ScalePlan;
+use crate::plan::stored_removal::amount;
 
 pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     let theme = layout.theme;

@@ -8,12 +8,11 @@ use super::super::snapshot::NodeRow;
 use super::super::tracker::OperationTracker;
 use super::super::upgrade::messages as upgrade_words;
 use super::super::upgrade::run::UpgradeRun as Upgrade;
-use super::Current;
+use super::current::Current;
 use super::rebalances::RebalanceStatus;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::and_more;
 use crate::model::{Evacuation, Judgement, NodeName, Operation, OperationRef, Stage, Verdict};
-use crate::plan::rebalance::messages::short;
 
 /// One operation that runs, or waits for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -146,7 +145,7 @@ fn hinders(reason: &str) -> bool {
 
 /// A node as the rows of the status name it.
 fn label<'a>(node: &'a NodeName, current: &Current<'a>) -> &'a str {
-    current.snapshot.node(node).map_or_else(|| short(node), NodeRow::label)
+    current.snapshot.node(node).map_or_else(|| node.short(), NodeRow::label)
 }
 
 fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationTracker) -> OperationStatus {

@@ -2,16 +2,14 @@
 
 use crate::model::human::seconds_between;
 use crate::model::{InstanceId, Judgement, Phase, Rebalance, Seen, Verdict};
+use crate::plan::alarm::Alarm;
+use crate::plan::rebalance::progress::{Counts, lost_clients};
+use crate::plan::rebalance::run::RebalanceRun;
 
 use super::super::tracker::OperationTracker;
-use super::Current;
-use crate::plan::rebalance::messages::{assumption, contradiction, flight, missing};
-use crate::plan::rebalance::ownership;
-use crate::plan::rebalance::preflight;
-use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::tracker::{Alarm, RebalanceRun};
-use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::waiting;
+use super::current::Current;
+use crate::plan::rebalance::messages::{assumption, contradiction, missing};
+use crate::plan::rebalance::{ownership, preflight, verdict, waiting};
 
 /// One rebalance, judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +126,7 @@ fn running(run: &RebalanceRun, current: &Current<'_>) -> RebalanceStatus {
     };
     is.message.extend(assumption(run).map(|it| format!(", {it}")));
     // Where the start is known (`apply` records it), missing clients are reported first.
-    if verdict::lost(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > flight(run)) {
+    if lost_clients(run.start.as_ref(), &run.counts).is_some_and(|lost| lost > run.reconnecting()) {
         is.message.extend(missing(run).map(|missing| format!(", {}", missing.text)));
     }
     if let Some(alarm) = run.alarm() {

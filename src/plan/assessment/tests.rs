@@ -1,9 +1,10 @@
 use super::super::fixtures;
 use super::*;
 use crate::model::{
-    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, InstanceKind, Node, NodeName, Object,
+    ApiVersion, BrokerUpdate, Condition, EvictionStatus, Fact, InstanceKind, Link, Node, NodeName, Object,
     OperatorLine, Part, Phase, Pod, Served, Update,
 };
+use crate::plan::discrepancies::left_over;
 use crate::plan::tracker::Tracker;
 
 const API: ApiVersion = ApiVersion::V2beta1;
@@ -177,11 +178,11 @@ fn more_pods_than_wanted_are_no_even_cluster_and_refuse_a_plan() {
 fn an_emqx_that_does_not_list_its_nodes_refuses_a_plan() {
     let mut world = world(&[3333, 3333, 3334, 0]);
     let snapshot = |world: &World, at: i64| snapshot(world, &fixtures::id(API), fixtures::at(at));
-    assert_eq!(preflight::cluster::not_asked(&world, &snapshot(&world, 5)), None);
+    assert_eq!(cluster_checks::not_asked(&world, &snapshot(&world, 5)), None);
     let link = Link::Unreachable("cannot ask EMQX: EMQX reports: x".into());
     world.apply(fixtures::answer(100, BrokerUpdate::Link("nodes", link)));
     world.apply(fixtures::answer(100, BrokerUpdate::Evictions(EvictionStatus::default())));
-    let found = preflight::cluster::not_asked(&world, &snapshot(&world, 101)).expect("a finding");
+    let found = cluster_checks::not_asked(&world, &snapshot(&world, 101)).expect("a finding");
     assert!(found.message.starts_with("EMQX does not list its nodes"), "{}", found.message);
 }
 

@@ -16,18 +16,6 @@ use crate::plan::operator::OperatorProcess;
 use crate::plan::rebalance::waiting;
 use crate::timing::{FAILURE_SECONDS, NO_STATUS_SECONDS, STUCK_DELETION_SECONDS};
 
-pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Blocked, message)
-}
-
-pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Warning, message)
-}
-
-pub(super) fn info(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Info, message)
-}
-
 /// All of them for one operation.
 pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -46,10 +34,6 @@ pub(super) fn findings(subject: Subject<'_>, purpose: Purpose, planned: Planned<
     found.extend(planned.added.map(|added| added_pods(subject, added)).unwrap_or_default());
     found.extend(super::emqx::findings(subject, purpose, planned));
     found
-}
-
-pub(super) fn named(names: &[&str]) -> String {
-    first_names(names, MAX_NAMED)
 }
 
 /// A Rebalance whose deletion waits for an operator.
@@ -71,7 +55,7 @@ fn stuck(subject: Subject<'_>) -> Option<Finding> {
     );
     let stop = format!("kubectl emqx rebalance stop {}", object.name);
     let hint = if gone { format!("start the operator again; then: {stop}") } else { stop };
-    Some(warning("object-stuck", message).hint(hint))
+    Some(Finding::warning("object-stuck", message).hint(hint))
 }
 
 /// An object that no operator picked up, or failures that the operator reports of this instance.
@@ -84,13 +68,13 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
     });
     if let Some((name, seconds)) = waits {
         let message = format!("no operator has picked up Rebalance {name} for {}", duration(seconds));
-        return Some(blocked("operator-silent", message).hint(pods));
+        return Some(Finding::blocked("operator-silent", message).hint(pods));
     }
     if let Some(evidence) = snapshot.operator_process.filter(|it| it.process == OperatorProcess::Gone) {
         // Only an upgrade needs the operator; EMQX and the controllers of Kubernetes carry out the other
         // operations.
-        let finding = if purpose == Purpose::Upgrade { blocked } else { warning };
-        return Some(finding("operator-silent", evidence.cause()).hint(pods));
+        let severity = if purpose == Purpose::Upgrade { Severity::Blocked } else { Severity::Warning };
+        return Some(Finding::new("operator-silent", severity, evidence.cause()).hint(pods));
     }
     let event = world
         .kubernetes
@@ -108,7 +92,7 @@ fn operator_silent(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
         plural(event.count.max(1), "time"),
         event.message
     );
-    Some(warning("operator-silent", message).hint(pods))
+    Some(Finding::warning("operator-silent", message).hint(pods))
 }
 
 /// Objects cannot be read in another version than the stored one, nor written, while the webhook is dead.
@@ -116,7 +100,7 @@ fn webhook(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     let webhook = subject.beside.surroundings.conversion.as_ref()?.as_ref()?;
     if webhook.ready? > 0 {
         let text = format!("the conversion webhook {} has ready addresses", webhook.service);
-        return Some(info("conversion-webhook", text));
+        return Some(Finding::info("conversion-webhook", text));
     }
     let (namespace, service) = webhook.service.split_once('/')?;
     let api = subject.instance.api.to_string();
@@ -128,8 +112,8 @@ fn webhook(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     );
     // An evacuation writes no Kubernetes object, and a drain writes none of this kind; the stored version is written without a conversion.
     let converts = planned.writes && webhook.stored.as_ref().is_some_and(|stored| *stored != api);
-    let finding = if converts { blocked } else { warning };
-    Some(finding("conversion-webhook", message).hint(format!(
+    let severity = if converts { Severity::Blocked } else { Severity::Warning };
+    Some(Finding::new("conversion-webhook", severity, message).hint(format!(
         "kubectl get pods -n {namespace}; kubectl get endpointslices -n {namespace} | grep {service}"
     )))
 }
@@ -160,7 +144,9 @@ fn operator_lines(subject: Subject<'_>) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(warning("operator-lines", message).hint("kubectl get crd | grep emqx; kubectl emqx version"))
+    Some(
+        Finding::warning("operator-lines", message).hint("kubectl get crd | grep emqx; kubectl emqx version"),
+    )
 }
 
 /// The Services that lead clients to pods of this instance, without those for EMQX's nodes among themselves.
@@ -197,7 +183,7 @@ fn services(subject: Subject<'_>) -> Vec<Finding> {
             let text = format!(
                 "Service {name} publishes addresses of pods that are not ready: disconnected clients return to nodes that refuse them"
             );
-            found.push(warning("publish-not-ready", text).hint(edit(service)));
+            found.push(Finding::warning("publish-not-ready", text).hint(edit(service)));
         }
         if let Some(seconds) = service.affinity_seconds {
             let text = format!(
@@ -205,13 +191,13 @@ fn services(subject: Subject<'_>) -> Vec<Finding> {
                  donor until it has left the Service",
                 duration(seconds)
             );
-            found.push(warning("session-affinity", text).hint(edit(service)));
+            found.push(Finding::warning("session-affinity", text).hint(edit(service)));
         }
         if service.local {
             let text = format!(
                 "Service {name} has externalTrafficPolicy: Local: clients are distributed over Kubernetes nodes, not over pods"
             );
-            found.push(warning("traffic-policy", text).hint(
+            found.push(Finding::warning("traffic-policy", text).hint(
                 "spread the pods evenly over the Kubernetes nodes, or set externalTrafficPolicy: Cluster",
             ));
         }
@@ -223,12 +209,13 @@ fn services(subject: Subject<'_>) -> Vec<Finding> {
 fn load_balancer(subject: Subject<'_>, services: &[&ServiceView]) -> Finding {
     if services.is_empty() {
         let text = format!("no Service with an address leads clients to pods of {}", subject.instance.id);
-        return warning("load-balancer", text)
+        return Finding::warning("load-balancer", text)
             .hint(format!("kubectl get services -n {}", subject.instance.id.namespace));
     }
     let describe = |service: &&ServiceView| {
         let cloud: Vec<&str> = service.cloud.keys().map(String::as_str).collect();
-        let cloud = if cloud.is_empty() { String::new() } else { format!(" ({})", named(&cloud)) };
+        let cloud =
+            if cloud.is_empty() { String::new() } else { format!(" ({})", first_names(&cloud, MAX_NAMED)) };
         format!("{} {}{cloud}", service.kind, service.name)
     };
     let all: Vec<String> = services.iter().map(describe).collect();
@@ -238,7 +225,7 @@ fn load_balancer(subject: Subject<'_>, services: &[&ServiceView]) -> Finding {
     } else {
         "; a gateway or proxy in front of it cannot be seen from here"
     };
-    info("load-balancer", format!("{}{unseen}", all.join(", ")))
+    Finding::info("load-balancer", format!("{}{unseen}", all.join(", ")))
 }
 
 fn autoscaled(subject: Subject<'_>) -> Option<Finding> {
@@ -253,7 +240,7 @@ fn autoscaled(subject: Subject<'_>) -> Option<Finding> {
         instance.id
     );
     let namespace = &instance.id.namespace;
-    Some(warning("autoscaled", message).hint(format!(
+    Some(Finding::warning("autoscaled", message).hint(format!(
         "raise its minimum for the time of the operation: kubectl get hpa,scaledobject -n {namespace}"
     )))
 }
@@ -273,9 +260,9 @@ fn cordoned(subject: Subject<'_>) -> Option<Finding> {
         .filter(|name| placement.machine(name).is_some_and(|machine| machine.cordoned))
         .collect();
     let first = closed.first()?;
-    let message = format!("EMQX pods run on cordoned Kubernetes nodes: {}", named(&closed));
+    let message = format!("EMQX pods run on cordoned Kubernetes nodes: {}", first_names(&closed, MAX_NAMED));
     Some(
-        warning("cordoned-nodes", message)
+        Finding::warning("cordoned-nodes", message)
             .hint(format!("kubectl emqx drain {first}, or: kubectl uncordon {first}")),
     )
 }
@@ -285,7 +272,7 @@ fn permissions(subject: Subject<'_>, purpose: Purpose) -> Option<Finding> {
     let missing: Vec<&str> = own.filter(|it| it.allowed == Some(false)).map(|it| it.right.as_str()).collect();
     (!missing.is_empty()).then(|| {
         let message = format!("{}: you may not {}", purpose.as_str(), missing.join(", "));
-        blocked("no-permission", message)
+        Finding::blocked("no-permission", message)
             .hint("ask for the roles of plugin-manifest/rbac.yaml; docs/permissions.md lists them")
     })
 }
@@ -297,7 +284,7 @@ fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
     let text = planned.image.or(runs)?;
     let hint = format!("kubectl emqx upgrade plan {} --image emqx/emqx-enterprise:VERSION", instance.id.name);
     let Ok(image) = Image::parse(text) else {
-        return Some(blocked("image", format!("{text:?} is not an image reference")).hint(hint));
+        return Some(Finding::blocked("image", format!("{text:?} is not an image reference")).hint(hint));
     };
     let last = image.last_part();
     let message = match (&image.tag, &image.digest) {
@@ -323,9 +310,9 @@ fn image(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding> {
         {
             format!("{text} is not of the Enterprise edition, and {} is an EmqxEnterprise", instance.id)
         }
-        _ => return Some(info("image", text)),
+        _ => return Some(Finding::info("image", text)),
     };
-    Some(warning("image", message).hint(hint))
+    Some(Finding::warning("image", message).hint(hint))
 }
 
 /// Whether the image has another name than the running one. Registries are ignored: a mirror is not another
@@ -398,7 +385,7 @@ fn more_pods(subject: Subject<'_>, placement: &Placement, pods: &[Placed], what:
                 count(more)
             );
             found.push(
-                blocked("quota", message)
+                Finding::blocked("quota", message)
                     .hint(format!("kubectl describe quota -n {} {}", instance.id.namespace, limit.name)),
             );
         }
@@ -415,12 +402,12 @@ fn capacity(placement: &Placement, pods: &[Placed], what: &str) -> Option<Findin
     let failed: Vec<String> = pods.iter().filter_map(|pod| room.place(pod).err()).collect();
     let number = plural(pods.len() as u64, "pod");
     Some(match failed.first() {
-        None => info(
+        None => Finding::info(
             "capacity",
             format!("{number} of {what} {} room", if pods.len() == 1 { "has" } else { "have" }),
         ),
         Some(why) => {
-            warning("capacity", format!("no room for {} of {number} of {what}: {why}", failed.len()))
+            Finding::warning("capacity", format!("no room for {} of {number} of {what}: {why}", failed.len()))
                 .hint("kubectl get nodes; a cluster autoscaler may add one")
         }
     })

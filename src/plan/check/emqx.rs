@@ -3,16 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use super::around::{blocked, info, named, warning};
 use super::{Planned, Purpose, Subject};
 use crate::model::drain::DrainedPod;
-use crate::model::human::{count, plural, seconds_between};
+use crate::model::human::{MAX_NAMED, count, first_names, plural, seconds_between};
 use crate::model::report::{EmqxReport, Reading};
 use crate::model::strategy::EMQX_WAIT_SECONDS;
 use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
 use crate::plan::finding::Finding;
-use crate::plan::rebalance::messages::short;
 use crate::plan::rebalance::ownership;
+use crate::plan::stored_removal::{scale_to_finish, stored_drain};
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::timing::LICENCE_WARNING_DAYS;
@@ -69,14 +68,14 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
         let ended = licence.expires.map_or_else(String::new, |day| format!(": it ended on {day}"));
         let text = format!("the {kind} licence of EMQX has expired{ended}");
         return Some(if licence.restricts_when_expired() {
-            blocked("licence", format!("{text}; EMQX lets no client connect again")).hint(hint)
+            Finding::blocked("licence", format!("{text}; EMQX lets no client connect again")).hint(hint)
         } else {
-            warning("licence", text).hint(hint)
+            Finding::warning("licence", text).hint(hint)
         });
     }
     if licence.is_single_node() && pods > 1 {
         let text = "EMQX runs with a community licence, which allows one node: nodes do not form a cluster";
-        return Some(warning("licence", text).hint(hint));
+        return Some(Finding::warning("licence", text).hint(hint));
     }
     let old =
         |node: &&crate::model::Node| node.uptime_millis.is_some_and(|up| up / 1000 >= EVALUATION_SECONDS);
@@ -85,9 +84,9 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
     {
         let text = format!(
             "EMQX runs with an evaluation licence, and {} has run for 30 days: it lets no client connect until it is restarted",
-            short(&node.name)
+            node.name.short()
         );
-        return Some(blocked("licence", text).hint(hint));
+        return Some(Finding::blocked("licence", text).hint(hint));
     }
     let now = sessions(subject);
     let used = match (now, licence.max_sessions) {
@@ -100,11 +99,11 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
             format!("the licence of EMQX allows {}, and there are {}", plural(most, "session"), count(now));
         if now.saturating_mul(10) > most.saturating_mul(REFUSED_TENTHS) {
             let text = format!("{text}: EMQX refuses every client that reconnects");
-            return Some(blocked("licence", text).hint(hint));
+            return Some(Finding::blocked("licence", text).hint(hint));
         }
         if now > most {
             let text = format!("{text}: from 110 % on EMQX refuses every client that reconnects");
-            return Some(warning("licence", text).hint(hint));
+            return Some(Finding::warning("licence", text).hint(hint));
         }
     }
     let day = subject.snapshot.now.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -112,10 +111,10 @@ fn licence(subject: Subject<'_>) -> Option<Finding> {
         && (expires - day).get_days() <= LICENCE_WARNING_DAYS
     {
         let text = format!("the {kind} licence of EMQX expires on {expires}");
-        return Some(warning("licence", text).hint(hint));
+        return Some(Finding::warning("licence", text).hint(hint));
     }
     let until = licence.expires.map_or_else(String::new, |day| format!(", until {day}"));
-    Some(info("licence", format!("{kind} licence: {used}{until}")))
+    Some(Finding::info("licence", format!("{kind} licence: {used}{until}")))
 }
 
 /// Clients that reconnect faster than a listener accepts them.
@@ -140,20 +139,20 @@ fn connection_rate(subject: Subject<'_>, planned: Planned<'_>) -> Option<Finding
         } else {
             "the listeners that limit the rate of connections have no clients"
         };
-        return Some(info("connection-rate", text));
+        return Some(Finding::info("connection-rate", text));
     };
     let (per_second, most) = (count(expected.ceil() as u64), count(rate.floor().max(1.0) as u64));
     if expected <= rate {
         let text =
             format!("at most {per_second} clients/s reconnect to one node; {} accepts {most}/s", listener.id);
-        return Some(info("connection-rate", text));
+        return Some(Finding::info("connection-rate", text));
     }
     let text = format!(
         "up to {per_second} clients/s reconnect to one node through {}, which accepts {most}/s (max_conn_rate): the others \
          wait",
         listener.id
     );
-    Some(warning("connection-rate", text).hint(format!(
+    Some(Finding::warning("connection-rate", text).hint(format!(
         "a lower --conn-evict-rate, so that at most {most} clients/s reconnect to one node; or raise max_conn_rate of {}",
         listener.id
     )))
@@ -206,18 +205,21 @@ fn cores_disagree(subject: Subject<'_>) -> Option<Finding> {
     let Some((core, lacks)) = found.first() else {
         let number = plural(views.len() as u64, "core");
         return (!views.is_empty())
-            .then(|| info("cores-disagree", format!("{number} asked: all see the same nodes")));
+            .then(|| Finding::info("cores-disagree", format!("{number} asked: all see the same nodes")));
     };
-    let names: Vec<&str> = lacks.iter().map(|node| short(node)).collect();
+    let names: Vec<&str> = lacks.iter().map(|node| node.short()).collect();
     let more = match found.len() {
         1 => String::new(),
         many => format!("; {} do not see all nodes", plural(many as u64, "core")),
     };
-    let text =
-        format!("the core {} does not see {}, which other cores see{more}", short(core), named(&names));
+    let text = format!(
+        "the core {} does not see {}, which other cores see{more}",
+        core.short(),
+        first_names(&names, MAX_NAMED)
+    );
     let pod = subject.snapshot.node(core).and_then(|row| row.pod.as_ref());
     let pod = pod.map_or("POD", |pod| pod.as_str());
-    Some(blocked("cores-disagree", text).hint(format!(
+    Some(Finding::blocked("cores-disagree", text).hint(format!(
         "kubectl exec -n {0} {pod} -- emqx ctl cluster status; a restart of that pod lets it join again: kubectl delete pod -n {0} {pod}",
         instance.id.namespace
     )))
@@ -235,31 +237,31 @@ fn orphans(subject: Subject<'_>) -> Option<Finding> {
             let text = format!(
                 "EMQX runs a rebalance that no Rebalance describes ({} donors, coordinated by {})",
                 entry.donors.len(),
-                short(&entry.coordinator)
+                entry.coordinator.short()
             );
-            return Some(warning("orphans", text).hint(format!(
+            return Some(Finding::warning("orphans", text).hint(format!(
                 "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
             )));
         }
     }
     let upgrades = instance.upgrading()
         || UpgradeRevisions::of(world, &instance.id).is_some_and(|revisions| revisions.in_transition());
-    let scale = crate::plan::scale::unfinished(world, &instance.id);
+    let scale = scale_to_finish(world, &instance.id);
     // Operator 3.x evacuates what a scale removes, and chooses it.
     if scale.is_some() && instance.api == ApiVersion::V3beta1 {
         return None;
     }
-    let drained = crate::plan::drain::stored(world, &instance.id).map(|state| state.pods.as_slice());
+    let drained = stored_drain(world, &instance.id).map(|state| state.pods.as_slice());
     let scaled = scale.map(|state| state.pods.as_slice());
     let removed: Vec<&DrainedPod> = drained.into_iter().chain(scaled).flatten().collect();
     let waited_for = |entry: &&Evacuation| removed.iter().any(|pod| pod.node.as_ref() == Some(&entry.node));
     let entry = load.evacuations.iter().find(|entry| !upgrades && !waited_for(entry))?;
     let text = format!(
         "{} is evacuated ({}), and no upgrade, drain or scale waits for it: it refuses clients until it is stopped",
-        short(&entry.node),
+        entry.node.short(),
         entry.state
     );
-    Some(warning("orphans", text).hint(format!("kubectl emqx evacuate stop {}", entry.node)))
+    Some(Finding::warning("orphans", text).hint(format!("kubectl emqx evacuate stop {}", entry.node)))
 }
 
 /// Pods that stay in the Service although their node gives its clients away.
@@ -292,7 +294,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
                 "the readiness probe of {} asks {asks}: the pod stays in the Service while its node refuses clients",
                 pod.name
             );
-            return Some(warning("probe-period", text).hint(format!(
+            return Some(Finding::warning("probe-period", text).hint(format!(
                 "let it ask /api/v5/load_rebalance/{AVAILABILITY}, or let the load balancer do so; {hint}"
             )));
         };
@@ -303,7 +305,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
     }
     let (pod, seconds) = slowest?;
     if seconds <= wait {
-        return Some(info(
+        return Some(Finding::info(
             "probe-period",
             format!("a pod leaves the Service after {seconds} s, and EMQX waits for {wait} s"),
         ));
@@ -313,7 +315,7 @@ fn probes(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Optio
          they return to nodes that refuse them",
         pod.name
     );
-    Some(warning("probe-period", text).hint(match purpose {
+    Some(Finding::warning("probe-period", text).hint(match purpose {
         Purpose::Upgrade => format!("a waitHealthCheck of {seconds} s or more in its updateStrategy"),
         _ => format!("--wait-health-check {seconds} or more"),
     }))
@@ -329,7 +331,7 @@ pub(super) fn terminating(subject: Subject<'_>, stuck_seconds: u64) -> Option<Fi
             instance.id,
             crate::model::human::duration(seconds)
         );
-        warning("object-stuck", text).hint(format!(
+        Finding::warning("object-stuck", text).hint(format!(
             "kubectl get {} -n {} {} -o jsonpath='{{.metadata.finalizers}}'; kubectl get pods -A | grep emqx-operator",
             instance.id.kind.plural(),
             instance.id.namespace,

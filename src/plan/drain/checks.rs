@@ -2,21 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::super::removal::{StepState, unfinished_drain, unfinished_scale};
+use super::super::removal::StepState;
 use super::super::snapshot::Snapshot;
+use super::plan::{DrainPlan, DrainRequest, continued};
 use super::room::ClusterCapacity;
-use super::{DrainPlan, DrainRequest, RemovalStep, continued, stored};
 use crate::model::drain::{Budget, Placed, Placement};
 use crate::model::human::{count, plural};
 use crate::model::{Role, World};
-use crate::plan::finding::{Finding, Severity};
+use crate::plan::finding::Finding;
+use crate::plan::removal::RemovalStep;
+use crate::plan::stored_removal::{scale_to_finish, stored_drain, unfinished_drain, unfinished_scale};
 
 /// Disconnections per client above which a warning explains how to reduce them.
 const MOST_PER_CLIENT: f64 = 1.05;
-
-fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Blocked, message)
-}
 
 /// The pods that are still to be moved.
 fn present(drain: &DrainPlan) -> impl Iterator<Item = &RemovalStep> {
@@ -46,7 +44,7 @@ pub(super) fn findings(
         let message =
             format!("not every limit could be checked; not readable: {}", placement.unread.join("; "));
         found.push(
-            Finding::new("unknown-placement", Severity::Warning, message)
+            Finding::warning("unknown-placement", message)
                 .hint("kubectl auth can-i --list shows your permissions"),
         );
     }
@@ -55,7 +53,7 @@ pub(super) fn findings(
 
 /// A drain of other nodes is unfinished: a new drain would lose the record of its evacuations.
 fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Option<Finding> {
-    let state = stored(world, &drain.removal.instance)?;
+    let state = stored_drain(world, &drain.removal.instance)?;
     let other = continued(world, &drain.removal.instance, &request.machines).is_none();
     other.then(|| unfinished_drain(state))
 }
@@ -63,7 +61,7 @@ fn unfinished(drain: &DrainPlan, world: &World, request: &DrainRequest) -> Optio
 /// A scale is unfinished: it removes pods that a drain would move.
 fn scale_unfinished(drain: &DrainPlan, world: &World) -> Option<Finding> {
     let id = &drain.removal.instance;
-    let state = super::super::scale::unfinished(world, id)?;
+    let state = scale_to_finish(world, id)?;
     Some(unfinished_scale(id, state))
 }
 
@@ -75,7 +73,7 @@ fn volumes(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> 
             "the volume of {} (PersistentVolumeClaim {claim}) is bound to {}: the pod could not start elsewhere",
             step.pod, step.kubernetes_node
         );
-        Some(blocked("volume-bound", message).hint(format!("kubectl get pvc -n {} {claim}", drain.removal.instance.namespace)))
+        Some(Finding::blocked("volume-bound", message).hint(format!("kubectl get pvc -n {} {claim}", drain.removal.instance.namespace)))
     })
 }
 
@@ -85,7 +83,7 @@ fn room(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> Opt
         let pod = placement.pod(&step.uid)?;
         let why = room.place(pod).err()?;
         Some(
-            blocked("no-room", format!("there is no room for {}: {why}", step.pod))
+            Finding::blocked("no-room", format!("there is no room for {}: {why}", step.pod))
                 .hint("kubectl get nodes; add a node, or drain fewer nodes at once"),
         )
     })
@@ -97,7 +95,7 @@ fn single(drain: &DrainPlan) -> Option<Finding> {
         "{} is the only pod of {}: {} would be without it until its replacement runs",
         step.pod, step.set, drain.removal.instance
     );
-    Some(blocked("single-replica", message).hint("add a replica first"))
+    Some(Finding::blocked("single-replica", message).hint("add a replica first"))
 }
 
 /// Pods that stay and do not serve: the drain would wait for them while one more pod is missing.
@@ -118,7 +116,7 @@ fn not_ready(drain: &DrainPlan, world: &World, snapshot: &Snapshot) -> Option<Fi
         if row.running { "is not ready, or is being evacuated" } else { "does not run in EMQX's cluster" };
     let message = format!("{} stays, but {how}: no pod beside it is taken away", row.label());
     Some(
-        blocked("pods-not-ready", message)
+        Finding::blocked("pods-not-ready", message)
             .hint(format!("kubectl emqx nodes {}", drain.removal.instance.name)),
     )
 }
@@ -138,7 +136,7 @@ fn too_parallel(drain: &DrainPlan, snapshot: &Snapshot, request: &DrainRequest) 
         plural(all, "node")
     );
     Some(
-        blocked("too-few-nodes", message)
+        Finding::blocked("too-few-nodes", message)
             .hint("leave --parallel out, or lower it: half of the nodes have to stay"),
     )
 }
@@ -180,7 +178,7 @@ fn budgets(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> 
                 names.join(", ")
             );
             return Some(
-                blocked("disruption-budget", message)
+                Finding::blocked("disruption-budget", message)
                     .hint(format!("kubectl get pdb -n {}", drain.removal.instance.namespace)),
             );
         }
@@ -214,7 +212,7 @@ fn budgets(drain: &DrainPlan, placement: &Placement, request: &DrainRequest) -> 
                 drain.removal.instance.namespace, budget.name
             )
         };
-        return Some(blocked("disruption-budget", message).hint(hint));
+        return Some(Finding::blocked("disruption-budget", message).hint(hint));
     }
     None
 }
@@ -229,7 +227,7 @@ fn sequential(drain: &DrainPlan) -> Option<Finding> {
         drain.disconnections_per_client
     );
     Some(
-        Finding::new("sequential-disconnects", Severity::Warning, message)
+        Finding::warning("sequential-disconnects", message)
             .hint("drain fewer Kubernetes nodes at once, or add replicas first"),
     )
 }

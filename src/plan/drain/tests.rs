@@ -6,12 +6,16 @@ use super::super::fixtures;
 use super::super::snapshot::snapshot;
 use super::next::{PodProgress, RemovalAction, RemovalRun, next, standings};
 use super::*;
-use crate::model::drain::{Alternatives, Amount, Budget, Machine, NodeRequirement, Placed, Taint, Volume};
+use crate::model::drain::{
+    Alternatives, Amount, Budget, DrainState, Machine, NodeRequirement, Placed, Taint, Volume,
+};
 use crate::model::evacuation::EvacuationWaits;
 use crate::model::{
     ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, Node, Object, OperationState, Owner, PodName, Set,
     SetKind, Stage, Update,
 };
+use crate::plan::evacuation::Settings;
+use crate::plan::removal::sizes;
 
 const SET: &str = "emqx-core";
 

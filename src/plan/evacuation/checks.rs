@@ -1,18 +1,18 @@
 //! The checks before an evacuation: refusals and warnings.
 
-use super::super::rebalance::preflight::cluster::{no_rebalance_api, nowhere_to_go};
-use super::super::removal::unfinished_removal;
+use super::super::cluster_checks::{no_rebalance_api, nowhere_to_go};
 use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
 use crate::model::human::{first_names, plural};
-use crate::model::image::EmqxVersion;
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, RunningRebalance, Source, World,
 };
+use crate::plan::evacuation::waits_for_health_check;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::{MAX_NODES_NAMED, short};
+use crate::plan::rebalance::messages::MAX_NODES_NAMED;
+use crate::plan::stored_removal::unfinished_removal;
 
 /// Which command evacuates nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,18 +60,6 @@ pub fn plan(
     Ok(plan)
 }
 
-/// EMQX waits for load balancers from 5.1 on.
-pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance) -> bool {
-    if instance.api == ApiVersion::V1beta4 {
-        return false;
-    }
-    let nodes = world.broker(&instance.id).listed();
-    !nodes
-        .iter()
-        .filter_map(|node| EmqxVersion::find(node.version.as_deref()?))
-        .any(|version| version < EmqxVersion(5, 1, 0))
-}
-
 /// `--migrate-to` has to name nodes of this cluster, and others than those that are evacuated.
 fn known_targets(broker: &BrokerState, settings: &Settings, nodes: &[NodeName]) -> Result<(), Problem> {
     let all = broker.listed();
@@ -115,23 +103,22 @@ fn findings(
     found
 }
 
-fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Blocked, message)
-}
-
 fn not_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> {
     let all = broker.listed();
     let down = nodes.iter().find(|name| !all.iter().any(|node| node.name == **name && node.running))?;
     Some(
-        blocked("node-not-running", format!("EMQX node {down} does not run: there is nothing to evacuate"))
-            .hint("kubectl emqx nodes shows which nodes run"),
+        Finding::blocked(
+            "node-not-running",
+            format!("EMQX node {down} does not run: there is nothing to evacuate"),
+        )
+        .hint("kubectl emqx nodes shows which nodes run"),
     )
 }
 
 fn already_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> {
     let load = &broker.load.as_ref()?.value;
     if let Some(purge) = load.purges.first() {
-        return Some(blocked(
+        return Some(Finding::blocked(
             "purge-running",
             format!("EMQX purges its sessions (on {purge}): all nodes refuse clients"),
         ));
@@ -139,7 +126,8 @@ fn already_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> 
     if let Some(entry) = load.evacuations.iter().find(|entry| nodes.contains(&entry.node)) {
         let message = format!("{} is being evacuated already ({})", entry.node, entry.state);
         return Some(
-            blocked("already-running", message).hint(format!("kubectl emqx evacuate watch {}", entry.node)),
+            Finding::blocked("already-running", message)
+                .hint(format!("kubectl emqx evacuate watch {}", entry.node)),
         );
     }
     let of = |entry: &&RunningRebalance| {
@@ -150,9 +138,9 @@ fn already_running(broker: &BrokerState, nodes: &[NodeName]) -> Option<Finding> 
         (entry.donors.contains(node).then_some((node, "a donor")))
             .or(entry.recipients.contains(node).then_some((node, "a recipient")))
     });
-    let role = part.map_or_else(String::new, |(node, part)| format!(", in which {} is {part}", short(node)));
+    let role = part.map_or_else(String::new, |(node, part)| format!(", in which {} is {part}", node.short()));
     Some(
-        blocked(
+        Finding::blocked(
             "already-running",
             format!(
                 "EMQX runs a rebalance, coordinated by {}{role}: its clients would be disconnected twice",
@@ -178,14 +166,19 @@ fn too_few(snapshot: &Snapshot, to: &Recipients, nodes: &[NodeName]) -> Option<F
     } else {
         "no other EMQX node can take the sessions".to_owned()
     };
-    Some(blocked("too-few-nodes", message).hint("kubectl emqx nodes shows which nodes serve clients"))
+    Some(
+        Finding::blocked("too-few-nodes", message).hint("kubectl emqx nodes shows which nodes serve clients"),
+    )
 }
 
 fn stopped_targets(broker: &BrokerState, settings: &Settings) -> Option<Finding> {
     let all = &broker.nodes.as_ref()?.value;
     let down = |name: &&NodeName| all.iter().any(|node| node.name == **name && !node.running);
     let target = settings.migrate_to.iter().find(down)?;
-    Some(blocked("migrate-to", format!("--migrate-to names {target}, which does not run: EMQX would refuse")))
+    Some(Finding::blocked(
+        "migrate-to",
+        format!("--migrate-to names {target}, which does not run: EMQX would refuse"),
+    ))
 }
 
 /// Nodes other than `own` that are evacuated: fewer than half of the nodes would serve clients.
@@ -201,7 +194,7 @@ fn others_evacuated(
     let first = *others.first()?;
     let running = snapshot.participants().len();
     let remain = to.clients.len();
-    let names: Vec<&str> = others.iter().map(|node| short(node)).collect();
+    let names: Vec<&str> = others.iter().map(|node| node.short()).collect();
     let message = format!(
         "{} being evacuated already ({}): {remain} of {} would take clients",
         if others.len() == 1 {
@@ -224,7 +217,7 @@ fn few_recipients(to: &Recipients, nodes: &[NodeName]) -> Option<Finding> {
     let (few, all) = (to.clients.len(), to.clients.len() + nodes.len());
     (few > 0 && few * 3 < all).then(|| {
         let message = format!("{few} of {} would take all clients", plural(all as u64, "node"));
-        Finding::new("few-recipients", Severity::Warning, message)
+        Finding::warning("few-recipients", message)
             .hint("a lower --conn-evict-rate spreads the reconnects over more time; or evacuate fewer nodes at once")
     })
 }
@@ -240,7 +233,10 @@ fn not_ready(instance: &Instance) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", instance.id.name)))
+    Some(
+        Finding::blocked("instance-not-ready", message)
+            .hint(format!("kubectl emqx status {}", instance.id.name)),
+    )
 }
 
 /// Operator 3.x stops every evacuation of a node that is up to date at its next reconcile.
@@ -252,7 +248,7 @@ fn operator_ends_it(world: &World, instance: &Instance) -> Option<Finding> {
     ends.then(|| {
         let message = "operator 3.x ends an evacuation that it did not start, at its next reconcile";
         let id = &instance.id;
-        blocked("operator-ends-evacuation", message).hint(format!(
+        Finding::blocked("operator-ends-evacuation", message).hint(format!(
             "pause the operator first: kubectl annotate emqx {} -n {} apps.emqx.io/paused=true; remove the annotation afterwards",
             id.name, id.namespace
         ))
@@ -280,9 +276,8 @@ fn durable_sessions(world: &World, instance: &Instance) -> Option<Finding> {
         )
     };
     Some(
-        Finding::new(
+        Finding::warning(
             "durable-sessions",
-            Severity::Warning,
             format!("{why}: an evacuation cannot move them and may never finish evicting_sessions"),
         )
         .hint("evacuate stop ends it; the clients have moved by then"),

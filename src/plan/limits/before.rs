@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::model::NodeName;
-use crate::model::human::{count, duration, share};
+use crate::model::human::{count, duration, share, utc_from};
 use crate::model::limits::{Limits, Percent};
-use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::utc_from;
+use crate::plan::finding::Finding;
 
 /// What a plan forecasts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,18 +31,13 @@ pub fn findings(
         let late = forecast.seconds.is_some_and(|seconds| seconds.cast_signed() > left);
         if left <= 0 {
             found.push(
-                Finding::new(
-                    "not-after",
-                    Severity::Blocked,
-                    format!("--not-after {} has passed", utc_from(end, now)),
-                )
-                .hint("name a later time, or leave --not-after out"),
+                Finding::blocked("not-after", format!("--not-after {} has passed", utc_from(end, now)))
+                    .hint("name a later time, or leave --not-after out"),
             );
         } else if late {
             found.push(
-                Finding::new(
+                Finding::blocked(
                     "not-after",
-                    Severity::Blocked,
                     format!(
                         "it would take {}, and --not-after {} is in {}",
                         duration(forecast.seconds.unwrap_or(0)),
@@ -59,9 +53,8 @@ pub fn findings(
         && rate > most
     {
         found.push(
-            Finding::new(
+            Finding::blocked(
                 "reconnect-rate",
-                Severity::Blocked,
                 format!(
                     "{} clients per second would connect to one node, more than --max-reconnect-rate {}",
                     count(rate),
@@ -92,9 +85,8 @@ pub fn drifted(
 ) -> Option<Finding> {
     let drift = drift(before, now);
     (drift > limit.fraction()).then(|| {
-        Finding::new(
+        Finding::blocked(
             "drift",
-            Severity::Blocked,
             format!(
                 "the clients of the nodes differ by {} from those of the plan, more than --max-drift {}",
                 share(drift),

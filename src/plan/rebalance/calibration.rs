@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::forecast::Return;
 use crate::model::human::{count, plural};
 use crate::model::{BrokerState, Fact, InstanceId, NodeName, RunningRebalance, Stage, World};
+use crate::plan::rebalance::plan::Return;
 
 /// Rounds of a rebalance below which nothing is measured: the counts of one second are too coarse.
 const LEAST_ROUNDS: f64 = 5.0;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::forecast::thresholds;
 use super::progress::{Counts, NodeCounts};
-use super::tracker::RebalanceRun;
 use crate::model::{NodeName, Stage};
+use crate::plan::rebalance::plan::thresholds;
+use crate::plan::rebalance::progress::lost_clients;
+use crate::plan::rebalance::run::RebalanceRun;
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::mean;
 
@@ -71,8 +72,8 @@ pub fn goals(of: &RebalanceRun) -> Option<Goals> {
 /// The counts after the clients that were just evicted have reconnected evenly.
 fn landed(of: &RebalanceRun, recipients: &[NodeName]) -> Counts {
     let mut counts = of.counts.clone();
-    let lost = super::verdict::lost(of.start.as_ref(), &counts).unwrap_or(0);
-    if lost == 0 || lost > super::messages::flight(of) || recipients.is_empty() {
+    let lost = lost_clients(of.start.as_ref(), &counts).unwrap_or(0);
+    if lost == 0 || lost > of.reconnecting() || recipients.is_empty() {
         return counts;
     }
     let each = lost / recipients.len() as u64;

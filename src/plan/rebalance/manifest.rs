@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Exit, Problem};
 use crate::model::{InstanceId, InstanceKind, OperatorLine, Served, Strategy};
-use crate::plan::finding::{Finding, Severity};
+use crate::plan::finding::Finding;
+use crate::plan::rebalance::plan::PlannedNode;
 
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
 pub const REBALANCE_API_VERSION: &str = "apps.emqx.io/v2beta1";
@@ -60,9 +61,8 @@ pub fn kept(strategy: &Strategy, operator: OperatorLine) -> (Strategy, Option<Fi
         }
     }
     let finding = (!raised.is_empty()).then(|| {
-        Finding::new(
+        Finding::warning(
             "zero-wait",
-            Severity::Warning,
             format!(
                 "{} 0: operator {} drops zeros, and the default of 60 s takes their place; {SHORTEST_WAIT_SECONDS} s is written \
                  instead",
@@ -134,7 +134,7 @@ pub fn manifest(
 }
 
 /// The request to EMQX's own API in the names of the manifest, for a comparison: there is no object.
-pub(crate) fn without_object(strategy: &Strategy, nodes: &[super::forecast::PlannedNode]) -> Value {
+pub(crate) fn without_object(strategy: &Strategy, nodes: &[PlannedNode]) -> Value {
     let nodes: Vec<&str> = nodes.iter().map(|node| node.node.as_str()).collect();
     json!({
         "backend": "emqx",
@@ -332,7 +332,7 @@ pub fn mended(
 }
 
 fn changed(message: String) -> Finding {
-    Finding::new("kind-lost", Severity::Warning, message)
+    Finding::warning("kind-lost", message)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The messages of a rebalance, for every output of the program.
 
 use super::progress::Counts;
-use super::tracker::{Alarm, RebalanceRun};
-use crate::model::human::{average, count, plural, seconds_between, share};
-use crate::model::{InstanceId, Link, NodeName, OperationRef, Phase, Rebalance, Stage, World};
+use crate::model::human::{average, count, plural, seconds_between, share, utc, utc_from};
+use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, World};
+use crate::plan::alarm::Alarm;
+use crate::plan::rebalance::progress::lost_clients;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::target::UpgradeTarget;
 use crate::timing::OBSERVED_SECONDS;
@@ -11,22 +13,6 @@ use jiff::Timestamp;
 
 /// The most nodes that are named one by one; more are counted.
 pub(crate) const MAX_NODES_NAMED: usize = 4;
-
-/// The short name of a node: its pod's name, or its address.
-pub fn short(node: &NodeName) -> &str {
-    if node.ip().is_some() { node.host() } else { node.first_label() }
-}
-
-/// A time of day in a sentence: `10:02:03 UTC`.
-pub(crate) fn utc(at: Timestamp) -> String {
-    format!("{} UTC", crate::model::human::clock(at, &jiff::tz::TimeZone::UTC))
-}
-
-/// The same with its day, where that is another than now: `2026-12-01 06:00:00 UTC`.
-pub(crate) fn utc_from(at: Timestamp, now: Timestamp) -> String {
-    let day = |it: Timestamp| it.strftime("%Y-%m-%d").to_string();
-    if day(at) == day(now) { utc(at) } else { format!("{} {}", day(at), utc(at)) }
-}
 
 /// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
 pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
@@ -79,20 +65,6 @@ fn several(run: &RebalanceRun, nodes: &[NodeName], one: &str) -> String {
         }
         more => plural(more as u64, one),
     }
-}
-
-/// EMQX does not answer while a rebalance runs.
-pub fn silent(since: Timestamp, link: Option<&Link>) -> String {
-    if let Some(Link::Hung(why)) = link {
-        return format!("{why}; nothing is concluded until EMQX answers again");
-    }
-    let why = link.and_then(Link::why).map(|why| format!(" ({why})")).unwrap_or_default();
-    format!("EMQX has not answered since {}{why}; waiting until it answers again", utc(since))
-}
-
-/// EMQX answers again.
-pub(crate) fn answers_again_message(since: Timestamp, until: Timestamp) -> String {
-    format!("EMQX answers again; from {} to {} its state was not known", utc(since), utc(until))
 }
 
 /// One answer did not list a rebalance that still runs.
@@ -230,8 +202,8 @@ impl ProgressFact {
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
 pub fn missing(run: &RebalanceRun) -> Option<ProgressFact> {
-    let lost = super::verdict::lost(run.start.as_ref(), &run.counts)?;
-    Some(if lost <= flight(run) {
+    let lost = lost_clients(run.start.as_ref(), &run.counts)?;
+    Some(if lost <= run.reconnecting() {
         ProgressFact::plain("none missing")
     } else {
         ProgressFact::loss(format!("{} clients missing", count(lost)))
@@ -241,12 +213,6 @@ pub fn missing(run: &RebalanceRun) -> Option<ProgressFact> {
 /// A reason to stop a running rebalance, with the command that stops it.
 pub(crate) fn stop_it(run: &RebalanceRun, alarm: &Alarm) -> String {
     format!("{}; kubectl emqx rebalance stop {} stops it", alarm.sentence(), run.name)
-}
-
-/// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.
-pub fn flight(run: &RebalanceRun) -> u64 {
-    let Some(entry) = &run.entry else { return 0 };
-    entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
 }
 
 /// The message when the operator reports Failed while EMQX continues.

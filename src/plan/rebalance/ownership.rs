@@ -230,6 +230,7 @@ mod tests {
     use super::*;
     use crate::model::{ApiVersion, BrokerUpdate, Object, Update};
     use crate::plan::fixtures;
+    use crate::plan::rebalance::plan::Return;
 
     fn object(phase: Phase, change: impl FnOnce(&mut Rebalance)) -> Rebalance {
         match fixtures::rebalance("golden", phase, change).update {
@@ -324,7 +325,7 @@ mod tests {
             None,
             &crate::plan::rebalance::forecast::numbered(&[3333, 3333, 3334, 0], None),
             &fixtures::strategy(),
-            crate::plan::rebalance::forecast::Return::default(),
+            Return::default(),
         );
         let record = PlanRecord::of(&plan, fixtures::at(0)).text();
         assert_eq!(name(vec![failed(Some(record.clone())), runs(800)]), "golden");

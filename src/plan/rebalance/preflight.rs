@@ -2,27 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::forecast::{Participant, RebalancePlan, Return, forecast};
+use super::forecast::forecast;
 use super::ownership;
 use super::warnings::session_round_too_long;
 use crate::error::Problem;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::image::EmqxVersion;
 use crate::model::{
-    ApiVersion, BackendRequest, BrokerState, Instance, NodeName, OperatorLine, Phase, Source, Strategy, World,
+    ApiVersion, Backend, BackendRequest, BrokerState, Instance, NodeName, OperatorLine, Phase, Source,
+    Strategy, World,
 };
-use crate::plan::assessment::{self, HealthProblem};
-use crate::plan::emqx_defects;
-use crate::plan::endpoint;
-use crate::plan::finding;
+use crate::plan::answers::current_load;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::removal;
-use crate::plan::results::Backend;
-use crate::plan::snapshot::{Snapshot, SourceState};
-use crate::plan::status::status_age;
+use crate::plan::health::{HealthProblem, health};
+use crate::plan::membership::Membership;
+use crate::plan::operator::status_age;
+use crate::plan::rebalance::plan::{Participant, RebalancePlan, Return};
+use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
+use crate::plan::stored_removal::unfinished_removal;
+use crate::plan::{cluster_checks, emqx_defects, endpoint, finding};
 use crate::timing::{FAILED_FROM_SECONDS, OLD_REPORT_SECONDS};
-
-pub mod cluster;
 
 /// What is checked.
 #[derive(Clone, Copy)]
@@ -127,8 +126,8 @@ pub fn plan(
 pub fn findings(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(of_cluster(check));
-    found.extend(cluster::few_recipients(check.snapshot, &plan.findings));
-    found.extend(cluster::old_node_list(check));
+    found.extend(cluster_checks::few_recipients(check.snapshot, &plan.findings));
+    found.extend(old_node_list(check));
     found.extend(name_taken(check));
     found.extend(no_permission(check));
     if plan.total_seconds > 0 {
@@ -143,7 +142,7 @@ pub fn findings(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Vec<Finding
 
 /// Whether the cluster itself explains why counts are missing.
 fn explained(check: &RebalanceCheck<'_>) -> bool {
-    let found = cluster::membership_findings(check.world, check.instance, check.snapshot);
+    let found = cluster_checks::membership_findings(check.world, check.instance, check.snapshot);
     check.snapshot.wrong_emqx.is_some() || found.iter().any(|finding| finding.severity == Severity::Blocked)
 }
 
@@ -151,18 +150,18 @@ fn explained(check: &RebalanceCheck<'_>) -> bool {
 fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
     let RebalanceCheck { world, instance, snapshot, .. } = *check;
     let mut found = Vec::new();
-    found.extend(cluster::wrong_emqx(snapshot));
+    found.extend(cluster_checks::wrong_emqx(snapshot));
     found.extend(too_few_nodes(check).filter(|_| snapshot.wrong_emqx.is_none()));
     found.extend(chosen_down(check));
     found.extend(already_running(check));
-    found.extend(removal::unfinished_removal(world, &instance.id));
+    found.extend(unfinished_removal(world, &instance.id));
     found.extend(evacuation_running(check));
     found.extend(purge_running(check));
-    found.extend(cluster::membership_findings(world, instance, snapshot));
+    found.extend(cluster_checks::membership_findings(world, instance, snapshot));
     found.extend(not_ready(check));
-    found.extend(cluster::recipients_not_serving(instance, snapshot));
-    found.extend(cluster::no_rebalance_api(world, snapshot));
-    found.extend(cluster::not_asked(world, snapshot));
+    found.extend(cluster_checks::recipients_not_serving(instance, snapshot));
+    found.extend(cluster_checks::no_rebalance_api(world, snapshot));
+    found.extend(cluster_checks::not_asked(world, snapshot));
     found
 }
 
@@ -174,7 +173,7 @@ pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot)
         instance,
         snapshot.operator_process,
     ) else {
-        return vec![Finding::new("no-rebalance-api", Severity::Blocked, "this EMQX cannot rebalance")];
+        return vec![Finding::blocked("no-rebalance-api", "this EMQX cannot rebalance")];
     };
     let check = RebalanceCheck { world, instance, snapshot, backend, name: None, allowed: None };
     let mut found = of_cluster(&check);
@@ -187,12 +186,8 @@ fn chosen_down(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let runs = |node: &NodeName| check.snapshot.node(node).is_some_and(|row| row.running);
     let down = check.snapshot.chosen.iter().find(|node| !runs(node))?;
     Some(
-        Finding::new(
-            "node-not-running",
-            Severity::Blocked,
-            format!("EMQX node {down} does not run: it cannot take part"),
-        )
-        .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
+        Finding::blocked("node-not-running", format!("EMQX node {down} does not run: it cannot take part"))
+            .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
     )
 }
 
@@ -201,7 +196,7 @@ fn too_few_nodes(check: &RebalanceCheck<'_>) -> Option<Finding> {
         let known = check.snapshot.nodes.len();
         let what =
             if known == 0 { "no EMQX node is known".to_owned() } else { format!("none of {known} runs") };
-        Finding::new("too-few-nodes", Severity::Blocked, format!("{what}: there is nothing to rebalance"))
+        Finding::blocked("too-few-nodes", format!("{what}: there is nothing to rebalance"))
             .hint(format!("kubectl emqx status {}", check.instance.id.name))
     })
 }
@@ -209,7 +204,7 @@ fn too_few_nodes(check: &RebalanceCheck<'_>) -> Option<Finding> {
 fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     let blocked = |message: String| {
-        Finding::new("instance-not-ready", Severity::Blocked, message)
+        Finding::blocked("instance-not-ready", message)
             .hint(format!("kubectl emqx status {}", instance.id.name))
     };
     if instance.deleting.is_some() {
@@ -219,7 +214,7 @@ fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
         return Some(blocked(format!("{} is being upgraded: two revisions run", instance.id)));
     }
     if check.backend == Backend::Rebalance && !instance.ready() && running(check).is_none() {
-        let health = assessment::health(instance, check.snapshot.now);
+        let health = health(instance, check.snapshot.now);
         let why = match health.problem {
             Some(HealthProblem::NotReady(why) | HealthProblem::Deleting(why)) => why,
             None => String::new(),
@@ -239,7 +234,7 @@ pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
 
 /// The same without a plan.
 pub(crate) fn running_name(world: &World, instance: &Instance, snapshot: &Snapshot) -> Option<String> {
-    if assessment::current_load(world, snapshot, snapshot.now).is_some() {
+    if current_load(world, snapshot, snapshot.now).is_some() {
         let listed = ownership::running(world, &instance.id).into_iter().next().map(|(name, _)| name);
         return listed.or_else(|| Some(ownership::started_since(world, &instance.id)?.name.clone()));
     }
@@ -261,12 +256,8 @@ pub(crate) fn running_name(world: &World, instance: &Instance, snapshot: &Snapsh
 fn already_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     if let Some(name) = running(check) {
         return Some(
-            Finding::new(
-                "already-running",
-                Severity::Blocked,
-                format!("a rebalance is already running: {name}"),
-            )
-            .hint(format!("kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}")),
+            Finding::blocked("already-running", format!("a rebalance is already running: {name}"))
+                .hint(format!("kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}")),
         );
     }
     let pending = check
@@ -275,9 +266,8 @@ fn already_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
         .into_iter()
         .find(|seen| seen.value.phase == Phase::Pending && seen.value.deleting.is_none())?;
     Some(
-        Finding::new(
+        Finding::blocked(
             "already-running",
-            Severity::Blocked,
             format!("{} waits for the operator to start it", pending.value.name),
         )
         .hint(format!("kubectl emqx rebalance watch {}", pending.value.name)),
@@ -288,9 +278,8 @@ fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let evacuation = evacuations_or_copy(check.broker().eviction_status(), Some(check.instance)).first()?;
     let what = format!("{} is being evacuated ({})", evacuation.node, evacuation.state);
     Some(
-        Finding::new(
+        Finding::blocked(
             "evacuation-running",
-            Severity::Blocked,
             format!("{what}: EMQX would call that node unavailable and refuse the start"),
         )
         .hint(format!("kubectl emqx nodes {}", check.instance.id.name)),
@@ -301,9 +290,8 @@ fn evacuation_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
 fn purge_running(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let purge = check.broker().load.as_ref()?.value.purges.first()?;
     Some(
-        Finding::new(
+        Finding::blocked(
             "purge-running",
-            Severity::Blocked,
             format!("{purge} purges its sessions: all nodes refuse clients until the purge ends"),
         )
         .hint(format!("kubectl emqx status {}", check.instance.id.name)),
@@ -316,7 +304,7 @@ fn name_taken(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let taken = check.world.kubernetes.rebalances.get(&key)?;
     let state = if taken.value.deleting.is_some() { "is still being deleted" } else { "exists" };
     Some(
-        Finding::new("name-taken", Severity::Blocked, format!("a Rebalance named {name} {state}"))
+        Finding::blocked("name-taken", format!("a Rebalance named {name} {state}"))
             .hint("give it another name: a rebalance runs once, and its name is used once"),
     )
 }
@@ -327,9 +315,8 @@ fn no_permission(check: &RebalanceCheck<'_>) -> Option<Finding> {
             Backend::Rebalance => ("create a Rebalance", "create rebalances.apps.emqx.io"),
             Backend::Emqx => ("reach EMQX", "get secrets and get,create pods/portforward"),
         };
-        Finding::new(
+        Finding::blocked(
             "no-permission",
-            Severity::Blocked,
             format!("you may not {what} in namespace {}", check.instance.id.namespace),
         )
         .hint(format!("ask for the right to {right}"))
@@ -343,9 +330,8 @@ fn will_report_failed(check: &RebalanceCheck<'_>, seconds: u64) -> Option<Findin
     }
     let after = if check.instance.api == ApiVersion::V2 { "30 to 65 s" } else { "about 30 s" };
     Some(
-        Finding::new(
+        Finding::warning(
             "operator-will-report-failed",
-            Severity::Warning,
             format!(
                 "the operator will report Failed (\"EMQX {} is not ready\") after {after}; EMQX finishes all the same",
                 check.instance.id.name
@@ -364,9 +350,8 @@ fn short_health_check(check: &RebalanceCheck<'_>, strategy: &Strategy) -> Option
         OperatorLine::None | OperatorLine::Unknown => return None,
     };
     (strategy.wait_health_check_seconds < least).then(|| {
-        Finding::new(
+        Finding::warning(
             "short-health-check",
-            Severity::Warning,
             format!(
                 "{} s are shorter than it takes until donors are out of the Service ({}): until then evicted clients may \
                  be led back to donors, and be refused",
@@ -384,16 +369,15 @@ fn version_defect(check: &RebalanceCheck<'_>, plan: &RebalancePlan) -> Option<Fi
         check.snapshot.nodes.iter().filter_map(|row| row.version.as_deref()).collect();
     if versions.len() > 1 {
         let all: Vec<&str> = versions.into_iter().collect();
-        return Some(Finding::new(
+        return Some(Finding::warning(
             "version-defect",
-            Severity::Warning,
             format!("two versions of EMQX run ({}): rebalance when the upgrade is over", all.join(", ")),
         ));
     }
     let text = *versions.first()?;
     let moves_sessions = plan.moves.session_rounds > 0;
     let defect = emqx_defects::of_rebalance(EmqxVersion::find(text)?, moves_sessions).next()?;
-    Some(Finding::new("version-defect", Severity::Warning, format!("EMQX {text}: {defect}")))
+    Some(Finding::warning("version-defect", format!("EMQX {text}: {defect}")))
 }
 
 /// Major and minor of the newest EMQX that runs: the limits of the newest are those that a rebalance may meet.
@@ -406,9 +390,42 @@ fn status_old(check: &RebalanceCheck<'_>) -> Option<Finding> {
     let from_status = check.snapshot.nodes.iter().any(|row| row.source == Source::Kubernetes);
     let silent =
         check.snapshot.operator_silent.filter(|silent| from_status && *silent > OLD_REPORT_SECONDS)?;
-    Some(Finding::new("status-old", Severity::Warning, status_age(silent)).hint(
+    Some(Finding::warning("status-old", status_age(silent)).hint(
         "let EMQX be asked: get secrets, get and create pods/portforward; or --emqx-url and --api-key-file",
     ))
+}
+
+/// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
+/// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
+pub(crate) fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
+    if check.backend != Backend::Rebalance || check.snapshot.wrong_emqx.is_some() {
+        return None;
+    }
+    check.broker().nodes.as_ref()?;
+    let listed: Vec<&NodeName> =
+        check.instance.nodes.iter().filter(|node| node.running).map(|node| &node.name).collect();
+    if listed.is_empty() {
+        return None;
+    }
+    let runs = |row: &&NodeRow| row.running && row.membership != Some(Membership::Foreign);
+    let running: Vec<&NodeName> =
+        check.snapshot.nodes.iter().filter(runs).filter_map(|row| row.node.as_ref()).collect();
+    let gone = listed.iter().find(|node| !running.contains(node));
+    let new = running.iter().find(|node| !listed.contains(node));
+    let text = match (gone, new) {
+        (Some(node), _) => format!(
+            "the custom resource still lists {node}, which does not run in EMQX: the operator would name it, and EMQX \
+             refuse the start with Invalid nodes"
+        ),
+        (None, Some(node)) => {
+            format!("the custom resource does not list {node} yet: the operator would leave it out")
+        }
+        (None, None) => return None,
+    };
+    Some(
+        Finding::warning("status-old", text)
+            .hint("the operator refreshes its list every 30 s: try again then, or use --backend emqx"),
+    )
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::forecast::thresholds;
 use crate::model::{Node, NodeName, Stage, Strategy};
+use crate::plan::rebalance::plan::thresholds;
 use emqx_rebalance::eviction::{Landing, Loop, run};
 use emqx_rebalance::rules::{SESSION_MOVE_MS, mean};
 
@@ -181,6 +181,59 @@ pub fn remaining(
         .saturating_add(u64::try_from(session_ms.div_ceil(1000)).unwrap_or(u64::MAX));
     Some(Remaining { rounds, session_rounds, seconds })
 }
+
+/// Work done in percent, by the remaining part of the whole forecast: it rises only with the work, never
+/// falls below `before`, and reaches 100 only with a verdict.
+pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
+    if total == 0 {
+        return before;
+    }
+    let now = (u128::from(total.saturating_sub(remaining)) * 100 / u128::from(total)) as u8;
+    now.min(99).max(before)
+}
+
+/// The work done, in percent of the whole; never below an earlier value, and 100 only with a verdict.
+pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
+    let whole = elapsed.saturating_add(remaining).max(1);
+    let now = (u128::from(elapsed) * 100 / u128::from(whole)) as u8;
+    now.min(99).max(before)
+}
+
+/// Clients fewer than at the start; `None` when either is not known.
+pub fn lost_clients(start: Option<&Counts>, now: &Counts) -> Option<u64> {
+    let start = start?;
+    Some(start.all_connections()?.saturating_sub(now.connections_since(start)?))
+}
+
+/// Whether clients are missing.
+pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
+    let Some(start) = start else { return false };
+    match (start.all_connections(), now.connections_since(start)) {
+        (Some(before), Some(after)) => (after as f64) < before as f64 * PRESENT,
+        _ => false,
+    }
+}
+
+/// The number of clients that recipients gained since the start.
+pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
+    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections_of)?.iter().sum::<u64>());
+    Some(sum(now)?.saturating_sub(sum(start?)?))
+}
+
+/// The number of clients that donors lost since the start.
+pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
+    let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections_of)?.iter().sum::<u64>());
+    Some(sum(start?)?.saturating_sub(sum(now)?))
+}
+
+/// The number of sessions without a client that recipients gained since the start.
+pub(crate) fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
+    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline_of)?.iter().sum::<u64>());
+    Some(sum(now)?.saturating_sub(sum(start?)?))
+}
+
+/// Live clients below this share of those at the start count as missing.
+pub(crate) const PRESENT: f64 = 0.98;
 
 #[cfg(test)]
 mod tests {

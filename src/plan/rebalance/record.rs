@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::forecast::{Participant, RebalancePlan};
 use super::progress::{Counts, NodeCounts};
 use crate::model::human::seconds_between;
 use crate::model::{NodeName, Part, Rebalance, Strategy};
+use crate::plan::rebalance::plan::{Participant, RebalancePlan};
 use crate::timing::LISTED_SECONDS;
 use emqx_rebalance::rules::donors;
 
@@ -96,8 +96,9 @@ impl PlanRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::forecast::{Return, forecast, numbered};
+    use super::super::forecast::{forecast, numbered};
     use super::*;
+    use crate::plan::rebalance::plan::Return;
 
     #[test]
     fn a_record_comes_back_as_it_was_written() {

@@ -7,17 +7,15 @@
 
 use std::cell::Cell;
 
-use serde::Serialize;
-
 use emqx_rebalance::eviction::{Landing, Loop, Outcome, round_robin, run, run_within};
 use emqx_rebalance::rules::{Threshold, donors, mean};
 
-use super::forecast::{Participant, RebalancePlan, Return, forecast};
+use super::forecast::forecast;
 use super::spread::Spread;
 use crate::model::human::{count, duration, plural};
-use crate::model::verdict::{two_decimals, two_decimals_or_null};
 use crate::model::{GivenSettings, Part, Strategy};
-use crate::plan::finding::{self, Decision, Finding, Severity};
+use crate::plan::finding::{self, Decision, Finding};
+use crate::plan::rebalance::plan::{LandingForecast, Participant, PlannedRequirement, RebalancePlan, Return};
 
 pub use crate::model::Requirement;
 
@@ -396,23 +394,6 @@ pub fn spread_percent(plan: &RebalancePlan) -> Option<f64> {
     (spread.mean > 0.0).then(|| spread.deviation / spread.mean * 100.0)
 }
 
-/// The requirement of a plan, and what the plan reaches.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlannedRequirement {
-    /// The spread that was required, in percent.
-    #[serde(serialize_with = "two_decimals")]
-    pub target_spread_percent: f64,
-    pub deadline_seconds: u64,
-    /// Reconnects per second and recipient.
-    pub max_reconnect_rate: u64,
-    /// The spread at the end; `None` without clients.
-    #[serde(serialize_with = "two_decimals_or_null")]
-    pub spread_percent: Option<f64>,
-    /// What was chosen and why.
-    pub message: String,
-}
-
 /// Adds to a plan what was required of it, and the findings where it is not reached.
 pub fn judge(
     plan: &mut RebalancePlan,
@@ -484,9 +465,8 @@ fn too_many_reconnects(plan: &RebalancePlan, required: Requirement) -> Option<Fi
     let peak = plan.moves.peak_reconnects_per_second;
     (peak > required.reconnects_per_second).then(|| {
         let (donors, recipients) = plan.participant_counts();
-        Finding::new(
+        Finding::blocked(
             "reconnect-rate",
-            Severity::Blocked,
             format!(
                 "{} lose at least one client a second each: up to {} on one of {}, more than --max-reconnect-rate {}",
                 plural(donors as u64, "donor"),
@@ -521,9 +501,8 @@ fn too_slow(
         format!("{later} allows it; no rate ends earlier than in {}", duration(quick.total_seconds))
     };
     Some(
-        Finding::new(
+        Finding::warning(
             "deadline-missed",
-            Severity::Warning,
             format!(
                 "it takes {}, {} longer than --deadline {}",
                 duration(plan.total_seconds),
@@ -569,9 +548,8 @@ fn too_uneven(
         )
     };
     Some(
-        Finding::new(
+        Finding::warning(
             "spread-missed",
-            Severity::Warning,
             format!(
                 "{} {}, {} more than --target-spread {}: {why}",
                 if idle { "the spread is" } else { "it ends with a spread of" },
@@ -619,27 +597,6 @@ fn participants(plan: &RebalancePlan) -> Vec<Participant> {
         sessions: node.sessions,
     });
     nodes.collect()
-}
-
-/// The end of a plan with one load balancer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LandingForecast {
-    /// `even`, `least` or `one`.
-    pub lb: &'static str,
-    /// What the fullest node holds at the end.
-    pub fullest: u64,
-    /// What the emptiest node holds at the end.
-    pub emptiest: u64,
-    /// The spread at the end; `None` without clients.
-    #[serde(serialize_with = "two_decimals_or_null")]
-    pub spread_percent: Option<f64>,
-    /// Clients that are disconnected.
-    pub disconnections: u64,
-    /// The most clients that one recipient gets in a second.
-    pub peak_reconnects_per_second: u64,
-    /// How long it takes.
-    pub total_seconds: u64,
 }
 
 /// The same strategy with each load balancer; `None` where all send clients to the same node.

@@ -65,7 +65,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::rebalance::forecast::{Return, forecast, numbered};
+    use crate::plan::rebalance::forecast::{forecast, numbered};
+    use crate::plan::rebalance::plan::Return;
 
     fn saved() -> Value {
         let id = InstanceId { kind: InstanceKind::Emqx, namespace: "mq".to_owned(), name: "emqx".to_owned() };

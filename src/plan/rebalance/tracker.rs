@@ -13,6 +13,10 @@
 
 use jiff::Timestamp;
 
+use self::steps::{
+    absorb_object, attach_object, begin, complete, continues, counted, enter, forecast, reopen, resume,
+    same_nodes,
+};
 use super::messages;
 use super::ownership::{self, outlived, owns};
 use super::progress::{Counts, NodeCounts};
@@ -21,8 +25,8 @@ use crate::model::{
     BrokerState, Event, EventType, EvictionStatus, InstanceId, Judgement, Link, NodeName, Phase, Rebalance,
     RunningRebalance, Seen, Source, Strategy, Verdict, World,
 };
-use crate::plan::heartbeat;
-use crate::plan::retention::forget;
+use crate::plan::rebalance::run::{Baseline, RebalanceRun, RunKey};
+use crate::plan::tracked::{Runs, Tracked as _};
 use crate::timing::{
     CONFIRM_SECONDS, CREATED_UNLISTED_SECONDS, END_GAP_SECONDS, NEW_ENTRY_SECONDS, OPERATOR_STATUS_SECONDS,
     PENDING_SECONDS, STOP_SECONDS,
@@ -30,22 +34,13 @@ use crate::timing::{
 
 pub(in crate::plan) mod alarm;
 mod endings;
-mod losses;
 mod planned;
 mod report;
-mod run;
-
-pub use alarm::Alarm;
-pub use losses::LostNode;
-pub use run::{RebalanceRun, RunKey};
+mod steps;
 
 use endings::{
     cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen,
     verdict_if_final,
-};
-use run::{
-    Baseline, absorb_object, attach_object, begin, continues, enter, forecast, record_verdict, reopen,
-    resume, same_nodes,
 };
 
 /// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
@@ -56,7 +51,7 @@ const MAX_REFRESH_GAP: u64 = 10;
 #[derive(Clone, Debug)]
 pub struct RebalanceTracker {
     /// The running rebalances and the last ones that are over, in the order in which they began.
-    pub runs: Vec<RebalanceRun>,
+    pub runs: Runs<RebalanceRun>,
     id: InstanceId,
     /// What this process requested from EMQX, by name: no source reports it.
     asked: Vec<(String, Strategy)>,
@@ -80,7 +75,7 @@ impl RebalanceTracker {
     /// Follows the rebalances of one cluster.
     pub fn new(id: InstanceId) -> Self {
         Self {
-            runs: Vec::new(),
+            runs: Runs::default(),
             id,
             asked: Vec::new(),
             made: Vec::new(),
@@ -105,8 +100,7 @@ impl RebalanceTracker {
 
     /// The run of this name: the running one, else the last.
     pub fn run(&self, name: &str) -> Option<&RebalanceRun> {
-        let named = || self.runs.iter().filter(|run| run.name == name);
-        named().find(|run| run.verdict.is_none()).or_else(|| named().next_back())
+        self.runs.named(name)
     }
 
     /// The run with this key.
@@ -142,7 +136,7 @@ impl RebalanceTracker {
             self.last_observed.replace(now).map_or(0, |last_observed| seconds_between(last_observed, now));
         self.silent += passed.min(MAX_REFRESH_GAP);
         let broker = world.broker(&self.id);
-        heartbeat::outages(&mut self.runs, broker, now, &mut events);
+        self.runs.report_outages(broker, now, &mut events);
         self.absorb_ours(world, now, &mut events);
         self.absorb_objects(world, now, &mut events);
         let load = broker.load.as_ref().filter(|load| self.seen_load.is_none_or(|seen| load.at > seen));
@@ -169,7 +163,7 @@ impl RebalanceTracker {
         self.judge(world, now, &mut events);
         self.deleted_instance(world, now, &mut events);
         self.runs.iter_mut().for_each(|run| run.observed = now);
-        heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
+        self.runs.report_without_news(world, broker, now, &mut events);
         self.forget(world);
         self.began = true;
         events
@@ -177,7 +171,7 @@ impl RebalanceTracker {
 
     /// Removes runs that ended long ago. Their objects are past while they still exist.
     fn forget(&mut self, world: &World) {
-        let old = forget(&mut self.runs, |run| run.verdict.is_some());
+        let old = self.runs.forget();
         self.past.extend(old.into_iter().filter_map(|run| Some(run.object?.uid)));
         if !self.past.is_empty() {
             self.past.retain(|uid| world.kubernetes.rebalances.values().any(|seen| seen.value.uid == *uid));
@@ -187,13 +181,13 @@ impl RebalanceTracker {
     /// The source ended: returns the last events of the runs without a verdict.
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+        for run in self.runs.open() {
             if run.ended.is_some() {
                 let open = unconfirmed(run, now).or_else(|| cut_short(run, now));
                 let verdict = open.unwrap_or_else(|| conclude(run, now));
-                record_verdict(run, verdict, now, &mut events);
+                run.record_verdict(verdict, now, &mut events);
             } else if let Some(unknown) = silent(run, now) {
-                record_verdict(run, unknown, now, &mut events);
+                run.record_verdict(unknown, now, &mut events);
             } else if run.entry.is_some() {
                 let verdict = run.standing();
                 let reason = match verdict {
@@ -202,10 +196,10 @@ impl RebalanceTracker {
                     }
                     _ => "it is still running".to_owned(),
                 };
-                record_verdict(run, Judgement::new(verdict, reason), now, &mut events);
+                run.record_verdict(Judgement::new(verdict, reason), now, &mut events);
             } else {
                 let verdict = unseen(run, world.broker(&self.id).load.is_some());
-                record_verdict(run, verdict, now, &mut events);
+                run.record_verdict(verdict, now, &mut events);
             }
         }
         events
@@ -310,7 +304,7 @@ impl RebalanceTracker {
         if seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS {
             run.begin_known = own_run.begin_known;
             run.began = run.began.min(own_run.began);
-            run::attach_object(run, object);
+            attach_object(run, object);
         } else {
             // The clock of the API server is no measure of how long it has run.
             run.strategy = Some(object.strategy.clone());
@@ -374,17 +368,13 @@ impl RebalanceTracker {
             (run.left, run.percent) = (None, 0);
             run.entry = None;
             run.counts = Counts::default();
-            record_verdict(
-                run,
-                Judgement::new(Verdict::Failed, "the instance was deleted".to_owned()),
-                now,
-                events,
-            );
+            let deleted = Judgement::new(Verdict::Failed, "the instance was deleted".to_owned());
+            run.record_verdict(deleted, now, events);
         }
     }
 
     fn absorb_counts(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) {
-        let Some(nodes) = run::counted(broker, now) else { return };
+        let Some(nodes) = counted(broker, now) else { return };
         let counts = Counts::of(&nodes.value);
         let newer = |run: &&mut RebalanceRun| run.counted.is_none_or(|counted| nodes.at >= counted);
         for run in self.runs.iter_mut().filter(|run| run.is_open()).filter(newer) {
@@ -449,7 +439,7 @@ impl RebalanceTracker {
                 run.seen = now;
             } else if let Some(place) = same {
                 run.backwards = None;
-                let entry = run::complete(fresh.remove(place).clone(), old);
+                let entry = complete(fresh.remove(place).clone(), old);
                 if entry.stage != old.stage {
                     resume(run, now, events);
                 }
@@ -508,7 +498,7 @@ impl RebalanceTracker {
                 // An operator may start it long after the object was created.
                 run.starts_late(unlisted, now);
                 run.close_baseline(entry, now);
-                if let Some(since) = run.count_from(run::counted(broker, now), now) {
+                if let Some(since) = run.count_from(counted(broker, now), now) {
                     events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
                 }
                 enter(run, entry.clone(), now, events);
@@ -613,14 +603,14 @@ impl RebalanceTracker {
             .load
             .as_ref()
             .is_some_and(|load| !load.value.evacuations.is_empty() || !load.value.rebalances.is_empty());
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+        for run in self.runs.open() {
             let others = busy || running.iter().any(|name| *name != run.name);
             if let Some(verdict) = lost(run, self.silent) {
-                record_verdict(run, verdict, now, events);
+                run.record_verdict(verdict, now, events);
                 continue;
             }
             if let Some(verdict) = verdict_if_final(run, last_seen, others, world, now) {
-                record_verdict(run, verdict, now, events);
+                run.record_verdict(verdict, now, events);
             }
         }
     }

@@ -5,26 +5,24 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::forecast::{NumberStyle, Participant, Return, forecast, holding, thresholds};
-use super::messages::{short, utc};
+use super::forecast::{NumberStyle, forecast, holding};
 use super::progress::{Counts, NodeCounts};
 use super::record::PlanRecord;
-use super::tracker::LostNode;
-use crate::model::human::{average, count, plural, seconds_between};
+use crate::model::human::{average, count, plural, seconds_between, utc};
 use crate::model::refusal::Refusal;
 use crate::model::{
     HistoryEntry, Judgement, NodeName, Part, Phase, Rebalance, RunningRebalance, Stage, Strategy, Verdict,
     World,
 };
 use crate::plan::finding::Decision;
+use crate::plan::rebalance::losses::LostNode;
+use crate::plan::rebalance::plan::{Participant, Return, thresholds};
+use crate::plan::rebalance::progress::{arrived, arrived_sessions, gone, lost_clients, missing};
 use crate::timing::{
     CLOCK_BACK_SECONDS, LATE_COMPLETION_SECONDS, NODE_START_SLACK_SECONDS, RETURN_SECONDS,
     UNFOLLOWED_VERDICT_SECONDS,
 };
 use emqx_rebalance::rules::Threshold;
-
-/// Live clients below this share of those at the start count as missing.
-pub(crate) const PRESENT: f64 = 0.98;
 
 /// Where the thresholds are not known: above this factor, recipients hold more than the donors by more than a last round
 /// explains.
@@ -80,43 +78,10 @@ impl Ending<'_> {
     }
 }
 
-/// Clients fewer than at the start; `None` when either is not known.
-pub fn lost(start: Option<&Counts>, now: &Counts) -> Option<u64> {
-    let start = start?;
-    Some(start.all_connections()?.saturating_sub(now.connections_since(start)?))
-}
-
-/// Whether clients are missing.
-pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
-    let Some(start) = start else { return false };
-    match (start.all_connections(), now.connections_since(start)) {
-        (Some(before), Some(after)) => (after as f64) < before as f64 * PRESENT,
-        _ => false,
-    }
-}
-
 /// Why there is no verdict yet: clients were missing at the end, and less than [`RETURN_SECONDS`] passed.
 pub(crate) fn not_back(lost: Option<u64>, since: u64) -> String {
     let lost = plural(lost.unwrap_or(0), "client");
     format!("it ended, and {lost} had not come back {since} s later; what came then is not known")
-}
-
-/// The number of clients that recipients gained since the start.
-pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections_of)?.iter().sum::<u64>());
-    Some(sum(now)?.saturating_sub(sum(start?)?))
-}
-
-/// The number of clients that donors lost since the start.
-pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections_of)?.iter().sum::<u64>());
-    Some(sum(start?)?.saturating_sub(sum(now)?))
-}
-
-/// The number of sessions without a client that recipients gained since the start.
-pub(crate) fn arrived_sessions(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
-    let sum = |counts: &Counts| Some(counts.each(recipients, Counts::offline_of)?.iter().sum::<u64>());
-    Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
 /// How the means at the end compare with the thresholds.
@@ -184,7 +149,7 @@ fn tail(ending: &Ending<'_>) -> String {
         parts.push(format!("{} moved{since}", plural(moved, "client")));
     }
     parts.extend(sessions.map(|moved| format!("{} moved{since}", plural(moved, "session"))));
-    match lost(ending.start, ending.at_end) {
+    match lost_clients(ending.start, ending.at_end) {
         Some(0) => parts.push("none missing".to_owned()),
         // Clients that the last round evicted have not had time to reconnect.
         Some(lost) if !ending.through_takeover() => {
@@ -205,7 +170,7 @@ pub fn end(ending: &Ending<'_>) -> Judgement {
         return Judgement::new(verdict, nodes_lost(ending));
     }
     if missing(ending.start, ending.now) {
-        let lost = lost(ending.start, ending.now).unwrap_or(0);
+        let lost = lost_clients(ending.start, ending.now).unwrap_or(0);
         let before = ending.start.and_then(Counts::all_connections).unwrap_or(0);
         let gone = gone(ending.start, ending.now, ending.donors).unwrap_or(0);
         let arrived = arrived(ending.start, ending.now, ending.recipients).unwrap_or(0);
@@ -290,7 +255,7 @@ pub fn end(ending: &Ending<'_>) -> Judgement {
 /// Which nodes were lost, when, and with how many clients; then the rest of the text.
 fn nodes_lost(ending: &Ending<'_>) -> String {
     let nodes: Vec<String> = ending.lost.iter().map(LostNode::sentence).collect();
-    let back = match lost(ending.start, ending.now) {
+    let back = match lost_clients(ending.start, ending.now) {
         Some(0) => "; all clients are back".to_owned(),
         Some(lost) => format!("; {} clients fewer than at the start", count(lost)),
         None => String::new(),
@@ -545,7 +510,7 @@ pub fn past(
     let began =
         record.time.checked_add(SignedDuration::from_secs(NODE_START_SLACK_SECONDS)).unwrap_or(record.time);
     if let Some((node, since)) = afterwards.restarted(&members, began) {
-        let what = format!("{} restarted at {}", short(node), utc(since));
+        let what = format!("{} restarted at {}", node.short(), utc(since));
         if since <= first {
             let reason = format!("{what}, before the rebalance ended");
             return (Judgement::new(Verdict::NodesLost, reason), duration);
@@ -554,7 +519,7 @@ pub fn past(
     }
     let start = record.counts();
     if missing(Some(&start), now) && seconds_between(last, at) < RETURN_SECONDS {
-        let reason = not_back(lost(Some(&start), now), seconds_between(last, at));
+        let reason = not_back(lost_clients(Some(&start), now), seconds_between(last, at));
         return (Judgement::new(Verdict::Unknown, reason), duration);
     }
     let planned = seconds_between(record.time, record.expected_end);

@@ -1,12 +1,13 @@
 //! The warnings of a plan: findings that follow from the counts and the strategy alone.
 
-use super::forecast::{RebalancePlan, SessionRounds, thresholds};
+use emqx_rebalance::eviction::Outcome;
+use emqx_rebalance::rules::{Threshold, mean};
+
 use crate::model::human::{average, count, plural};
 use crate::model::{Part, Strategy};
 use crate::plan::finding::{Finding, Severity};
+use crate::plan::rebalance::plan::{RebalancePlan, SessionRounds, thresholds};
 use crate::plan::rebalance::spread::Spread;
-use emqx_rebalance::eviction::Outcome;
-use emqx_rebalance::rules::{Threshold, mean};
 
 /// Visibly uneven, yet within default thresholds: the default of 1000 hides small clusters.
 pub(super) fn blind(counts: &[u64], strategy: &Strategy, hint: Option<String>) -> Option<Finding> {
@@ -43,9 +44,8 @@ pub(super) fn warnings(
     let (donors, recipients) = plan.participant_counts();
     if recipients * 3 < donors + recipients {
         let one = recipients == 1;
-        let finding = Finding::new(
+        let finding = Finding::warning(
             "few-recipients",
-            Severity::Warning,
             format!(
                 "only {} of {} serve{} new clients meanwhile: up to {} a second{}",
                 count(recipients as u64),
@@ -102,9 +102,8 @@ pub(super) fn warnings(
     let step = plan.strategy.conn_evict_rate as f64 * (1.0 + rise);
     if moving.rounds > 0 && step > gap / 2.0 {
         found.push(
-            Finding::new(
+            Finding::warning(
                 "coarse-rate",
-                Severity::Warning,
                 format!(
                     "one round closes {} of a gap of {}: the last one may go past the goal",
                     average(step),
@@ -160,9 +159,8 @@ pub(crate) fn session_round_too_long(plan: &RebalancePlan, version: (u64, u64)) 
     // A round of 5 s allows for a network that doubles the time of each session.
     let rate = (4_000 / move_ms.max(1)).max(1);
     Some(
-        Finding::new(
+        Finding::warning(
             "session-round-too-long",
-            Severity::Warning,
             format!(
                 "the longest session round takes about {} s; EMQX {}.{} aborts the rebalance when one takes {} s, and does \
                  not answer questions about it meanwhile",

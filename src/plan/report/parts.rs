@@ -8,7 +8,8 @@ use crate::model::verdict::two_decimals_or_null;
 use crate::model::{EvacuationTimes, EventType, HistoryEntry, InstanceId, Operation, Verdict};
 use crate::plan::check::{CheckStatus, Checks};
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::forecast::forecast;
+use crate::plan::rebalance::plan::Return;
 use crate::plan::rebalance::record::PlanRecord;
 
 /// A report: `report`.

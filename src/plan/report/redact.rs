@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Report;
 use crate::model::image::Image;
 use crate::model::{BrokerState, NodeName, OperationRef, World};
-use crate::plan::rebalance::messages::short;
 
 /// The names of a recording, collected while it is read.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +21,7 @@ impl ReportNames {
     fn node(&mut self, node: &NodeName) {
         self.add(node.as_str(), "node");
         self.add(node.host(), "node");
-        self.add(short(node), "node");
+        self.add(node.short(), "node");
     }
 
     /// Processes the names of everything that is known.

@@ -4,7 +4,8 @@ use crate::model::{
 };
 use crate::plan::fixtures;
 use crate::plan::playback::{PlaybackState, RecordedFacts};
-use crate::plan::rebalance::forecast::{Return, forecast};
+use crate::plan::rebalance::forecast::forecast;
+use crate::plan::rebalance::plan::Return;
 use crate::plan::rebalance::progress::NodeCounts;
 use crate::plan::rebalance::record::PlanRecord;
 

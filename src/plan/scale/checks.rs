@@ -1,20 +1,18 @@
 //! The checks before a change of the number of nodes, beside those of its evacuations.
 
-use super::super::removal::{unfinished_drain, unfinished_scale};
 use super::super::snapshot::Snapshot;
 use super::super::upgrade::field_owners::{conflicts, managed};
 use super::super::upgrade::revisions::UpgradeRevisions;
-use super::{Outside, ScalePlan, amount, listed, living, sets, unfinished, wanted};
+use super::plan::{Outside, ScalePlan, listed, living, sets, wanted};
 use crate::model::scale::{FIRST_COST, ScaledField};
 use crate::model::{Condition, Instance, NodeName, Pod, World};
-use crate::plan::finding::{Finding, Severity};
+use crate::plan::finding::Finding;
+use crate::plan::stored_removal::{
+    amount, scale_to_finish, stored_drain, unfinished_drain, unfinished_scale,
+};
 
 /// The condition of a core that holds replicas of durable storage, as operator 2.3 writes it.
 const STORAGE_SITE: &str = "apps.emqx.io/ds-replication-site";
-
-fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Blocked, message)
-}
 
 /// All of them.
 pub(super) fn findings(
@@ -45,7 +43,7 @@ pub(super) fn findings(
             outside.autoscalers.unread.join("; ")
         );
         found.push(
-            Finding::new("unknown-limits", Severity::Warning, message)
+            Finding::warning("unknown-limits", message)
                 .hint("kubectl auth can-i --list shows your permissions"),
         );
     }
@@ -71,17 +69,17 @@ fn deleting_or_upgrading(world: &World, instance: &Instance) -> Option<Finding> 
     } else {
         return None;
     };
-    Some(blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", id.name)))
+    Some(Finding::blocked("instance-not-ready", message).hint(format!("kubectl emqx status {}", id.name)))
 }
 
 /// A drain, or a scale to another number, is unfinished: a new scale would lose the record of its
 /// evacuations.
 fn other_unfinished(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let id = &scale.removal.instance;
-    if let Some(state) = super::super::drain::stored(world, id) {
+    if let Some(state) = stored_drain(world, id) {
         return Some(unfinished_drain(state));
     }
-    unfinished(world, id).filter(|_| !scale.removal.resumed).map(|state| unfinished_scale(id, state))
+    scale_to_finish(world, id).filter(|_| !scale.removal.resumed).map(|state| unfinished_scale(id, state))
 }
 
 /// Another change of the number is in progress.
@@ -99,7 +97,8 @@ fn changing(scale: &ScalePlan, world: &World, instance: &Instance) -> Option<Fin
             amount(scale.field, wanted),
             if wanted == 1 { "is" } else { "are" },
         );
-        blocked("replicas-changing", message).hint(format!("kubectl emqx status {}", instance.id.name))
+        Finding::blocked("replicas-changing", message)
+            .hint(format!("kubectl emqx status {}", instance.id.name))
     })
 }
 
@@ -110,7 +109,7 @@ fn none_left(scale: &ScalePlan) -> Option<Finding> {
             scale.field.singular(),
             amount(scale.field, scale.from)
         );
-        blocked("too-few-nodes", message).hint(format!(
+        Finding::blocked("too-few-nodes", message).hint(format!(
             "kubectl emqx scale {} --{} 1",
             scale.removal.instance.name,
             scale.field.as_str()
@@ -129,7 +128,7 @@ fn autoscaled(scale: &ScalePlan, world: &World, outside: &Outside) -> Option<Fin
         None if scaler.kind == "ScaledObject" => ("scaledobject", &scaler.name),
         None => ("hpa", &scaler.name),
     };
-    Some(blocked("autoscaled", message).hint(format!(
+    Some(Finding::blocked("autoscaled", message).hint(format!(
         "change its limits instead: kubectl edit {resource} -n {} {name}; or delete it first",
         scale.removal.instance.namespace
     )))
@@ -148,7 +147,7 @@ fn not_ready(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let why = stays.waiting.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     let message = format!("{} stays, but is not ready{why}: no pod beside it is taken away", stays.name);
     Some(
-        blocked("pods-not-ready", message)
+        Finding::blocked("pods-not-ready", message)
             .hint(format!("kubectl emqx nodes {}", scale.removal.instance.name)),
     )
 }
@@ -166,7 +165,7 @@ fn cost_taken(scale: &ScalePlan, world: &World) -> Option<Finding> {
     let pod = stay(scale, world).find(|pod| pod.deletion_cost.is_some_and(|cost| cost <= FIRST_COST))?;
     let message =
         format!("{} has the lowest pod-deletion-cost: Kubernetes could remove it instead", pod.name);
-    Some(blocked("deletion-cost", message).hint(format!(
+    Some(Finding::blocked("deletion-cost", message).hint(format!(
         "kubectl annotate pod -n {} {} controller.kubernetes.io/pod-deletion-cost-",
         pod.namespace, pod.name
     )))
@@ -200,7 +199,7 @@ fn durable_storage(
         "{node} holds replicas of durable storage, which are lost with the core: move them to other cores first"
     );
     let exec = format!("kubectl exec -n {} {other} -- emqx ctl ds", instance.id.namespace);
-    Some(blocked("durable-storage", message).hint(format!(
+    Some(Finding::blocked("durable-storage", message).hint(format!(
         "{exec} info names the sites and shards; {exec} leave DB SITE for each DB moves them; wait until none is left"
     )))
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
 use super::super::removal::{RemovalView, absent, empty, out_of_service_first, restored, start};
 use super::super::upgrade::messages::doing;
-use super::{listed, living, sets};
+use super::plan::{listed, living, sets};
 use crate::model::human::plural;
 use crate::model::scale::{FIRST_COST, ScaledField};
 use crate::model::{NodeName, Pod, World};

@@ -6,11 +6,13 @@ use super::super::snapshot::snapshot;
 use super::next::{Change, RemovalAction, RemovalRun, next};
 use super::*;
 use crate::model::drain::DrainState;
-use crate::model::scale::{Autoscaler, FIRST_COST};
+use crate::model::scale::{Autoscaler, FIRST_COST, ScaleState};
 use crate::model::{
-    BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, Node, Object, OperationState, Owner, PodName,
-    Role, Set, Stage, Update, Verdict,
+    BrokerUpdate, Condition, Evacuation, EvictionStatus, Fact, Instance, Node, Object, OperationState, Owner,
+    PodName, Role, Set, SetKind, Stage, Update, Verdict,
 };
+use crate::plan::evacuation::Settings;
+use crate::plan::upgrade::check::FieldOwner;
 
 const CORES: &str = "emqx-core";
 const REPLICANTS: &str = "emqx-replicant";

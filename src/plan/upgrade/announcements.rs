@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::run::{Milestone, UpgradeRun, UpgradeStep};
-use crate::model::{ApiVersion, Event, EventType, SetKind, Stage};
+use crate::model::{ApiVersion, BrokerState, Event, EventType, Judgement, SetKind, Stage, Verdict, World};
+use crate::plan::happened::Happened;
+use crate::plan::tracked::{Quiet, Tracked};
 
 /// Reports the step, if it is a new one, and events that happen once.
 pub(super) fn announce(
@@ -64,5 +66,60 @@ pub(super) fn announce(
         if sets > 2 && run.seen.insert(Milestone::ThirdSetReported(kind)) {
             events.push(run.event(now, EventType::Notice, messages::third(sets)));
         }
+    }
+}
+
+impl Tracked for UpgradeRun {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn verdict(&self) -> Option<&Judgement> {
+        self.verdict.as_ref()
+    }
+
+    fn end(&mut self, judgement: Judgement, _now: Timestamp) {
+        let verdict = judgement.verdict;
+        if verdict.is_final() && !matches!(verdict, Verdict::Stalled | Verdict::Superseded) {
+            self.percent = 100;
+        }
+        self.verdict = Some(judgement);
+    }
+
+    fn standing(&self) -> Verdict {
+        UpgradeRun::standing(self)
+    }
+
+    fn happened(&self, event: &Event) -> Happened {
+        UpgradeRun::happened(self, event)
+    }
+
+    fn quiet(&self) -> &Quiet {
+        &self.quiet
+    }
+
+    fn quiet_mut(&mut self) -> &mut Quiet {
+        &mut self.quiet
+    }
+
+    /// Pods show whether it runs.
+    fn silent_since(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn answered(&self, broker: &BrokerState) -> Option<Timestamp> {
+        broker.nodes.as_ref().map(|nodes| nodes.at)
+    }
+
+    /// Pods progress without EMQX's answers; the time in which nothing at all was known is counted with the
+    /// sources.
+    fn answers_again(&mut self, _at: Timestamp) {}
+
+    fn without_news(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
+        messages::waits(self)
+    }
+
+    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+        UpgradeRun::event(self, now, kind, message)
     }
 }

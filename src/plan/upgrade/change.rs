@@ -11,9 +11,7 @@ use serde_json::{Map, Value, json};
 use super::target::{UpgradeTarget, Way, own_delay};
 pub use crate::model::UpgradeRecord;
 use crate::model::{ApiVersion, GuardState, HoldManner, HoldState, Instance, UpdateSpec};
-
-/// The delay with which the operator of v1beta4 is paused: a year ([OP-16]).
-pub const HOLD_SECONDS: u64 = 31_536_000;
+use crate::plan::upgrade::target::HOLD_SECONDS;
 
 /// How the operator of v1beta4 is paused while an upgrade runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::change::HOLD_SECONDS;
-use super::preflight::{FieldOwner, blocked, warning};
 use crate::model::Instance;
 use crate::plan::finding::Finding;
+use crate::plan::upgrade::check::FieldOwner;
+use crate::plan::upgrade::target::HOLD_SECONDS;
 
 /// The owners of fields that `change` would set to another value: a server-side apply by `own` would conflict
 /// with them. Equal values are shared without a conflict. Fields that an operator writes through `status` do
@@ -92,7 +92,7 @@ pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding>
     for owner in owners.iter().filter(|owner| !owner.fields.is_empty()) {
         let fields = owner.fields.join(", ");
         if owner.is_person() {
-            found.push(warning(
+            found.push(Finding::warning(
                 "fields-taken-over",
                 format!(
                     "{} wrote {fields}: it is taken over, and the next apply of that file would take it back",
@@ -100,7 +100,7 @@ pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding>
                 ),
             ));
         } else if force {
-            found.push(warning(
+            found.push(Finding::warning(
                 "field-conflict",
                 format!(
                     "{fields} belongs to {}, which will write it back if it still manages it",
@@ -108,8 +108,10 @@ pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding>
                 ),
             ));
         } else {
-            found
-                .push(blocked("field-conflict", format!("{fields} belongs to {}", owner.manager)).hint(hint));
+            found.push(
+                Finding::blocked("field-conflict", format!("{fields} belongs to {}", owner.manager))
+                    .hint(hint),
+            );
         }
     }
     found
@@ -124,7 +126,7 @@ pub fn managed(instance: &Instance, hint: String) -> Option<Finding> {
         _ => "Helm",
     };
     Some(
-        warning(
+        Finding::warning(
             "gitops",
             format!(
                 "{} is managed by {tool} ({by}), which will revert a change that is made here",

@@ -137,9 +137,8 @@ pub fn forecast(world: &World, id: &InstanceId, target: &UpgradeTarget) -> Optio
         })
         .collect();
     if members.iter().any(|member| member.holds.is_none()) {
-        plan.findings.push(Finding::new(
+        plan.findings.push(Finding::warning(
             "counts-unknown",
-            Severity::Warning,
             "the clients of some nodes are not known: their seconds are those of an empty node",
         ));
     }

@@ -15,12 +15,13 @@
 use jiff::Timestamp;
 
 use super::durations::DrainTiming;
+use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::{UpgradeTarget, hold, one_by_one, undoing};
-use super::{messages, verdict};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, World};
-use crate::plan::rebalance::messages::short;
+use crate::plan::upgrade::messages::{third_image, way_out};
+use crate::plan::upgrade::sources::answers;
 use crate::timing::SETTLE_SECONDS;
 
 /// The next action.
@@ -156,7 +157,7 @@ fn leave(
         return vec![GuardAction::Needs(format!(
             "a rebalance runs (coordinator {}), and EMQX refuses an evacuation beside it: kubectl emqx rebalance stop \
              coordinator/{} ends it, then this continues; the old pods are held meanwhile",
-            short(&entry.coordinator),
+            entry.coordinator.short(),
             entry.coordinator
         ))];
     }
@@ -192,37 +193,6 @@ fn abandon(world: &World, revisions: &UpgradeRevisions<'_>, timing: &DrainTiming
     }
     let to = revisions.instance.upgrade_record().map_or_else(String::new, |record| record.to);
     vec![GuardAction::Needs(way_out(revisions.instance, &to))]
-}
-
-/// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
-pub fn way_out(instance: &Instance, to: &str) -> String {
-    let name = &instance.id.name;
-    let held = DrainTiming::of(instance).held();
-    if let Some(image) = third_image(instance, to) {
-        let state = if held {
-            "the operator's delay is still held by kubectl emqx"
-        } else {
-            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back"
-        };
-        return format!("{state}: kubectl emqx upgrade apply {name} --image {image} continues to that image");
-    }
-    if held {
-        format!(
-            "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the rollback, and \
-             kubectl emqx upgrade apply {name} --image {to} goes forward"
-        )
-    } else {
-        format!(
-            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back; go \
-             forward with kubectl emqx upgrade apply {name} --image {to}, and put {to} into the manifest that was applied"
-        )
-    }
-}
-
-/// The image that another client set in the middle of an upgrade to `to`, where it is neither that one nor the one before.
-fn third_image<'i>(instance: &'i Instance, to: &str) -> Option<&'i str> {
-    let from = instance.upgrade_record().and_then(|record| record.from);
-    instance.image.as_deref().filter(|image| *image != to && from.as_deref() != Some(image))
 }
 
 /// The command that continues an unfinished guarded upgrade.
@@ -279,7 +249,7 @@ impl EndsWith<'_, '_> {
         let all_run = self.0.new.iter().all(|member| member.running);
         let broker = world.broker(&self.0.instance.id);
         let only = match &broker.nodes {
-            Some(nodes) if verdict::answers(broker) => {
+            Some(nodes) if answers(broker) => {
                 nodes.value.iter().filter(|node| node.running).count() <= self.0.new.len()
             }
             _ => return self.0.instance.ready(),
@@ -344,7 +314,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
         return Node::Untouched(node);
     };
     let Some(holds) = member.holds else {
-        return Node::Unknown(format!("EMQX does not report the counts of {}", short(node)));
+        return Node::Unknown(format!("EMQX does not report the counts of {}", node.short()));
     };
     let counted = entry.connections.unwrap_or(0) == 0 && entry.sessions.unwrap_or(0) == 0;
     match entry.stage {
@@ -353,12 +323,12 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
             entry,
             format!(
                 "{} refuses clients, but {} and {} are left on it",
-                short(node),
+                node.short(),
                 plural(holds.connections, "client"),
                 plural(holds.sessions, "session")
             ),
         ),
-        _ => Node::Busy(entry, format!("{}: {}", short(node), messages::doing(&entry.stage))),
+        _ => Node::Busy(entry, format!("{}: {}", node.short(), messages::doing(&entry.stage))),
     }
 }
 
@@ -375,7 +345,7 @@ fn empty(
     if let Some(entry) = foreign {
         return vec![GuardAction::Needs(format!(
             "{} is new and is being evacuated by another client ({}): {} ends it",
-            short(&entry.node),
+            entry.node.short(),
             entry.state,
             messages::ends(&revisions.instance.id.namespace, &entry.node, revisions.pod(&entry.node))
         ))];

@@ -1,13 +1,13 @@
 //! The impact of an upgrade on clients and on the cluster: the findings to read before a confirmation.
 
 use super::forecast::cuts;
-use super::preflight::{UpgradeCheck, warning};
 use super::target::Way;
 
 use crate::model::cluster::is_open_source;
 use crate::model::human::{count, plural};
 use crate::model::{ApiVersion, InstanceKind, Role};
-use crate::plan::finding::{Finding, Severity};
+use crate::plan::finding::Finding;
+use crate::plan::upgrade::check::UpgradeCheck;
 use crate::timing::LOOP_SECONDS;
 
 /// All findings about the impact.
@@ -44,7 +44,7 @@ fn no_evacuation(check: &UpgradeCheck<'_>) -> Option<Finding> {
     } else {
         "a single core without replicants is replaced without an evacuation, because its sessions have nowhere to go"
     };
-    Some(warning(
+    Some(Finding::warning(
         "no-evacuation",
         format!(
             "{what}: {clients} clients are disconnected when their pods are deleted, and sessions without a client are lost"
@@ -61,7 +61,7 @@ fn missing_rates(check: &UpgradeCheck<'_>) -> Option<Finding> {
         && (update.conn_evict_rate.is_none() || update.sess_evict_rate.is_none());
     missing.then(|| {
         let target = &check.target.update;
-        warning(
+        Finding::warning(
             "rates-missing",
             format!(
                 "spec.blueGreenUpdate has no rates, and without them EMQX refuses to evict: {} and {} a second are written",
@@ -86,7 +86,7 @@ fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
             .iter()
             .filter_map(|row| Some(row.sessions?.saturating_sub(row.connections?)))
             .sum();
-        warning(
+        Finding::warning(
             "deleted-loaded",
             format!(
                 "this operator deletes a pod in the second it starts to empty it, one every {LOOP_SECONDS} s: {} disconnections \
@@ -102,7 +102,7 @@ fn unguarded(check: &UpgradeCheck<'_>) -> Option<Finding> {
 /// Without the permission to write readiness gates, old pods stay in the Service while they are emptied.
 fn gates(check: &UpgradeCheck<'_>) -> Option<Finding> {
     (check.target.guarded && check.ask.gates == Some(false)).then(|| {
-        warning(
+        Finding::warning(
             "no-gates",
             "you may not patch pods/status: old pods stay in the Service while they are emptied, and refuse some of the clients \
              that come back, which then try again",
@@ -122,7 +122,7 @@ fn traffic(check: &UpgradeCheck<'_>) -> Option<Finding> {
         }
         _ => return None,
     };
-    Some(Finding::new("traffic-moves", Severity::Info, message))
+    Some(Finding::info("traffic-moves", message))
 }
 
 /// Rule S16: a blue-green upgrade needs capacity for two sets of pods.
@@ -156,9 +156,8 @@ fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if requests.volumes {
         parts.push(plural(cores, "volume"));
     }
-    Some(Finding::new(
+    Some(Finding::info(
         "capacity",
-        Severity::Info,
         format!(
             "a second set runs beside the first until the old pods are deleted: check that the cluster has room, and the licence \
              enough nodes, for {} more",
@@ -170,7 +169,7 @@ fn capacity(check: &UpgradeCheck<'_>) -> Option<Finding> {
 /// Durable sessions are counted on every node and cannot be moved ([EMQX-33]).
 fn durable(check: &UpgradeCheck<'_>) -> Option<Finding> {
     check.instance.durable_sessions.then(|| {
-        warning(
+        Finding::warning(
             "durable-sessions",
             "durable sessions are on: EMQX counts those without a client on every node and cannot move them, so that an \
              evacuation may never come to its end",
@@ -186,7 +185,7 @@ fn domain(check: &UpgradeCheck<'_>) -> Option<Finding> {
         .filter_map(|row| row.node.as_ref())
         .find(|node| node.host().contains(".svc.") && !node.host().ends_with(".svc.cluster.local"))?;
     (check.instance.api == ApiVersion::V2beta1).then(|| {
-        warning(
+        Finding::warning(
             "cluster-domain",
             format!(
                 "the cluster's domain is not cluster.local ({elsewhere}): operator 2.2 may remove cores without emptying them"

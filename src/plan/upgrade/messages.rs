@@ -6,9 +6,10 @@ use super::durations::NodeContent;
 use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
-use crate::model::human::{count, plural, seconds_between};
-use crate::model::{ApiVersion, Judgement, NodeName, PodName, Stage, Verdict};
-use crate::plan::rebalance::messages::{ProgressFact, short, utc};
+use crate::model::human::{count, plural, seconds_between, utc};
+use crate::model::{ApiVersion, Instance, Judgement, NodeName, PodName, Stage, Verdict};
+use crate::plan::rebalance::messages::ProgressFact;
+use crate::plan::upgrade::durations::DrainTiming;
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
 pub fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -178,7 +179,7 @@ pub(crate) fn left_the_service(count: usize) -> String {
 
 /// The command that ends an evacuation of another client: EMQX's own command, in that very pod.
 pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
-    let pod = pod.map_or_else(|| short(node), PodName::as_str);
+    let pod = pod.map_or_else(|| node.short(), PodName::as_str);
     format!("kubectl exec -n {namespace} {pod} -c emqx -- emqx_ctl rebalance stop")
 }
 
@@ -213,7 +214,7 @@ pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String 
         format!("the image was changed from {to} to {image} by another client, with {}", run.pods_gone());
     if run.api == ApiVersion::V1beta4 && run.held {
         text.push_str("; ");
-        text.push_str(&super::guard::way_out(revisions.instance, to));
+        text.push_str(&way_out(revisions.instance, to));
     }
     text
 }
@@ -284,4 +285,35 @@ pub fn tail(run: &UpgradeRun, now: Timestamp) -> String {
         None => format!("{} s", seconds_between(run.began, ended)),
     });
     parts.join(", ")
+}
+
+/// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
+pub fn way_out(instance: &Instance, to: &str) -> String {
+    let name = &instance.id.name;
+    let held = DrainTiming::of(instance).held();
+    if let Some(image) = third_image(instance, to) {
+        let state = if held {
+            "the operator's delay is still held by kubectl emqx"
+        } else {
+            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back"
+        };
+        return format!("{state}: kubectl emqx upgrade apply {name} --image {image} continues to that image");
+    }
+    if held {
+        format!(
+            "the operator's delay is still held by kubectl emqx: kubectl emqx upgrade undo {name} finishes the rollback, and \
+             kubectl emqx upgrade apply {name} --image {to} goes forward"
+        )
+    } else {
+        format!(
+            "evacuations that this upgrade started are stopped and the pods that it took out of the Service are put back; go \
+             forward with kubectl emqx upgrade apply {name} --image {to}, and put {to} into the manifest that was applied"
+        )
+    }
+}
+
+/// The image that another client set in the middle of an upgrade to `to`, where it is neither that one nor the one before.
+pub(super) fn third_image<'i>(instance: &'i Instance, to: &str) -> Option<&'i str> {
+    let from = instance.upgrade_record().and_then(|record| record.from);
+    instance.image.as_deref().filter(|image| *image != to && from.as_deref() != Some(image))
 }

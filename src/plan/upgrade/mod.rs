@@ -6,17 +6,18 @@
 //!   durations    how long it takes: the settings of each API version, and what was measured ([OP-13] to [OP-22])
 //!   target       the requested image, and what follows from it for the object
 //!   forecast     the plan: which pod is removed when, and how long all of it takes
-//!   preflight    the checks that refuse it   (impact, versions)
+//!   preflight    the checks that refuse it   (check, impact, versions)
 //!   field_owners who else owns what the apply writes, and what an apply of this program leaves behind
 //!   undo         the undo, and where there is none
 //!   change       the one apply, and the edit that the user's own manifest needs
 //!   guard        the guarded sequence of v1beta4, from any point on, from the world alone
 //!   tracker      the world as it changes in, steps and verdicts out
-//!                (run, messages, announcements, verdict, stall, progress)
+//!                (run, sources, messages, announcements, verdict, stall, progress)
 //! ```
 
 mod announcements;
 pub mod change;
+pub mod check;
 pub mod durations;
 pub mod field_owners;
 pub mod forecast;
@@ -27,6 +28,7 @@ pub mod preflight;
 mod progress;
 pub mod revisions;
 pub mod run;
+mod sources;
 pub mod stall;
 pub mod target;
 #[cfg(test)]

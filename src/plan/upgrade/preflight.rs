@@ -1,65 +1,19 @@
 //! The checks before an upgrade: refusals and warnings, and what the user can do. Nothing is changed.
 
-use super::super::removal;
-use super::super::snapshot::Snapshot;
 use super::revisions::{RevisionSet, UpgradeRevisions};
-use super::target::{UpgradeRequest, UpgradeTarget, Way, hold, raised_waits};
+use super::target::{Way, hold, raised_waits};
 use super::{field_owners, impact, messages, versions};
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::operation_state::state_name;
-use crate::model::{ApiVersion, BrokerState, Instance, InstanceKind, NodeName, World};
-use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::short;
-use crate::plan::rebalance::preflight::{cluster, running_name};
+use crate::model::{ApiVersion, InstanceKind, NodeName};
+use crate::plan::cluster_checks;
+use crate::plan::finding::Finding;
+use crate::plan::rebalance::preflight::running_name;
+use crate::plan::stored_removal::unfinished_removal;
+use crate::plan::upgrade::check::UpgradeCheck;
 
 /// From this number of pods on, the order of names as text is not the order of their numbers ([OP-65]).
 const TOO_MANY_PODS: u64 = 11;
-
-/// An owner of fields that the upgrade writes, by `managedFields`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldOwner {
-    pub manager: String,
-    /// The fields, as paths (`spec.image`).
-    pub fields: Vec<String>,
-}
-
-impl FieldOwner {
-    /// Whether it is a user's kubectl: the confirmation also takes its fields over.
-    pub fn is_person(&self) -> bool {
-        self.manager.starts_with("kubectl")
-    }
-}
-
-/// What is checked.
-#[derive(Clone, Copy)]
-pub struct UpgradeCheck<'a> {
-    pub world: &'a World,
-    /// The cluster.
-    pub instance: &'a Instance,
-    /// The snapshot of the cluster.
-    pub snapshot: &'a Snapshot,
-    /// The requested upgrade.
-    pub ask: &'a UpgradeRequest,
-    /// The target that follows from the request.
-    pub target: &'a UpgradeTarget,
-    /// The owners of the fields that the upgrade writes, without this program.
-    pub owners: &'a [FieldOwner],
-    /// `--force-conflicts`.
-    pub force: bool,
-    /// Whether the object may be patched; `None` when that could not be asked.
-    pub allowed: Option<bool>,
-    /// Whether this program's ConfigMap may be created and patched; `None` when that could not be asked.
-    pub stores: [Option<bool>; 2],
-    /// Whether StatefulSets may be scaled; `None` when that could not be asked.
-    pub scales: Option<bool>,
-}
-
-impl<'a> UpgradeCheck<'a> {
-    /// What the EMQX of the instance has answered.
-    pub(crate) fn broker(&self) -> &'a BrokerState {
-        self.world.broker(&self.instance.id)
-    }
-}
 
 /// What the checks find. A blocked finding refuses the upgrade.
 pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
@@ -68,13 +22,13 @@ pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     found.extend(versions::findings(check));
     let under_way = under_way(check);
     if under_way.is_none() {
-        found.extend(cluster::wrong_emqx(check.snapshot));
-        found.extend(cluster::nowhere_to_go(check.instance, check.snapshot, &[]));
+        found.extend(cluster_checks::wrong_emqx(check.snapshot));
+        found.extend(cluster_checks::nowhere_to_go(check.instance, check.snapshot, &[]));
     }
     // An upgrade in progress explains better why the instance is not ready.
     found.extend(not_ready(check).filter(|finding| finding.id == "deleting" || under_way.is_none()));
     found.extend(under_way);
-    found.extend(removal::unfinished_removal(check.world, &check.instance.id));
+    found.extend(unfinished_removal(check.world, &check.instance.id));
     found.extend(replicas(check));
     found.extend(running(check));
     found.extend(too_many(check));
@@ -84,17 +38,11 @@ pub fn findings(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     found.extend(cannot_store(check));
     found.extend(left_by_earlier_version(check));
     found.extend(cannot_scale(check));
-    found.extend(raised_waits(check.instance, check.ask).map(|message| warning("zero-wait", message)));
+    found.extend(
+        raised_waits(check.instance, check.ask).map(|message| Finding::warning("zero-wait", message)),
+    );
     found.extend(impact::findings(check));
     found
-}
-
-pub(super) fn blocked(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Blocked, message)
-}
-
-pub(super) fn warning(id: &'static str, message: impl Into<String>) -> Finding {
-    Finding::new(id, Severity::Warning, message)
 }
 
 /// The requested way does not exist in this API version.
@@ -103,28 +51,28 @@ fn way(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let name = &instance.id.name;
     match (instance.api, ask.way, instance.id.kind) {
         (ApiVersion::V3beta1, Some(Way::BlueGreen), _) => Some(
-            blocked("no-blue-green", "operator 3.x has no blue-green: it replaces pods in place, one at a time")
+            Finding::blocked("no-blue-green", "operator 3.x has no blue-green: it replaces pods in place, one at a time")
                 .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", target.to)),
         ),
         (ApiVersion::V2beta1 | ApiVersion::V2, Some(Way::Rolling), _) => Some(
-            blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.snapshot.operator.as_str()))
+            Finding::blocked("no-rolling", format!("operator {} always makes a second set (blue-green)", check.snapshot.operator.as_str()))
                 .hint(format!("kubectl emqx upgrade {name} --image {} --blue-green", target.to)),
         ),
         (ApiVersion::V1beta4, Some(Way::BlueGreen), InstanceKind::EmqxBroker) => {
             Some(
-                blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place")
+                Finding::blocked("no-blue-green", "EmqxBroker has no blue-green: its pods are replaced in place")
                     .hint(format!("kubectl emqx upgrade {name} --image {} --rolling", target.to)),
             )
         }
         (ApiVersion::V1beta4, Some(Way::Rolling), InstanceKind::EmqxEnterprise) if instance.update.present => Some(
-            blocked(
+            Finding::blocked(
                 "no-rolling",
                 "spec.blueGreenUpdate is set, and with it the operator makes a second set",
             )
             .hint("take spec.blueGreenUpdate away first, or leave --rolling away"),
         ),
         (ApiVersion::V1beta4, None, InstanceKind::EmqxEnterprise) if !instance.update.present => Some(
-            blocked(
+            Finding::blocked(
                 "blue-green-missing",
                 "spec.blueGreenUpdate is not set: a new image replaces pod after pod in place and disconnects every \
                  client, some of them several times",
@@ -143,7 +91,7 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let instance = check.instance;
     if instance.deleting.is_some() {
         let id = &instance.id;
-        return Some(blocked("deleting", format!("{id} is being deleted")).hint(format!(
+        return Some(Finding::blocked("deleting", format!("{id} is being deleted")).hint(format!(
             "kubectl get {} -n {} {} -o yaml shows its finalizers",
             id.kind.singular(),
             id.namespace,
@@ -153,9 +101,11 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
     if instance.api == ApiVersion::V3beta1 && instance.paused() {
         let (kind, name) = (instance.id.kind.singular(), &instance.id.name);
         return Some(
-            blocked("paused", format!("{} is paused: its operator changes nothing", instance.id)).hint(
-                format!("kubectl annotate {kind} -n {} {name} apps.emqx.io/paused-", instance.id.namespace),
-            ),
+            Finding::blocked("paused", format!("{} is paused: its operator changes nothing", instance.id))
+                .hint(format!(
+                    "kubectl annotate {kind} -n {} {name} apps.emqx.io/paused-",
+                    instance.id.namespace
+                )),
         );
     }
     if instance.ready() {
@@ -163,7 +113,7 @@ fn not_ready(check: &UpgradeCheck<'_>) -> Option<Finding> {
     }
     let state = instance.state().unwrap_or("no condition is true");
     Some(
-        blocked("instance-not-ready", format!("{} is not ready ({state})", instance.id))
+        Finding::blocked("instance-not-ready", format!("{} is not ready ({state})", instance.id))
             .hint(format!("kubectl emqx status {}", instance.id.name)),
     )
 }
@@ -182,7 +132,7 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
         if converged {
             let text =
                 "all pods are new and ready, but the operator has not ended the upgrade in its status yet";
-            return blocked("upgrade-running", text.to_owned())
+            return Finding::blocked("upgrade-running", text.to_owned())
                 .hint(format!("the same again in a moment; see kubectl emqx status {}", instance.id.name));
         }
         let again = revisions.as_ref().is_some_and(|revisions| {
@@ -194,14 +144,14 @@ fn under_way(check: &UpgradeCheck<'_>) -> Option<Finding> {
                 "the set of {} is there already: this operator finds it again, and the upgrade continues with it",
                 check.target.to
             );
-            return warning("upgrade-running", text);
+            return Finding::warning("upgrade-running", text);
         }
         let image = instance.image.as_deref().map(|image| format!(" to {image}")).unwrap_or_default();
         let third = match instance.api {
             ApiVersion::V3beta1 => "",
             _ => "; another one now would make a third set",
         };
-        blocked("upgrade-running", format!("an upgrade{image} is under way{third}")).hint(format!(
+        Finding::blocked("upgrade-running", format!("an upgrade{image} is under way{third}")).hint(format!(
             "kubectl emqx upgrade watch {0}, or back: kubectl emqx upgrade undo {0}",
             instance.id.name
         ))
@@ -216,7 +166,7 @@ fn replicas(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let revisions = UpgradeRevisions::of(check.world, &instance.id)?;
     let there: u64 = revisions.groups.iter().filter_map(|group| group.wanted).sum();
     (instance.api == ApiVersion::V1beta4 && there > 0 && there != wanted && !revisions.in_transition()).then(|| {
-        blocked(
+        Finding::blocked(
             "replicas-changing",
             format!(
                 "{wanted} replicas are wanted and {there} are there: together with another template the operator can take the \
@@ -231,9 +181,9 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(name) = running_name(check.world, check.instance, check.snapshot) {
         found
-            .push(blocked("rebalance-running", format!("a rebalance is running: {name}")).hint(format!(
-                "kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"
-            )));
+            .push(Finding::blocked("rebalance-running", format!("a rebalance is running: {name}")).hint(
+                format!("kubectl emqx rebalance watch {name}, or: kubectl emqx rebalance stop {name}"),
+            ));
     }
     let evacuations = evacuations_or_copy(check.broker().eviction_status(), Some(check.instance));
     // A guard that continues to the image of another client takes over the evacuations of old pods that it started.
@@ -246,12 +196,12 @@ fn running(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     };
     if let Some(evacuation) = evacuations.iter().find(|entry| !taken_over(&entry.node)) {
         found.push(
-            blocked(
+            Finding::blocked(
                 "evacuation-running",
                 format!(
                     "{} is being evacuated ({}): the operators read only the first evacuation of the list, and wait for it \
                      or fail",
-                    short(&evacuation.node),
+                    evacuation.node.short(),
                     evacuation.state
                 ),
             )
@@ -275,9 +225,9 @@ fn too_many(check: &UpgradeCheck<'_>) -> Option<Finding> {
             "{pods} pods: this operator takes names for text (-9 before -10), empties one pod and removes another"
         );
         if check.target.guarded {
-            warning("too-many-pods", format!("{text}; the guard empties all of them first"))
+            Finding::warning("too-many-pods", format!("{text}; the guard empties all of them first"))
         } else {
-            blocked("too-many-pods", text).hint("leave --unguarded away: the guard empties all of them first")
+            Finding::blocked("too-many-pods", text).hint("leave --unguarded away: the guard empties all of them first")
         }
     })
 }
@@ -305,7 +255,7 @@ fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
         .collect();
     (check.target.guarded && !verbs.is_empty()).then(|| {
         let id = &check.instance.id;
-        blocked(
+        Finding::blocked(
             "no-permission",
             format!(
                 "you may not {} configmaps in namespace {}: the state of a guarded upgrade is stored in ConfigMap {}",
@@ -322,7 +272,7 @@ fn cannot_store(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn cannot_scale(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let namespace = &check.instance.id.namespace;
     (check.target.guarded && check.scales == Some(false)).then(|| {
-        warning(
+        Finding::warning(
             "no-scale",
             format!(
                 "you may not patch statefulsets.apps/scale in namespace {namespace}: an undo would leave the empty set to kubectl scale"
@@ -340,9 +290,8 @@ fn left_by_earlier_version(check: &UpgradeCheck<'_>) -> Option<Finding> {
         } else {
             ""
         };
-        Finding::new(
+        Finding::info(
             "earlier-annotations",
-            Severity::Info,
             format!(
                 "{}, left by an earlier version of kubectl emqx, {} removed in the same change{why}",
                 notes.join(", "),
@@ -355,7 +304,7 @@ fn left_by_earlier_version(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn no_permission(check: &UpgradeCheck<'_>) -> Option<Finding> {
     (check.allowed == Some(false)).then(|| {
         let id = &check.instance.id;
-        blocked(
+        Finding::blocked(
             "no-permission",
             format!("you may not patch {} in namespace {}", id.kind.plural(), id.namespace),
         )

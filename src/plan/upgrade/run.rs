@@ -6,21 +6,20 @@ use jiff::Timestamp;
 
 use super::super::eviction_alarm::{EvictionAlarm, EvictionCounts};
 use super::super::happened::Happened;
-use super::super::heartbeat::{Followed, Quiet};
 use super::super::limits::flight;
-use super::super::rebalance::tracker::Alarm;
+use super::super::tracked::Quiet;
 use super::durations::NodeContent;
-use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
-use super::verdict::load_answers;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{plural, seconds_between};
 use crate::model::{
-    ApiVersion, BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName,
-    Operation, Part, SetKind, Stage, Verdict, World,
+    ApiVersion, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, NodeName, Operation, Part,
+    SetKind, Stage, Verdict, World,
 };
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::alarm::Alarm;
+use crate::plan::rebalance::progress::{Counts, PRESENT};
+use crate::plan::upgrade::sources::load_answers;
 
 /// What was observed or reported of an upgrade; each of them once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -236,36 +235,6 @@ impl ForecastBasis {
     }
 }
 
-impl Followed for UpgradeRun {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn is_open(&self) -> bool {
-        self.verdict.is_none()
-    }
-
-    fn quiet(&mut self) -> &mut Quiet {
-        &mut self.quiet
-    }
-
-    fn answered(&self, broker: &BrokerState) -> Option<Timestamp> {
-        broker.nodes.as_ref().map(|nodes| nodes.at)
-    }
-
-    /// Pods progress without EMQX's answers; the time in which nothing at all was known is counted with the
-    /// sources.
-    fn answers_again(&mut self, _at: Timestamp) {}
-
-    fn standing(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
-        messages::waits(self)
-    }
-
-    fn event(&self, now: Timestamp, kind: EventType, message: String) -> Event {
-        UpgradeRun::event(self, now, kind, message)
-    }
-}
-
 impl UpgradeRun {
     /// Until when it was known not to be over, where it is not known when after that it ended.
     pub(crate) fn ended_after(&self) -> Option<Timestamp> {
@@ -387,9 +356,7 @@ impl UpgradeRun {
     pub fn missing(&self) -> bool {
         // A node that does not report its clients may hold those that seem to be missing.
         match (self.start.connections, self.counts.known_connections()) {
-            (Some(before), Some(now)) if self.blind.is_none() => {
-                (now as f64) < before as f64 * crate::plan::rebalance::verdict::PRESENT
-            }
+            (Some(before), Some(now)) if self.blind.is_none() => (now as f64) < before as f64 * PRESENT,
             _ => false,
         }
     }

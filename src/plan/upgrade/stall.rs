@@ -9,10 +9,9 @@ use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
-use super::verdict::{blind, known_until, load_answers};
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
-use crate::plan::rebalance::messages::short;
+use crate::plan::upgrade::sources::{blind, known_until, load_answers};
 use crate::timing::{IMAGE_PULL_SECONDS, LOOP_SECONDS, POD_GRACE_SECONDS, SHORTEST_STALL_SECONDS};
 
 /// The reason for a stall; `None` where there is none.
@@ -239,7 +238,7 @@ fn foreign(revisions: &UpgradeRevisions<'_>, world: &World) -> Option<String> {
     (!ours).then(|| {
         format!(
             "{} is being evacuated ({}) and is no old pod: the operator waits for it; {} ends it",
-            short(&first.node),
+            first.node.short(),
             first.state,
             messages::ends(&revisions.instance.id.namespace, &first.node, revisions.pod(&first.node))
         )

@@ -1,6 +1,5 @@
 //! The target of an upgrade: which image, which way, and which rates and waits follow for the object.
 
-use super::change::HOLD_SECONDS;
 use super::durations::{DrainTiming, OPERATOR_RATE, OPERATOR_WAIT_SECONDS};
 use crate::error::Problem;
 use crate::model::image::{self, EmqxVersion, Image};
@@ -249,3 +248,6 @@ fn target(instance: &Instance, wanted: &Wanted) -> Result<(String, Option<ImageP
         .hint(format!("kubectl emqx upgrade {} --image REPOSITORY:{version}", instance.id.name))),
     }
 }
+
+/// The delay with which the operator of v1beta4 is paused: a year ([OP-16]).
+pub const HOLD_SECONDS: u64 = 31_536_000;

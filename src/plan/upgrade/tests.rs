@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use super::super::fixtures;
-use super::change::HOLD_SECONDS;
 use super::guard::{self, GuardAction, GuardPermissions};
 use super::tracker::UpgradeTracker;
 use super::undo::{self, Undo};
@@ -14,6 +13,7 @@ use crate::model::{
     HoldManner, HoldState, Instance, Link, Node, NodeName, Object, Owner, Pod, Set, SetKind, Stage, Update,
     UpdateSpec, Verdict, World,
 };
+use crate::plan::upgrade::target::HOLD_SECONDS;
 use crate::timing::PROOF_SECONDS;
 
 const OLD: &str = "emqx-old";

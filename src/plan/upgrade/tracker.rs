@@ -31,9 +31,9 @@ use crate::model::human::seconds_between;
 use crate::model::{
     ApiVersion, Event, EventType, InstanceId, Judgement, NodeName, OperationRef, Stage, Verdict, World,
 };
+use crate::plan::upgrade::sources::{blind, known_until, outage_reason};
 
-use super::super::heartbeat::{self, Quiet};
-use super::super::retention::forget;
+use super::super::tracked::{Quiet, Runs, Tracked as _};
 use super::durations::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
 use crate::plan::rebalance::progress::Counts;
@@ -50,7 +50,7 @@ struct SeenImage(Option<String>);
 #[derive(Clone, Debug)]
 pub struct UpgradeTracker {
     /// The running upgrades and the last ones that are over, in the order in which they began.
-    pub runs: Vec<UpgradeRun>,
+    pub runs: Runs<UpgradeRun>,
     /// Evacuations that belong to no upgrade.
     pub evacuations: EvacuationTracker,
     id: InstanceId,
@@ -67,7 +67,7 @@ impl UpgradeTracker {
     /// Follows the upgrades of one cluster.
     pub fn new(id: InstanceId) -> Self {
         Self {
-            runs: Vec::new(),
+            runs: Runs::default(),
             evacuations: EvacuationTracker::default(),
             id,
             image: None,
@@ -94,7 +94,7 @@ impl UpgradeTracker {
         let nodes = broker.nodes.as_ref().map(|seen| seen.at);
         let counted = nodes > self.seen_nodes;
         self.seen_nodes = nodes.max(self.seen_nodes);
-        let known = verdict::known_until(world, broker, now);
+        let known = known_until(world, broker, now);
         let before = self.known.replace(known).unwrap_or(known);
         let gap = seconds_between(before, known);
         if gap > LONG_OUTAGE_SECONDS {
@@ -107,16 +107,16 @@ impl UpgradeTracker {
                 .and_then(|gap| run.moved.checked_add(SignedDuration::from_secs(gap)).ok());
             run.moved = listened.filter(|_| gap <= LONG_OUTAGE_SECONDS).unwrap_or(known).min(known);
         }
-        heartbeat::outages(&mut self.runs, broker, now, &mut events);
+        self.runs.report_outages(broker, now, &mut events);
         self.follow(world, counted, gap, now, &mut events);
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+        for run in self.runs.open() {
             if world.instance(&run.id).is_none() && !world.ids().is_empty() {
                 let reason = format!("{} was deleted on the way", run.id);
-                record_verdict(run, Judgement::new(Verdict::Failed, reason), now, &mut events);
+                run.record_verdict(Judgement::new(Verdict::Failed, reason), now, &mut events);
             }
         }
-        heartbeat::standing(&mut self.runs, world, broker, now, &mut events);
-        forget(&mut self.runs, |run| run.verdict.is_some());
+        self.runs.report_without_news(world, broker, now, &mut events);
+        self.runs.forget();
         let ours: BTreeSet<NodeName> = self
             .runs
             .iter()
@@ -144,7 +144,7 @@ impl UpgradeTracker {
             return;
         }
         let Some(mut revisions) = UpgradeRevisions::of(world, id) else { return };
-        if verdict::blind(world.broker(id), now) {
+        if blind(world.broker(id), now) {
             revisions.forget_counts();
         }
         let image = SeenImage(revisions.instance.image.clone());
@@ -190,7 +190,7 @@ impl UpgradeTracker {
     pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let broker = world.broker(&self.id);
-        for run in self.runs.iter_mut().filter(|run| run.verdict.is_none()) {
+        for run in self.runs.open() {
             let revisions = UpgradeRevisions::of(world, &run.id);
             if run.ended.is_none()
                 && revisions.is_some_and(|revisions| verdict::reported_over(run, &revisions))
@@ -200,7 +200,7 @@ impl UpgradeTracker {
                 run.ended = Some(now);
                 run.blind = Some("EMQX was not asked after the last old pod was removed".to_owned());
                 let verdict = verdict::conclude(run, broker, now);
-                record_verdict(run, verdict, now, &mut events);
+                run.record_verdict(verdict, now, &mut events);
                 continue;
             }
             let verdict = match run.ended {
@@ -208,7 +208,7 @@ impl UpgradeTracker {
                     .unwrap_or_else(|| verdict::conclude(run, broker, now)),
                 None => Judgement::new(run.standing(), verdict::remaining(run)),
             };
-            record_verdict(run, verdict, now, &mut events);
+            run.record_verdict(verdict, now, &mut events);
         }
         events.extend(self.evacuations.finish(now));
         events
@@ -310,7 +310,7 @@ fn begin(
         removed: None,
         contradicted: None,
         changed: None,
-        blind: verdict::blind(broker, now).then(|| verdict::outage_reason(broker)),
+        blind: blind(broker, now).then(|| outage_reason(broker)),
         trouble: None,
         work: None,
         forecast_from: None,
@@ -337,11 +337,11 @@ fn absorb(
         Turn::On => {}
         Turn::Unsure => return,
         Turn::Superseded(reason) => {
-            return record_verdict(run, Judgement::new(Verdict::Superseded, reason), now, events);
+            return run.record_verdict(Judgement::new(Verdict::Superseded, reason), now, events);
         }
     }
     let broker = world.broker(&run.id);
-    run.blind = verdict::blind(broker, now).then(|| verdict::outage_reason(broker));
+    run.blind = blind(broker, now).then(|| outage_reason(broker));
     run.trouble = stall::trouble(revisions);
     know(run, revisions, world, now, events);
     run.ready = revisions.ready();
@@ -371,7 +371,7 @@ fn absorb(
         events.push(run.event(now, EventType::Progress, message));
     }
     if let Some(verdict) = judge(run, revisions, world, now) {
-        record_verdict(run, verdict, now, events);
+        run.record_verdict(verdict, now, events);
     }
 }
 
@@ -636,7 +636,7 @@ fn judge(
         }
     } else {
         (run.ended, run.before_outage) = (None, None);
-        run.known_until = verdict::known_until(world, world.broker(&run.id), now).max(run.known_until);
+        run.known_until = known_until(world, world.broker(&run.id), now).max(run.known_until);
     }
     match run.ended {
         Some(_) => verdict::verdict_if_final(run, world.broker(&run.id), now),
@@ -644,15 +644,6 @@ fn judge(
             stall::find(run, revisions, world, now).map(|reason| Judgement::new(Verdict::Stalled, reason))
         }
     }
-}
-
-fn record_verdict(run: &mut UpgradeRun, judgement: Judgement, now: Timestamp, events: &mut Vec<Event>) {
-    let verdict = judgement.verdict;
-    if verdict.is_final() && !matches!(verdict, Verdict::Stalled | Verdict::Superseded) {
-        run.percent = 100;
-    }
-    run.verdict = Some(judgement.clone());
-    events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::run::evacuations;
 use super::target::{UpgradeTarget, undoing};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
-use crate::plan::finding::{Decision, Finding, Severity};
+use crate::plan::finding::{Decision, Finding};
 
 /// The effect of an undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,9 +116,8 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
             "nothing is empty yet: the template is put back, what empties old pods is stopped, they stay, and the new ones are \
              emptied into them"
                 .clone_into(&mut plan.message);
-            plan.findings.push(Finding::new(
+            plan.findings.push(Finding::info(
                 "second-set-stays",
-                Severity::Info,
                 "the operator leaves the second set alone, and with two of them it would empty the first: it stays held until the \
                  second one is empty; then this program scales that set to 0 and restores the operator's own delay",
             ));
@@ -131,7 +130,7 @@ pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
                 "{why}, and from there this operator is not known to find back: it may empty the first set again and again"
             );
             plan.findings.push(
-                Finding::new("no-way-back", Severity::Blocked, plan.message.clone())
+                Finding::blocked("no-way-back", plan.message.clone())
                     .hint(format!("go forward: kubectl emqx upgrade watch {}", plan.instance.name)),
             );
         }

@@ -1,11 +1,11 @@
 //! The checks of an upgrade that depend on versions: what the operator's webhook refuses, downgrades, known
 //! defects.
 
-use super::preflight::{UpgradeCheck, blocked, warning};
 use crate::model::ApiVersion;
 use crate::model::image::{EmqxVersion, Image};
 use crate::plan::emqx_defects;
 use crate::plan::finding::Finding;
+use crate::plan::upgrade::check::UpgradeCheck;
 
 /// The versions that operator 2.2 accepts for v1beta4, the last one excluded ([OP-60]).
 const V1BETA4_VERSIONS: (EmqxVersion, EmqxVersion) = (EmqxVersion(4, 4, 14), EmqxVersion(5, 0, 0));
@@ -27,7 +27,7 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let written = check.target.parts.as_ref().and_then(|parts| parts.version.clone()).unwrap_or_default();
     if written == "latest" {
         return Some(
-            blocked("version-refused", "the operator's webhook refuses the version `latest`")
+            Finding::blocked("version-refused", "the operator's webhook refuses the version `latest`")
                 .hint("name the version: --version 4.4.24"),
         );
     }
@@ -42,7 +42,7 @@ fn version(check: &UpgradeCheck<'_>) -> Option<Finding> {
         }
         Some(_) => return None,
     };
-    let finding = blocked("version-refused", why);
+    let finding = Finding::blocked("version-refused", why);
     Some(match EmqxVersion::find(&written) {
         Some(version) if version >= beyond => {
             finding.hint("EMQX 5 needs kind EMQX (apps.emqx.io/v2beta1 or later), which is another cluster")
@@ -63,7 +63,7 @@ fn current(check: &UpgradeCheck<'_>) -> Option<EmqxVersion> {
 fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
     let (from, to) = (current(check)?, check.target.version()?);
     (to < from).then(|| {
-        blocked(
+        Finding::blocked(
             "downgrade",
             format!(
                 "{to} is older than {from}, which runs: EMQX does not promise to read what a newer one wrote"
@@ -77,20 +77,18 @@ fn downgrade(check: &UpgradeCheck<'_>) -> Option<Finding> {
 fn defects(check: &UpgradeCheck<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(from) = current(check) else { return found };
-    found.extend(
-        emqx_defects::of_evacuation(from).map(|defect| {
-            warning("version-defect", format!("EMQX {from}, which is to be emptied: {defect}"))
-        }),
-    );
+    found.extend(emqx_defects::of_evacuation(from).map(|defect| {
+        Finding::warning("version-defect", format!("EMQX {from}, which is to be emptied: {defect}"))
+    }));
     let to = check.target.version();
     if from.0 == 5 && from < EmqxVersion(5, 3, 0) && to.is_some_and(|to| to >= EmqxVersion(5, 3, 0)) {
-        found.push(warning(
+        found.push(Finding::warning(
             "version-defect",
             format!("EMQX {from} beside a newer one: taking a session over can fail (emqx#11733)"),
         ));
     }
     if check.snapshot.versions.len() > 1 {
-        found.push(warning(
+        found.push(Finding::warning(
             "mixed-versions",
             format!("several versions run already: {}", check.snapshot.versions.join(", ")),
         ));

@@ -15,7 +15,6 @@ use crate::model::human::{count, count_or_unknown, duration, seconds_between, sh
 use crate::model::{NodeName, Pod, Source};
 use crate::output::theme::Tone;
 use crate::plan::next_step::{NodeContext, next};
-use crate::plan::rebalance::messages::short;
 use crate::plan::snapshot::NodeRow;
 use crate::tui::history::Which;
 use crate::tui::rows::{Group, Row};
@@ -32,7 +31,7 @@ pub(super) fn page(state: &State, pen: &mut Painter<'_>, narrow: bool) {
     let Some(row) = state.selected.as_deref().and_then(|key| board.row(key)) else {
         let key = state.selected.clone().unwrap_or_default();
         // A row without a node has the name of its pod as its key.
-        let name = short(&NodeName::from(key.as_str())).to_owned();
+        let name = NodeName::from(key.as_str()).short().to_owned();
         let text = format!("{name} was removed: EMQX does not list it, and its pod does not exist");
         pen.part(1, 2, width - 2, room).wrapped(0, 0, 3, &text, Tone::Warning);
         return;

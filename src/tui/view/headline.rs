@@ -7,9 +7,8 @@ use crate::model::human::{count, duration, seconds_between};
 use crate::model::image::Image;
 use crate::model::{Judgement, Operation, OperationRef, Stage, Verdict};
 use crate::output::theme::Tone;
-use crate::plan::rebalance::messages;
-use crate::plan::rebalance::verdict;
-use crate::plan::rebalance::waiting;
+use crate::plan::rebalance::progress::PRESENT;
+use crate::plan::rebalance::{messages, waiting};
 use crate::plan::upgrade::messages as upgrade_words;
 use crate::plan::upgrade::run::UpgradeRun as Upgrade;
 use crate::timing::VERDICT_SECONDS;
@@ -151,7 +150,7 @@ fn labelled(name: &str, board: &ViewModel) -> String {
     };
     match board.row(node.as_str()) {
         Some(row) => format!("{kind} {}", row.name),
-        None => format!("{kind} {}", messages::short(&node)),
+        None => format!("{kind} {}", node.short()),
     }
 }
 
@@ -202,7 +201,7 @@ fn ended(board: &ViewModel) -> Option<Judgement> {
 fn missing_since(board: &ViewModel) -> Option<String> {
     let (_, judgement, clients) = last(board)?;
     let (before, now) = (clients?, board.status.totals.connections?);
-    let fewer = (now as f64) < before as f64 * verdict::PRESENT;
+    let fewer = (now as f64) < before as f64 * PRESENT;
     (fewer && judgement.verdict != Verdict::ClientsMissing).then(|| {
         format!(
             "{} of {} clients that were connected at the end of the last operation; it ended {}",

@@ -18,15 +18,13 @@ use unicode_width::UnicodeWidthStr;
 
 use super::painter::{Painter, wrap};
 use super::{foot, head};
-use crate::model::Part;
 use crate::model::human::{clock, count, duration, plural};
+use crate::model::{Backend, Part};
 use crate::output::names::shorten;
 use crate::output::theme::{Theme, Tone};
 use crate::plan::finding::{Decision, Severity};
-use crate::plan::rebalance::forecast::{PlannedNode, RebalancePlan};
-use crate::plan::rebalance::messages;
+use crate::plan::rebalance::plan::{PlannedNode, RebalancePlan};
 use crate::plan::rebalance::requirement::spread_percent;
-use crate::plan::results::Backend;
 use crate::tui::form::{Field, PlanForm, PlanOutcome, outcome};
 use crate::tui::state::State;
 
@@ -366,7 +364,7 @@ fn draw_bars(rows: &[Bar], first: usize, pen: &mut Painter<'_>) {
 }
 
 fn name(node: &PlannedNode) -> &str {
-    node.pod.as_ref().map_or_else(|| messages::short(&node.node), crate::model::PodName::as_str)
+    node.pod.as_ref().map_or_else(|| node.node.short(), crate::model::PodName::as_str)
 }
 
 /// The part that stays, and the part that is lost or gained.

@@ -11,7 +11,7 @@ use crate::model::human::{duration, seconds_between};
 use crate::model::{Evacuation, Operation, Stage};
 use crate::output::theme::Tone;
 use crate::plan::next_step::wait_left;
-use crate::plan::rebalance::tracker::RebalanceRun;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::upgrade::messages;
 use crate::plan::upgrade::run::{UpgradeRun as Upgrade, UpgradeStep as Walk};
 use crate::tui::view_model::ViewModel;

@@ -8,8 +8,7 @@ use kubectl_emqx::model::{
     BrokerUpdate, Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName,
     Strategy, Update, Verdict,
 };
-use kubectl_emqx::plan::finding::Decision;
-use kubectl_emqx::plan::finding::{Finding, Severity};
+use kubectl_emqx::plan::finding::{Decision, Finding};
 use kubectl_emqx::plan::history::{PastEntry, Recorded};
 use kubectl_emqx::plan::upgrade::forecast::UpgradePlan;
 use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
@@ -393,7 +392,7 @@ fn an_upgrade_is_planned_before_it_can_be_applied() {
             message: "one pod after the other".into(),
             steps: Vec::new(),
             total_seconds: 0,
-            findings: vec![Finding::new("pods-pending", Severity::Warning, "be careful").hint("look first")],
+            findings: vec![Finding::warning("pods-pending", "be careful").hint("look first")],
         })
     };
     bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(Decision::Refused)))));

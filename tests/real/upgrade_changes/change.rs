@@ -4,11 +4,10 @@ use kubectl_emqx::error::Exit;
 use kubectl_emqx::k8s::Cluster;
 use kubectl_emqx::model::operation_state::GUARD_KEY;
 use kubectl_emqx::model::{ApiVersion, FIELD_MANAGER};
-use kubectl_emqx::plan::upgrade::change::{
-    HOLD_SECONDS, OperatorHold, UpgradeRecord, body, full, kustomize, state,
-};
+use kubectl_emqx::plan::upgrade::change::{OperatorHold, UpgradeRecord, body, full, kustomize, state};
+use kubectl_emqx::plan::upgrade::check::FieldOwner;
 use kubectl_emqx::plan::upgrade::field_owners::{left_behind, owners};
-use kubectl_emqx::plan::upgrade::target::{UpgradeTarget, Way};
+use kubectl_emqx::plan::upgrade::target::{HOLD_SECONDS, UpgradeTarget, Way};
 use kubectl_emqx::ports::{Kubernetes, ServerDryRun};
 use serde_json::{Value, json};
 
@@ -186,7 +185,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     let (mine, object) = instance(plane, &cluster, "mine").await;
     let change = body(&mine, &resolved(&mine, image, None), OperatorHold::Own);
     let found = owners(&object, &change, FIELD_MANAGER);
-    assert!(found.iter().all(kubectl_emqx::plan::upgrade::preflight::FieldOwner::is_person), "{found:?}");
+    assert!(found.iter().all(FieldOwner::is_person), "{found:?}");
     refused_for(&cluster, &change, &found).await;
     let stored =
         cluster.apply_instance(&change, true, ServerDryRun::No).await.expect("it is taken over").object;
@@ -220,11 +219,7 @@ pub async fn owners_are_those_of_the_server(plane: &ControlPlane) {
     assert_eq!((&forced["spec"]["image"], owners(&forced, &change, FIELD_MANAGER).len()), (&json!(image), 0));
 }
 
-async fn refused_for(
-    cluster: &Cluster,
-    change: &Value,
-    found: &[kubectl_emqx::plan::upgrade::preflight::FieldOwner],
-) {
+async fn refused_for(cluster: &Cluster, change: &Value, found: &[FieldOwner]) {
     let problem =
         cluster.apply_instance(change, false, ServerDryRun::Server).await.expect_err("it belongs to others");
     assert_eq!(problem.exit, Exit::Refused, "{problem}");

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{EvacuationRun, EvacuationTracker};
+use super::EvacuationTracker;
 use crate::model::human::{count, seconds_between};
 use crate::model::{BrokerState, Event, EventType, Judgement, NodeName, Verdict};
+use crate::plan::alarm::{Alarm, MISSING_SHARE};
+use crate::plan::evacuation::run::EvacuationRun;
 use crate::plan::eviction_alarm::{EvictionWatch, advice};
-use crate::plan::rebalance::tracker::Alarm;
-use crate::plan::rebalance::tracker::alarm::MISSING_SHARE;
 use crate::timing::{ALARM_SECONDS, EMPTIED_WATCH_SECONDS};
 
 impl EvacuationTracker {

@@ -2,21 +2,43 @@
 
 use jiff::Timestamp;
 
-use super::EvacuationRun;
-use crate::model::{BrokerState, Event, EventType, World};
-use crate::plan::heartbeat::{Followed, Quiet};
-use crate::plan::rebalance::messages::utc;
+use crate::model::human::utc;
+use crate::model::{BrokerState, Event, EventType, Judgement, World};
+use crate::plan::evacuation::run::EvacuationRun;
+use crate::plan::happened::Happened;
+use crate::plan::tracked::{Quiet, Tracked};
 
-impl Followed for EvacuationRun {
+impl Tracked for EvacuationRun {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn is_open(&self) -> bool {
-        self.verdict.is_none()
+    fn verdict(&self) -> Option<&Judgement> {
+        self.verdict.as_ref()
     }
 
-    fn quiet(&mut self) -> &mut Quiet {
+    fn end(&mut self, judgement: Judgement, now: Timestamp) {
+        if judgement.verdict.is_final() {
+            self.percent = 100;
+        }
+        self.ended = Some(now);
+        self.verdict = Some(judgement);
+    }
+
+    /// While EMQX lists it, it is no new evacuation.
+    fn is_over(&self) -> bool {
+        self.verdict.is_some() && !self.listed
+    }
+
+    fn happened(&self, event: &Event) -> Happened {
+        EvacuationRun::happened(self, event)
+    }
+
+    fn quiet(&self) -> &Quiet {
+        &self.quiet
+    }
+
+    fn quiet_mut(&mut self) -> &mut Quiet {
         &mut self.quiet
     }
 
@@ -28,7 +50,7 @@ impl Followed for EvacuationRun {
         self.moved = self.moved.max(at);
     }
 
-    fn standing(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
+    fn without_news(&self, _world: &World, _broker: &BrokerState, _now: Timestamp) -> String {
         match self.missing {
             Some(since) => {
                 format!("EMQX has not listed the evacuation since {}; its end is being verified", utc(since))

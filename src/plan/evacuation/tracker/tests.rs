@@ -1,7 +1,7 @@
 //! Evacuations that end while EMQX does not answer: the time of the end is between two answers, and nothing has a duration.
 
 use super::*;
-use crate::model::{ApiVersion, BrokerUpdate, EvictionStatus, HistoryEntry, Link};
+use crate::model::{ApiVersion, BrokerUpdate, Evacuation, EvictionStatus, HistoryEntry, Link, Stage};
 use crate::plan::fixtures;
 use crate::plan::history::of_evacuation;
 

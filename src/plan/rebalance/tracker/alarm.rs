@@ -1,70 +1,18 @@
 //! Reasons to stop a rebalance while it runs: clients stay offline, evicted clients do not reach recipients, a recipient is
 //! not ready.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::run::RebalanceRun;
 use crate::model::human::{count, seconds_between};
 use crate::model::{Event, EventType, Pod, Stage, World};
+use crate::plan::alarm::{ARRIVED_SHARE, Alarm, MISSING_SHARE, hold, in_flight, remember};
 use crate::plan::rebalance::messages;
-use crate::plan::rebalance::progress::Counts;
-use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::progress::{Counts, arrived, gone};
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::timing::{ALARM_SECONDS, ASSUMED_DELAY_SECONDS};
-
-/// The share of the clients at the start that may be missing.
-pub(in crate::plan) const MISSING_SHARE: f64 = 0.02;
-
-/// The share of the evicted clients that must arrive on recipients.
-pub(in crate::plan) const ARRIVED_SHARE: f64 = 0.5;
-
-/// Seconds over which arrivals are compared with evictions, and the share that must arrive for the missing clients to be in
-/// flight.
-const IN_FLIGHT: (u64, f64) = (10, 0.9);
-
-/// Why a running rebalance should be stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alarm {
-    /// The reason, as a sentence without a command: `2,370 of 10,000 clients are offline and do not come back`.
-    pub reason: String,
-    /// What supports it: `0 of 2,370 evicted clients reached core-3`.
-    pub detail: Option<String>,
-}
-
-impl Alarm {
-    /// The headline of every output: `STOP IT: 2,370 of 10,000 clients are offline and do not come back`.
-    pub fn headline(&self) -> String {
-        format!("STOP IT: {}", self.reason)
-    }
-
-    /// The headline with what supports it.
-    pub fn sentence(&self) -> String {
-        match &self.detail {
-            Some(detail) => format!("{}; {detail}", self.headline()),
-            None => self.headline(),
-        }
-    }
-}
-
-/// Since when each condition has held, and the alarm that follows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Alarms {
-    offline_since: Option<Timestamp>,
-    not_arriving_since: Option<Timestamp>,
-    /// Clients that left donors and clients that arrived on recipients, over the last seconds.
-    moved: VecDeque<(Timestamp, u64, u64)>,
-    raised: Option<Alarm>,
-    announced: bool,
-}
-
-impl RebalanceRun {
-    /// Why the rebalance should be stopped now; `None` while nothing supports that.
-    pub fn alarm(&self) -> Option<&Alarm> {
-        self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
-    }
-}
 
 /// Looks for reasons to stop a run; each run announces the first one once, with the command that stops it.
 pub(super) fn observe(run: &mut RebalanceRun, world: &World, now: Timestamp, events: &mut Vec<Event>) {
@@ -81,8 +29,8 @@ pub(super) fn observe(run: &mut RebalanceRun, world: &World, now: Timestamp, eve
 fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     let counted = run.counted?;
     let begun = eviction_began(run, counted);
-    let gone = verdict::gone(run.start.as_ref(), &run.counts, run.donors());
-    let arrived = verdict::arrived(run.start.as_ref(), &run.counts, run.recipients());
+    let gone = gone(run.start.as_ref(), &run.counts, run.donors());
+    let arrived = arrived(run.start.as_ref(), &run.counts, run.recipients());
     let first = run.alarms.moved.is_empty();
     if let (Some(gone), Some(arrived)) = (gone, arrived) {
         remember(&mut run.alarms.moved, counted, gone, arrived);
@@ -90,14 +38,14 @@ fn raised(run: &mut RebalanceRun, world: &World) -> Option<Alarm> {
     // A node that does not report its clients may hold those that seem to be missing.
     let all = run.start.as_ref().and_then(Counts::known_connections).unwrap_or(0);
     let lost = run.counts.known_connections().map_or(0, |connected| all.saturating_sub(connected));
-    let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > messages::flight(run);
+    let offline = lost as f64 > all as f64 * MISSING_SHARE && lost > run.reconnecting();
     let not_arriving = gone.zip(arrived).filter(|(gone, arrived)| {
         *gone > 0 && (*arrived as f64) < *gone as f64 * ARRIVED_SHARE && !moves_sessions(run)
     });
     // A process that observes one moment only assumes that the present condition has held since the recorded
     // begin of the eviction.
     let since = begun.filter(|_| first).unwrap_or(counted);
-    let certain = !first || lost > messages::flight(run).saturating_mul(ASSUMED_DELAY_SECONDS);
+    let certain = !first || lost > run.reconnecting().saturating_mul(ASSUMED_DELAY_SECONDS);
     let alarms = &mut run.alarms;
     hold(&mut alarms.offline_since, offline, if certain { since } else { counted });
     hold(&mut alarms.not_arriving_since, not_arriving.is_some(), if certain { since } else { counted });
@@ -133,34 +81,6 @@ fn moves_sessions(run: &RebalanceRun) -> bool {
     run.entry.as_ref().is_some_and(|entry| entry.stage == Stage::EvictingSessions)
 }
 
-pub(in crate::plan) fn hold(since: &mut Option<Timestamp>, holds: bool, from: Timestamp) {
-    *since = if holds { Some(since.unwrap_or(from)) } else { None };
-}
-
-pub(in crate::plan) fn remember(
-    moved: &mut VecDeque<(Timestamp, u64, u64)>,
-    at: Timestamp,
-    gone: u64,
-    arrived: u64,
-) {
-    if moved.back().is_some_and(|last| last.0 >= at) {
-        return;
-    }
-    moved.push_back((at, gone, arrived));
-    // One sample from before the window stays, so that the whole window is covered.
-    while moved.get(1).is_some_and(|second| seconds_between(second.0, at) >= ALARM_SECONDS) {
-        moved.pop_front();
-    }
-}
-
-/// Whether the missing clients can be those that were evicted in the last seconds: as many arrive now as are evicted.
-pub(in crate::plan) fn in_flight(moved: &VecDeque<(Timestamp, u64, u64)>, lost: u64) -> bool {
-    let (Some(first), Some(last)) = (moved.front(), moved.back()) else { return false };
-    let recent = moved.iter().rev().find(|it| seconds_between(it.0, last.0) >= IN_FLIGHT.0).unwrap_or(first);
-    let (evicted, arrived) = (last.1.saturating_sub(recent.1), last.2.saturating_sub(recent.2));
-    evicted > 0 && lost <= last.1.saturating_sub(first.1) && arrived as f64 >= evicted as f64 * IN_FLIGHT.1
-}
-
 /// `core-3`, or `the 3 recipients`.
 fn recipients(run: &RebalanceRun) -> String {
     match run.recipients() {
@@ -194,8 +114,9 @@ fn unready<'w>(run: &RebalanceRun, world: &'w World) -> Option<&'w Pod> {
 #[cfg(test)]
 mod tests {
     use crate::model::{ApiVersion, BrokerUpdate, Event, Object, Update, World};
+    use crate::plan::alarm::Alarm;
     use crate::plan::fixtures;
-    use crate::plan::rebalance::tracker::{Alarm, RebalanceTracker};
+    use crate::plan::rebalance::tracker::RebalanceTracker;
 
     /// A rebalance of three donors and one recipient, whose counts are reported at these seconds.
     fn followed(counts: &[(i64, [u64; 4])]) -> (Option<Alarm>, Vec<Event>) {

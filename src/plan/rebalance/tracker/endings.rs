@@ -2,11 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::run::RebalanceRun;
-use crate::model::human::{duration, plural, seconds_between};
+use crate::model::human::{duration, plural, seconds_between, utc};
 use crate::model::{Judgement, Phase, Rebalance, Stage, Verdict, World};
-use crate::plan::rebalance::messages::utc;
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::rebalance::progress::{Counts, lost_clients, missing};
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::rebalance::verdict::{self, Ending, LaterEvents};
 use crate::plan::rebalance::waiting;
 use crate::timing::{
@@ -108,9 +107,9 @@ pub(super) fn conclude(run: &RebalanceRun, now: Timestamp) -> Judgement {
     if run.overtaken
         && ending.lost.is_empty()
         && ending.stopped.is_none()
-        && verdict::missing(run.start.as_ref(), &run.at_end)
+        && missing(run.start.as_ref(), &run.at_end)
     {
-        let lost = verdict::lost(run.start.as_ref(), &run.at_end).unwrap_or(0);
+        let lost = lost_clients(run.start.as_ref(), &run.at_end).unwrap_or(0);
         let reason = format!(
             "it ended, and {} had not come back when something else began on the cluster",
             plural(lost, "client")
@@ -182,11 +181,11 @@ pub(super) fn cut_short(run: &RebalanceRun, now: Timestamp) -> Option<Judgement>
     let early = since < RETURN_SECONDS
         && run.losses.lost.is_empty()
         && !run.overtaken
-        && verdict::missing(run.start.as_ref(), &run.counts);
+        && missing(run.start.as_ref(), &run.counts);
     early.then(|| {
         Judgement::new(
             Verdict::Unknown,
-            verdict::not_back(verdict::lost(run.start.as_ref(), &run.counts), since),
+            verdict::not_back(lost_clients(run.start.as_ref(), &run.counts), since),
         )
     })
 }
@@ -225,7 +224,7 @@ pub(super) fn verdict_if_final(
         if !run.confirmed {
             return None;
         }
-        let missing = verdict::missing(run.start.as_ref(), &run.counts) && !run.overtaken;
+        let missing = missing(run.start.as_ref(), &run.counts) && !run.overtaken;
         let open = missing || !counted(run, ended) || late_counts(run, ended);
         if open && run.losses.lost.is_empty() && since < RETURN_SECONDS {
             return None;

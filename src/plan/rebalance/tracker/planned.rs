@@ -1,10 +1,11 @@
 //! The plan of a rebalance that is followed.
 
-use super::run::RebalanceRun;
 use crate::model::NodeName;
-use crate::plan::rebalance::forecast::{Participant, RebalancePlan, Return, forecast};
+use crate::plan::rebalance::forecast::forecast;
+use crate::plan::rebalance::plan::{Participant, RebalancePlan, Return};
 use crate::plan::rebalance::progress::NodeCounts;
 use crate::plan::rebalance::record::PlanRecord;
+use crate::plan::rebalance::run::RebalanceRun;
 
 impl RebalanceRun {
     /// The plan on the object; without one, the forecast of the counts at its start, where the start was seen.

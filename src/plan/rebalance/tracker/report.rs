@@ -2,25 +2,52 @@
 
 use jiff::Timestamp;
 
-use super::run::RebalanceRun;
-use crate::model::human::{plural, seconds_between};
-use crate::model::{BrokerState, Event, EventType, Link, World};
-use crate::plan::heartbeat::{Followed, Quiet, unreachable};
-use crate::plan::rebalance::messages::{self, utc};
-use crate::plan::rebalance::verdict;
+use crate::model::human::{plural, seconds_between, utc};
+use crate::model::{BrokerState, Event, EventType, Judgement, Link, Verdict, World};
+use crate::plan::happened::Happened;
+use crate::plan::rebalance::messages::{self};
+use crate::plan::rebalance::progress::lost_clients;
+use crate::plan::rebalance::run::RebalanceRun;
 use crate::plan::rebalance::waiting;
+use crate::plan::tracked::{Quiet, Tracked, silent, unreachable};
 use crate::timing::SILENT_SECONDS;
 
-impl Followed for RebalanceRun {
+impl Tracked for RebalanceRun {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn is_open(&self) -> bool {
-        self.verdict.is_none()
+    fn verdict(&self) -> Option<&Judgement> {
+        self.verdict.as_ref()
     }
 
-    fn quiet(&mut self) -> &mut Quiet {
+    fn end(&mut self, judgement: Judgement, now: Timestamp) {
+        let verdict = judgement.verdict;
+        if verdict.is_final()
+            && !matches!(verdict, Verdict::Stalled | Verdict::Unknown)
+            && self.entry.is_some()
+        {
+            self.percent = 100;
+        }
+        if self.entry.is_none() && self.ended.is_none() && verdict.ends_a_rebalance() {
+            self.end_unseen(now);
+        }
+        self.verdict = Some(judgement);
+    }
+
+    fn standing(&self) -> Verdict {
+        RebalanceRun::standing(self)
+    }
+
+    fn happened(&self, event: &Event) -> Happened {
+        RebalanceRun::happened(self, event)
+    }
+
+    fn quiet(&self) -> &Quiet {
+        &self.quiet
+    }
+
+    fn quiet_mut(&mut self) -> &mut Quiet {
         &mut self.quiet
     }
 
@@ -33,10 +60,10 @@ impl Followed for RebalanceRun {
         self.moved = self.moved.max(at);
     }
 
-    fn standing(&self, world: &World, broker: &BrokerState, now: Timestamp) -> String {
+    fn without_news(&self, world: &World, broker: &BrokerState, now: Timestamp) -> String {
         if let Some(ended) = self.ended {
             let since = seconds_between(ended, now);
-            return match verdict::lost(self.start.as_ref(), &self.counts).filter(|lost| *lost > 0) {
+            return match lost_clients(self.start.as_ref(), &self.counts).filter(|lost| *lost > 0) {
                 Some(lost) => {
                     format!("it ended {since} s ago; {} have not come back so far", plural(lost, "client"))
                 }
@@ -58,7 +85,7 @@ impl Followed for RebalanceRun {
             Some(load) if seconds_between(load.at, now) < SILENT_SECONDS => {
                 "waiting for EMQX to list the rebalance".to_owned()
             }
-            Some(load) => messages::silent(load.at, unreachable(broker)),
+            Some(load) => silent(load.at, unreachable(broker)),
             None => match unreachable(broker).and_then(Link::why) {
                 Some(why) => format!("EMQX cannot be asked ({why}); waiting for the operator's status"),
                 None => format!("EMQX has not been asked so far ({})", utc(now)),

@@ -5,7 +5,7 @@ use crate::model::{
     ApiVersion, BrokerUpdate, DonorStart, EvictionStatus, Judgement, Object, StopMark, Update,
 };
 use crate::plan::fixtures;
-use crate::plan::rebalance::forecast::Participant;
+use crate::plan::rebalance::plan::{Participant, Return};
 use crate::plan::rebalance::record::PlanRecord;
 
 /// A world that receives facts, and a tracker that observes it.
@@ -78,7 +78,7 @@ fn record() -> String {
             })
             .collect::<Vec<_>>(),
         &fixtures::strategy(),
-        crate::plan::rebalance::forecast::Return::default(),
+        Return::default(),
     );
     PlanRecord::of(&plan, fixtures::at(0)).text()
 }

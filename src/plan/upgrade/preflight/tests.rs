@@ -1,7 +1,7 @@
 //! The checks, table by table.
 
 use super::super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
-use super::{FieldOwner, UpgradeCheck, findings};
+use super::findings;
 use crate::model::image::Image;
 use crate::model::upgrade::UPGRADE_CHECKS;
 use crate::model::{
@@ -11,6 +11,7 @@ use crate::model::{
 use crate::plan::finding::{Finding, Severity};
 use crate::plan::fixtures;
 use crate::plan::snapshot::snapshot;
+use crate::plan::upgrade::check::{FieldOwner, UpgradeCheck};
 
 /// A ready cluster of this version, changed, with this number of EMQX nodes `running`.
 fn world(api: ApiVersion, running: &str, change: impl FnOnce(&mut Instance)) -> (World, Instance) {

@@ -1,27 +1,22 @@
 //! One rebalance that is followed: its beginning, its steps, and its state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::alarm::Alarms;
-use super::losses::Losses;
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, Event, EventNode, EventType, FIELD_MANAGER, InstanceId, Judgement, Node, NodeName,
-    Operation, Part, Phase, PodName, Rebalance, RecordedVerdict, Role, RunningRebalance, Seen, Stage,
-    Strategy, Verdict, World,
+    BrokerState, Event, EventNode, EventType, FIELD_MANAGER, Judgement, Node, NodeName, Operation, Part,
+    Phase, PodName, Rebalance, RecordedVerdict, RunningRebalance, Seen, Stage, Strategy, Verdict,
 };
+use crate::plan::alarm::Alarm;
 use crate::plan::happened::Happened;
-use crate::plan::heartbeat::Quiet;
-use crate::plan::percent;
-use crate::plan::rebalance::forecast::Participant;
-use crate::plan::rebalance::messages;
-use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, remaining};
-use crate::plan::rebalance::record::PlanRecord;
-use crate::plan::rebalance::verdict;
+use crate::plan::rebalance::losses::Losses;
+use crate::plan::rebalance::plan::Participant;
+use crate::plan::rebalance::progress::{Counts, NodeCounts, Remaining, arrived, gone, lost_clients};
 use crate::plan::rebalance::waiting;
-use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, END_GAP_SECONDS, LISTED_SECONDS};
+use crate::plan::tracked::Quiet;
+use crate::timing::{BASELINE_SECONDS, CURRENT_COUNTS_SECONDS, LISTED_SECONDS};
 
 /// One rebalance that is followed.
 #[expect(clippy::struct_excessive_bools, reason = "each is an observation or an announcement")]
@@ -54,9 +49,9 @@ pub struct RebalanceRun {
     /// When it was last seen in the stage before: it entered the present stage after that.
     pub(super) stage_after: Timestamp,
     /// Whether the begin of the present stage was observed, or follows from the object.
-    stage_seen: bool,
+    pub(super) stage_seen: bool,
     /// Whether `stage_since` is the time of that begin: not where EMQX did not answer before it.
-    stage_timed: bool,
+    pub(super) stage_timed: bool,
     /// The remaining work.
     pub left: Option<Remaining>,
     /// The time of the counts from which the remaining work was forecast.
@@ -64,10 +59,10 @@ pub struct RebalanceRun {
     /// Work done, in percent.
     pub percent: u8,
     /// The forecast of the whole rebalance in seconds, by what was known when it was first seen.
-    total: Option<u64>,
+    pub(super) total: Option<u64>,
     /// Whether that forecast is only an upper bound from the counts, so that the percentage is an upper
     /// bound.
-    total_is_bound: bool,
+    pub(super) total_is_bound: bool,
     /// When EMQX's entry vanished.
     pub ended: Option<Timestamp>,
     /// When EMQX first reported an earlier stage than before: another rebalance, or one odd answer.
@@ -112,16 +107,16 @@ pub struct RebalanceRun {
     /// When it was last observed.
     pub(super) observed: Timestamp,
     /// When it was first observed.
-    first_seen: Timestamp,
+    pub(super) first_seen: Timestamp,
     /// The pods of nodes that are named by an address, which a reader cannot assign.
     pub(super) pods: BTreeMap<NodeName, PodName>,
-    failed_reported: bool,
+    pub(super) failed_reported: bool,
     pub(super) alarms: Alarms,
     pub(super) deletion_reported: bool,
     /// The counts when the object appeared: EMQX decided by them whether to start.
     pub(super) before: Vec<Participant>,
     /// The counts at the start that the client recorded in the object.
-    recorded: Option<Counts>,
+    pub(super) recorded: Option<Counts>,
     /// Connections and sessions of the donors at the start, as far as donors report them.
     pub(super) begun: BTreeMap<NodeName, (u64, Option<u64>)>,
     pub(super) baseline: Baseline,
@@ -140,6 +135,17 @@ pub(super) enum Baseline {
     Until(Timestamp),
     /// They are not.
     Closed,
+}
+
+/// Since when each condition has held, and the alarm that follows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alarms {
+    pub(super) offline_since: Option<Timestamp>,
+    pub(super) not_arriving_since: Option<Timestamp>,
+    /// Clients that left donors and clients that arrived on recipients, over the last seconds.
+    pub(super) moved: VecDeque<(Timestamp, u64, u64)>,
+    pub(super) raised: Option<Alarm>,
+    pub(super) announced: bool,
 }
 
 impl RebalanceRun {
@@ -187,7 +193,7 @@ impl RebalanceRun {
     }
 
     /// EMQX was never seen to run it, although the operator started it: it ended at some time since then.
-    fn end_unseen(&mut self, now: Timestamp) {
+    pub(super) fn end_unseen(&mut self, now: Timestamp) {
         let started =
             self.object.as_ref().filter(|object| object.processed && object.phase != Phase::Pending);
         if started.is_some() {
@@ -234,7 +240,7 @@ impl RebalanceRun {
 
     /// A node as people call it: its pod's name, or where that is not known, its address.
     pub fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
-        self.pods.get(node).map_or_else(|| messages::short(node), PodName::as_str)
+        self.pods.get(node).map_or_else(|| node.short(), PodName::as_str)
     }
 
     /// Whether its verdict may still change: it has none, it made no progress, or EMQX could not be asked for
@@ -299,7 +305,7 @@ impl RebalanceRun {
     /// the start of all. Where no donor reports it, the start with the most work that fits the counts is
     /// assumed, at which recipients held nothing. It serves for the amount of work alone: it does not show
     /// whether clients are missing. `None` where counts are unknown.
-    fn start_of_joined(&self, strategy: &Strategy, reported: bool) -> Option<Counts> {
+    pub(super) fn start_of_joined(&self, strategy: &Strategy, reported: bool) -> Option<Counts> {
         let (donors, recipients) = (self.donors(), self.recipients());
         let rate = strategy.conn_evict_rate.max(1);
         let known =
@@ -363,6 +369,12 @@ impl RebalanceRun {
         self.begin_known.then_some(self.began)
     }
 
+    /// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.
+    pub fn reconnecting(&self) -> u64 {
+        let Some(entry) = &self.entry else { return 0 };
+        entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
+    }
+
     pub fn donors(&self) -> &[NodeName] {
         self.entry.as_ref().map(|entry| entry.donors.as_slice()).unwrap_or_default()
     }
@@ -373,8 +385,8 @@ impl RebalanceRun {
 
     /// Of what donors lost, the share that arrived on recipients; `None` before anything was evicted.
     pub fn landing_ratio(&self) -> Option<f64> {
-        let gone = verdict::gone(self.start.as_ref(), &self.counts, self.donors())?;
-        let arrived = verdict::arrived(self.start.as_ref(), &self.counts, self.recipients())?;
+        let gone = gone(self.start.as_ref(), &self.counts, self.donors())?;
+        let arrived = arrived(self.start.as_ref(), &self.counts, self.recipients())?;
         (gone > 0).then(|| arrived as f64 / gone as f64)
     }
 
@@ -411,11 +423,11 @@ impl RebalanceRun {
                 .filter(|_| self.ended.is_none())
                 .map(|entry| entry.stage.phase().to_owned()),
             nodes,
-            moved_connections: verdict::arrived(self.start.as_ref(), &self.counts, self.recipients())
+            moved_connections: arrived(self.start.as_ref(), &self.counts, self.recipients())
                 .filter(|_| self.entry.is_some()),
             percent: self.work_percent(),
             eta_seconds: self.left.filter(|_| self.ended.is_none()).map(|left| left.seconds),
-            lost_clients: verdict::lost(start, &self.counts),
+            lost_clients: lost_clients(start, &self.counts),
             lost_sessions,
             landing_ratio: self.landing_ratio(),
             message,
@@ -480,9 +492,7 @@ impl RebalanceRun {
             self.start = self.recorded.take().or(before).or(self.start.take());
         }
     }
-}
 
-impl RebalanceRun {
     /// Counts from now on, where the counts at the start are unknown. Returns the time from which is counted.
     pub(super) fn count_from(
         &mut self,
@@ -494,332 +504,9 @@ impl RebalanceRun {
         self.counted_since = Some(now);
         self.counted_since
     }
-}
 
-/// Whether an entry is the same rebalance a moment later. Two rebalances on one coordinator can follow each
-/// other without an empty status in between: then the stage goes backwards, or the donors differ.
-pub(super) fn continues(old: &RunningRebalance, new: &RunningRebalance) -> bool {
-    let forwards = match (old.stage.order(), new.stage.order()) {
-        (Some(old), Some(new)) => new >= old,
-        _ => true,
-    };
-    forwards && same_nodes(old, new)
-}
-
-/// An entry with the donors and recipients of the last answer where it lacks them.
-pub(super) fn complete(mut new: RunningRebalance, old: &RunningRebalance) -> RunningRebalance {
-    for (list, known) in [(&mut new.donors, &old.donors), (&mut new.recipients, &old.recipients)] {
-        if list.is_empty() {
-            list.clone_from(known);
-        }
+    /// Why the rebalance should be stopped now; `None` while nothing supports that.
+    pub fn alarm(&self) -> Option<&Alarm> {
+        self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
     }
-    new
-}
-
-/// Whether both have the same coordinator, donors and recipients. A list that is missing in an answer is not
-/// another list.
-pub(super) fn same_nodes(old: &RunningRebalance, new: &RunningRebalance) -> bool {
-    let same = |one: &[NodeName], other: &[NodeName]| {
-        fn set(nodes: &[NodeName]) -> BTreeSet<&NodeName> {
-            nodes.iter().collect()
-        }
-        one.is_empty() || other.is_empty() || one == other || set(one) == set(other)
-    };
-    // The order of a list means nothing.
-    old.coordinator == new.coordinator
-        && same(&old.donors, &new.donors)
-        && same(&old.recipients, &new.recipients)
-}
-
-/// EMQX's nodes, unless its last answer is too old.
-pub(super) fn counted(broker: &BrokerState, now: Timestamp) -> Option<&Seen<Vec<Node>>> {
-    broker.nodes.as_ref().filter(|seen| seen.is_within(CURRENT_COUNTS_SECONDS, now))
-}
-
-fn participants(nodes: Option<&Seen<Vec<Node>>>) -> Vec<Participant> {
-    let Some(nodes) = nodes else { return Vec::new() };
-    let running = || nodes.value.iter().filter(|node| node.running);
-    let role = Role::participating(running().filter_map(|node| node.role));
-    running()
-        .filter(|node| node.role.unwrap_or_default() == role)
-        .map(|node| Participant {
-            node: node.name.clone(),
-            pod: None,
-            connections: node.connections.unwrap_or(0),
-            sessions: node.sessions.unwrap_or(0),
-        })
-        .collect()
-}
-
-fn addressed(world: &World, broker: &BrokerState) -> BTreeMap<NodeName, PodName> {
-    let nodes = broker.listed().iter();
-    let pods = |ip| {
-        let mut all = world.kubernetes.pods.values().map(|seen| &seen.value);
-        all.find(|pod| pod.deleting.is_none() && pod.ips.contains(&ip))
-    };
-    nodes.filter_map(|node| Some((node.name.clone(), pods(node.name.ip()?)?.name.clone()))).collect()
-}
-
-/// A run that is seen for the first time. `fresh`: it appeared while this process observed, so that what is seen now is its start.
-pub(super) fn begin(
-    object: Option<&Rebalance>,
-    entry: Option<&RunningRebalance>,
-    (world, id): (&World, &InstanceId),
-    now: Timestamp,
-    fresh: bool,
-) -> RebalanceRun {
-    let broker = world.broker(id);
-    let nodes = counted(broker, now);
-    let counts = nodes.map(|seen| Counts::of(&seen.value)).unwrap_or_default();
-    let record = object.and_then(|object| object.plan.as_deref()).and_then(PlanRecord::read);
-    // A record whose donors are not those of EMQX is of another rebalance.
-    let record = record.filter(|record| object.is_none_or(|object| record.started_late(object).is_none()));
-    let record = record.filter(|record| {
-        let gives = |node: &NodeName| {
-            entry.is_none_or(|entry| entry.donors.is_empty() || entry.donors.contains(node))
-        };
-        record.parts().into_iter().all(|(node, part)| part != Part::Donor || gives(node))
-    });
-    let at_start = fresh || entry.is_some_and(|entry| entry.stage == Stage::WaitHealthCheck);
-    // The recorded counts. A node that took no part stands with its present counts, unless it may have been
-    // added since: then its clients came from the other nodes.
-    let recorded = record.as_ref().map(|record| {
-        let mut start = counts.clone();
-        let all = nodes.map(|seen| seen.value.as_slice()).unwrap_or_default();
-        for node in all.iter().filter(|node| !older_than(node, record.time, now)) {
-            start.0.insert(node.name.clone(), NodeCounts::known(0, 0));
-        }
-        start.0.extend(record.counts().0);
-        start
-    });
-    let before = match (participants(nodes), &record) {
-        (seen, Some(record)) if seen.is_empty() => record.participants(),
-        (seen, _) => seen,
-    };
-    let start = if at_start && nodes.is_some() { Some(counts.clone()) } else { recorded.clone() };
-    let joined = !at_start && start.is_none() && nodes.is_some() && entry.is_some();
-    let start = if joined { Some(counts.clone()) } else { start };
-    let reported = object.and_then(|object| object.started.or(object.created));
-    let name = match (object, entry) {
-        (Some(object), _) => object.name.clone(),
-        (None, Some(entry)) => entry.operation().to_string(),
-        (None, None) => String::new(),
-    };
-    RebalanceRun {
-        name,
-        recounts: false,
-        formerly: Vec::new(),
-        object: object.cloned(),
-        entry: None,
-        strategy: object
-            .map(|object| object.strategy.clone())
-            .or_else(|| record.map(|record| record.strategy))
-            .or_else(|| entry.and_then(|entry| entry.requested.clone())),
-        began: reported.filter(|reported| *reported <= now && !fresh).unwrap_or(now),
-        // A clock of the API server that was set back gives no age.
-        begin_known: fresh || reported.is_some_and(|reported| reported <= now),
-        start,
-        counts,
-        counted: nodes.map(|seen| seen.at),
-        stage_since: now,
-        stage_after: now,
-        stage_seen: false,
-        stage_timed: false,
-        left: None,
-        left_at: now,
-        percent: 0,
-        total: None,
-        total_is_bound: false,
-        ended: None,
-        backwards: None,
-        confirmed: false,
-        outage: None,
-        missed: now,
-        at_end: Counts::default(),
-        end_counted: None,
-        overtaken: false,
-        losses: Losses::default(),
-        counted_since: joined.then_some(now),
-        unlisted: false,
-        expects: None,
-        direct: false,
-        quiet: Quiet::new(now),
-        verdict: None,
-        stopped_by_us: false,
-        deleted: None,
-        object_gone: false,
-        moved: now,
-        seen: now,
-        observed: now,
-        first_seen: now,
-        pods: addressed(world, broker),
-        failed_reported: false,
-        alarms: Alarms::default(),
-        deletion_reported: false,
-        before,
-        recorded,
-        begun: BTreeMap::new(),
-        baseline: if fresh { Baseline::Open(None) } else { Baseline::Closed },
-    }
-}
-
-/// Whether a node has run since before this time, as far as EMQX reports its uptime.
-fn older_than(node: &Node, time: Timestamp, now: Timestamp) -> bool {
-    node.uptime_millis.is_some_and(|uptime| uptime / 1000 >= seconds_between(time, now))
-}
-
-/// Gives a run its object, which came after its entry. It keeps the name under which it was reported.
-pub(super) fn attach_object(run: &mut RebalanceRun, object: &Rebalance) {
-    run.strategy = Some(object.strategy.clone());
-    if let Some(began) = object.started.or(object.created).filter(|began| *began < run.began) {
-        run.began = began;
-        run.begin_known = true;
-    }
-}
-
-pub(super) fn absorb_object(
-    run: &mut RebalanceRun,
-    object: &Rebalance,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    if run.object.as_ref() != Some(object) {
-        run.moved = now;
-    }
-    if run.deleted.is_none() && object.deleting.is_some() && object.phase == Phase::Processing {
-        run.deleted = Some(now);
-    }
-    run.unlisted = false;
-    let processed = object.processed;
-    run.object = Some(object.clone());
-    if !processed || run.verdict.is_some() {
-        return;
-    }
-    let is_running = run.entry.is_some() && run.ended.is_none();
-    if object.phase == Phase::Failed && is_running && !run.failed_reported {
-        run.failed_reported = true;
-        let message = messages::operator_failed(run, now);
-        events.push(run.event(now, EventType::Notice, message));
-    }
-}
-
-/// Processes EMQX's entry, in the same stage or in another.
-pub(super) fn enter(
-    run: &mut RebalanceRun,
-    entry: RunningRebalance,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    let before = run.entry.replace(entry);
-    let Some(entry) = &run.entry else { return };
-    let seen_before = run.seen;
-    run.seen = now;
-    let entered = before.as_ref().is_none_or(|before| before.stage != entry.stage);
-    if before.is_none() && run.donors().iter().all(|node| !run.counts.0.contains_key(node)) {
-        run.counts.0.clear();
-    }
-    if !entered {
-        return;
-    }
-    let wait = matches!(run.entry.as_ref().map(|entry| &entry.stage), Some(Stage::WaitHealthCheck));
-    let fresh = matches!(run.baseline, Baseline::Open(_) | Baseline::Until(_));
-    // The object reports when the first wait began. An object that was seen before EMQX listed the rebalance
-    // may report a start that had no effect: then only a recent start is that of this rebalance.
-    let recent = |at: &Timestamp| run.first_seen == now || seconds_between(*at, now) <= LISTED_SECONDS;
-    let started = run.object.as_ref().and_then(|object| object.started).filter(recent);
-    run.stage_since = started.filter(|at| before.is_none() && wait && *at <= now).unwrap_or(now);
-    run.stage_after = if before.is_none() { run.stage_since } else { seen_before };
-    run.stage_seen = before.is_some() || fresh;
-    run.stage_timed = match before {
-        Some(_) => seconds_between(seen_before, now) <= END_GAP_SECONDS,
-        None => run.stage_since < now,
-    };
-    run.moved = now;
-    forecast(run, now);
-    let message = messages::entered(run);
-    events.push(run.event(now, EventType::Phase, message));
-    // The object already reported Failed when its entry was first seen.
-    let failed = run.object.as_ref().is_some_and(|object| object.phase == Phase::Failed);
-    if before.is_none() && failed && !run.failed_reported {
-        run.failed_reported = true;
-        let message = messages::operator_failed(run, now);
-        events.push(run.event(now, EventType::Notice, message));
-    }
-}
-
-pub(super) fn forecast(run: &mut RebalanceRun, now: Timestamp) {
-    let (Some(entry), Some(strategy)) = (&run.entry, &run.assumed()) else { return };
-    let (donors, recipients) = (&entry.donors, &entry.recipients);
-    let in_stage = seconds_between(run.stage_since, now);
-    // Only a history shows since when EMQX waits for takeovers. Where thresholds and waits are unknown, the
-    // end is the latest one in any case.
-    let shown = entry.stage != Stage::WaitTakeover || run.stage_seen || run.strategy.is_none();
-    run.left = remaining(&entry.stage, in_stage, strategy, &run.counts, donors, recipients).filter(|_| shown);
-    run.left_at = run.counted.map_or(now, |counted| counted.min(now));
-    let Some(left) = run.left else { return };
-    let whole = |begin: &Counts| {
-        remaining(&Stage::WaitHealthCheck, 0, strategy, begin, donors, recipients).map(|whole| whole.seconds)
-    };
-    let open = run.total.is_none() || run.total_is_bound || !matches!(run.baseline, Baseline::Closed);
-    let begun = || match run.counted_since {
-        None => run.start.as_ref().map(whole),
-        Some(_) => run.start_of_joined(strategy, true).as_ref().map(whole),
-    };
-    if let Some(total) = open.then(begun).flatten() {
-        (run.total, run.total_is_bound) = (total, false);
-    }
-    // The number of clients evicted before the first observation is unknown: elapsed time is not work, and
-    // would rise while nothing moves.
-    let known = run.stage_seen || matches!(entry.stage, Stage::WaitHealthCheck | Stage::WaitTakeover);
-    if run.total.is_none() && run.begin_known && known {
-        run.total = Some(seconds_between(run.began, now).saturating_add(left.seconds));
-    }
-    if run.total.is_none() && run.counted_since.is_some() {
-        run.total = run.start_of_joined(strategy, false).as_ref().and_then(whole);
-        run.total_is_bound = run.total.is_some();
-    }
-    // A wait of unknown length counts as work when it is over: the part that has passed is unknown, even
-    // where its begin was seen.
-    let rest = match run.strategy {
-        Some(_) => left.seconds,
-        None => remaining(&entry.stage, 0, strategy, &run.counts, donors, recipients)
-            .map_or(left.seconds, |whole| whole.seconds),
-    };
-    if let Some(total) = run.total {
-        run.percent = percent::done(total, rest, run.percent);
-    }
-}
-
-/// An operation that was judged as stalled moves again.
-pub(super) fn resume(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
-    if run.verdict.take_if(|judgement| judgement.verdict == Verdict::Stalled).is_some() {
-        run.moved = now;
-        events.push(run.event(now, EventType::Notice, messages::RESUMED.to_owned()));
-    }
-}
-
-/// EMQX answers again about a rebalance that was given up because of a long outage.
-pub(super) fn reopen(run: &mut RebalanceRun, now: Timestamp, events: &mut Vec<Event>) {
-    if run.ended.is_none() && run.verdict.take_if(|judgement| judgement.verdict == Verdict::Unknown).is_some()
-    {
-        run.moved = now;
-        events.push(run.event(now, EventType::Notice, messages::answers_again_message(run.seen, now)));
-    }
-}
-
-pub(super) fn record_verdict(
-    run: &mut RebalanceRun,
-    judgement: Judgement,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    let verdict = judgement.verdict;
-    if verdict.is_final() && !matches!(verdict, Verdict::Stalled | Verdict::Unknown) && run.entry.is_some() {
-        run.percent = 100;
-    }
-    if run.entry.is_none() && run.ended.is_none() && judgement.verdict.ends_a_rebalance() {
-        run.end_unseen(now);
-    }
-    run.verdict = Some(judgement.clone());
-    events.push(run.event(now, EventType::Verdict, judgement.sentence()).judged(judgement));
 }

@@ -5,21 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::super::eviction_alarm::EvictionWatch;
-use super::super::finding::{Finding, Severity};
-use super::super::rebalance::tracker::Alarm;
-use super::super::{drain, scale};
-use super::{PodProgress, RemovalRun, StepState, sizes};
-use crate::model::drain::{DrainState, DrainedPod};
-use crate::model::evacuation::EvacuationWaits;
+use crate::model::drain::DrainedPod;
 use crate::model::human::{plural, seconds_between};
-use crate::model::scale::ScaleState;
 use crate::model::{BrokerState, InstanceId, NodeName, Operation, World};
+use crate::plan::alarm::Alarm;
+use crate::plan::eviction_alarm::EvictionWatch;
+use crate::plan::removal::{PodProgress, RemovalRun, StepState, sizes};
+use crate::plan::stored_removal::{amount, by, scale_to_finish, stored_drain};
+use crate::plan::{drain, scale};
 use crate::timing::REMOVAL_ALARM_SECONDS;
 
 /// A drain or a scale that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfinished {
+pub(super) struct RemovalStatus {
     /// A drain or a scale.
     pub operation: Operation,
     /// What it is, by whom, and its progress.
@@ -60,8 +58,8 @@ fn alarmed(alarm: Option<&Alarm>, message: String) -> String {
 }
 
 /// The unfinished operation that is stored for this very instance; `None` where there is none.
-pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfinished> {
-    if let Some(state) = drain::stored(world, id) {
+pub(super) fn removal_status(world: &World, id: &InstanceId, now: Timestamp) -> Option<RemovalStatus> {
+    if let Some(state) = stored_drain(world, id) {
         let sizes = sizes(world, id);
         let standings = drain::next::standings(world, run("drain", id, &state.pods, &sizes), now);
         let machines = state.machines.join(" ");
@@ -72,7 +70,7 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
             by(state.by.as_deref()),
             far(&state.pods, &standings, "moved")
         );
-        return Some(Unfinished {
+        return Some(RemovalStatus {
             operation: Operation::Drain,
             message: alarmed(alarm.as_ref(), message),
             next: format!("kubectl emqx drain {machines}"),
@@ -80,7 +78,7 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
             alarm,
         });
     }
-    let state = scale::unfinished(world, id)?;
+    let state = scale_to_finish(world, id)?;
     let sizes = BTreeMap::new();
     let standings = scale::next::standings(world, run("scale", id, &state.pods, &sizes), now);
     let far = if state.pods.is_empty() {
@@ -92,69 +90,16 @@ pub fn unfinished(world: &World, id: &InstanceId, now: Timestamp) -> Option<Unfi
     let message = format!(
         "scale from {} to {}{}: {far}",
         state.from,
-        scale::amount(state.field, state.to),
+        amount(state.field, state.to),
         by(state.by.as_deref())
     );
-    Some(Unfinished {
+    Some(RemovalStatus {
         operation: Operation::Scale,
         message: alarmed(alarm.as_ref(), message),
         next: format!("kubectl emqx scale {} --{} {}", id.name, state.field.as_str(), state.to),
         undo: format!("kubectl emqx scale {} --undo", id.name),
         alarm,
     })
-}
-
-/// What refuses every other operation on a cluster: a drain or a scale of it that has not ended. It continues with evacuations
-/// and removals of its own, whether its process runs or not.
-pub(in crate::plan) fn unfinished_removal(world: &World, id: &InstanceId) -> Option<Finding> {
-    let drain = drain::stored(world, id).map(unfinished_drain);
-    drain.or_else(|| scale::unfinished(world, id).map(|state| unfinished_scale(id, state)))
-}
-
-/// A drain was not finished.
-pub(in crate::plan) fn unfinished_drain(state: &DrainState) -> Finding {
-    let machines = state.machines.join(" ");
-    let message = format!(
-        "a drain of {}{}, begun at {}, is not finished",
-        state.machines.join(", "),
-        by(state.by.as_deref()),
-        when(state.time)
-    );
-    Finding::new("drain-unfinished", Severity::Blocked, message).hint(format!(
-        "kubectl emqx drain {machines} finishes it, kubectl emqx drain {machines} --undo puts back what was not moved"
-    ))
-}
-
-/// A scale was not finished.
-pub(in crate::plan) fn unfinished_scale(id: &InstanceId, state: &ScaleState) -> Finding {
-    let message = format!(
-        "a scale from {} to {}{}, begun at {}, is not finished",
-        state.from,
-        scale::amount(state.field, state.to),
-        by(state.by.as_deref()),
-        when(state.time)
-    );
-    Finding::new("scale-unfinished", Severity::Blocked, message).hint(format!(
-        "kubectl emqx scale {0} --{1} {2} finishes it, kubectl emqx scale {0} --undo takes it back",
-        id.name,
-        state.field.as_str(),
-        state.to
-    ))
-}
-
-/// How long EMQX waits in an evacuation that a drain or a scale started: EMQX does not report it. `None` for an evacuation that
-/// no unfinished drain or scale started, and where its pod was removed since.
-pub(in crate::plan) fn stored_waits(
-    world: &World,
-    id: &InstanceId,
-    node: &NodeName,
-) -> Option<EvacuationWaits> {
-    let drain = drain::stored(world, id).map(|state| &state.pods);
-    let scale = scale::unfinished(world, id).map(|state| &state.pods);
-    let pods = drain.into_iter().chain(scale).flatten();
-    let mut started = pods.filter(|pod| pod.started && pod.node.as_ref() == Some(node));
-    let here = |it: &&DrainedPod| world.pods_of(id).any(|pod| pod.uid == it.uid && pod.deleting.is_none());
-    started.find(here)?.waits
 }
 
 fn run<'r>(
@@ -164,14 +109,6 @@ fn run<'r>(
     sizes: &'r BTreeMap<String, u64>,
 ) -> RemovalRun<'r> {
     RemovalRun { task, id, pods, sizes, together: true, parallel: 1, fresh_seconds: u64::MAX, gates: false }
-}
-
-fn when(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-fn by(name: Option<&str>) -> String {
-    name.map(|name| format!(" by {name}")).unwrap_or_default()
 }
 
 /// `1 of 3 pods moved; emqx-core-2 evacuating`.

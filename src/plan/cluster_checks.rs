@@ -1,23 +1,23 @@
 //! The checks of the cluster itself, before any operation: whether it is the right one, whether all of it is
 //! present, where clients can reconnect, and whether EMQX can do what is requested.
 
-use super::RebalanceCheck;
+use emqx_rebalance::rules::donors;
+
 use crate::model::cluster::is_open_source;
 use crate::model::human::{and_more, first_phrases, plural};
 use crate::model::image::EmqxVersion;
 use crate::model::{Instance, Link, NodeName, Source, World};
-use crate::plan::assessment::{current_load, left_over, lists_nodes, membership};
-use crate::plan::finding::{Finding, Severity};
+use crate::plan::answers::{current_load, lists_nodes};
+use crate::plan::discrepancies::{left_over, membership};
+use crate::plan::finding::Finding;
 use crate::plan::membership::Membership;
-use crate::plan::results::Backend;
 use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
-use emqx_rebalance::rules::donors;
 
 /// The EMQX that answered belongs to another cluster: its counts and its answers must not be used.
 pub(crate) fn wrong_emqx(snapshot: &Snapshot) -> Option<Finding> {
     let why = snapshot.wrong_emqx.as_ref()?;
     Some(
-        Finding::new("wrong-emqx", Severity::Blocked, why.clone())
+        Finding::blocked("wrong-emqx", why.clone())
             .hint("check --emqx-url, or leave it away: then EMQX is asked through the pods of the instance"),
     )
 }
@@ -33,7 +33,7 @@ pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: 
         let alone = |row: &&NodeRow| row.membership == Some(Membership::Stopped) && row.pod.is_none();
         let stopped = snapshot.nodes.iter().find(alone).and_then(|row| row.node.as_ref());
         let nodes = format!("kubectl emqx nodes {}", instance.id.name);
-        found.push(Finding::new("membership", Severity::Blocked, text).hint(match stopped {
+        found.push(Finding::blocked("membership", text).hint(match stopped {
             Some(node) => format!(
                 "start it again; if it was removed for good: emqx ctl cluster force-leave {node}, on any running node"
             ),
@@ -41,7 +41,7 @@ pub(crate) fn membership_findings(world: &World, instance: &Instance, snapshot: 
         }));
     }
     if let Some((what, way)) = left_over(&summary) {
-        found.push(Finding::new("membership", Severity::Warning, what).hint(way));
+        found.push(Finding::warning("membership", what).hint(way));
     }
     found
 }
@@ -70,9 +70,8 @@ pub(crate) fn recipients_not_serving(instance: &Instance, snapshot: &Snapshot) -
         let (does, is) = if many { ("do", "are") } else { ("does", "is") };
         let how = if first.serving.is_some() { "is not in the Service" } else { "is not ready" };
         return Some(
-            Finding::new(
+            Finding::blocked(
                 "recipients-not-serving",
-                Severity::Blocked,
                 format!(
                     "{}{more} {is} to receive clients and {does} not serve any ({} {how}): evicted clients could not \
                      reconnect there",
@@ -93,9 +92,8 @@ fn unknown_serving(snapshot: &Snapshot, rows: &[&NodeRow]) -> Option<Finding> {
         .all(|source| !matches!(snapshot.source(*source), SourceState::Ok | SourceState::Absent));
     let unknown = rows.iter().any(|row| serves(row).is_none());
     (blind && unknown).then(|| {
-        Finding::new(
+        Finding::info(
             "recipients-not-serving",
-            Severity::Info,
             "whether the recipients serve clients is not known: neither endpoints nor pods can be listed",
         )
         .hint("needs list on endpointslices.discovery.k8s.io, or on pods")
@@ -109,9 +107,8 @@ pub(crate) fn few_recipients(snapshot: &Snapshot, found: &[Finding]) -> Option<F
     let all = snapshot.participants().len();
     let already = found.iter().any(|finding| finding.id == "few-recipients");
     (!recipients.is_empty() && !already && serving * 3 < all).then(|| {
-        Finding::new(
+        Finding::warning(
             "few-recipients",
-            Severity::Warning,
             format!(
                 "only {serving} of {} receive and serve new clients meanwhile",
                 plural(all as u64, "node")
@@ -137,7 +134,7 @@ pub(crate) fn nowhere_to_go(
     let which = if leaving.is_empty() { "no node" } else { "no other node" };
     let message =
         format!("{which} of {} serves clients: evicted clients could not reconnect anywhere", instance.id);
-    Some(Finding::new("recipients-not-serving", Severity::Blocked, message).hint(format!(
+    Some(Finding::blocked("recipients-not-serving", message).hint(format!(
         "kubectl get endpointslices -n {}; kubectl emqx nodes {}",
         instance.id.namespace, instance.id.name
     )))
@@ -166,10 +163,7 @@ pub(crate) fn lacks_api(world: &World, snapshot: &Snapshot) -> Option<String> {
 /// EMQX has no rebalance API.
 pub(crate) fn no_rebalance_api(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     let why = lacks_api(world, snapshot)?;
-    Some(
-        Finding::new("no-rebalance-api", Severity::Blocked, why)
-            .hint("upgrade EMQX first: kubectl emqx upgrade plan"),
-    )
+    Some(Finding::blocked("no-rebalance-api", why).hint("upgrade EMQX first: kubectl emqx upgrade plan"))
 }
 
 /// What EMQX runs could not be asked.
@@ -184,48 +178,14 @@ pub(crate) fn not_asked(world: &World, snapshot: &Snapshot) -> Option<Finding> {
     let why = snapshot.sources.get(&Source::Emqx).and_then(|age| age.why.clone());
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
     Some(
-        Finding::new(
+        Finding::blocked(
             "emqx-not-asked",
-            Severity::Blocked,
             match load {
                 Some(_) => format!("EMQX does not list its nodes{why}"),
                 None => format!("what EMQX runs is not known{why}"),
             },
         )
         .hint("let EMQX be asked (--emqx-url and --api-key-file, or get secrets and get,create pods/portforward), or --skip-check emqx-not-asked"),
-    )
-}
-
-/// The operator would start the rebalance with the nodes in the custom resource's status. Where EMQX lists others, the start
-/// is refused with `Invalid nodes`, or a node is left out (operators 2.2 and 2.3 refresh their list every 30 s).
-pub(crate) fn old_node_list(check: &RebalanceCheck<'_>) -> Option<Finding> {
-    if check.backend != Backend::Rebalance || check.snapshot.wrong_emqx.is_some() {
-        return None;
-    }
-    check.broker().nodes.as_ref()?;
-    let listed: Vec<&NodeName> =
-        check.instance.nodes.iter().filter(|node| node.running).map(|node| &node.name).collect();
-    if listed.is_empty() {
-        return None;
-    }
-    let runs = |row: &&NodeRow| row.running && row.membership != Some(Membership::Foreign);
-    let running: Vec<&NodeName> =
-        check.snapshot.nodes.iter().filter(runs).filter_map(|row| row.node.as_ref()).collect();
-    let gone = listed.iter().find(|node| !running.contains(node));
-    let new = running.iter().find(|node| !listed.contains(node));
-    let text = match (gone, new) {
-        (Some(node), _) => format!(
-            "the custom resource still lists {node}, which does not run in EMQX: the operator would name it, and EMQX \
-             refuse the start with Invalid nodes"
-        ),
-        (None, Some(node)) => {
-            format!("the custom resource does not list {node} yet: the operator would leave it out")
-        }
-        (None, None) => return None,
-    };
-    Some(
-        Finding::new("status-old", Severity::Warning, text)
-            .hint("the operator refreshes its list every 30 s: try again then, or use --backend emqx"),
     )
 }
 

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::model::human::{plural, seconds_between};
+use crate::model::human::{plural, seconds_between, utc};
 use crate::model::{Node, NodeName, PodName, RunningRebalance, Seen};
-use crate::plan::rebalance::messages::{short, utc};
 use crate::timing::{END_GAP_SECONDS, LIST_SKEW_SECONDS};
 
 /// A node that stopped running.
@@ -118,7 +117,7 @@ impl Losses {
             let after = ended.is_some_and(|ended| {
                 before.at > ended && seconds_between(ended, before.at) >= LIST_SKEW_SECONDS
             });
-            let label = pods.get(&node).map_or_else(|| short(&node), PodName::as_str).to_owned();
+            let label = pods.get(&node).map_or_else(|| node.short(), PodName::as_str).to_owned();
             let part = parts.part(&node).filter(|_| !after)?;
             Some(LostNode { label, part, last_seen: before.at, at, held: before.connections, restarted })
         });
