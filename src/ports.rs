@@ -310,8 +310,6 @@ pub trait Broker {
     fn evacuate<'a>(&'a self, node: &'a NodeName, order: &'a EvacuationOrder) -> BoxedFuture<'a, bool>;
     /// Lets a node serve again. `false` when it was not being evacuated.
     fn stop_evacuation<'a>(&'a self, node: &'a NodeName) -> BoxedFuture<'a, bool>;
-    /// Whether a node accepts clients, by a request to its pod over a separate connection.
-    fn available<'a>(&'a self, pod: &'a PodName) -> BoxedFuture<'a, bool>;
     /// Whether a node accepts clients, by a request to its pod, or to the address of that node.
     fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> BoxedFuture<'a, bool>;
     /// The nodes that hold replicas of durable storage; empty where there is none, or EMQX does not serve the list.

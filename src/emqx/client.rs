@@ -101,16 +101,6 @@ impl Broker for Client {
         })
     }
 
-    fn available<'a>(&'a self, pod: &'a PodName) -> BoxedFuture<'a, bool> {
-        Box::pin(async move {
-            let what = format!("cannot ask pod {pod} whether it accepts clients");
-            if matches!(self.shared.endpoint, EmqxEndpoint::Url { .. }) {
-                return Err(Problem::new(what, "--emqx-url is one address, not the address of each pod"));
-            }
-            self.shared.available(&Transport::Pod(pod.clone()), &what).await
-        })
-    }
-
     fn accepts_clients<'a>(&'a self, node: &'a NodeName, pod: Option<&'a PodName>) -> BoxedFuture<'a, bool> {
         Box::pin(async move {
             let what = format!("cannot ask {node} whether it accepts clients");

@@ -103,20 +103,6 @@ impl Cluster {
         &self.api.server
     }
 
-    /// Whether Rebalance has the field `instanceKind` (operator 2.2) or not (2.3); `None` when the schema may
-    /// not be read. Separate from `Kubernetes::served`, because only a write needs it.
-    pub async fn instance_kind_served(&self) -> Option<bool> {
-        let known = self.served.borrow().as_ref().and_then(|served| served.instance_kind);
-        if known.is_some() {
-            return known;
-        }
-        let found = discovery::instance_kind(&self.api).await;
-        if let Some(served) = self.served.borrow_mut().as_mut() {
-            served.instance_kind = found;
-        }
-        found
-    }
-
     pub(super) fn now(&self) -> Timestamp {
         self.api.clock.now()
     }
@@ -137,10 +123,8 @@ impl Cluster {
     }
 
     pub(super) async fn discover(&self) -> Result<Served, Problem> {
-        let mut served = discovery::served(&self.api).await?;
-        let mut slot = self.served.borrow_mut();
-        served.instance_kind = slot.as_ref().and_then(|served| served.instance_kind);
-        *slot = Some(served.clone());
+        let served = discovery::served(&self.api).await?;
+        *self.served.borrow_mut() = Some(served.clone());
         Ok(served)
     }
 }

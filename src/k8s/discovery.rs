@@ -169,28 +169,6 @@ fn line(served: &Served, complete: bool) -> OperatorLine {
     }
 }
 
-/// Whether Rebalance v2beta1 has `instanceKind`: by its CRD, else by the published schema; `None` when
-/// neither may be read.
-pub(super) async fn instance_kind(api: &Api) -> Option<bool> {
-    let crd =
-        api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rebalances.apps.emqx.io").await;
-    match crd {
-        Ok(crd) => {
-            let versions = crd["spec"]["versions"].as_array()?;
-            let version = versions.iter().find(|version| version["name"] == "v2beta1")?;
-            let spec = version.pointer("/schema/openAPIV3Schema/properties/spec/properties")?;
-            Some(spec.get("instanceKind").is_some())
-        }
-        Err(trouble) if trouble.is_fatal() => None,
-        Err(_) => {
-            let schema = api.get("/openapi/v3/apis/apps.emqx.io/v2beta1").await.ok()?;
-            let schemas = schema.pointer("/components/schemas")?.as_object()?;
-            let rebalance = schemas.iter().find(|(name, _)| name.ends_with(".Rebalance"))?.1;
-            Some(rebalance.pointer("/properties/spec/properties")?.get("instanceKind").is_some())
-        }
-    }
-}
-
 impl ApiError {
     /// The same as the API server being away, for callers that do not distinguish the two.
     pub(super) fn is_away(&self) -> bool {

@@ -134,8 +134,6 @@ pub struct Served {
     pub kubernetes: Option<String>,
     /// The kinds that can be read: `(plural, version)`.
     pub kinds: Vec<(String, String)>,
-    /// Whether Rebalance has the field `instanceKind` (2.2); `None` when the schema could not be seen.
-    pub instance_kind: Option<bool>,
 }
 
 impl Served {

@@ -37,16 +37,6 @@ pub enum Way {
     Rolling,
 }
 
-impl Way {
-    /// As it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BlueGreen => "blueGreen",
-            Self::Rolling => "rolling",
-        }
-    }
-}
-
 /// How the old pods of v1beta4 are emptied; its operator deletes them with their clients ([OP-15], [OP-16]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DrainMethod {

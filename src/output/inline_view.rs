@@ -11,7 +11,6 @@
 //! emqx 0s ago · cluster 1s · operator 33s
 //! ```
 
-use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use super::table::cut;
@@ -97,14 +96,8 @@ impl InlineLine {
     }
 
     /// For a stream.
-    pub(crate) fn ansi(&self, theme: Theme) -> String {
+    pub fn ansi(&self, theme: Theme) -> String {
         self.0.iter().map(|(text, tone)| theme.paint(*tone, text)).collect()
-    }
-
-    /// For a widget.
-    pub fn line(&self, theme: Theme) -> Line<'static> {
-        let style = |tone: Tone| if theme.color { tone.ratatui() } else { ratatui::style::Style::new() };
-        self.0.iter().map(|(text, tone)| Span::styled(text.clone(), style(*tone))).collect()
     }
 
     /// Truncated to a width and sanitised.

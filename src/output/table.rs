@@ -77,11 +77,6 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Whether it has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// The table as text, every line ended. `width` is that of the terminal, where there is one.
     pub fn render(&self, theme: Theme, width: Option<usize>) -> String {
         let clean: Vec<Vec<String>> =

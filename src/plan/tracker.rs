@@ -10,7 +10,7 @@ use super::rebalance::tracker::RebalanceTracker;
 use super::tracked::Tracked;
 use super::upgrade::run::UpgradeRun;
 use super::upgrade::tracker::UpgradeTracker;
-use crate::model::{Event, Instance, InstanceId, Judgement, Operation, Phase, Rebalance, Verdict, World};
+use crate::model::{Event, Instance, InstanceId, Operation, Phase, Rebalance, Verdict, World};
 use crate::plan::evacuation::run::EvacuationRun;
 
 /// Follows operations: observes the world each time it changed, and returns the events that follow.
@@ -91,11 +91,6 @@ impl OperationTracker {
     /// Whether an operation of this name was seen.
     pub fn knows(&self, name: &str) -> bool {
         self.run(name).is_some()
-    }
-
-    /// How the operation of this name ended, and why.
-    pub fn verdict(&self, name: &str) -> Option<&Judgement> {
-        self.run(name)?.verdict()
     }
 
     /// The present verdict of the operation of this name.

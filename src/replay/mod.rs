@@ -10,6 +10,6 @@ mod read;
 mod record;
 mod scrub;
 
-pub use read::{Recording, ReplayClock};
+pub use read::Recording;
 
 pub use record::Recorder;

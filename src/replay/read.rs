@@ -1,11 +1,9 @@
 //! Reads a recording line by line, independently of its size.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -14,7 +12,7 @@ use serde_json::error::Category;
 
 use crate::error::Problem;
 use crate::model::{BrokerUpdate, Fact, InstanceId, InstanceKind, NodeName, Object, Strategy, Update};
-use crate::ports::{Clock, FactStream, Moment, Translate, driven};
+use crate::ports::{Moment, Translate};
 use user_files::{self as files, LONGEST_LINE, Utf8Stream};
 
 /// One line, in any of its forms.
@@ -111,36 +109,6 @@ impl Recording {
         self.begin
     }
 
-    /// The facts as a stream, at `speed` times the recorded speed, or at once with `None`. Lines that cannot
-    /// be read become facts. The clock shows the recorded time.
-    pub fn stream(self, speed: Option<f64>) -> (FactStream, ReplayClock) {
-        let clock = ReplayClock::new(self.begin, speed.unwrap_or(1.0));
-        let paced = clock.clone();
-        let stream = driven(READ_AHEAD, move |facts| async move {
-            for moment in self {
-                let (t, learned) = match moment {
-                    Ok(moment) => {
-                        if let Some(speed) = speed.filter(|speed| *speed > 0.0) {
-                            tokio::time::sleep_until(paced.due(moment.t / speed)).await;
-                        }
-                        (moment.at, moment.facts)
-                    }
-                    Err(problem) => {
-                        let at = paced.now();
-                        (at, vec![Fact { at, update: Update::Unreadable(problem.to_string()) }])
-                    }
-                };
-                paced.set(t);
-                for fact in learned {
-                    if facts.send(fact).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        (stream, clock)
-    }
-
     fn problem(&self, why: impl Into<String>) -> Problem {
         Problem::new(format!("cannot read line {} of {}", self.line, self.path.display()), why)
     }
@@ -210,9 +178,6 @@ fn unreadable(error: &serde_json::Error) -> String {
         _ => error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
     }
 }
-
-/// Capacity of the channel of facts: a line has one or two.
-const READ_AHEAD: usize = 16;
 
 impl Iterator for Recording {
     type Item = Result<Moment, Problem>;
@@ -314,40 +279,5 @@ fn newest_within(value: &Value, newest: &mut Option<Timestamp>) {
         }
         Value::Array(values) => values.iter().for_each(|value| newest_within(value, newest)),
         _ => {}
-    }
-}
-
-/// The recorded time, which advances between the lines at the speed of the replay.
-#[derive(Clone, Debug)]
-pub struct ReplayClock {
-    here: Rc<Cell<(Timestamp, Instant)>>,
-    begun: Instant,
-    speed: f64,
-}
-
-impl ReplayClock {
-    fn new(begin: Timestamp, speed: f64) -> Self {
-        let begun = Instant::now();
-        Self { here: Rc::new(Cell::new((begin, begun))), begun, speed }
-    }
-
-    fn set(&self, at: Timestamp) {
-        self.here.set((at, Instant::now()));
-    }
-
-    fn due(&self, seconds: f64) -> tokio::time::Instant {
-        let passed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        tokio::time::Instant::from_std(self.begun + passed)
-    }
-}
-
-impl Clock for ReplayClock {
-    fn now(&self) -> Timestamp {
-        let (at, since) = self.here.get();
-        after(at, since.elapsed().as_secs_f64() * self.speed)
-    }
-
-    fn speed(&self) -> f64 {
-        self.speed
     }
 }

@@ -351,7 +351,8 @@ impl History {
     }
 
     /// The counts of a node at each of these steps.
-    pub fn held(&self, node: &NodeName, steps: &[Option<HistoryStep>], which: Which) -> Vec<Option<u64>> {
+    #[cfg(test)]
+    fn held(&self, node: &NodeName, steps: &[Option<HistoryStep>], which: Which) -> Vec<Option<u64>> {
         self.place(node).map_or_else(|| vec![None; steps.len()], |place| self.held_at(place, steps, which))
     }
 

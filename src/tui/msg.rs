@@ -68,8 +68,6 @@ pub enum Done {
     Recorded(Vec<EndingKey>, Vec<String>),
     /// The guard of an upgrade ended.
     Guarded(Result<(), Problem>),
-    /// An effect failed.
-    Failed(Problem),
 }
 
 /// A change of the playback of a recording.

@@ -144,7 +144,7 @@ pub(super) fn finish(state: &mut State, done: Done) {
             state.endings.done(keys);
         }
         Done::Guarded(Ok(())) => {}
-        Done::Guarded(Err(problem)) | Done::Failed(problem) => complain(state, &problem),
+        Done::Guarded(Err(problem)) => complain(state, &problem),
     }
 }
 

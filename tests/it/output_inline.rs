@@ -8,9 +8,6 @@ use kubectl_emqx::output::inline_view::lines;
 use kubectl_emqx::output::printer::Captured;
 use kubectl_emqx::output::theme::{Theme, Tone};
 use kubectl_emqx::output::{Inline, InlineRow, InlineStep, InlineView, When};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
-use ratatui::text::Text;
 
 const PLAIN: Theme = Theme { color: false, ascii: false };
 
@@ -50,17 +47,12 @@ fn view() -> InlineView {
     }
 }
 
+/// The lines on a terminal of this size; rows that are not used are empty.
 fn drawn(view: &InlineView, width: u16, height: u16, theme: Theme) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a simulated terminal");
     let lines = lines(view, usize::from(width), usize::from(height), theme);
-    let text: Text<'static> = lines.iter().map(|line| line.line(theme)).collect();
-    terminal.draw(|frame| frame.render_widget(text, frame.area())).expect("drawn");
-    terminal
-        .backend()
-        .to_string()
-        .lines()
-        .map(|line| line.trim_matches('"').trim_end().to_owned() + "\n")
-        .collect()
+    let mut rows: Vec<String> = lines.iter().map(|line| line.ansi(theme).trim_end().to_owned()).collect();
+    rows.resize(usize::from(height), String::new());
+    rows.join("\n") + "\n"
 }
 
 #[test]

@@ -198,16 +198,6 @@ async fn the_start_is_asked_of_a_replicant_where_replicants_are_the_donors() {
     running.shutdown().await;
 }
 
-#[tokio::test]
-async fn instance_kind_is_known_by_the_schema() {
-    let (running, cluster) = demo("documented-v2beta1", 1.0).await;
-    assert_eq!(cluster.instance_kind_served().await, Some(true));
-    running.shutdown().await;
-    let (running, cluster) = demo("documented-v2", 1.0).await;
-    assert_eq!(cluster.instance_kind_served().await, Some(false));
-    running.shutdown().await;
-}
-
 fn manifest(name: &str) -> serde_json::Value {
     json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance", "metadata": {"name": name, "namespace": "mq"},
         "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10,
@@ -291,12 +281,12 @@ async fn emqx_is_called_directly_and_its_refusals_are_plain() {
     let pod = target.pods[0].clone();
     let broker = broker(&cluster, target);
     assert_eq!(broker.stop(&nodes[0]).await, Ok(false));
-    assert_eq!(broker.available(&pod).await, Ok(true));
+    assert_eq!(broker.accepts_clients(&nodes[0], Some(&pod)).await, Ok(true));
     let strategy = Strategy { conn_evict_rate: 10, abs_conn_threshold: 100, ..Strategy::default() };
     broker.start(&nodes[0], &nodes, &strategy).await.expect("it starts");
     let again = broker.start(&nodes[0], &nodes, &strategy).await.expect_err("one runs");
     assert_eq!(again.exit, kubectl_emqx::error::Exit::Refused);
-    assert_eq!(broker.available(&pod).await, Ok(false));
+    assert_eq!(broker.accepts_clients(&nodes[0], Some(&pod)).await, Ok(false));
     assert_eq!(load(broker.read().await.expect("never fails")).rebalances.len(), 1);
     assert_eq!(broker.stop(&nodes[0]).await, Ok(true));
     let unknown = broker.start(&"emqx@nowhere".into(), &nodes, &strategy).await.expect_err("no such node");

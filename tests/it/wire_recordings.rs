@@ -12,7 +12,7 @@ use kubectl_emqx::model::{
     World,
 };
 use kubectl_emqx::ports::Moment;
-use kubectl_emqx::ports::{Clock, RecordingSink, Translate};
+use kubectl_emqx::ports::{RecordingSink, Translate};
 use kubectl_emqx::replay::{Recorder, Recording};
 use kubectl_emqx::{emqx, k8s};
 use serde_json::{Value, json};
@@ -317,16 +317,6 @@ fn a_recording_holds_the_time_at_which_the_follow_ended_though_nothing_came_then
     let again = Recording::open(&file, Rc::new(Wire)).expect("it opens");
     assert_eq!(again.last().expect("a line").expect("readable").at, end);
     std::fs::remove_file(&file).expect("it is removed");
-}
-
-#[tokio::test]
-async fn a_stream_keeps_the_recorded_pace_and_time() {
-    use futures::StreamExt;
-    let (stream, clock) = recording("v2beta1-undo-operator-2.2").stream(None);
-    let facts: Vec<Fact> = stream.collect().await;
-    assert!(facts.len() > 300 && facts.is_sorted_by(|a, b| a.at <= b.at));
-    let last = facts.last().expect("there are facts").at;
-    assert!(clock.now().duration_since(last).as_secs_f64() < 5.0);
 }
 
 #[test]

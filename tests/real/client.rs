@@ -83,7 +83,7 @@ async fn the_client_and_a_real_api_server() {
     assert_eq!(admin.served().await.expect("it is served").operator, OperatorLine::None);
 
     plane.install(Line::V22).await;
-    discovery(&plane, OperatorLine::Two2, "v2beta1", Some(true)).await;
+    discovery(&plane, OperatorLine::Two2, "v2beta1").await;
     populate(&plane).await;
     both_sides_are_read(&plane).await;
     objects_are_written(&plane).await;
@@ -93,31 +93,23 @@ async fn the_client_and_a_real_api_server() {
     a_follow_survives_a_restart(&plane).await;
 
     plane.install(Line::V23).await;
-    discovery(&plane, OperatorLine::Two3, "v2", Some(false)).await;
+    discovery(&plane, OperatorLine::Two3, "v2").await;
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let refused = cluster.create_rebalance(&rebalance(&plane, "r", true), ServerDryRun::Server).await;
     assert!(refused.expect_err("2.3 has no such field").why.contains("instanceKind"));
     assert!(cluster.create_rebalance(&rebalance(&plane, "r", false), ServerDryRun::Server).await.is_ok());
 
     plane.install(Line::V30).await;
-    discovery(&plane, OperatorLine::Three, "v3beta1", None).await;
+    discovery(&plane, OperatorLine::Three, "v3beta1").await;
 }
 
-async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str, instance_kind: Option<bool>) {
+async fn discovery(plane: &ControlPlane, line: OperatorLine, version: &str) {
     let cluster = connect(&plane.admin_kubeconfig()).await;
     let served = cluster.served().await.expect("it is served");
     assert_eq!((served.operator, served.version_of("emqxes")), (line, Some(version)));
-    assert_eq!(cluster.instance_kind_served().await, instance_kind);
-    // A user who may not read CRDs: the published schema gives the same result.
+    // A user who may not read CRDs.
     let without_rights = connect(&plane.kubeconfig_for("nobody")).await;
     assert_eq!(without_rights.served().await.expect("anybody may ask").operator, line);
-    // The server publishes it up to a second after the CRD.
-    test_support::control_plane::until("the published schema", Duration::from_secs(20), async || {
-        let fresh = connect(&plane.kubeconfig_for("nobody")).await;
-        let found = fresh.instance_kind_served().await;
-        if found == instance_kind { Ok(()) } else { Err(format!("{found:?}")) }
-    })
-    .await;
     // By the server's own clock, which is that of this machine.
     let off = without_rights.clock().now().duration_since(jiff::Timestamp::now()).as_secs_f64();
     assert!(off.abs() < 2.0, "{off}");

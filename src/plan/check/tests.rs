@@ -98,7 +98,7 @@ impl Case {
             nodes: nodes.clone(),
             load: EvictionStatus::default(),
             more: Vec::new(),
-            served: Served { operator: line, kinds, instance_kind: Some(true), ..Served::default() },
+            served: Served { operator: line, kinds, ..Served::default() },
             beside: Beside {
                 placement: Some(placement),
                 autoscalers: Some(Autoscalers::default()),

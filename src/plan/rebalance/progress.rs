@@ -47,11 +47,6 @@ impl Counts {
         self.0.get(node).and_then(|counts| counts.sessions)
     }
 
-    /// The sessions of one node that have no client.
-    pub fn offline(&self, node: &NodeName) -> Option<u64> {
-        Self::offline_of(*self.0.get(node)?)
-    }
-
     /// The live clients of a node that holds this.
     pub fn connections_of(held: NodeCounts) -> Option<u64> {
         held.connections

@@ -87,11 +87,6 @@ impl PlanRecord {
         };
         Counts(self.nodes.iter().map(row).collect())
     }
-
-    /// All live clients at the start.
-    pub fn connections(&self) -> u64 {
-        self.nodes.iter().map(|(_, connections, _)| connections).sum()
-    }
 }
 
 #[cfg(test)]
@@ -107,7 +102,6 @@ mod tests {
         let now: Timestamp = "2026-11-23T10:00:00Z".parse().expect("a time");
         let record = PlanRecord::of(&plan, now);
         assert_eq!(PlanRecord::read(&record.text()), Some(record.clone()));
-        assert_eq!(record.connections(), 10_000);
         assert_eq!(record.parts()[3].1, Part::Recipient);
         assert_eq!((record.expected_end - now).get_seconds(), 60 + 78 + 60);
     }

@@ -189,20 +189,6 @@ pub fn kustomize(change: &Value) -> Value {
         "patch": serde_json::to_string_pretty(change).unwrap_or_default()}]})
 }
 
-/// The fields that an apply of this body would write, as paths: other managers may own some of them.
-pub fn fields(change: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    walk(&change["spec"], "spec", &mut found);
-    found
-}
-
-fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
-    match value.as_object().filter(|map| !map.is_empty()) {
-        Some(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), found)),
-        None => found.push(path.to_owned()),
-    }
-}
-
 /// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next
 /// apply of the old manifest rolls back.
 pub fn edit(instance: &Instance, target: &UpgradeTarget) -> Vec<String> {

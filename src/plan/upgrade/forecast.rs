@@ -2,7 +2,6 @@
 //! counted from the moment the new pods are ready (`startedAt`, `Available`): the time for pulling images is
 //! unknown.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::durations::{self, DrainTiming, NodeContent, boot};
@@ -66,12 +65,6 @@ impl UpgradePlan {
             self.decision = Decision::Refused;
             self.message.clone_from(&finding.message);
         }
-    }
-
-    /// The expected end, if the new pods are ready at this moment.
-    pub fn end(&self, up: Timestamp) -> Timestamp {
-        let seconds = i64::try_from(self.total_seconds).unwrap_or(i64::MAX / 2).min(100 * 365 * 86_400);
-        up.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
     }
 }
 

@@ -159,7 +159,6 @@ pub(crate) fn received(at: Timestamp) -> Vec<Fact> {
         operator: OperatorLine::Two2,
         kubernetes: Some("v1.33.1".into()),
         kinds: vec![("emqxes".into(), "v2beta1".into()), ("rebalances".into(), "v2beta1".into())],
-        instance_kind: Some(true),
     };
     let mut facts = vec![Fact { at, update: Update::Served(served) }];
     for (source, resource) in [

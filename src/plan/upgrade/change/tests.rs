@@ -1,9 +1,9 @@
 //! The bodies, version by version.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::target::{DrainMethod, UpgradeRequest, UpgradeTarget, Wanted, Way};
-use super::{ManifestEdit, OperatorHold, UpgradeRecord, body, edit, fields, full, kustomize, state};
+use super::{ManifestEdit, OperatorHold, UpgradeRecord, body, edit, full, kustomize, state};
 use crate::model::image::Image;
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, UpdateSpec};
 use crate::plan::fixtures;
@@ -232,4 +232,18 @@ fn the_closing_advice_never_names_an_edit_that_would_start_another_upgrade() {
     }
     instance.guard = None;
     assert_eq!(ManifestEdit::stored(&instance), None);
+}
+
+/// The fields that an apply of this body would write, as paths.
+fn fields(change: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(&change["spec"], "spec", &mut found);
+    found
+}
+
+fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value.as_object().filter(|map| !map.is_empty()) {
+        Some(map) => map.iter().for_each(|(key, value)| walk(value, &format!("{path}.{key}"), found)),
+        None => found.push(path.to_owned()),
+    }
 }
