@@ -44,11 +44,11 @@ pub fn run() -> ExitCode {
     let code = match cli::parse(std::env::args_os(), environment) {
         Ok(intent) => start(intent, &environment),
         Err(Parsed::Print(text)) => {
-            Printer::new(&Look::default(), &environment).print(&text);
+            Printer::new(Look::default(), &environment).print(&text);
             Exit::Reached
         }
         Err(Parsed::Wrong(problem)) => {
-            Printer::new(&Look::default(), &environment).problem(&problem);
+            Printer::new(Look::default(), &environment).problem(&problem);
             problem.exit
         }
     };
@@ -56,7 +56,7 @@ pub fn run() -> ExitCode {
 }
 
 fn start(intent: Intent, environment: &dyn Fn(&str) -> Option<String>) -> Exit {
-    let printer = Printer::new(&intent.global.look, environment).repeating(flags::chosen(&intent.global));
+    let printer = Printer::new(intent.global.look, environment).repeating(flags::chosen(&intent.global));
     let printer = Rc::new(printer);
     let force = match &intent.verb {
         Verb::DemoServe(serve) => serve.force,

@@ -83,7 +83,7 @@ impl Problem {
     }
 
     /// A problem with the command line.
-    pub fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(crate) fn usage(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what, why) }
     }
 
@@ -108,13 +108,13 @@ impl Problem {
 
     /// The same, because the user interrupted the command.
     #[must_use]
-    pub fn interrupted(self) -> Self {
+    pub(crate) fn interrupted(self) -> Self {
         self.cause(Cause::Interrupted).exit(Exit::Interrupted)
     }
 
     /// The same with another exit class.
     #[must_use]
-    pub fn exit(mut self, exit: Exit) -> Self {
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }

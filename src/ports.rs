@@ -46,7 +46,7 @@ pub type FactStream = Pin<Box<dyn Stream<Item = Fact>>>;
 
 /// A stream of facts made by a future that sends them. Nothing runs unless the stream is polled, so that a source
 /// pauses without a receiver; the future waits when the channel is full, so that no fact is dropped.
-pub fn driven<F>(capacity: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
+pub(crate) fn driven<F>(capacity: usize, make: impl FnOnce(Sender<Fact>) -> F) -> FactStream
 where
     F: Future<Output = ()> + 'static,
 {
@@ -84,7 +84,7 @@ pub(crate) fn back_off(failures: u32) -> Duration {
 
 /// A pause that is up to a tenth shorter or longer, so that many processes do not send requests at the same
 /// time.
-pub fn jitter(pause: Duration) -> Duration {
+pub(crate) fn jitter(pause: Duration) -> Duration {
     let random = host::random() % 1000;
     pause.mul_f64(0.9 + random as f64 / 5000.0)
 }

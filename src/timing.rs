@@ -90,7 +90,7 @@ pub(crate) const LOCK_TRIES: (u32, Duration) = (20, Duration::from_millis(25));
 pub(crate) const COMPLETION_TIMEOUT: Duration = Duration::from_millis(900);
 
 /// The interval of requests to EMQX while an operation is followed, by the server's clock.
-pub const POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL: Duration = Duration::from_secs(1);
 
 /// The interval of requests to EMQX while no operation runs, by the server's clock.
 pub(crate) const IDLE_POLL: Duration = Duration::from_secs(10);
@@ -133,11 +133,11 @@ pub(crate) const LONGEST_QUIET_SECONDS: u64 = 30;
 pub(crate) const ANNOUNCE_SECONDS: u64 = 30;
 
 /// The shortest time between two frames, except after a key.
-pub const FRAME: Duration = Duration::from_millis(100);
+pub(crate) const FRAME: Duration = Duration::from_millis(100);
 
 /// Facts that arrive within this time are drawn in one frame: EMQX's nodes and its running operations are two
 /// answers.
-pub const FACTS_TOGETHER: Duration = Duration::from_millis(50);
+pub(crate) const FACTS_TOGETHER: Duration = Duration::from_millis(50);
 
 /// Time between two refreshes of the displayed clock while an operation runs.
 pub(crate) const CLOCK_REFRESH: Duration = Duration::from_secs(1);

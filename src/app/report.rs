@@ -9,6 +9,7 @@ use crate::cli::Global;
 use crate::cli::intent::ReportQuery as Intent;
 use crate::commands::Outcome;
 use crate::commands::report::{add_checks, alone, of_recording, print, target};
+use crate::error::Exit;
 use crate::output::Printer;
 use crate::plan::report::{Report, ReportNames};
 use crate::replay::Recording;
@@ -20,7 +21,8 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
         let recording = Recording::open(file, Rc::new(Wire))?;
         let source = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (report, names) = of_recording(&printer, recording, &source)?;
-        return print(&printer, report, &names, intent.redact, intent.form);
+        print(&printer, report, &names, intent.redact, intent.form);
+        return Ok(Exit::Reached);
     }
     let name = intent.name.as_deref();
     let (found, context) = match context(global, printer.clone(), None).await {
@@ -49,5 +51,6 @@ pub(super) async fn run(global: &Global, printer: Rc<Printer>, intent: &Intent) 
         (report, names)
     };
     report.with_entry(entry);
-    print(&printer, report, &names, intent.redact, intent.form)
+    print(&printer, report, &names, intent.redact, intent.form);
+    Ok(Exit::Reached)
 }

@@ -226,7 +226,7 @@ fn names(arg: &Arg) -> Option<Names> {
 
 impl Completing {
     /// The answer for the shell, with the names that were found.
-    pub fn answer(&self, found: Vec<Candidate>) -> String {
+    pub(crate) fn answer(&self, found: Vec<Candidate>) -> String {
         let mut offered = BTreeSet::new();
         let mut lines = String::new();
         let fitting = found.into_iter().filter(|it| it.value.starts_with(&self.word));

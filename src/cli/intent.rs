@@ -92,7 +92,7 @@ pub enum Verb {
 impl Verb {
     /// What the command writes into the user's own state folder. Commands that follow no operation only read
     /// it.
-    pub fn keeps(&self) -> Keeps {
+    pub(crate) fn keeps(&self) -> Keeps {
         match self {
             Self::Apply(apply) => Keeps::after(&apply.then),
             Self::Watch(watch) => Keeps::of(&watch.follow, false),

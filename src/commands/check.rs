@@ -11,7 +11,7 @@ use crate::ports::RefreshScope;
 const CHECK_SCOPE: RefreshScope = RefreshScope::ALL;
 
 /// `check`.
-pub async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &Intent) -> Outcome {
     let cluster = cluster_view::load_one(context, intent.instance.as_ref(), CHECK_SCOPE).await?;
     let beside = surroundings::everything(context, &cluster).await;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());

@@ -56,13 +56,13 @@ impl ClusterView {
     }
 
     /// The custom resource.
-    pub fn instance(&self) -> Result<&Instance, Problem> {
+    pub(crate) fn instance(&self) -> Result<&Instance, Problem> {
         self.world.instance(&self.id).ok_or_else(|| Problem::new(format!("{} is gone", self.id), ""))
     }
 }
 
 /// The scope of one instance, or of the only one of the namespace.
-pub fn scope(context: &CommandContext, name: Option<&InstanceName>, want: RefreshScope) -> Scope {
+pub(crate) fn scope(context: &CommandContext, name: Option<&InstanceName>, want: RefreshScope) -> Scope {
     Scope {
         namespace: Some(context.namespace.clone()),
         instance: name.map(|name| (name.kind, name.name.clone())),
@@ -84,14 +84,14 @@ pub(crate) fn wide_scope(context: &CommandContext, filter: &Filter, want: Refres
 }
 
 /// Lists once, and prints a notice for each source that could not be read.
-pub async fn world(context: &CommandContext, scope: &Scope) -> Result<World, Problem> {
+pub(crate) async fn world(context: &CommandContext, scope: &Scope) -> Result<World, Problem> {
     let (world, notices) = listed(context, scope).await?;
     print_notices(context, &notices, None);
     Ok(world)
 }
 
 /// As [`world`], for one instance: if there is none, only the problem reports the reason.
-pub async fn load_selected(
+pub(crate) async fn load_selected(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
@@ -118,7 +118,7 @@ async fn listed(context: &CommandContext, scope: &Scope) -> Result<(World, Vec<S
 }
 
 /// Applies facts, and prints each notice once.
-pub fn collect(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
+pub(crate) fn collect(context: &CommandContext, world: &mut World, facts: impl IntoIterator<Item = Fact>) {
     for fact in facts {
         if let Some(notice) = world.apply(fact).notice {
             context.notice(&notice);
@@ -127,7 +127,7 @@ pub fn collect(context: &CommandContext, world: &mut World, facts: impl IntoIter
 }
 
 /// Selects the instance.
-pub async fn select(
+pub(crate) async fn select(
     context: &CommandContext,
     world: &World,
     name: Option<&InstanceName>,
@@ -211,7 +211,7 @@ fn blind(world: &World, what: &str) -> Option<Problem> {
 }
 
 /// All sources of one instance, including EMQX.
-pub async fn load_one(
+pub(crate) async fn load_one(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
@@ -220,7 +220,7 @@ pub async fn load_one(
 }
 
 /// As [`load_one`]; `meanwhile` gets what Kubernetes reported when EMQX does not answer at once.
-pub async fn load_one_with(
+pub(crate) async fn load_one_with(
     context: &CommandContext,
     name: Option<&InstanceName>,
     want: RefreshScope,
@@ -246,7 +246,7 @@ fn instance<'a>(world: &'a World, id: &InstanceId) -> Result<&'a Instance, Probl
 }
 
 /// All sources of several instances; EMQX of each is queried concurrently.
-pub async fn load_many(
+pub(crate) async fn load_many(
     context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
@@ -256,7 +256,7 @@ pub async fn load_many(
 
 /// As [`load_many`], with the listed objects: an object exists even if its instance does not. Without the resource `needed`
 /// the caller fails: its problem reports that, not this function.
-pub async fn load_all(
+pub(crate) async fn load_all(
     context: &CommandContext,
     filter: &Filter,
     want: RefreshScope,
@@ -296,7 +296,7 @@ pub(crate) fn unlisted<'a>(world: &'a World, resource: &str) -> Option<&'a Link>
 }
 
 /// Queries EMQX again.
-pub async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
+pub(crate) async fn refresh(context: &CommandContext, cluster: &mut ClusterView) -> Result<(), Problem> {
     let facts = cluster.broker.read().await?;
     cluster.take(context, facts);
     Ok(())
@@ -373,13 +373,13 @@ pub(crate) async fn relist(
 }
 
 /// The scope of exactly this instance.
-pub fn exact(context: &CommandContext, id: &InstanceId, want: RefreshScope) -> Scope {
+pub(crate) fn exact(context: &CommandContext, id: &InstanceId, want: RefreshScope) -> Scope {
     let name = InstanceName { kind: Some(id.kind), name: id.name.clone() };
     Scope { namespace: Some(id.namespace.clone()), ..scope(context, Some(&name), want) }
 }
 
 /// Resolves an EMQX node by its name, its pod, or the first part of its host.
-pub fn node(cluster: &ClusterView, context: &CommandContext, target: &str) -> Option<NodeName> {
+pub(crate) fn node(cluster: &ClusterView, context: &CommandContext, target: &str) -> Option<NodeName> {
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let nodes = cluster.answers().listed();
     let listed = || nodes.iter().map(|node| &node.name);

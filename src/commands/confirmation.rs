@@ -11,7 +11,7 @@ use crate::plan::results::Applied;
 
 /// The exit when there is nothing to do, or when a check refuses; `None` to continue. `refused` names the
 /// refused action.
-pub fn decided(
+pub(crate) fn decided(
     context: &CommandContext,
     write: &WriteOptions,
     decision: Decision,
@@ -68,7 +68,7 @@ fn cluster(context: &CommandContext) -> String {
 }
 
 /// The options of a change that was confirmed before the command begins.
-pub fn already_confirmed() -> WriteOptions {
+pub(crate) fn already_confirmed() -> WriteOptions {
     WriteOptions {
         dry_run: DryRun::None,
         field_manager: crate::model::FIELD_MANAGER.to_owned(),
@@ -79,7 +79,7 @@ pub fn already_confirmed() -> WriteOptions {
 }
 
 /// Prints what was created to stdout.
-pub fn done<P: Serialize>(context: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
+pub(crate) fn done<P: Serialize>(context: &CommandContext, then: &Then, applied: &Applied<P>, note: &str) {
     match then {
         Then::Leave(output) => context.printer.applied(applied, *output, note),
         Then::Follow(follow) if follow.stream == Stream::Jsonl => {}

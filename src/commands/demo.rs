@@ -12,7 +12,7 @@ use crate::model::{BackendRequest, Strategy, StrategyRequest};
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
 /// The strategy of the operator's manual, with waits in which the operator's own gate can be observed.
-pub fn documented() -> Strategy {
+pub(crate) fn documented() -> Strategy {
     Strategy {
         conn_evict_rate: 10,
         sess_evict_rate: 10,
@@ -31,7 +31,7 @@ fn announce(context: &CommandContext, what: &str) {
 
 /// The command line that upgrades the only cluster to this image and follows the upgrade: on the full screen,
 /// where there is one.
-pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
+pub(crate) fn upgrade(image: &Image) -> upgrade::UpgradeApply {
     upgrade::UpgradeApply {
         instance: None,
         ask: UpgradeRequest::new(Wanted::Image(image.clone())),
@@ -44,7 +44,7 @@ pub fn upgrade(image: &Image) -> upgrade::UpgradeApply {
 }
 
 /// Shows the cluster, the plan of an upgrade, the upgrade to its verdict, and the cluster again.
-pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
+pub(crate) async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
     announce(context, "status");
     super::read::show(context, &ReadOptions::default()).await?;
     let apply = upgrade(image);
@@ -65,7 +65,7 @@ pub async fn upgraded(context: &CommandContext, image: &Image) -> Outcome {
 }
 
 /// An interrupted demo cannot be continued: the cluster ends with the process.
-pub fn interrupted(problem: Problem) -> Problem {
+pub(crate) fn interrupted(problem: Problem) -> Problem {
     if problem.cause != Cause::Interrupted {
         return problem;
     }
@@ -75,7 +75,7 @@ pub fn interrupted(problem: Problem) -> Problem {
 }
 
 /// Shows the cluster, the plan, a rebalance to its verdict, and the cluster again.
-pub async fn run(context: &CommandContext) -> Outcome {
+pub(crate) async fn run(context: &CommandContext) -> Outcome {
     let flags = "--conn-evict-rate 10 --wait-health-check 10 --wait-takeover 10 --abs-conn-threshold 100";
 
     announce(context, "status");

@@ -74,7 +74,7 @@ pub struct FollowRequest {
 
 impl FollowRequest {
     /// A follow without a guard.
-    pub fn new(
+    pub(crate) fn new(
         cluster: ClusterView,
         operations: OperationTracker,
         name: String,
@@ -97,18 +97,18 @@ impl FollowRequest {
 
     /// The same with the time limit and the limits of how it is followed.
     #[must_use]
-    pub fn limited(self, context: &CommandContext, follow: &Follow) -> Self {
+    pub(crate) fn limited(self, context: &CommandContext, follow: &Follow) -> Self {
         let limits = limits::tracker(context, &follow.limits);
         Self { limits, timeout: follow.timeout, ..self }
     }
 
     /// The resources by which a rebalance is judged; all resources with `--record`, for later questions.
-    pub fn wants(follow: &Follow) -> RefreshScope {
+    pub(crate) fn wants(follow: &Follow) -> RefreshScope {
         if follow.record.is_some() { RefreshScope::ALL } else { RefreshScope::REBALANCE }
     }
 
     /// Follows to the verdict, the time limit, or an interrupt.
-    pub async fn run(mut self, context: &CommandContext) -> Result<Exit, Problem> {
+    pub(crate) async fn run(mut self, context: &CommandContext) -> Result<Exit, Problem> {
         Ok(match self.ended(context).await? {
             Some(verdict) => verdict.exit(),
             None => Exit::Reached,
@@ -116,7 +116,7 @@ impl FollowRequest {
     }
 
     /// The verdict; `None` when there was only a clean-up.
-    pub async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
+    pub(crate) async fn ended(&mut self, context: &CommandContext) -> Result<Option<Verdict>, Problem> {
         history::begins(context, &self.cluster.id, OperationRef::of(&self.name).operation());
         let mut ended = self.look(context).await;
         if matches!(ended, Ok(FollowEnd::TimedOut))
@@ -425,7 +425,7 @@ async fn stop(
 }
 
 /// The message for an operation that is still running when the follow ends.
-pub fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
+pub(crate) fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
     let (why, hint) = messages::left(&cluster.world, &cluster.id, name);
     Problem::new(what, why).hint(hint)
 }

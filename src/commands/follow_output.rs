@@ -40,7 +40,7 @@ pub struct FollowOutput {
 
 impl FollowOutput {
     /// The output that fits the terminal: inline progress on a terminal; lines on stdout where `data` is set.
-    pub fn of(context: &CommandContext, follow: &Follow, data: bool) -> Self {
+    pub(crate) fn of(context: &CommandContext, follow: &Follow, data: bool) -> Self {
         let terminal = context.printer.redraws() && (!data || context.printer.terminal().stdout);
         let inline = (follow.stream == Stream::Text && terminal).then(|| Inline::new(&context.printer));
         let notifier = follow.notify.clone().map(Notifier::new);
@@ -48,7 +48,7 @@ impl FollowOutput {
     }
 
     /// Lines on stdout, for a recording.
-    pub fn lines(stream: Stream) -> Self {
+    pub(crate) fn lines(stream: Stream) -> Self {
         Self {
             stream,
             filtering: Filtering::default(),
@@ -63,14 +63,14 @@ impl FollowOutput {
     }
 
     /// Stops the drawing for a while, because messages follow.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
     }
 
     /// Reports a failed command of `--notify`; `all` waits for those that still run.
-    pub async fn notified(&mut self, context: &CommandContext, all: bool) {
+    pub(crate) async fn notified(&mut self, context: &CommandContext, all: bool) {
         if let Some(notifier) = &mut self.notifier {
             notifier.collect(context, all).await;
         }
@@ -78,13 +78,13 @@ impl FollowOutput {
 
     /// The same, with the forecast.
     #[must_use]
-    pub fn planned(mut self, plan: RebalancePlan) -> Self {
+    pub(crate) fn planned(mut self, plan: RebalancePlan) -> Self {
         self.plan = Some(plan);
         self
     }
 
     /// Prints one event.
-    pub fn event(&mut self, context: &CommandContext, event: &Event) {
+    pub(crate) fn event(&mut self, context: &CommandContext, event: &Event) {
         if let Some(notifier) = &mut self.notifier {
             notifier.take(event);
         }
@@ -101,7 +101,7 @@ impl FollowOutput {
     }
 
     /// Prints one event to a printer.
-    pub fn print(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
+    pub(crate) fn print(&mut self, printer: &Printer, event: &Event, filtering: &mut Filtering, data: bool) {
         match self.stream {
             Stream::Jsonl => printer.event(event, Stream::Jsonl),
             Stream::Text if !filtering.shows(event) => {}
@@ -119,7 +119,7 @@ impl FollowOutput {
     }
 
     /// Prints a notice that does not concern the operation.
-    pub fn notice(&mut self, context: &CommandContext, text: &str) {
+    pub(crate) fn notice(&mut self, context: &CommandContext, text: &str) {
         if let Some(inline) = &mut self.inline {
             inline.clear();
         }
@@ -127,7 +127,7 @@ impl FollowOutput {
     }
 
     /// Draws the present state.
-    pub fn draw(
+    pub(crate) fn draw(
         &mut self,
         context: &CommandContext,
         cluster: &ClusterView,
@@ -188,7 +188,7 @@ impl FollowOutput {
     }
 
     /// Ends the drawing.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(inline) = &mut self.inline {
             inline.finish();
         }

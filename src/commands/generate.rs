@@ -17,7 +17,7 @@ use crate::ports::RefreshScope;
 /// The manifest without a cluster, for an operator line that the user named; `None` when a cluster has to be
 /// asked. Where the user names no namespace the manifest has none either, as with kubectl's `create
 /// --dry-run=client`: the user who applies it decides.
-pub fn offline(
+pub(crate) fn offline(
     intent: &Generate,
     namespace: Option<&str>,
     now: Timestamp,
@@ -74,7 +74,7 @@ fn report_command(printer: &Printer, intent: &Generate, strategy: &Strategy) {
 }
 
 /// `rebalance generate` for the current cluster.
-pub async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &Generate) -> Outcome {
     let served = |id: &InstanceId, served: &Served| match served.version_of("rebalances") {
         Some(_) => Ok(()),
         None => Err(Problem::new(

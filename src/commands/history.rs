@@ -37,7 +37,7 @@ pub(super) const HISTORY_SCOPE: RefreshScope = RefreshScope {
 const STORE_TRIES: usize = 8;
 
 /// Called when an operation is followed from now on: its recording, if any, is kept.
-pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
+pub(crate) fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
     let Some(folder) = &context.folder else { return };
     let time = context.clock.now().strftime("%Y%m%d-%H%M%S");
     let name = format!("{}-{}-{time}", id.name, operation.as_str());
@@ -48,7 +48,7 @@ pub fn begins(context: &CommandContext, id: &InstanceId, operation: Operation) {
 
 /// Records how an operation ended: in the user's own history, and, without an object of its own, in the ConfigMap of the
 /// instance. A failure to record it is a notice and changes nothing else.
-pub async fn record(context: &CommandContext, entry: HistoryEntry, has_object: bool) {
+pub(crate) async fn record(context: &CommandContext, entry: HistoryEntry, has_object: bool) {
     let entry = HistoryEntry { by: client(context), ..entry };
     if let Some(folder) = &context.folder {
         let entry =
@@ -95,7 +95,7 @@ pub(super) async fn annotate(context: &CommandContext, object: &Rebalance, recor
 }
 
 /// Records operations that the full-screen view followed to their end.
-pub async fn followed(context: &CommandContext, all: Vec<FollowedOperation>) {
+pub(crate) async fn followed(context: &CommandContext, all: Vec<FollowedOperation>) {
     for FollowedOperation { entry, object, verdict } in all {
         if let (Some(object), Some(verdict)) = (&object, &verdict) {
             annotate(context, object, verdict).await;
@@ -152,7 +152,7 @@ fn client(context: &CommandContext) -> String {
 
 /// The entries of the user's own history about the cluster of this process. Entries that cannot be read are a
 /// notice.
-pub fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
+pub(crate) fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry> {
     let Some(folder) = folder else { return Vec::new() };
     let history = match folder.history() {
         Ok(history) => history,
@@ -172,7 +172,7 @@ pub fn own(printer: &Printer, folder: Option<&dyn StateFolder>) -> Vec<PastEntry
 }
 
 /// The past operations of these clusters, oldest first: of one of them, or of all in a namespace or everywhere.
-pub fn past(
+pub(crate) fn past(
     context: &CommandContext,
     clusters: &[ClusterView],
     fits: impl Fn(&InstanceId) -> bool,
@@ -198,7 +198,7 @@ fn fits(intent: &HistoryQuery, namespace: &str, id: &InstanceId) -> bool {
 }
 
 /// `history`.
-pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
     let filter = Filter { all_namespaces: intent.all_namespaces, ..Filter::default() };
     let mut clusters = match cluster_view::load_many(context, &filter, HISTORY_SCOPE).await {
         Ok(clusters) => clusters,
@@ -225,7 +225,7 @@ pub async fn run(context: &CommandContext, intent: &HistoryQuery) -> Outcome {
 }
 
 /// `history` without a cluster: the user's own history, and why there are no other entries.
-pub fn alone(
+pub(crate) fn alone(
     printer: &Printer,
     folder: Option<&dyn StateFolder>,
     intent: &HistoryQuery,

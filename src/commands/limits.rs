@@ -8,7 +8,7 @@ use crate::plan::finding::Finding;
 use crate::plan::limits::{LimitForecast, LimitTracker, drifted, findings};
 
 /// A tracker of these limits; `None` without any.
-pub fn tracker(context: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
+pub(crate) fn tracker(context: &CommandContext, limits: &Limits) -> Option<LimitTracker> {
     limits.any().then(|| LimitTracker::new(limits.clone(), not_after(context, limits)))
 }
 
@@ -18,12 +18,12 @@ pub(crate) fn not_after(context: &CommandContext, limits: &Limits) -> Option<jif
 }
 
 /// The limits that a forecast exceeds.
-pub fn before(context: &CommandContext, limits: &Limits, forecast: LimitForecast) -> Vec<Finding> {
+pub(crate) fn before(context: &CommandContext, limits: &Limits, forecast: LimitForecast) -> Vec<Finding> {
     findings(limits, not_after(context, limits), forecast, context.clock.now())
 }
 
 /// The finding where the clients of the nodes changed by more than `--max-drift` while the user read the plan.
-pub fn drift(
+pub(crate) fn drift(
     limits: &Limits,
     before: impl IntoIterator<Item = (NodeName, u64)>,
     now: impl IntoIterator<Item = (NodeName, u64)>,
@@ -37,7 +37,7 @@ pub(super) fn interrupted() -> Problem {
 }
 
 /// The problem with which a follow ends whose operation reached a limit.
-pub fn reached(name: &str, why: &str, hint: String) -> Problem {
+pub(crate) fn reached(name: &str, why: &str, hint: String) -> Problem {
     Problem::new(format!("{name} was stopped by a limit"), why).hint(hint).exit(Exit::LimitReached)
 }
 

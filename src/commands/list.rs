@@ -107,7 +107,7 @@ fn hint(context: &CommandContext, items: &[RebalanceItem]) {
 }
 
 /// The rebalances of one instance.
-pub fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
+pub(crate) fn of(cluster: &ClusterView, now: Timestamp) -> Vec<RebalanceItem> {
     let mut operations = OperationTracker::of(&cluster.id);
     operations.observe(&cluster.world, now);
     items(&assess(&cluster.world, &cluster.id, &operations, now))

@@ -117,7 +117,7 @@ pub enum Notices {
 
 impl CommandContext {
     /// Reports a notice; equal notices once.
-    pub fn notice(&self, text: &str) {
+    pub(crate) fn notice(&self, text: &str) {
         match &self.notices {
             Notices::Printed => self.printer.notice(text),
             Notices::Collected(list) => list.borrow_mut().extend(self.printer.new_notice(text)),

@@ -18,7 +18,7 @@ use crate::ports::{RefreshScope, Scope};
 const COORDINATOR: &str = "coordinator/";
 
 /// Reads names and returns each as soon as it is known, because completion has a time limit.
-pub async fn find(
+pub(crate) async fn find(
     context: &CommandContext,
     names: Names,
     word: &str,

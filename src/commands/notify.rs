@@ -31,7 +31,7 @@ pub struct Notifier {
 
 impl Notifier {
     /// A notifier that has run nothing so far.
-    pub fn new(command: CommandLine) -> Self {
+    pub(crate) fn new(command: CommandLine) -> Self {
         Self { command, began: false, waiting: VecDeque::new(), running: Vec::new(), failed: false }
     }
 
@@ -42,7 +42,7 @@ impl Notifier {
     }
 
     /// Starts the command for an event that matters, or queues the event while commands still run.
-    pub fn take(&mut self, event: &Event) {
+    pub(crate) fn take(&mut self, event: &Event) {
         if !self.matters(event) {
             return;
         }
@@ -62,7 +62,7 @@ impl Notifier {
     }
 
     /// Reports a command that failed, once; `all` waits for running commands and queued events.
-    pub async fn collect(&mut self, context: &CommandContext, all: bool) {
+    pub(crate) async fn collect(&mut self, context: &CommandContext, all: bool) {
         loop {
             self.ended(context, all).await;
             self.start();

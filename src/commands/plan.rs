@@ -33,7 +33,7 @@ pub(crate) const PLAN_SCOPE: RefreshScope = RefreshScope {
 };
 
 /// The plan for plain numbers: nothing is contacted.
-pub fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
+pub(crate) fn numbers(plan: &Plan, calibration: Option<Calibration>) -> Option<RebalancePlan> {
     let PlanSource::Numbers { connections, sessions } = &plan.source else { return None };
     let (nodes, back) = (numbered(connections, Some(sessions)), back(plan, calibration));
     let mut forecast = forecast(None, &nodes, &strategy(&plan.strategy, &nodes, back), back);
@@ -61,7 +61,7 @@ fn back(plan: &Plan, calibration: Option<Calibration>) -> Return {
 }
 
 /// The strategy: as given, or computed for these nodes.
-pub fn strategy(request: &StrategyRequest, nodes: &[Participant], back: Return) -> Strategy {
+pub(crate) fn strategy(request: &StrategyRequest, nodes: &[Participant], back: Return) -> Strategy {
     match request {
         StrategyRequest::Given(strategy) => strategy.clone(),
         StrategyRequest::Required(required, given) => strategy_for(nodes, *required, *given, back),
@@ -112,7 +112,7 @@ fn shows(show: bool, forecast: &mut RebalancePlan, plan: &Plan) {
 }
 
 /// The flags of an explicit command beside its settings.
-pub fn flags(backend: BackendRequest, nodes: &[String]) -> String {
+pub(crate) fn flags(backend: BackendRequest, nodes: &[String]) -> String {
     let mut flags = match backend {
         BackendRequest::Auto => String::new(),
         BackendRequest::Rebalance | BackendRequest::Emqx => format!(" --backend {}", backend.as_str()),
@@ -124,7 +124,7 @@ pub fn flags(backend: BackendRequest, nodes: &[String]) -> String {
 }
 
 /// The exit of a plan.
-pub fn exit(decision: Decision) -> Exit {
+pub(crate) fn exit(decision: Decision) -> Exit {
     match decision {
         Decision::Go | Decision::NothingToDo => Exit::Reached,
         Decision::Refused => Exit::Refused,
@@ -158,7 +158,7 @@ pub struct Planning<'a> {
 }
 
 /// Plans with the gathered facts.
-pub async fn live(
+pub(crate) async fn live(
     context: &CommandContext,
     cluster: &ClusterView,
     planning: Planning<'_>,
@@ -235,7 +235,7 @@ fn participants(
 }
 
 /// `rebalance plan` of a cluster.
-pub async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Calibration>) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, plan: &Plan, calibration: Option<Calibration>) -> Outcome {
     let PlanSource::Cluster(name) = &plan.source else {
         return Err(Problem::usage("this plan needs no cluster", ""));
     };

@@ -16,7 +16,7 @@ use crate::ports::{self, RefreshScope};
 use crate::timing::DELETION_TIMEOUT;
 
 /// `rebalance prune`.
-pub async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &Prune) -> Outcome {
     let want = RefreshScope { endpoints: false, ..RefreshScope::REBALANCE };
     let (listed, mut cluster) =
         cluster_view::load_all(context, &Filter::default(), want, Some("rebalances")).await?;

@@ -71,7 +71,7 @@ fn next(context: &CommandContext, status: &Status) {
 }
 
 /// `nodes`: a row per EMQX node.
-pub async fn nodes(context: &CommandContext, read: &ReadOptions) -> Outcome {
+pub(crate) async fn nodes(context: &CommandContext, read: &ReadOptions) -> Outcome {
     let (found, many) = pictures(context, read, RefreshScope::REBALANCE).await?;
     let of = |status: Status| Nodes { instance: status.instance, items: status.nodes };
     let nodes: Vec<Nodes> = found.into_iter().map(of).collect();

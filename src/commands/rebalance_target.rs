@@ -28,7 +28,7 @@ pub struct RebalanceTarget {
 }
 
 /// Resolves a name: a Rebalance first, otherwise the running operation of an instance with this name.
-pub async fn resolve(
+pub(crate) async fn resolve(
     context: &CommandContext,
     operation: Option<&OperationName>,
 ) -> Result<RebalanceTarget, Problem> {
@@ -139,7 +139,7 @@ async fn conducted(context: &CommandContext, node: &NodeName) -> Result<Rebalanc
 }
 
 /// The verdict of an object that has ended and that EMQX does not run; `None` while it runs or may run.
-pub fn over(context: &CommandContext, cluster: &ClusterView, name: &str) -> Option<Judgement> {
+pub(crate) fn over(context: &CommandContext, cluster: &ClusterView, name: &str) -> Option<Judgement> {
     let key = (cluster.id.namespace.clone(), name.to_owned());
     let object = &cluster.world.kubernetes.rebalances.get(&key)?.value;
     if !matches!(object.phase, Phase::Completed | Phase::Failed) {
@@ -156,7 +156,7 @@ pub fn over(context: &CommandContext, cluster: &ClusterView, name: &str) -> Opti
 }
 
 /// Whether the operation uses the requested backend: an object, or EMQX itself.
-pub fn driven(cluster: &ClusterView, name: &str, backend: BackendRequest) -> bool {
+pub(crate) fn driven(cluster: &ClusterView, name: &str, backend: BackendRequest) -> bool {
     let key = (cluster.id.namespace.clone(), name.to_owned());
     let object = cluster.world.kubernetes.rebalances.contains_key(&key);
     match backend {
@@ -170,7 +170,7 @@ pub fn driven(cluster: &ClusterView, name: &str, backend: BackendRequest) -> boo
 
 /// The message that nothing runs, by EMQX's response or by the Service, which donors leave. An error if neither is known: a
 /// script would continue with work that must not run during a rebalance.
-pub fn nothing(
+pub(crate) fn nothing(
     context: &CommandContext,
     cluster: &ClusterView,
     backend: BackendRequest,
@@ -203,7 +203,7 @@ pub(crate) fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Opti
 }
 
 /// The running operation.
-pub fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
+pub(crate) fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let instance = cluster.instance().ok()?;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
     let (backend, _) = endpoint::backend(

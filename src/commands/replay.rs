@@ -33,7 +33,7 @@ impl ReplayOutput {
     }
 
     /// The world and the trackers at this moment.
-    pub fn known(&self) -> (&World, &RecordedOperations) {
+    pub(crate) fn known(&self) -> (&World, &RecordedOperations) {
         (&self.world, &self.operations)
     }
 }
@@ -47,12 +47,12 @@ pub struct ReadableMoments<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = Result<Moment, Problem>>> ReadableMoments<'a, I> {
-    pub fn new(printer: &'a Printer, recording: I) -> Self {
+    pub(crate) fn new(printer: &'a Printer, recording: I) -> Self {
         Self { printer, recording, any: false, unread: None }
     }
 
     /// The first problem, where no line could be read.
-    pub fn finish(self) -> Result<(), Problem> {
+    pub(crate) fn finish(self) -> Result<(), Problem> {
         self.unread.filter(|_| !self.any).map_or(Ok(()), Err)
     }
 }

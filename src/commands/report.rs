@@ -3,9 +3,9 @@
 use super::cluster_view::{self, ClusterView};
 use super::history::{HISTORY_SCOPE, own, past};
 use super::replay::{ReadableMoments, ReplayOutput};
-use super::{CommandContext, Outcome, surroundings};
+use super::{CommandContext, surroundings};
 use crate::cli::intent::{Filter, InstanceName, ReportForm};
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 use crate::model::{HistoryEntry, Operation};
 use crate::output::Printer;
 use crate::plan::check::{Checks, Purpose, Subject, check};
@@ -46,7 +46,7 @@ fn none(name: Option<&str>) -> Problem {
 }
 
 /// Finds the operation, in the cluster and in the user's own history.
-pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<ReportTarget, Problem> {
+pub(crate) async fn target(context: &CommandContext, name: Option<&str>) -> Result<ReportTarget, Problem> {
     let clusters = match cluster_view::load_many(context, &Filter::default(), HISTORY_SCOPE).await {
         Ok(clusters) => clusters,
         Err(problem) => return alone(&context.printer, context.folder.as_deref(), name, problem),
@@ -65,7 +65,7 @@ pub async fn target(context: &CommandContext, name: Option<&str>) -> Result<Repo
 }
 
 /// Adds what the cluster shows now to a report without a recording: the checks of the operation that warn or refuse.
-pub async fn add_checks(
+pub(crate) async fn add_checks(
     context: &CommandContext,
     entry: &HistoryEntry,
     (report, names): (&mut Report, &mut ReportNames),
@@ -105,7 +105,7 @@ async fn checked(
 }
 
 /// Finds the operation in the user's own history; the problem is the reason why there is no cluster.
-pub fn alone(
+pub(crate) fn alone(
     printer: &Printer,
     folder: Option<&dyn StateFolder>,
     name: Option<&str>,
@@ -144,16 +144,15 @@ pub fn of_recording(
 }
 
 /// Prints a report.
-pub fn print(
+pub(crate) fn print(
     printer: &Printer,
     mut report: Report,
     names: &ReportNames,
     redact: bool,
     form: ReportForm,
-) -> Outcome {
+) {
     if redact {
         report.redact(names);
     }
     printer.report(&report, form);
-    Ok(Exit::Reached)
 }

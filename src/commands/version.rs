@@ -9,7 +9,7 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
 /// The versions are those of the custom resources; EMQX itself is asked only where there is none.
-pub async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome {
+pub(crate) async fn run(context: &CommandContext, intent: &intent::Version) -> Outcome {
     let want = RefreshScope { instances: true, ..RefreshScope::default() };
     let world =
         cluster_view::world(context, &cluster_view::wide_scope(context, &intent.filter, want)).await?;

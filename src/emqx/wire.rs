@@ -14,10 +14,10 @@ use crate::model::{
 };
 
 /// The path of the list of nodes.
-pub const NODES_PATH: &str = "nodes";
+pub(crate) const NODES_PATH: &str = "nodes";
 
 /// The path of the running operations of the cluster.
-pub const STATUS_PATH: &str = "load_rebalance/global_status";
+pub(crate) const STATUS_PATH: &str = "load_rebalance/global_status";
 
 /// The path of the running operation of one node.
 pub(crate) const OWN_STATUS: &str = "load_rebalance/status";
@@ -65,7 +65,7 @@ pub fn facts(at: Timestamp, instance: &InstanceId, path: &str, status: u16, body
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
-pub fn nodes(body: &Value) -> Result<Vec<Node>, String> {
+pub(crate) fn nodes(body: &Value) -> Result<Vec<Node>, String> {
     let rows = payload(body).as_array().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     rows.iter().map(listed_node).collect()
 }
@@ -98,7 +98,7 @@ fn listed_node(row: &Value) -> Result<Node, String> {
 ///
 /// # Errors
 /// What is wrong with the shape of the answer.
-pub fn load(body: &Value) -> Result<EvictionStatus, String> {
+pub(crate) fn load(body: &Value) -> Result<EvictionStatus, String> {
     // v4 sends these answers without its envelope; one with an envelope is read as well.
     let object = payload(body).as_object().ok_or_else(|| error::NOT_EMQX.to_owned())?;
     if !object.contains_key("rebalances") && !object.contains_key("evacuations") {
@@ -186,7 +186,7 @@ fn memory(value: &Value, key: &str) -> Option<String> {
 }
 
 /// Which core each replicant is connected to. Items of `replicant_nodes` are objects with `node`.
-pub fn topology(body: &Value) -> Vec<(NodeName, NodeName)> {
+pub(crate) fn topology(body: &Value) -> Vec<(NodeName, NodeName)> {
     let cores = body.as_array().map(Vec::as_slice).unwrap_or_default();
     let replicants = |core: &Value| -> Vec<(NodeName, NodeName)> {
         let Some(name) = text(core, "core_node") else { return Vec::new() };
@@ -202,7 +202,7 @@ pub fn topology(body: &Value) -> Vec<(NodeName, NodeName)> {
 }
 
 /// The licence. EMQX 5.9 renamed its limit from connections to sessions.
-pub fn licence(body: &Value) -> Option<Licence> {
+pub(crate) fn licence(body: &Value) -> Option<Licence> {
     let day = text(body, "expiry_at");
     let counts_sessions = body.get("max_sessions").is_some();
     let licence = Licence {
@@ -217,7 +217,7 @@ pub fn licence(body: &Value) -> Option<Licence> {
 }
 
 /// The listeners that are enabled, without their rates, which are not in the list.
-pub fn listeners(body: &Value) -> Vec<Listener> {
+pub(crate) fn listeners(body: &Value) -> Vec<Listener> {
     let rows = body.as_array().map(Vec::as_slice).unwrap_or_default();
     rows.iter()
         .filter(|row| row.get("enable").and_then(Value::as_bool) != Some(false))
@@ -230,7 +230,7 @@ pub fn listeners(body: &Value) -> Vec<Listener> {
 
 /// Clients per second that a listener accepts; `None` is unlimited. `1000/s`, `500/100ms` and `10/m`; without
 /// a unit of time the rate is per second.
-pub fn listener_rate(body: &Value) -> Option<f64> {
+pub(crate) fn listener_rate(body: &Value) -> Option<f64> {
     let value = body.get("max_conn_rate")?;
     let Some(text) = value.as_str() else { return value.as_f64().filter(|rate| *rate > 0.0) };
     let (number, period) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));

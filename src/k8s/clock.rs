@@ -52,7 +52,7 @@ const DRIFT: f64 = 0.001;
 
 impl ServerClock {
     /// A clock without a time so far.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 

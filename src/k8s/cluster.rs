@@ -64,7 +64,7 @@ impl Cluster {
 
     /// The same, for a command that asks EMQX through port-forward: over a slow link its connection is opened early.
     #[must_use]
-    pub fn expecting_tunnels(self) -> Self {
+    pub(crate) fn expecting_tunnels(self) -> Self {
         if let Some(transport) = &self.api.transport {
             transport.expect_forward();
         }
@@ -89,17 +89,17 @@ impl Cluster {
     }
 
     /// The name of the context; `None` within a pod or with `--server` alone.
-    pub fn context(&self) -> Option<&str> {
+    pub(crate) fn context(&self) -> Option<&str> {
         self.context.as_deref()
     }
 
     /// Warnings about the way to the API server.
-    pub fn warnings(&self) -> &[String] {
+    pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
     /// The API server's address, for messages.
-    pub fn server(&self) -> &str {
+    pub(crate) fn server(&self) -> &str {
         &self.api.server
     }
 

@@ -9,7 +9,7 @@ const SIZES: [&str; 3] =
 
 /// The change, with the fields that the same manager applied before and that it would remove now: beside any
 /// change the numbers of pods; beside a change of such a number, the only requested change, all of them.
-pub fn carried(change: &Value, object: &Value, manager: &str) -> Value {
+pub(crate) fn carried(change: &Value, object: &Value, manager: &str) -> Value {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     let own = entries.into_iter().flatten().find(|entry| {
         entry["manager"] == manager

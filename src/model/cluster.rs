@@ -23,7 +23,7 @@ pub enum Role {
 
 impl Role {
     /// The role with this name in EMQX, in objects and in labels.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "core" => Some(Self::Core),
             "replicant" => Some(Self::Replicant),
@@ -38,7 +38,7 @@ impl Role {
     }
 
     /// As EMQX writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::Replicant => "replicant",
@@ -95,7 +95,7 @@ pub struct Condition {
 
 impl Condition {
     /// Whether its status is `True`.
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.status == "True"
     }
 }
@@ -275,7 +275,7 @@ pub struct Instance {
 
 impl Instance {
     /// The record of its upgrade; `None` without one of this program.
-    pub fn upgrade_record(&self) -> Option<UpgradeRecord> {
+    pub(crate) fn upgrade_record(&self) -> Option<UpgradeRecord> {
         self.guard.as_ref()?.upgrade.clone()
     }
 

@@ -49,7 +49,7 @@ pub struct NodeRequirement {
 
 impl NodeRequirement {
     /// Whether these labels meet it. An unknown operator is never met.
-    pub fn met(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn met(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let number = |text: &str| text.parse::<i64>().ok();
         match self.operator.as_str() {
@@ -101,7 +101,7 @@ pub struct Toleration {
 
 impl Toleration {
     /// Whether it tolerates this taint.
-    pub fn covers(&self, taint: &Taint) -> bool {
+    pub(crate) fn covers(&self, taint: &Taint) -> bool {
         self.effect.as_ref().is_none_or(|effect| *effect == taint.effect)
             && self.key.as_ref().is_none_or(|key| *key == taint.key)
             && (self.exists || self.value == taint.value)
@@ -130,7 +130,7 @@ impl Amount {
     }
 
     /// Whether it fits into the allocatable amount.
-    pub fn fits(self, allocatable: Self) -> bool {
+    pub(crate) fn fits(self, allocatable: Self) -> bool {
         self.cpu_millis <= allocatable.cpu_millis
             && self.memory <= allocatable.memory
             && self.pods <= allocatable.pods
@@ -313,12 +313,12 @@ pub struct DrainState {
 
 impl DrainState {
     /// The state of `drain.json`; `None` when there is none, or it is of another form.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|state: &Self| state.version == 1)
     }
 
     /// As it is stored.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -358,7 +358,7 @@ pub(crate) fn millis(text: &str) -> Option<u64> {
 }
 
 /// Bytes of a quantity as `512Mi` or `1e9`; also a plain number of pods.
-pub fn whole(text: &str) -> Option<u64> {
+pub(crate) fn whole(text: &str) -> Option<u64> {
     thousandths(text).map(|value| (value / 1e3).ceil() as u64)
 }
 

@@ -28,10 +28,10 @@ pub enum Source {
 
 impl Source {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Kubernetes, Self::Pods, Self::Endpoints, Self::Emqx];
+    pub(crate) const ALL: [Self; 4] = [Self::Kubernetes, Self::Pods, Self::Endpoints, Self::Emqx];
 
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Pods => "pods",
@@ -59,7 +59,7 @@ pub enum Link {
 
 impl Link {
     /// Why the source does not answer, if it should.
-    pub fn why(&self) -> Option<&str> {
+    pub(crate) fn why(&self) -> Option<&str> {
         match self {
             Self::Forbidden(why) | Self::Unreachable(why) | Self::Hung(why) => Some(why),
             Self::Up | Self::Absent(_) => None,
@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// Whether the source should answer and does not.
-    pub fn is_unreachable(&self) -> bool {
+    pub(crate) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Hung(_))
     }
 }

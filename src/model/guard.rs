@@ -92,7 +92,7 @@ pub struct GuardState {
 
 impl GuardState {
     /// The state of `guard.json`; `None` when it is of another form.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|state: &Self| state.version == 1)
     }
 

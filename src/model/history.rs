@@ -100,7 +100,7 @@ pub struct HistoryEntry {
 impl HistoryEntry {
     /// Parses one line. `None` for text of another form, for an entry without a final verdict that its
     /// operation can have, and for one that is too long.
-    pub fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         let entry: Self = (line.len() <= LONGEST_ENTRY).then(|| serde_json::from_str(line).ok())??;
         entry.checked()
     }
@@ -132,7 +132,7 @@ impl HistoryEntry {
     }
 
     /// The entry as one line, with bounded texts.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let cut = |text: &str, most: usize| text.chars().take(most).collect::<String>();
         let entry = Self {
             message: cut(&self.message, LONGEST_MESSAGE),
@@ -144,12 +144,12 @@ impl HistoryEntry {
     }
 
     /// Clients that were connected at the start and not after the end.
-    pub fn lost_clients(&self) -> Option<u64> {
+    pub(crate) fn lost_clients(&self) -> Option<u64> {
         Some(self.connections.0?.saturating_sub(self.connections.1?))
     }
 
     /// How long it took, in seconds; `None` where its start or its end is not known.
-    pub fn seconds(&self) -> Option<u64> {
+    pub(crate) fn seconds(&self) -> Option<u64> {
         if self.ended_after.is_some() {
             return None;
         }
@@ -187,7 +187,7 @@ pub(crate) fn is_file_name(text: &str) -> bool {
 }
 
 /// The entries of a ConfigMap; unreadable ones are left out.
-pub fn stored(text: &str) -> Vec<HistoryEntry> {
+pub(crate) fn stored(text: &str) -> Vec<HistoryEntry> {
     if text.len() > LONGEST_STORED {
         return Vec::new();
     }

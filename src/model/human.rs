@@ -24,14 +24,14 @@ pub(crate) fn count_or_unknown(number: Option<u64>) -> String {
 }
 
 /// An average with two decimals, whole numbers without: `2,553.33`, `2,340`.
-pub fn average(value: f64) -> String {
+pub(crate) fn average(value: f64) -> String {
     let hundredths = (value.max(0.0) * 100.0).round() as u64;
     let (whole, rest) = (hundredths / 100, hundredths % 100);
     if rest == 0 { count(whole) } else { format!("{}.{rest:02}", count(whole)) }
 }
 
 /// A share of one: `33%`; of many nodes each has `0.1%`.
-pub fn share(part: f64) -> String {
+pub(crate) fn share(part: f64) -> String {
     let percent = part * 100.0;
     if percent > 0.0 && percent < 0.95 {
         return format!("{:.1}%", percent.max(0.1));
@@ -40,7 +40,7 @@ pub fn share(part: f64) -> String {
 }
 
 /// A length of time as kubectl writes ages: `45s`, `3m20s`, `2h5m`, `4d`.
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600, seconds / 60);
     match seconds {
         0..120 => format!("{seconds}s"),
@@ -62,29 +62,29 @@ fn with(large: u64, large_unit: &str, small: u64, small_unit: &str) -> String {
 }
 
 /// Whole seconds from one moment to a later one; 0 when it is not later.
-pub fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
+pub(crate) fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }
 
 /// The time of day in the user's time zone: `10:15:37`.
-pub fn clock(at: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
     let civil = at.to_zoned(zone.clone());
     format!("{:02}:{:02}:{:02}", civil.hour(), civil.minute(), civil.second())
 }
 
 /// A time of day in a sentence: `10:02:03 UTC`.
-pub fn utc(at: Timestamp) -> String {
+pub(crate) fn utc(at: Timestamp) -> String {
     format!("{} UTC", clock(at, &TimeZone::UTC))
 }
 
 /// The same with its day, where that is another than now: `2026-12-01 06:00:00 UTC`.
-pub fn utc_from(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn utc_from(at: Timestamp, now: Timestamp) -> String {
     let day = |it: Timestamp| it.strftime("%Y-%m-%d").to_string();
     if day(at) == day(now) { utc(at) } else { format!("{} {}", day(at), utc(at)) }
 }
 
 /// One thing or several: `1 node`, `4 nodes`.
-pub fn plural(number: u64, one: &str) -> String {
+pub(crate) fn plural(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn first_phrases(phrases: &[String]) -> String {
 /// Text from the cluster, sanitised for a terminal: no escape or other control characters, no line breaks, no
 /// characters that change the direction of writing or are invisible. A removed character is replaced by
 /// `\u{fffd}`.
-pub fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text.to_owned();
     }

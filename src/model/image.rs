@@ -114,7 +114,7 @@ impl Image {
     }
 
     /// EMQX's version by the tag, where the tag has one.
-    pub fn version(&self) -> Option<EmqxVersion> {
+    pub(crate) fn version(&self) -> Option<EmqxVersion> {
         EmqxVersion::find(self.tag.as_deref()?)
     }
 }
@@ -124,7 +124,7 @@ pub struct EmqxVersion(pub u64, pub u64, pub u64);
 
 impl EmqxVersion {
     /// The first `N.N.N` at the beginning of a tag: `5.8.7`, `v5.8.7`, `5.8.7-alpine`.
-    pub fn find(tag: &str) -> Option<Self> {
+    pub(crate) fn find(tag: &str) -> Option<Self> {
         let tag = tag.strip_prefix(['v', 'e']).unwrap_or(tag);
         let mut parts = tag.splitn(3, '.');
         let (major, minor, rest) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
@@ -140,7 +140,7 @@ impl fmt::Display for EmqxVersion {
 }
 
 /// The reference that the operator of v1beta4 builds: `[registry/]repository:prefix+version+suffix`.
-pub fn joined(parts: &ImageParts) -> String {
+pub(crate) fn joined(parts: &ImageParts) -> String {
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     let registry = parts.registry.as_ref().filter(|it| !it.is_empty());
     let registry = registry.map(|it| format!("{it}/")).unwrap_or_default();
@@ -151,7 +151,7 @@ pub fn joined(parts: &ImageParts) -> String {
 
 /// The parts of v1beta4 for an image: a prefix and a suffix of the present tag are kept where the new tag has
 /// them, else emptied.
-pub fn parts(image: &Image, now: &ImageParts) -> Result<ImageParts, Problem> {
+pub(crate) fn parts(image: &Image, now: &ImageParts) -> Result<ImageParts, Problem> {
     let text = image.to_string();
     if image.digest.is_some() {
         return Err(bad(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 pub(crate) const OPERATOR_LEASE: &str = "19fd6fcc.emqx.io";
 
 /// The namespace in which the manual and the chart install the operator.
-pub const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
+pub(crate) const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorLease {

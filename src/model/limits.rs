@@ -12,7 +12,7 @@ pub struct Percent(pub u32);
 
 impl Percent {
     /// This percentage of a number, rounded down.
-    pub fn of(self, number: u64) -> u64 {
+    pub(crate) fn of(self, number: u64) -> u64 {
         (u128::from(number) * u128::from(self.0) / 10_000) as u64
     }
 
@@ -21,7 +21,7 @@ impl Percent {
     }
 
     /// As typed: `5%`, `2.5%`.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         format!("{}%", f64::from(self.0) / 100.0)
     }
 }
@@ -37,7 +37,7 @@ pub enum LostLimit {
 
 impl LostLimit {
     /// The number of clients that may be missing of `start`.
-    pub fn clients(self, start: u64) -> u64 {
+    pub(crate) fn clients(self, start: u64) -> u64 {
         match self {
             Self::Clients(clients) => clients,
             Self::Share(share) => share.of(start),
@@ -45,7 +45,7 @@ impl LostLimit {
     }
 
     /// As typed.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         match self {
             Self::Clients(clients) => clients.to_string(),
             Self::Share(share) => share.text(),
@@ -66,7 +66,7 @@ pub enum NotAfter {
 
 impl NotAfter {
     /// The moment; `None` where the calendar has none.
-    pub fn resolve(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    pub(crate) fn resolve(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let local = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).compatible().ok();
         match self {
             Self::At(at) => Some(at),
@@ -107,7 +107,7 @@ pub struct Limits {
 
 impl Limits {
     /// Whether there is a limit.
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         *self != Self::default()
     }
 }

@@ -28,7 +28,7 @@ pub enum Stage {
 
 impl Stage {
     /// The stage with this name in EMQX.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text {
             "wait_health_check" | "waiting_health_check" => Self::WaitHealthCheck,
             "evicting_conns" => Self::EvictingConns,
@@ -40,7 +40,7 @@ impl Stage {
     }
 
     /// The name of the phase in plans and machine output.
-    pub fn phase(&self) -> &str {
+    pub(crate) fn phase(&self) -> &str {
         match self {
             Self::WaitHealthCheck => "waitHealthCheck",
             Self::EvictingConns => "evictConnections",
@@ -52,7 +52,7 @@ impl Stage {
     }
 
     /// Its place in the order of stages; unknown ones have none.
-    pub fn order(&self) -> Option<u8> {
+    pub(crate) fn order(&self) -> Option<u8> {
         match self {
             Self::WaitHealthCheck => Some(0),
             Self::EvictingConns => Some(1),
@@ -105,7 +105,7 @@ pub struct RunningRebalance {
 
 impl RunningRebalance {
     /// Its name where no object is known that it belongs to.
-    pub fn operation(&self) -> OperationRef {
+    pub(crate) fn operation(&self) -> OperationRef {
         OperationRef::Coordinator(self.coordinator.clone())
     }
 }
@@ -148,7 +148,7 @@ pub struct Evacuation {
 
 impl Evacuation {
     /// The evacuation of a node in this state, with its rates and counts unknown.
-    pub fn in_state(node: NodeName, state: &str) -> Self {
+    pub(crate) fn in_state(node: NodeName, state: &str) -> Self {
         Self {
             node,
             stage: Stage::parse(state),

@@ -65,7 +65,7 @@ name! {
 
 impl NodeName {
     /// The part after the `@`; the whole name where there is none.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.0.split_once('@').map_or(self.as_str(), |(_, host)| host)
     }
 
@@ -75,7 +75,7 @@ impl NodeName {
     }
 
     /// The namespace in the host name of a pod: `<pod>.<service>.<namespace>.svc…`; `None` for other hosts.
-    pub fn namespace(&self) -> Option<&str> {
+    pub(crate) fn namespace(&self) -> Option<&str> {
         let mut labels = self.host().split('.').skip(2);
         let namespace = labels.next()?;
         (labels.next() == Some("svc")).then_some(namespace)
@@ -87,7 +87,7 @@ impl NodeName {
     }
 
     /// The short name: the pod's name, or the address.
-    pub fn short(&self) -> &str {
+    pub(crate) fn short(&self) -> &str {
         if self.ip().is_some() { self.host() } else { self.first_label() }
     }
 }
@@ -106,10 +106,10 @@ pub enum InstanceKind {
 
 impl InstanceKind {
     /// All kinds that run EMQX.
-    pub const ALL: [Self; 3] = [Self::Emqx, Self::EmqxEnterprise, Self::EmqxBroker];
+    pub(crate) const ALL: [Self; 3] = [Self::Emqx, Self::EmqxEnterprise, Self::EmqxBroker];
 
     /// The kind as the API writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Emqx => "EMQX",
             Self::EmqxEnterprise => "EmqxEnterprise",
@@ -118,7 +118,7 @@ impl InstanceKind {
     }
 
     /// The plural, as in URLs and RBAC rules.
-    pub fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Emqx => "emqxes",
             Self::EmqxEnterprise => "emqxenterprises",
@@ -127,7 +127,7 @@ impl InstanceKind {
     }
 
     /// The singular: the part before the slash in `emqx/NAME`.
-    pub fn singular(self) -> &'static str {
+    pub(crate) fn singular(self) -> &'static str {
         match self {
             Self::Emqx => "emqx",
             Self::EmqxEnterprise => "emqxenterprise",
@@ -136,7 +136,7 @@ impl InstanceKind {
     }
 
     /// The kind with this name, as it is written before the slash or in `instanceKind`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let bare = text.split('.').next().unwrap_or_default();
         [Self::Emqx, Self::EmqxEnterprise, Self::EmqxBroker]
@@ -194,7 +194,7 @@ pub enum ApiVersion {
 
 impl ApiVersion {
     /// The version as the API writes it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::V1beta4 => "v1beta4",
             Self::V2beta1 => "v2beta1",
@@ -204,7 +204,7 @@ impl ApiVersion {
     }
 
     /// The version with this name, if this program can read it.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::V1beta4, Self::V2beta1, Self::V2, Self::V3beta1].into_iter().find(|v| v.as_str() == text)
     }
 }
@@ -238,7 +238,7 @@ pub enum OperatorLine {
 
 impl OperatorLine {
     /// As it is written for people and in JSON.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Two2 => "2.2",
             Self::Two3 => "2.3",

@@ -26,7 +26,7 @@ pub enum OperationRef {
 
 impl OperationRef {
     /// What a name means. A name without a known prefix is that of a Rebalance.
-    pub fn of(name: &str) -> Self {
+    pub(crate) fn of(name: &str) -> Self {
         match name.split_once('/') {
             Some(("coordinator", node)) => Self::Coordinator(NodeName::from(node)),
             Some(("upgrade", instance)) => Self::Upgrade(instance.to_owned()),
@@ -39,12 +39,12 @@ impl OperationRef {
     }
 
     /// What a printed resource means: `rebalance.apps.emqx.io/NAME`, or a name.
-    pub fn printed(resource: &str) -> Self {
+    pub(crate) fn printed(resource: &str) -> Self {
         Self::of(resource.rsplit_once(".emqx.io/").map_or(resource, |(_, name)| name))
     }
 
     /// The kind of the operation.
-    pub fn operation(&self) -> Operation {
+    pub(crate) fn operation(&self) -> Operation {
         match self {
             Self::Rebalance(_) | Self::Coordinator(_) => Operation::Rebalance,
             Self::Upgrade(_) => Operation::Upgrade,

@@ -26,7 +26,7 @@ pub enum Phase {
 
 impl Phase {
     /// The phase with this name in the API; an absent one is [`Phase::Pending`].
-    pub fn parse(text: Option<&str>) -> Self {
+    pub(crate) fn parse(text: Option<&str>) -> Self {
         match text {
             None | Some("") => Self::Pending,
             Some("Processing") => Self::Processing,
@@ -37,7 +37,7 @@ impl Phase {
     }
 
     /// As the API writes it; `None` while nothing is written.
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Pending => None,
             Self::Processing => Some("Processing"),
@@ -70,7 +70,7 @@ pub struct StopMark {
 
 impl StopMark {
     /// Parses the annotation; `None` for text of another form.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
@@ -115,20 +115,20 @@ impl RecordedVerdict {
     /// Parses the annotation of the object with this uid and this creation time. `None` for text of another
     /// form, for the verdict of another object, for one from before the creation or without a final verdict,
     /// and for one that is too long.
-    pub fn parse(text: &str, uid: &str, created: Option<Timestamp>) -> Option<Self> {
+    pub(crate) fn parse(text: &str, uid: &str, created: Option<Timestamp>) -> Option<Self> {
         let read: Self = (text.len() <= LONGEST_VERDICT).then(|| serde_json::from_str(text).ok())??;
         let before = created.is_some_and(|created| read.ended < created);
         (read.uid == uid && !before && read.verdict.ends_a_rebalance()).then_some(read)
     }
 
     /// The annotation's text, with a bounded message.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let message = self.message.chars().take(LONGEST_VERDICT / 8).collect();
         serde_json::to_string(&Self { message, ..self.clone() }).unwrap_or_default()
     }
 
     /// How long it took; `None` where its start or its end is not known.
-    pub fn seconds(&self) -> Option<u64> {
+    pub(crate) fn seconds(&self) -> Option<u64> {
         if self.ended_after.is_some() {
             return None;
         }
@@ -186,7 +186,7 @@ pub struct Rebalance {
 
 impl Rebalance {
     /// The instance that it rebalances.
-    pub fn instance_id(&self) -> InstanceId {
+    pub(crate) fn instance_id(&self) -> InstanceId {
         InstanceId {
             kind: self.instance_kind,
             namespace: self.namespace.clone(),
@@ -195,7 +195,7 @@ impl Rebalance {
     }
 
     /// Whether it rebalances this instance.
-    pub fn is_of(&self, id: &InstanceId) -> bool {
+    pub(crate) fn is_of(&self, id: &InstanceId) -> bool {
         self.namespace == id.namespace && self.instance_name == id.name && self.instance_kind == id.kind
     }
 }
@@ -212,7 +212,7 @@ pub enum Backend {
 
 impl Backend {
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Rebalance => "rebalance",
             Self::Emqx => "emqx",

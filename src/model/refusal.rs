@@ -36,7 +36,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The documented refusal in a text; `None` where there is none.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let has = |part: &str| text.contains(part);
         // The order matters: a text may quote another one, and the specific refusals come first.
         Some(if has("nothing_to_balance") {
@@ -77,7 +77,7 @@ impl Refusal {
     }
 
     /// The refusal as a plain sentence, without a full stop.
-    pub fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::NothingToBalance => "EMQX found nothing to balance: the nodes are within both thresholds",
             Self::AlreadyStarted => "EMQX already runs one there",
@@ -106,7 +106,7 @@ impl Refusal {
     }
 
     /// What the user can do about it.
-    pub fn hint(self) -> Option<&'static str> {
+    pub(crate) fn hint(self) -> Option<&'static str> {
         match self {
             Self::NothingToBalance | Self::NoReason => {
                 Some("kubectl emqx rebalance plan shows what would make it start")

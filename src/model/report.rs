@@ -20,7 +20,7 @@ pub enum Reading<T> {
 
 impl<T> Reading<T> {
     /// The value that was read.
-    pub fn value(&self) -> Option<&T> {
+    pub(crate) fn value(&self) -> Option<&T> {
         match self {
             Self::Is(value) => Some(value),
             Self::Absent | Self::Unread(_) => None,
@@ -56,17 +56,17 @@ pub struct Licence {
 
 impl Licence {
     /// Whether an expired licence refuses every client: EMQX never restricts an official one at once.
-    pub fn restricts_when_expired(&self) -> bool {
+    pub(crate) fn restricts_when_expired(&self) -> bool {
         self.kind.as_deref() != Some("official")
     }
 
     /// Whether nodes refuse clients 30 days after their start.
-    pub fn is_evaluation(&self) -> bool {
+    pub(crate) fn is_evaluation(&self) -> bool {
         self.counts_sessions && self.customer_type == Some(EVALUATION)
     }
 
     /// Whether nodes may not form a cluster.
-    pub fn is_single_node(&self) -> bool {
+    pub(crate) fn is_single_node(&self) -> bool {
         self.kind.as_deref() == Some("community")
     }
 }

@@ -32,7 +32,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    pub fn requirement(self) -> Requirement {
+    pub(crate) fn requirement(self) -> Requirement {
         match self {
             Self::Careful => {
                 Requirement { spread_percent: 5.0, deadline_seconds: 7200, reconnects_per_second: 20 }

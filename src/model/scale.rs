@@ -54,7 +54,7 @@ pub enum ScaledField {
 
 impl ScaledField {
     /// The flag, which is also the name of the pods.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Cores => "cores",
             Self::Replicants => "replicants",
@@ -63,7 +63,7 @@ impl ScaledField {
     }
 
     /// The name of one of them.
-    pub fn singular(self) -> &'static str {
+    pub(crate) fn singular(self) -> &'static str {
         match self {
             Self::Cores => "core",
             Self::Replicants => "replicant",
@@ -72,17 +72,17 @@ impl ScaledField {
     }
 
     /// The role of its pods.
-    pub fn role(self) -> Role {
+    pub(crate) fn role(self) -> Role {
         if self == Self::Replicants { Role::Replicant } else { Role::Core }
     }
 
     /// Whether this API version has it.
-    pub fn fits(self, api: ApiVersion) -> bool {
+    pub(crate) fn fits(self, api: ApiVersion) -> bool {
         (api == ApiVersion::V1beta4) == (self == Self::Replicas)
     }
 
     /// Its path in the spec.
-    pub fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Cores => "spec.coreTemplate.spec.replicas",
             Self::Replicants => "spec.replicantTemplate.spec.replicas",
@@ -91,12 +91,12 @@ impl ScaledField {
     }
 
     /// The number that the custom resource requests; `None` where the spec leaves it to a default.
-    pub fn of(self, instance: &Instance) -> Option<u64> {
+    pub(crate) fn of(self, instance: &Instance) -> Option<u64> {
         if self == Self::Replicants { instance.replicants } else { instance.cores }
     }
 
     /// The body of the apply: this field alone.
-    pub fn body(self, instance: &Instance, to: u64) -> Value {
+    pub(crate) fn body(self, instance: &Instance, to: u64) -> Value {
         let spec = match self {
             Self::Cores => json!({ "coreTemplate": { "spec": { "replicas": to } } }),
             Self::Replicants => json!({ "replicantTemplate": { "spec": { "replicas": to } } }),
@@ -143,12 +143,12 @@ pub struct ScaleState {
 
 impl ScaleState {
     /// The state of `scale.json`; `None` when there is none, or it is of another form.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|state: &Self| state.version == 1)
     }
 
     /// As it is stored.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -168,14 +168,14 @@ pub struct Autoscaler {
 
 impl Autoscaler {
     /// Whether it scales this instance, or one of these sets.
-    pub fn scales(&self, id: &InstanceId, sets: &[&str]) -> bool {
+    pub(crate) fn scales(&self, id: &InstanceId, sets: &[&str]) -> bool {
         (self.target_kind == id.kind.as_str() && self.target == id.name)
             || (["StatefulSet", "ReplicaSet"].contains(&self.target_kind.as_str())
                 && sets.contains(&self.target.as_str()))
     }
 
     /// Its name in messages.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         match &self.owner {
             Some(owner) => format!("{} {} (of the KEDA ScaledObject {owner})", self.kind, self.name),
             None => format!("{} {}", self.kind, self.name),

@@ -85,7 +85,7 @@ impl EmqxUrl {
     }
 
     /// `HOST:PORT`, as an HTTP `Host` header and a log line have it; IPv6 in brackets.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -94,7 +94,7 @@ impl EmqxUrl {
     }
 
     /// Whether the host is a loopback name or address.
-    pub fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         self.host.eq_ignore_ascii_case("localhost")
             || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }

@@ -113,13 +113,13 @@ impl Verdict {
     }
 
     /// Whether the goal is reached: the exit code is 0.
-    pub fn is_reached(self) -> bool {
+    pub(crate) fn is_reached(self) -> bool {
         matches!(self.exit(), Exit::Reached)
     }
 
     /// The exit of a command that followed an operation to this verdict. `stopped` and `reverted` are
     /// successes only for the command that requested them.
-    pub fn exit(self) -> Exit {
+    pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Idle
             | Self::Balanced
@@ -150,12 +150,12 @@ pub struct Judgement {
 
 impl Judgement {
     /// A verdict with its reason.
-    pub fn new(verdict: Verdict, message: impl Into<String>) -> Self {
+    pub(crate) fn new(verdict: Verdict, message: impl Into<String>) -> Self {
         Self { verdict, message: message.into() }
     }
 
     /// The verdict and its reason, for people. A reason that begins with the verdict does not repeat it.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let word = self.verdict.words();
         if self.message.starts_with(word) {
             self.message.clone()
@@ -215,7 +215,7 @@ pub enum Part {
 
 impl Part {
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Donor => "donor",
             Self::Recipient => "recipient",
@@ -291,7 +291,13 @@ pub struct Event {
 
 impl Event {
     /// An event with only a message.
-    pub fn of(time: Timestamp, kind: EventType, operation: Operation, name: String, message: String) -> Self {
+    pub(crate) fn of(
+        time: Timestamp,
+        kind: EventType,
+        operation: Operation,
+        name: String,
+        message: String,
+    ) -> Self {
         Self {
             time,
             kind,
@@ -313,7 +319,7 @@ impl Event {
 
     /// This event as the last one of its operation. One that is unknown has no percent and no end.
     #[must_use]
-    pub fn judged(mut self, Judgement { verdict, message }: Judgement) -> Self {
+    pub(crate) fn judged(mut self, Judgement { verdict, message }: Judgement) -> Self {
         if verdict == Verdict::Unknown {
             (self.percent, self.eta_seconds) = (None, None);
         }
@@ -323,12 +329,14 @@ impl Event {
 }
 
 /// Writes averages and ratios with two decimals.
-pub fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn two_decimals<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((value * 100.0).round() / 100.0)
 }
 
 /// As `two_decimals`, with `null` for unknown.
-pub fn two_decimals_or_null<S: serde::Serializer>(
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+pub(crate) fn two_decimals_or_null<S: serde::Serializer>(
     value: &Option<f64>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

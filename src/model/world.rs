@@ -129,7 +129,7 @@ impl World {
     }
 
     /// The sets of an instance.
-    pub fn sets_of<'a>(&'a self, id: &'a InstanceId) -> impl Iterator<Item = &'a Set> {
+    pub(crate) fn sets_of<'a>(&'a self, id: &'a InstanceId) -> impl Iterator<Item = &'a Set> {
         self.kubernetes
             .sets
             .values()
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// The past operations in the ConfigMap of this very instance.
-    pub fn recorded(&self, id: &InstanceId) -> &[HistoryEntry] {
+    pub(crate) fn recorded(&self, id: &InstanceId) -> &[HistoryEntry] {
         let owner = self.instance(id).map(|instance| instance.uid.as_str());
         let state = self.kubernetes.states.get(id).map(|seen| &seen.value);
         let state = state.filter(|state| owner.is_none_or(|owner| owner == state.owner));
@@ -154,7 +154,7 @@ impl World {
     }
 
     /// Every cluster that a fact names: by its object, by a Rebalance, or by an answer of its EMQX.
-    pub fn named(&self) -> BTreeSet<InstanceId> {
+    pub(crate) fn named(&self) -> BTreeSet<InstanceId> {
         let objects = self.kubernetes.instances.keys().cloned();
         let rebalances = self.kubernetes.rebalances.values().map(|seen| seen.value.instance_id());
         objects.chain(rebalances).chain(self.brokers.keys().cloned()).collect()

@@ -34,29 +34,29 @@ pub struct ClusterFlags {
 
 impl ClusterFlags {
     /// The flags of a namespace; an empty one is none.
-    pub fn new(namespace: Option<&str>) -> Self {
+    pub(crate) fn new(namespace: Option<&str>) -> Self {
         let namespace = namespace.filter(|namespace| !namespace.is_empty());
         let namespace = namespace.map(|it| format!(" -n {}", quoted(it))).unwrap_or_default();
         Self { namespace, ..Self::default() }
     }
 
     /// Adds a flag of kubectl and its value, where it has one.
-    pub fn kubernetes(&mut self, flag: &str, value: Option<&str>) {
+    pub(crate) fn kubernetes(&mut self, flag: &str, value: Option<&str>) {
         add(&mut self.kubernetes, flag, value);
     }
 
     /// Adds a flag that reaches EMQX and its value, where it has one.
-    pub fn emqx(&mut self, flag: &str, value: Option<&str>) {
+    pub(crate) fn emqx(&mut self, flag: &str, value: Option<&str>) {
         add(&mut self.emqx, flag, value);
     }
 
     /// The flags that reach EMQX, each after a blank.
-    pub fn of_emqx(&self) -> &str {
+    pub(crate) fn of_emqx(&self) -> &str {
         &self.emqx
     }
 
     /// A command with the flags at its end; of a pipeline at the command that they belong to.
-    pub fn command(&self, command: &str) -> String {
+    pub(crate) fn command(&self, command: &str) -> String {
         if command.contains(" | ") {
             return self.text(command).into_owned();
         }
@@ -66,7 +66,7 @@ impl ClusterFlags {
 
     /// A text with the flags in each command that it names, directly after `kubectl` or the plugin, because
     /// sentences continue after a command.
-    pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    pub(crate) fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.namespace.is_empty() && self.kubernetes.is_empty() && self.emqx.is_empty() {
             return Cow::Borrowed(text);
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::model::human::harmless;
 
 /// The version of every document.
-pub const DOCUMENT_API_VERSION: &str = "cli.emqx.io/v1alpha1";
+pub(crate) const DOCUMENT_API_VERSION: &str = "cli.emqx.io/v1alpha1";
 
 /// A document: its kind and its content.
 #[derive(Serialize)]
@@ -47,13 +47,13 @@ pub fn one<T: Serialize>(kind: &'static str, body: &T, format: Format) -> String
 }
 
 /// A list of documents, each with its own kind.
-pub fn list<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
+pub(crate) fn list<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
     let items = items.iter().map(|item| document(kind, item)).collect();
     write(&List { api_version: DOCUMENT_API_VERSION, kind: format!("{kind}List"), items }, format)
 }
 
 /// A list of items that are not documents of their own.
-pub fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
+pub(crate) fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> String {
     write(
         &List { api_version: DOCUMENT_API_VERSION, kind: kind.to_owned(), items: items.iter().collect() },
         format,
@@ -61,7 +61,7 @@ pub fn items<T: Serialize>(kind: &'static str, items: &[T], format: Format) -> S
 }
 
 /// A manifest of another API's kind.
-pub fn manifest(manifest: &Value, format: Format) -> String {
+pub(crate) fn manifest(manifest: &Value, format: Format) -> String {
     write(manifest, format)
 }
 

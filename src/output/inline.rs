@@ -32,7 +32,7 @@ impl std::fmt::Debug for Inline {
 
 impl Inline {
     /// On stderr, with the theme of the printer's messages.
-    pub fn new(printer: &Printer) -> Self {
+    pub(crate) fn new(printer: &Printer) -> Self {
         let size = || crossterm::terminal::size().unwrap_or((80, 24));
         Self::to(Box::new(io::stderr()), Box::new(size), printer.talk_theme())
     }

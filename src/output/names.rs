@@ -12,7 +12,7 @@ const TAIL: usize = 4;
 
 /// The names of an instance's nodes, each shortened, in the same order. Names that would become equal are not
 /// shortened.
-pub fn shorten<'a>(
+pub(crate) fn shorten<'a>(
     instance: Option<&str>,
     names: impl IntoIterator<Item = &'a str>,
     theme: Theme,

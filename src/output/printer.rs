@@ -56,7 +56,7 @@ pub struct Terminal {
 
 impl Terminal {
     /// The properties of this process's stdout and stderr.
-    pub fn here(environment: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn here(environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let (stdout, stderr) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         // Without a terminal there is no width.
         let size = if stdout || stderr { crossterm::terminal::size().ok() } else { None };
@@ -70,7 +70,7 @@ impl Terminal {
     }
 
     /// Whether a stream gets colour.
-    pub fn colored(self, color: Color, terminal: bool) -> bool {
+    pub(crate) fn colored(self, color: Color, terminal: bool) -> bool {
         match color {
             Color::Always => true,
             Color::Never => false,
@@ -132,9 +132,9 @@ impl Write for Captured {
 
 impl Printer {
     /// A printer to the real streams, with the user's time zone.
-    pub fn new(look: &Look, environment: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn new(look: Look, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         let terminal = Terminal::here(environment);
-        Self::lazily(Box::new(io::stdout()), Box::new(io::stderr()), *look, terminal, OnceCell::new())
+        Self::lazily(Box::new(io::stdout()), Box::new(io::stderr()), look, terminal, OnceCell::new())
     }
 
     /// A printer to any two streams: data, and messages.
@@ -184,32 +184,32 @@ impl Printer {
 
     /// The same with flags that printed commands repeat.
     #[must_use]
-    pub fn repeating(self, flags: ClusterFlags) -> Self {
+    pub(crate) fn repeating(self, flags: ClusterFlags) -> Self {
         Self { flags, ..self }
     }
 
     /// The flags that printed commands repeat.
-    pub fn flags(&self) -> &ClusterFlags {
+    pub(crate) fn flags(&self) -> &ClusterFlags {
         &self.flags
     }
 
     /// Colour and form.
-    pub fn look(&self) -> Look {
+    pub(crate) fn look(&self) -> Look {
         self.look
     }
 
     /// The properties of stdout and stderr.
-    pub fn terminal(&self) -> Terminal {
+    pub(crate) fn terminal(&self) -> Terminal {
         self.terminal
     }
 
     /// The user's time zone.
-    pub fn zone(&self) -> &TimeZone {
+    pub(crate) fn zone(&self) -> &TimeZone {
         self.zone.get_or_init(TimeZone::system)
     }
 
     /// The theme of stdout.
-    pub fn theme(&self) -> Theme {
+    pub(crate) fn theme(&self) -> Theme {
         Theme { color: self.terminal.colored(self.look.color, self.terminal.stdout), ascii: self.look.ascii }
     }
 
@@ -219,7 +219,7 @@ impl Printer {
     }
 
     /// Whether a few lines may be redrawn in place: on a terminal that can, unless `--plain`.
-    pub fn redraws(&self) -> bool {
+    pub(crate) fn redraws(&self) -> bool {
         self.terminal.stderr && !self.terminal.dumb && !self.look.plain
     }
 
@@ -267,7 +267,7 @@ impl Printer {
     }
 
     /// Prints a text of this program on stdout as it is (help, a version).
-    pub fn print(&self, text: &str) {
+    pub(crate) fn print(&self, text: &str) {
         self.push(false, text.trim_end_matches('\n'));
         self.push(false, "\n");
     }
@@ -331,7 +331,7 @@ impl Printer {
 
     /// Prompts on stderr and reads the answer from stdin: `true` for yes. A thread of its own reads it, so that an interrupt is
     /// handled during the prompt; the thread ends with the process.
-    pub async fn ask(&self, question: &str) -> bool {
+    pub(crate) async fn ask(&self, question: &str) -> bool {
         let theme = self.talk_theme();
         self.push(true, &format!("{} [y/N] ", theme.paint(Tone::Strong, &theme.clean(question))));
         let (sender, receiver) = tokio::sync::oneshot::channel();

@@ -43,7 +43,7 @@ pub struct Table {
 
 impl Table {
     /// An empty table.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -54,31 +54,31 @@ impl Table {
 
     /// A column of words.
     #[must_use]
-    pub fn words(self, title: &'static str) -> Self {
+    pub(crate) fn words(self, title: &'static str) -> Self {
         self.column(title, false, false)
     }
 
     /// A column of numbers.
     #[must_use]
-    pub fn numbers(self, title: &'static str) -> Self {
+    pub(crate) fn numbers(self, title: &'static str) -> Self {
         self.column(title, true, false)
     }
 
     /// A last column of sentences, truncated at the end of the line.
     #[must_use]
-    pub fn sentence(self, title: &'static str) -> Self {
+    pub(crate) fn sentence(self, title: &'static str) -> Self {
         self.column(title, false, true)
     }
 
     /// Adds a row; it has as many cells as there are columns.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let row: Vec<Cell> = cells.into_iter().collect();
         debug_assert_eq!(row.len(), self.columns.len(), "a cell for each column");
         self.rows.push(row);
     }
 
     /// The table as text, every line ended. `width` is that of the terminal, where there is one.
-    pub fn render(&self, theme: Theme, width: Option<usize>) -> String {
+    pub(crate) fn render(&self, theme: Theme, width: Option<usize>) -> String {
         let clean: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().map(|cell| theme.clean(&cell.text)).collect()).collect();
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.title.width()).collect();
@@ -141,7 +141,7 @@ impl Table {
 }
 
 /// A text shortened to this many columns of the terminal; wide letters are never halved.
-pub fn cut(text: &str, width: usize, theme: Theme) -> String {
+pub(crate) fn cut(text: &str, width: usize, theme: Theme) -> String {
     use unicode_width::UnicodeWidthChar;
     if text.width() <= width {
         return text.to_owned();

@@ -24,7 +24,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    pub fn of(verdict: Verdict) -> Self {
+    pub(crate) fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Idle | Verdict::NothingToDo => Self::Plain,
             Verdict::Balanced | Verdict::Upgraded | Verdict::Evacuated | Verdict::Done => Self::Good,
@@ -64,14 +64,14 @@ impl Tone {
     }
 
     /// As escape sequences.
-    pub fn style(self) -> Style {
+    pub(crate) fn style(self) -> Style {
         let style = Style::new().fg_color(self.colour().map(|number| Ansi256Color(number).into()));
         let style = if self.bold() { style.bold() } else { style };
         if self == Self::Faint { style.dimmed() } else { style }
     }
 
     /// As a style of ratatui's.
-    pub fn ratatui(self) -> ratatui::style::Style {
+    pub(crate) fn ratatui(self) -> ratatui::style::Style {
         use ratatui::style::{Color, Modifier, Style};
         let mut style = Style::new();
         if let Some(number) = self.colour() {

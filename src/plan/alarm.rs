@@ -27,12 +27,12 @@ pub struct Alarm {
 
 impl Alarm {
     /// The headline of every output: `STOP IT: 2,370 of 10,000 clients are offline and do not come back`.
-    pub fn headline(&self) -> String {
+    pub(crate) fn headline(&self) -> String {
         format!("STOP IT: {}", self.reason)
     }
 
     /// The headline with what supports it.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         match &self.detail {
             Some(detail) => format!("{}; {detail}", self.headline()),
             None => self.headline(),

@@ -56,7 +56,7 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Unknown => "unknown",
@@ -90,7 +90,7 @@ pub struct Checks {
 
 impl Checks {
     /// The number of checks with this result.
-    pub fn number(&self, status: CheckStatus) -> usize {
+    pub(crate) fn number(&self, status: CheckStatus) -> usize {
         self.checks.iter().filter(|check| check.status == status).count()
     }
 }
@@ -164,7 +164,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Every check for one operation, or for all.
-pub fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
+pub(crate) fn check(subject: Subject<'_>, purpose: Option<Purpose>) -> Checks {
     let purposes: Vec<Purpose> = purpose.map_or_else(|| Purpose::ALL.to_vec(), |one| vec![one]);
     let mut found: BTreeMap<&'static str, Vec<Finding>> = BTreeMap::new();
     for finding in purposes.iter().flat_map(|purpose| findings(subject, *purpose)) {
@@ -244,7 +244,7 @@ fn of_cluster(subject: Subject<'_>, purpose: Purpose) -> Vec<Finding> {
 
 /// The checks of the surroundings that an operation runs before it starts, beside its own: only findings
 /// against it. What its own checks report, and what could not be read, is left out.
-pub fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
+pub(crate) fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_>) -> Vec<Finding> {
     let mut found = around::findings(subject, purpose, planned);
     let matters = |finding: &Finding| {
         let entry = CATALOG.iter().find(|entry| entry.id == finding.id);
@@ -338,7 +338,7 @@ fn of_upgrade(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
 }
 
 /// The clients that reconnect to one of the new nodes in a second, if as many as these are disconnected.
-pub fn upgrade_reconnects(snapshot: &Snapshot, conn_evict_rate: Option<u64>) -> Option<u64> {
+pub(crate) fn upgrade_reconnects(snapshot: &Snapshot, conn_evict_rate: Option<u64>) -> Option<u64> {
     let nodes = snapshot.participants().len() as u64;
     conn_evict_rate.filter(|_| nodes > 0).map(|rate| rate.div_ceil(nodes))
 }

@@ -32,7 +32,7 @@ fn expected(instance: &Instance) -> Option<u64> {
 }
 
 /// Compares the requested nodes, the pods and EMQX's list of nodes.
-pub fn membership(
+pub(crate) fn membership(
     world: &World,
     instance: Option<&Instance>,
     snapshot: &Snapshot,
@@ -136,7 +136,7 @@ fn too_few(world: &World, snapshot: &Snapshot, expected: Option<u64>) -> Option<
 }
 
 /// A warning about nodes that EMQX lists as stopped and that have no pod, and how to remove them from its list.
-pub fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
+pub(crate) fn left_over(summary: &MembershipSummary) -> Option<(String, String)> {
     let first = summary.left_over.first()?;
     let others = and_more(summary.left_over.len() - 1);
     let is = if summary.left_over.len() == 1 { "is" } else { "are" };

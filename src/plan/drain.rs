@@ -47,7 +47,7 @@ fn targets<'w>(
 }
 
 /// The plan for one instance; `None` when none of its pods runs on these Kubernetes nodes and no drain of them is unfinished.
-pub fn plan(
+pub(crate) fn plan(
     world: &World,
     snapshot: &Snapshot,
     placement: &Placement,

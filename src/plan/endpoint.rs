@@ -11,7 +11,7 @@ use crate::model::{
 
 /// The pods to ask: ready cores first, the oldest first, as the operator does. Every node can answer for the
 /// cluster, so cores that are not ready come next. Replicants are never asked: their dashboard may be off.
-pub fn target(world: &World, instance: &Instance) -> Target {
+pub(crate) fn target(world: &World, instance: &Instance) -> Target {
     let v4 = instance.api == ApiVersion::V1beta4;
     let mut pods: Vec<&Pod> =
         world.pods_of(&instance.id).filter(|pod| pod.role != Some(Role::Replicant) && pod.runs()).collect();
@@ -47,7 +47,7 @@ pub fn target(world: &World, instance: &Instance) -> Target {
 
 /// Whether EMQX is to be asked through another pod: the present pod is being removed, or an upgrade started a
 /// better one.
-pub fn moved(world: &World, present: &Target, target: &Target) -> bool {
+pub(crate) fn moved(world: &World, present: &Target, target: &Target) -> bool {
     match (present.pods.first(), target.pods.first()) {
         (Some(asked), Some(better)) => {
             let gone = !target.pods.contains(asked);
@@ -66,7 +66,7 @@ fn outlives(world: &World, id: &InstanceId, better: &PodName, asked: &PodName) -
 }
 
 /// Who drives a rebalance of this instance, and why. `process` is what the operator's Lease shows, where it may be read.
-pub fn backend(
+pub(crate) fn backend(
     asked: BackendRequest,
     served: &Served,
     instance: &Instance,

@@ -106,7 +106,7 @@ fn phases(node: &CountedNode, settings: &Settings, health_check: bool) -> [u64; 
 /// What would happen: each second every evacuated node loses `connEvictRate` clients, which reconnect evenly to the
 /// recipients; after the wait for takeovers its sessions without a client are moved. `health_check` is whether this EMQX
 /// waits for load balancers (4.4 and 5.0 do not).
-pub fn forecast(
+pub(crate) fn forecast(
     instance: InstanceId,
     nodes: &[CountedNode],
     recipients: &Recipients,
@@ -214,7 +214,12 @@ pub fn forecast(
 /// The nodes that would receive the clients and sessions of these nodes: clients reconnect through the
 /// Service (to replicants, where there are any), sessions move to the nodes of `migrate_to`, else to all
 /// nodes that run. Donors and evacuated nodes receive neither.
-pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settings: &Settings) -> Recipients {
+pub(crate) fn recipients(
+    world: &World,
+    snapshot: &Snapshot,
+    nodes: &[NodeName],
+    settings: &Settings,
+) -> Recipients {
     let load = world.broker(&snapshot.instance).eviction_status();
     let busy = |node: &NodeName| {
         nodes.contains(node)
@@ -241,7 +246,7 @@ pub fn recipients(world: &World, snapshot: &Snapshot, nodes: &[NodeName], settin
 }
 
 /// A running node with its counts; `None` when it does not run or EMQX does not report its live clients.
-pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<CountedNode> {
+pub(crate) fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<CountedNode> {
     let found = world.broker(&snapshot.instance).nodes.as_ref()?.value.iter().find(|it| it.name == *node)?;
     let connections = found.connections.filter(|_| found.running)?;
     Some(CountedNode {
@@ -254,7 +259,7 @@ pub fn counted(world: &World, snapshot: &Snapshot, node: &NodeName) -> Option<Co
 
 impl EvacuationPlan {
     /// Adds findings; a blocked one refuses the evacuation.
-    pub fn judge(&mut self, findings: Vec<Finding>) {
+    pub(crate) fn judge(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
         if let Some(blocked) = self.findings.iter().find(|it| it.severity == Severity::Blocked) {
             self.decision = Decision::Refused;

@@ -45,12 +45,12 @@ pub struct EvictionAlarm {
 
 impl EvictionAlarm {
     /// Why the operation should be stopped now; `None` while nothing supports that.
-    pub fn raised(&self) -> Option<&Alarm> {
+    pub(crate) fn raised(&self) -> Option<&Alarm> {
         self.raised.as_ref()
     }
 
     /// Processes an answer. An answer that is incomplete supports neither a loss nor a recovery.
-    pub fn observe(&mut self, counts: Option<EvictionCounts>) {
+    pub(crate) fn observe(&mut self, counts: Option<EvictionCounts>) {
         let Some(counts) = counts else {
             (self.offline_since, self.not_arriving_since, self.raised) = (None, None, None);
             self.moved.clear();
@@ -92,7 +92,7 @@ impl EvictionAlarm {
     }
 
     /// The message of the first alarm, with the command that stops the operation; each operation announces it once.
-    pub fn announce(&mut self, command: &str) -> Option<String> {
+    pub(crate) fn announce(&mut self, command: &str) -> Option<String> {
         let alarm = self.raised.as_ref().filter(|_| !self.announced)?;
         self.announced = true;
         Some(advice(alarm, command))
@@ -136,7 +136,7 @@ pub struct EvictionWatch {
 impl EvictionWatch {
     /// Processes EMQX's answer. `emptied` are the nodes that are emptied now or were before; `start` is the number of all
     /// clients at the start and its time, where another process recorded it.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         broker: &BrokerState,
         emptied: &BTreeSet<NodeName>,
@@ -166,12 +166,12 @@ impl EvictionWatch {
     }
 
     /// Why the operation should be stopped now.
-    pub fn raised(&self) -> Option<&Alarm> {
+    pub(crate) fn raised(&self) -> Option<&Alarm> {
         self.alarm.raised()
     }
 
     /// The message of the first alarm.
-    pub fn announce(&mut self, command: &str) -> Option<String> {
+    pub(crate) fn announce(&mut self, command: &str) -> Option<String> {
         self.alarm.announce(command)
     }
 }

@@ -40,7 +40,7 @@ pub struct Finding {
 
 impl Finding {
     /// A finding without a hint.
-    pub fn new(id: &'static str, severity: Severity, message: impl Into<String>) -> Self {
+    pub(crate) fn new(id: &'static str, severity: Severity, message: impl Into<String>) -> Self {
         Self { id, severity, message: message.into(), hint: None }
     }
 
@@ -55,7 +55,7 @@ impl Finding {
     }
 
     /// For information only.
-    pub fn info(id: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn info(id: &'static str, message: impl Into<String>) -> Self {
         Self::new(id, Severity::Info, message)
     }
 
@@ -68,7 +68,7 @@ impl Finding {
 }
 
 /// Applies `--skip-check`: a named warning is removed; a named refusal becomes a warning.
-pub fn skip(findings: &mut Vec<Finding>, named: &[String]) {
+pub(crate) fn skip(findings: &mut Vec<Finding>, named: &[String]) {
     let skipped = |finding: &Finding| named.iter().any(|id| id == finding.id);
     findings.retain(|finding| finding.severity == Severity::Blocked || !skipped(finding));
     for finding in findings.iter_mut().filter(|finding| skipped(finding)) {

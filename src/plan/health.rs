@@ -40,7 +40,7 @@ impl fmt::Display for HealthProblem {
 }
 
 /// The condition that describes an instance best: the one by which it is ready, else the one with the reason why not.
-pub fn health(instance: &Instance, now: Timestamp) -> Health {
+pub(crate) fn health(instance: &Instance, now: Timestamp) -> Health {
     if instance.standalone {
         return Health::default();
     }

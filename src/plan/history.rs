@@ -139,7 +139,7 @@ pub struct FollowedOperation {
 }
 
 /// The operations of an instance that ended since a moment, as its trackers saw it.
-pub fn followed(
+pub(crate) fn followed(
     operations: &OperationTracker,
     id: &InstanceId,
     since: Timestamp,
@@ -202,7 +202,7 @@ pub(super) fn ended(
 }
 
 /// The entry of a rebalance that ended with this verdict.
-pub fn of_rebalance(
+pub(crate) fn of_rebalance(
     run: &RebalanceRun,
     id: &InstanceId,
     judgement: Judgement,
@@ -233,7 +233,7 @@ pub fn of_rebalance(
 }
 
 /// The entry of an upgrade that ended with this verdict.
-pub fn of_upgrade(run: &UpgradeRun, judgement: Judgement, now: Timestamp) -> HistoryEntry {
+pub(crate) fn of_upgrade(run: &UpgradeRun, judgement: Judgement, now: Timestamp) -> HistoryEntry {
     let known = |of: fn(&Counts) -> Option<u64>| of(&run.counts).filter(|_| run.blind.is_none());
     HistoryEntry {
         started: Some(run.began),
@@ -350,7 +350,7 @@ pub(crate) fn find_objects(all: &mut [PastEntry], world: &World, id: &InstanceId
 
 /// Each operation once, oldest first: `unknown` never replaces a verdict, and a verdict that others can read
 /// has precedence over one that only this user has.
-pub fn merged(entries: impl IntoIterator<Item = PastEntry>) -> Vec<PastEntry> {
+pub(crate) fn merged(entries: impl IntoIterator<Item = PastEntry>) -> Vec<PastEntry> {
     let mut all: Vec<PastEntry> = Vec::new();
     for past in entries {
         match all.iter_mut().find(|known| same(&known.entry, &past.entry)) {

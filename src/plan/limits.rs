@@ -45,7 +45,7 @@ pub enum LimitOutcome {
 
 impl LimitOutcome {
     /// The notice of a follower, and the reason for a stop.
-    pub fn into_notice(self) -> (String, Option<String>) {
+    pub(crate) fn into_notice(self) -> (String, Option<String>) {
         match self {
             Self::Warning(text) => (text, None),
             Self::Stop(why) => (format!("{why}: it is stopped"), Some(why)),
@@ -64,7 +64,7 @@ pub struct Stopping {
 
 impl Stopping {
     /// Both as one sentence.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let of = |label: &str, parts: &[String]| match parts {
             [] => None,
             parts => Some(format!("{label}: {}", parts.join(", "))),
@@ -112,7 +112,7 @@ pub struct LimitTracker {
 
 impl LimitTracker {
     /// A tracker of these limits; `not_after` is the resolved time.
-    pub fn new(limits: Limits, not_after: Option<Timestamp>) -> Self {
+    pub(crate) fn new(limits: Limits, not_after: Option<Timestamp>) -> Self {
         Self {
             limits,
             not_after,
@@ -129,7 +129,7 @@ impl LimitTracker {
     }
 
     /// Observes the world as it is now.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         broker: &BrokerState,
         known: OperationFacts,
@@ -383,7 +383,7 @@ fn have_been(clients: u64) -> String {
 
 /// Clients that EMQX evicts in one second, of all operations: this many may be between two nodes at any moment. `None` where
 /// EMQX does not report a rate, or its answer is missing.
-pub fn flight(broker: &BrokerState) -> Option<u64> {
+pub(crate) fn flight(broker: &BrokerState) -> Option<u64> {
     evicted_per_second(&broker.load.as_ref()?.value)
 }
 

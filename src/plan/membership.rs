@@ -32,7 +32,7 @@ pub enum Membership {
 
 impl Membership {
     /// As it is written in JSON.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Member => "member",
             Self::NotInCluster => "notInCluster",
@@ -45,7 +45,7 @@ impl Membership {
     }
 
     /// In words, for people.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::NotInCluster => "not in cluster",
             other => other.as_str(),
@@ -74,7 +74,12 @@ pub struct KnownSources {
 }
 
 /// Judges one row: the node as EMQX (or the operator) lists it, and the pod that fits it.
-pub fn standing(node: Option<&Node>, pod: Option<&Pod>, known: KnownSources, now: Timestamp) -> Standing {
+pub(crate) fn standing(
+    node: Option<&Node>,
+    pod: Option<&Pod>,
+    known: KnownSources,
+    now: Timestamp,
+) -> Standing {
     let Some(pod) = pod else { return without_pod(node, known) };
     let (reason, since) = trouble(pod);
     let is = |membership, since| Standing { membership, reason: reason.clone(), since };
@@ -128,7 +133,7 @@ fn up(pod: &Pod) -> bool {
 }
 
 /// Whether the pod will never run again: evicted by the kubelet, or finished. Its controller makes another one.
-pub fn finished(pod: &Pod) -> bool {
+pub(crate) fn finished(pod: &Pod) -> bool {
     matches!(pod.phase.as_str(), "Failed" | "Succeeded")
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn wait_left(run: &RebalanceRun, now: Timestamp) -> Option<(u64, u64)
 }
 
 /// What comes next for this node.
-pub fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
+pub(crate) fn next(row: &NodeRow, around: NodeContext<'_>) -> Vec<String> {
     let evacuations = evacuations_or_copy(around.broker.eviction_status(), around.instance);
     let upgrading = around.instance.is_some_and(Instance::upgrading);
     let Some(node) = &row.node else {

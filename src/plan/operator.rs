@@ -29,7 +29,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// `the operator's process is gone (last sign 10m ago)`, for the cause of what does not move.
-    pub fn cause(self) -> String {
+    pub(crate) fn cause(self) -> String {
         match self.process {
             OperatorProcess::Running => "the operator's process runs".to_owned(),
             OperatorProcess::Gone => {
@@ -45,7 +45,7 @@ impl Evidence {
 /// Judges the Leases that were read. `silent` is the number of seconds since the operator's last dated status update or
 /// event: an operator that wrote after its Lease ran out works without a Lease. `None` where no Lease may be read, there is
 /// none, or it shows nothing.
-pub fn evidence(world: &World, silent: Option<u64>, now: Timestamp) -> Option<Evidence> {
+pub(crate) fn evidence(world: &World, silent: Option<u64>, now: Timestamp) -> Option<Evidence> {
     let read = world.kubernetes.leases.values().filter(|seen| seen.is_within(LEASE_UNREAD_SECONDS, now));
     let judged = read.filter_map(|seen| {
         let renewed = seen.value.renewed?;

@@ -65,7 +65,12 @@ impl PlaybackState {
     /// Observes each second before `until`. EMQX is asked every second, and an answer is recorded only if it
     /// differs from the one before: a second without a line repeats the last answer, unless the last request
     /// failed.
-    pub fn pass(&mut self, world: &mut World, follower: &mut impl Tracker, until: Timestamp) -> Vec<Event> {
+    pub(crate) fn pass(
+        &mut self,
+        world: &mut World,
+        follower: &mut impl Tracker,
+        until: Timestamp,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(last) = self.last.filter(|_| self.began) else { return events };
         let gap = until.as_second() - last.as_second();
@@ -82,7 +87,7 @@ impl PlaybackState {
     }
 
     /// The recording ended.
-    pub fn finish(&mut self, world: &World, follower: &mut impl Tracker) -> Vec<Event> {
+    pub(crate) fn finish(&mut self, world: &World, follower: &mut impl Tracker) -> Vec<Event> {
         let Some(at) = self.last else { return Vec::new() };
         let mut events = if self.began { Vec::new() } else { follower.observe(world, at) };
         self.began = true;

@@ -23,7 +23,7 @@ pub struct PurgeTracker {
 
 impl PurgeTracker {
     /// Follows the purges of one cluster.
-    pub fn new(id: InstanceId) -> Self {
+    pub(crate) fn new(id: InstanceId) -> Self {
         Self { id, runs: BTreeMap::new(), seen: None, unobserved: None }
     }
 
@@ -36,7 +36,7 @@ impl PurgeTracker {
     }
 
     /// Processes EMQX's last answer; returns what has changed.
-    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let Some(load) =
             world.broker(&self.id).load.as_ref().filter(|load| self.seen.is_none_or(|seen| load.at > seen))
         else {

@@ -72,7 +72,7 @@ pub enum StepState {
 
 impl StepState {
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
             Self::Evacuating => "evacuating",
@@ -172,18 +172,18 @@ impl RemovalPlan {
     }
 
     /// Seconds of all evacuations of the operation; `None` where this plan is of a part of them, or of none.
-    pub fn planned_seconds(&self) -> Option<u64> {
+    pub(crate) fn planned_seconds(&self) -> Option<u64> {
         Some(self.total_seconds).filter(|seconds| *seconds > 0 && !self.resumed)
     }
 
     /// Refuses the operation for a reason that is found outside of the plan.
-    pub fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
+    pub(crate) fn refuse(&mut self, id: &'static str, message: String, hint: &str) {
         self.findings.insert(0, Finding::new(id, Severity::Blocked, message).hint(hint));
         self.decide();
     }
 
     /// Refuses the operation when a finding blocks it.
-    pub fn decide(&mut self) {
+    pub(crate) fn decide(&mut self) {
         if let Some(blocked) = self.findings.iter().find(|it| it.severity == Severity::Blocked) {
             self.decision = Decision::Refused;
             self.message.clone_from(&blocked.message);

@@ -89,7 +89,7 @@ pub struct ReportBuilder {
 
 impl ReportBuilder {
     /// Processes one line of a recording, after the trackers did.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         world: &World,
         operations: &RecordedOperations,
@@ -282,7 +282,7 @@ impl ReportBuilder {
     }
 
     /// The report. `source` is the name of the recording.
-    pub fn finish(mut self, source: String) -> Report {
+    pub(crate) fn finish(mut self, source: String) -> Report {
         let last = self.last;
         let rates = latest(&self.rising);
         self.drafts.iter_mut().filter(|draft| !draft.over).for_each(|draft| draft.peaks(&rates));

@@ -40,7 +40,7 @@ pub struct SourceReport {
 
 impl SourceReport {
     /// Each source with its name.
-    pub fn each(&self) -> [(Source, &SourceAge); 4] {
+    pub(crate) fn each(&self) -> [(Source, &SourceAge); 4] {
         [
             (Source::Kubernetes, &self.kubernetes),
             (Source::Pods, &self.pods),
@@ -140,7 +140,7 @@ pub struct RebalanceItem {
 
 impl RebalanceItem {
     /// The item of a rebalance that has an object.
-    pub fn of_object(
+    pub(crate) fn of_object(
         id: &InstanceId,
         object: &Rebalance,
         verdict: Verdict,
@@ -217,7 +217,7 @@ pub struct Stopped {
 
 impl Stopped {
     /// The message after the verdict: one that begins with the verdict does not repeat it.
-    pub fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         match self.message.strip_prefix(self.verdict.words()) {
             Some(rest) => rest.to_owned(),
             None if self.message.is_empty() => String::new(),
@@ -226,7 +226,7 @@ impl Stopped {
     }
 
     /// What stopped, and what verifies it, as sentences.
-    pub fn sentences(&self) -> Vec<String> {
+    pub(crate) fn sentences(&self) -> Vec<String> {
         let first = format!("{}: {}{}", self.name, self.verdict.words(), self.tail());
         [first].into_iter().chain(self.proof.iter().cloned()).collect()
     }

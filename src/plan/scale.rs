@@ -53,7 +53,7 @@ fn removed<'w>(
     pods
 }
 
-pub fn plan(
+pub(crate) fn plan(
     world: &World,
     snapshot: &Snapshot,
     request: &ScaleRequest,
@@ -200,7 +200,7 @@ pub(crate) fn evening_out(snapshot: &Snapshot) -> Strategy {
 }
 
 /// The flags of `rebalance apply` for a strategy of `evening_out`.
-pub fn flags(strategy: &Strategy) -> String {
+pub(crate) fn flags(strategy: &Strategy) -> String {
     format!(
         "--conn-evict-rate {} --sess-evict-rate {} --abs-conn-threshold {} --rel-conn-threshold {} --abs-sess-threshold {} \
          --rel-sess-threshold {}",

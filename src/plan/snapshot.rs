@@ -65,7 +65,7 @@ pub struct NodeRow {
 
 impl NodeRow {
     /// The short name of the row: the pod's name, else the node's address or its first label.
-    pub fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         match (&self.pod, &self.node) {
             (Some(pod), _) => pod.as_str(),
             (None, Some(node)) => node.short(),
@@ -104,7 +104,7 @@ pub enum SourceState {
 
 impl SourceState {
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Forbidden => "forbidden",
@@ -155,12 +155,12 @@ pub struct Snapshot {
     pub chosen: Vec<NodeName>,
     /// The totals over all nodes.
     pub totals: Totals,
-    /// The sources, in the order of [`Source::ALL`].
+    /// The sources, in the order of `Source::ALL`.
     pub sources: BTreeMap<Source, SourceAge>,
 }
 
 impl Snapshot {
-    pub fn node(&self, name: &NodeName) -> Option<&NodeRow> {
+    pub(crate) fn node(&self, name: &NodeName) -> Option<&NodeRow> {
         self.nodes.iter().find(|row| row.node.as_ref() == Some(name))
     }
 
@@ -171,7 +171,7 @@ impl Snapshot {
 
     /// The nodes that would take part in a rebalance: the running ones of the participating role, or the nodes that the
     /// user chose.
-    pub fn participants(&self) -> Vec<&NodeRow> {
+    pub(crate) fn participants(&self) -> Vec<&NodeRow> {
         if !self.chosen.is_empty() {
             let chosen = |row: &&NodeRow| row.node.as_ref().is_some_and(|node| self.chosen.contains(node));
             return self.nodes.iter().filter(|row| row.running).filter(chosen).collect();
@@ -182,13 +182,13 @@ impl Snapshot {
 
     /// The snapshot for a rebalance of only these nodes; an empty list means all nodes.
     #[must_use]
-    pub fn among(mut self, nodes: &[NodeName]) -> Self {
+    pub(crate) fn among(mut self, nodes: &[NodeName]) -> Self {
         self.chosen = nodes.to_vec();
         self
     }
 
     /// The state of a source.
-    pub fn source(&self, source: Source) -> SourceState {
+    pub(crate) fn source(&self, source: Source) -> SourceState {
         self.sources.get(&source).map_or(SourceState::Absent, |age| age.state)
     }
 }
@@ -419,7 +419,7 @@ impl<'a> Pods<'a> {
 }
 
 /// A node of an instance as the rows of its status name it: by its pod, else by its address or its first label.
-pub fn label(world: &World, id: &InstanceId, node: &NodeName) -> String {
+pub(crate) fn label(world: &World, id: &InstanceId, node: &NodeName) -> String {
     let from_status =
         world.instance(id).and_then(|instance| instance.nodes.iter().find(|it| it.name == *node));
     let known = Node { name: node.clone(), ..Node::default() };

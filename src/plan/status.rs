@@ -76,7 +76,7 @@ pub(crate) fn operator_silence(status: &Status) -> Option<String> {
 }
 
 /// What Kubernetes alone reports, for the time in which EMQX has not answered.
-pub fn before_emqx(status: &Status) -> String {
+pub(crate) fn before_emqx(status: &Status) -> String {
     let pods = status.nodes.len();
     let ready = status.nodes.iter().filter(|row| row.ready == Some(true)).count();
     let ready = if pods == 0 { "no pods".to_owned() } else { format!("{ready} of {pods} pods ready") };
@@ -84,7 +84,7 @@ pub fn before_emqx(status: &Status) -> String {
 }
 
 /// Whether the counts are the operator's copy of EMQX's answer.
-pub fn copied(status: &Status) -> bool {
+pub(crate) fn copied(status: &Status) -> bool {
     status.nodes.iter().any(|row| row.source == Source::Kubernetes)
 }
 

@@ -10,24 +10,24 @@ use crate::model::{InstanceId, NodeName, World};
 use crate::plan::finding::Finding;
 
 /// The stored state of this very instance, also of a scale that has ended.
-pub fn stored_scale<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
+pub(crate) fn stored_scale<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
     let state = &world.kubernetes.states.get(id)?.value;
     let own = world.instance(id)?.uid == state.owner;
     state.scale.as_ref().filter(|_| own)
 }
 
 /// The stored state of a scale that has not ended.
-pub fn scale_to_finish<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
+pub(crate) fn scale_to_finish<'w>(world: &'w World, id: &InstanceId) -> Option<&'w ScaleState> {
     stored_scale(world, id).filter(|state| !state.ended)
 }
 
 /// `3 replicants`.
-pub fn amount(field: ScaledField, number: u64) -> String {
+pub(crate) fn amount(field: ScaledField, number: u64) -> String {
     plural(number, field.singular())
 }
 
 /// The stored state of an unfinished drain of this very instance.
-pub fn stored_drain<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
+pub(crate) fn stored_drain<'w>(world: &'w World, id: &InstanceId) -> Option<&'w DrainState> {
     let state = &world.kubernetes.states.get(id)?.value;
     let own = world.instance(id)?.uid == state.owner;
     state.drain.as_ref().filter(|_| own)

@@ -51,7 +51,7 @@ impl OperationTracker {
     }
 
     /// When the cause of an event happened that this tracker has just returned.
-    pub fn happened(&self, event: &Event) -> Happened {
+    pub(crate) fn happened(&self, event: &Event) -> Happened {
         if event.operation == Operation::Purge {
             return self.purges.happened(event);
         }
@@ -79,22 +79,22 @@ impl OperationTracker {
     }
 
     /// The upgrade of this name (`upgrade/NAME`) that was seen last.
-    pub fn upgrade(&self, name: &str) -> Option<&UpgradeRun> {
+    pub(crate) fn upgrade(&self, name: &str) -> Option<&UpgradeRun> {
         self.upgrades.runs.named(name)
     }
 
     /// The evacuation of this name (`evacuation/NODE`) that was seen last.
-    pub fn evacuation(&self, name: &str) -> Option<&EvacuationRun> {
+    pub(crate) fn evacuation(&self, name: &str) -> Option<&EvacuationRun> {
         self.upgrades.evacuations.run(name)
     }
 
     /// Whether an operation of this name was seen.
-    pub fn knows(&self, name: &str) -> bool {
+    pub(crate) fn knows(&self, name: &str) -> bool {
         self.run(name).is_some()
     }
 
     /// The present verdict of the operation of this name.
-    pub fn standing(&self, name: &str) -> Verdict {
+    pub(crate) fn standing(&self, name: &str) -> Verdict {
         self.run(name).map_or(Verdict::Running, Tracked::standing)
     }
 

@@ -30,12 +30,12 @@ fn host() -> Option<Host> {
 
 /// Time since a fixed moment, by a clock that cannot be set and that includes the time in which the machine
 /// sleeps.
-pub fn elapsed() -> Duration {
+pub(crate) fn elapsed() -> Duration {
     host().map_or_else(machine, |host| (host.elapsed)())
 }
 
 /// A random number, for jitter only.
-pub fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     host().map_or_else(|| RandomState::new().hash_one(()), |host| (host.random)())
 }
 

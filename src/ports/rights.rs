@@ -19,7 +19,7 @@ pub struct Right {
 
 impl Right {
     /// Verb and resource, with its group and namespace: `patch pods/status in namespace mq`.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
         let place = if self.namespace.is_empty() {
             String::new()
@@ -30,7 +30,7 @@ impl Right {
     }
 
     /// The permissions of a rebalance by an object.
-    pub fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
+    pub(crate) fn of_rebalance(verb: &'static str, namespace: &str) -> Self {
         let namespace = namespace.to_owned();
         Self { verb, group: "apps.emqx.io", resource: "rebalances", namespace, name: None }
     }

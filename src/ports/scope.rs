@@ -48,7 +48,8 @@ impl RefreshScope {
         lease: true,
     };
     /// The resources from which a rebalance is judged.
-    pub const REBALANCE: Self = Self { sets: false, events: false, states: false, lease: false, ..Self::ALL };
+    pub(crate) const REBALANCE: Self =
+        Self { sets: false, events: false, states: false, lease: false, ..Self::ALL };
 }
 
 /// What is read of the surroundings of an instance.
@@ -63,5 +64,5 @@ pub struct SurroundingScope {
 
 impl SurroundingScope {
     /// Everything.
-    pub const ALL: Self = Self { services: true, quotas: true, webhook: true };
+    pub(crate) const ALL: Self = Self { services: true, quotas: true, webhook: true };
 }

@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     /// Why writing stopped, if it did (a full disk must not end the follow).
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         self.state.borrow().failure.clone()
     }
 }

@@ -39,7 +39,7 @@ const ROTATED_BYTES: u64 = 1 << 20;
 const READ_BYTES: u64 = 4 << 20;
 
 /// The state folder of a user by the environment; `None` where no home folder is known.
-pub fn path(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+pub(crate) fn path(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let folder = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = folder("XDG_STATE_HOME");
     let home = || folder("HOME").or_else(|| folder("USERPROFILE")).map(|home| home.join(".local/state"));
@@ -56,7 +56,7 @@ pub struct Folder {
 
 impl Folder {
     /// The folder at this path, for operations of this cluster.
-    pub fn new(path: PathBuf, cluster: Option<String>, recording: Option<OwnRecording>) -> Self {
+    pub(crate) fn new(path: PathBuf, cluster: Option<String>, recording: Option<OwnRecording>) -> Self {
         Self { path, cluster, recording, kept: RefCell::new(None) }
     }
 

@@ -23,7 +23,7 @@ pub enum Quantity {
 impl Quantity {
     /// The quantity that the key shows next.
     #[must_use]
-    pub fn next(self) -> Self {
+    pub(crate) fn next(self) -> Self {
         match self {
             Self::Connections => Self::Sessions,
             Self::Sessions => Self::Change,
@@ -31,7 +31,7 @@ impl Quantity {
         }
     }
 
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::Sessions => "sessions",
@@ -73,12 +73,12 @@ impl ChartSettings {
     }
 
     /// Seconds of the window.
-    pub fn window(self, board: &ViewModel) -> i64 {
+    pub(crate) fn window(self, board: &ViewModel) -> i64 {
         WINDOWS[self.place(board)]
     }
 
     /// Seconds that are shown: the window, or less where the history begins later.
-    pub fn seconds(self, board: &ViewModel, history: &History) -> i64 {
+    pub(crate) fn seconds(self, board: &ViewModel, history: &History) -> i64 {
         let age = history.age(board.now).unwrap_or_default();
         self.window(board).min(age.max(SHORTEST))
     }

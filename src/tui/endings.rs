@@ -17,7 +17,7 @@ pub struct Endings {
 }
 
 /// Identifies the end of an operation: names are used again.
-pub fn ending_key(ended: &FollowedOperation) -> EndingKey {
+pub(crate) fn ending_key(ended: &FollowedOperation) -> EndingKey {
     let entry = &ended.entry;
     (entry.instance.clone(), entry.operation, entry.name.clone(), entry.ended)
 }

@@ -59,7 +59,7 @@ impl Field {
     ];
 
     /// Its name, as text.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Spread => "every node within",
             Self::Deadline => "in at most",
@@ -130,7 +130,7 @@ pub enum PlanOutcome {
 
 impl PlanOutcome {
     /// The outcome, as text.
-    pub fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Even => "even",
             Self::Uneven => "UNEVEN",
@@ -140,7 +140,7 @@ impl PlanOutcome {
 }
 
 /// The distribution of clients at the end of a plan.
-pub fn outcome(plan: &RebalancePlan) -> PlanOutcome {
+pub(crate) fn outcome(plan: &RebalancePlan) -> PlanOutcome {
     let (conn, _) = thresholds(&plan.strategy);
     let (donors, recipients) = (plan.averages.donors_after, plan.averages.recipients_after.unwrap_or(0.0));
     let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
@@ -156,7 +156,7 @@ pub fn outcome(plan: &RebalancePlan) -> PlanOutcome {
 impl PlanForm {
     /// A form with these values. The settings are shown one by one if the strategy differs from EMQX's
     /// default: then the user chose them.
-    pub fn new(strategy: Strategy, backend: BackendRequest) -> Self {
+    pub(crate) fn new(strategy: Strategy, backend: BackendRequest) -> Self {
         let all = strategy != Strategy::default();
         Self {
             strategy,
@@ -173,19 +173,19 @@ impl PlanForm {
     }
 
     /// The shown values.
-    pub fn fields(&self) -> &'static [Field] {
+    pub(crate) fn fields(&self) -> &'static [Field] {
         if self.all { &Field::SETTINGS } else { &Field::REQUIRED }
     }
 
     /// Switches between every setting and the requirement.
-    pub fn switch(&mut self) {
+    pub(crate) fn switch(&mut self) {
         self.commit();
         self.all = !self.all;
         self.field = self.fields()[0];
     }
 
     /// Moves to another value.
-    pub fn go(&mut self, steps: isize) {
+    pub(crate) fn go(&mut self, steps: isize) {
         self.commit();
         let fields = self.fields();
         let place = fields.iter().position(|it| *it == self.field).unwrap_or(0);
@@ -193,7 +193,7 @@ impl PlanForm {
     }
 
     /// Takes a character of a number; returns whether it did.
-    pub fn letter(&mut self, letter: char) -> bool {
+    pub(crate) fn letter(&mut self, letter: char) -> bool {
         let dot = letter == '.' && matches!(self.field, Field::Relative | Field::Spread);
         if !self.field.typed() || !(letter.is_ascii_digit() || dot) || self.typing.len() >= 9 {
             return false;
@@ -208,7 +208,7 @@ impl PlanForm {
     }
 
     /// Sets the value from the typed text; a value out of range is refused with a message.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         let text = std::mem::take(&mut self.typing);
         if text.is_empty() {
             return;
@@ -281,7 +281,7 @@ impl PlanForm {
     }
 
     /// The next value up or down.
-    pub fn change(&mut self, up: bool) {
+    pub(crate) fn change(&mut self, up: bool) {
         self.commit();
         match self.field {
             Field::Spread => {
@@ -324,7 +324,7 @@ impl PlanForm {
     }
 
     /// A value as text.
-    pub fn value(&self, field: Field) -> String {
+    pub(crate) fn value(&self, field: Field) -> String {
         if field == self.field && !self.typing.is_empty() {
             return format!("{}_", self.typing);
         }
@@ -346,7 +346,7 @@ impl PlanForm {
     }
 
     /// The equivalent command line, with every setting that differs from EMQX's defaults.
-    pub fn command(&self, verb: &str, instance: &str) -> String {
+    pub(crate) fn command(&self, verb: &str, instance: &str) -> String {
         let mut text = requirement::command(verb, instance, &self.strategy);
         if self.backend != BackendRequest::Auto {
             text.extend([" --backend ", &self.value(Field::Backend)]);
@@ -359,7 +359,7 @@ impl PlanForm {
     ///
     /// # Errors
     /// What is unknown about the cluster, or why no strategy meets the requirement.
-    pub fn plan(
+    pub(crate) fn plan(
         &mut self,
         world: &World,
         snapshot: &Snapshot,

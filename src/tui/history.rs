@@ -147,7 +147,7 @@ impl Tier {
     }
 }
 
-/// A sample of the history, as [`History::steps`] found it.
+/// A sample of the history, as `History::steps` found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryStep {
     /// When it was taken, in milliseconds since 1970.
@@ -178,7 +178,7 @@ impl Default for History {
 
 impl History {
     /// Adds the counts of the nodes at a moment. A moment that is not later than the last one is ignored.
-    pub fn push<'a>(
+    pub(crate) fn push<'a>(
         &mut self,
         at: Timestamp,
         nodes: impl IntoIterator<Item = (&'a NodeName, Option<u64>, Option<u64>)>,
@@ -244,7 +244,7 @@ impl History {
     }
 
     /// The change of clients per second.
-    pub fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
+    pub(crate) fn rate(&self, node: &NodeName, until: Timestamp) -> Option<f64> {
         self.slope(self.place(node)?, &self.window(until)?)
     }
 
@@ -309,7 +309,7 @@ impl History {
     }
 
     /// The largest count of a node among the samples since this moment.
-    pub fn most(&self, node: &NodeName, since: Option<Timestamp>) -> Option<u64> {
+    pub(crate) fn most(&self, node: &NodeName, since: Option<Timestamp>) -> Option<u64> {
         let place = *self.index.get(node)?;
         let since = since.map_or(i64::MIN, Timestamp::as_millisecond);
         [&self.fine, &self.coarse]
@@ -321,13 +321,13 @@ impl History {
     }
 
     /// Seconds since the first sample.
-    pub fn age(&self, until: Timestamp) -> Option<i64> {
+    pub(crate) fn age(&self, until: Timestamp) -> Option<i64> {
         let first = [&self.fine, &self.coarse].into_iter().filter_map(|tier| tier.times.front()).min()?;
         Some((until.as_millisecond() - first) / 1000)
     }
 
     /// For each of `count` steps up to `until`, the last sample before it; `None` where that is too old.
-    pub fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<HistoryStep>> {
+    pub(crate) fn steps(&self, count: usize, seconds: i64, until: Timestamp) -> Vec<Option<HistoryStep>> {
         let until = until.as_millisecond();
         let step = (seconds * 1000 / count.max(1).cast_signed() as i64).max(1);
         let found = |tier: &Tier, fine: bool, end: i64| {

@@ -307,7 +307,7 @@ fn name(event: KeyEvent) -> Option<String> {
 }
 
 /// What a key means at a place, of what `can` be done there.
-pub fn command(event: KeyEvent, place: KeyScope, can: impl Fn(Needs) -> bool) -> Option<Command> {
+pub(crate) fn command(event: KeyEvent, place: KeyScope, can: impl Fn(Needs) -> bool) -> Option<Command> {
     let name = name(event)?;
     BINDINGS
         .iter()
@@ -316,7 +316,7 @@ pub fn command(event: KeyEvent, place: KeyScope, can: impl Fn(Needs) -> bool) ->
 }
 
 /// The keys that mean something at a place.
-pub fn at(place: KeyScope, can: impl Fn(Needs) -> bool) -> impl Iterator<Item = &'static Binding> {
+pub(crate) fn at(place: KeyScope, can: impl Fn(Needs) -> bool) -> impl Iterator<Item = &'static Binding> {
     BINDINGS.iter().filter(move |it| it.places.contains(&place) && can(it.needs))
 }
 

@@ -44,7 +44,7 @@ impl NoticeLog {
     }
 
     /// Adds the notice of an event.
-    pub fn event(&mut self, event: &Event, tone: Tone, happened: Happened) {
+    pub(crate) fn event(&mut self, event: &Event, tone: Tone, happened: Happened) {
         let since = Some(happened).filter(|happened| match happened {
             Happened::At(at) => seconds_between(*at, event.time) > OBSERVED_SECONDS,
             Happened::Before(_) => true,
@@ -73,17 +73,12 @@ impl NoticeLog {
     }
 
     /// The notices up to a moment, newest first.
-    pub fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn newest(&self, until: Timestamp) -> impl Iterator<Item = &Entry> {
         self.entries.iter().rev().filter(move |entry| entry.at <= until)
     }
 
     /// The number of notices.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Whether there are no notices.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 }

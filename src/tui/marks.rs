@@ -51,7 +51,7 @@ impl Marks {
     }
 
     /// Adds the mark of an event.
-    pub fn event(&mut self, event: &Event, happened: Happened) {
+    pub(crate) fn event(&mut self, event: &Event, happened: Happened) {
         if event.kind == EventType::Created {
             self.created = Some(event.name.clone());
             if matches!(happened, Happened::Before(_)) {
@@ -82,7 +82,7 @@ impl Marks {
 
     /// Adds a mark when the operator's phase of a rebalance changes; for an object that existed before it was first seen,
     /// those that it has the times of.
-    pub fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
+    pub(crate) fn operator(&mut self, now: Timestamp, run: &RebalanceRun) {
         let Some(object) = &run.object else { return };
         let Some(phase) = object.phase.text() else { return };
         let reported = (run.name.clone(), phase.to_owned());

@@ -42,7 +42,7 @@ pub struct PastOperation {
 
 impl PastOperation {
     /// Seconds that it took, or has taken so far.
-    pub fn seconds(&self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn seconds(&self, now: Timestamp) -> Option<u64> {
         if self.ended_after.is_some() {
             return None;
         }
@@ -51,14 +51,14 @@ impl PastOperation {
     }
 
     /// Clients that were connected at the start and not after the end.
-    pub fn lost(&self) -> Option<u64> {
+    pub(crate) fn lost(&self) -> Option<u64> {
         Some(self.connections.0?.saturating_sub(self.connections.1?))
     }
 }
 
 /// All operations of a cluster. The verdict of a past one is the recorded one; it is not computed again. `recorded` are the
 /// entries of the user's own history and of the ConfigMap of the instance.
-pub fn operations<'a>(
+pub(crate) fn operations<'a>(
     rebalances: &[RebalanceStatus],
     operations: &OperationTracker,
     id: &InstanceId,

@@ -49,7 +49,7 @@ impl Player {
     }
 
     /// Whether time advances by itself.
-    pub fn plays(&mut self) -> bool {
+    pub(crate) fn plays(&mut self) -> bool {
         !self.paused && self.lines.peek().is_some()
     }
 

@@ -127,7 +127,7 @@ pub struct Route {
 
 impl Route {
     /// The marks whose time is known.
-    pub fn timed(&self) -> impl DoubleEndedIterator<Item = &Mark> {
+    pub(crate) fn timed(&self) -> impl DoubleEndedIterator<Item = &Mark> {
         self.marks.iter().filter(|mark| mark.timed)
     }
 }

@@ -47,14 +47,14 @@ impl SortBy {
 
     /// The next of these columns, in the order of [`Self::ALL`].
     #[must_use]
-    pub fn next(self, visible: &[Self]) -> Self {
+    pub(crate) fn next(self, visible: &[Self]) -> Self {
         let place = Self::ALL.iter().position(|it| *it == self).unwrap_or(0);
         let all = Self::ALL.iter().cycle().skip(place + 1).take(Self::ALL.len());
         all.copied().find(|it| visible.contains(it)).unwrap_or_default()
     }
 
     /// As it is written.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Connections => "connections",

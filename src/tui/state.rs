@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    pub fn theme(&self) -> Theme {
+    pub(crate) fn theme(&self) -> Theme {
         self.setup.theme
     }
 
@@ -218,13 +218,13 @@ impl State {
     }
 
     /// Whether an operation runs in a cluster, or may start soon: then EMQX is queried every second.
-    pub fn busy(&self, id: &InstanceId) -> bool {
+    pub(crate) fn busy(&self, id: &InstanceId) -> bool {
         let Some(cluster) = self.clusters.get(id) else { return false };
         self.doing.is_some() || cluster.operations.is_busy(&self.world, id)
     }
 
     /// The clusters whose EMQX is queried, the target, and the interval.
-    pub fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
+    pub(crate) fn wanted(&self) -> Vec<(InstanceId, Target, Duration)> {
         let with = |(id, every)| Some((InstanceId::clone(id), self.target(id)?, every));
         self.asked().into_iter().filter_map(with).collect()
     }
@@ -256,13 +256,13 @@ impl State {
     }
 
     /// Whether EMQX of this cluster has responded and has not become unreachable since.
-    pub fn receives_from(&self, id: &InstanceId) -> bool {
+    pub(crate) fn receives_from(&self, id: &InstanceId) -> bool {
         let sources = &self.world.broker(id).sources;
         !sources.is_empty() && sources.values().all(|source| source.link == Link::Up)
     }
 
     /// Whether the precondition of a key holds.
-    pub fn can(&self, needs: Needs) -> bool {
+    pub(crate) fn can(&self, needs: Needs) -> bool {
         let live = self.setup.playback.is_none();
         match needs {
             Needs::Nothing => true,
@@ -274,17 +274,17 @@ impl State {
     }
 
     /// The name of the running rebalance of the open cluster.
-    pub fn running(&self) -> Option<String> {
+    pub(crate) fn running(&self) -> Option<String> {
         self.here()?.operations.rebalances.running().map(|run| run.name.clone())
     }
 
     /// Whether a stop that was requested in the view is in progress.
-    pub fn stopping(&self) -> bool {
+    pub(crate) fn stopping(&self) -> bool {
         matches!(self.doing, Some(ChangeInProgress::Stop(_)))
     }
 
     /// The name of the running rebalance or upgrade of the open cluster.
-    pub fn going(&self) -> Option<String> {
+    pub(crate) fn going(&self) -> Option<String> {
         let upgrades = &self.here()?.operations.upgrades;
         let upgrade = || Some(upgrades.running()?.name.clone());
         let evacuation = || {
@@ -407,7 +407,7 @@ impl State {
     }
 
     /// Puts the cursor on a row.
-    pub fn select(&mut self, cursor: usize) {
+    pub(crate) fn select(&mut self, cursor: usize) {
         let Some(board) = self.board() else { return };
         let count = board.shown().count();
         let cursor = cursor.min(count.saturating_sub(1));
@@ -417,13 +417,13 @@ impl State {
     }
 
     /// Shows a message in the footer.
-    pub fn show_message(&mut self, tone: Tone, text: impl Into<String>) {
+    pub(crate) fn show_message(&mut self, tone: Tone, text: impl Into<String>) {
         self.message = Some((tone, text.into(), self.now));
         self.dirty = true;
     }
 
     /// The ids of the clusters that fit the filter.
-    pub fn listed(&self) -> Vec<&InstanceId> {
+    pub(crate) fn listed(&self) -> Vec<&InstanceId> {
         let needle = self.order.filter.to_lowercase();
         let fits = |id: &&InstanceId| {
             needle.is_empty() || format!("{}/{}", id.namespace, id.name).to_lowercase().contains(&needle)

@@ -396,7 +396,7 @@ pub(crate) fn stopped_here(state: &State, names: &[String]) -> bool {
 }
 
 /// The verdict of the followed operations: `None` while one still runs, otherwise the worst.
-pub fn verdict(state: &State, names: &[String]) -> Option<Verdict> {
+pub(crate) fn verdict(state: &State, names: &[String]) -> Option<Verdict> {
     let operations = &state.here()?.operations;
     if names.is_empty() {
         return Some(operations.rebalances.runs.last()?.standing());

@@ -107,7 +107,7 @@ pub struct Widths {
 
 impl ViewModel {
     /// Computes the board of one cluster.
-    pub fn of(sources: Sources<'_>, order: &Order) -> Self {
+    pub(crate) fn of(sources: Sources<'_>, order: &Order) -> Self {
         let Sources { world, id, operations, history, recorded, now, theme, zone } = sources;
         let follower = &operations.rebalances;
         let assessment = assess(world, id, operations, now);
@@ -280,7 +280,7 @@ impl ViewModel {
     }
 
     /// Whether it is in the Service, in one word: `-` for a core beside replicants, which need not be.
-    pub fn service_word(&self, row: &Row) -> &'static str {
+    pub(crate) fn service_word(&self, row: &Row) -> &'static str {
         match row.serving {
             Some(true) => "yes",
             Some(false) if row.role == Role::Core && has_replicants(&self.rows) => "-",
@@ -290,12 +290,12 @@ impl ViewModel {
     }
 
     /// Why the running rebalance should be stopped.
-    pub fn alarm(&self) -> Option<&Alarm> {
+    pub(crate) fn alarm(&self) -> Option<&Alarm> {
         self.run.as_ref()?.alarm()
     }
 
     /// A row by its key.
-    pub fn row(&self, key: &str) -> Option<&Row> {
+    pub(crate) fn row(&self, key: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.key == key)
     }
 }

@@ -36,7 +36,7 @@ pub struct Candidate {
 
 impl Candidate {
     /// A candidate with its description.
-    pub fn new(value: impl Into<String>, about: impl Into<String>) -> Self {
+    pub(crate) fn new(value: impl Into<String>, about: impl Into<String>) -> Self {
         Self { value: value.into(), about: about.into() }
     }
 }

@@ -49,7 +49,7 @@ pub enum OperationName {
 
 impl OperationName {
     /// A rebalance by the name that trackers and events give it.
-    pub fn of_rebalance(name: &str) -> Self {
+    pub(crate) fn of_rebalance(name: &str) -> Self {
         match OperationRef::of(name) {
             OperationRef::Coordinator(node) => Self::Coordinator(node),
             _ => Self::Rebalance(name.to_owned()),

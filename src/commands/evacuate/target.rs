@@ -9,7 +9,7 @@ use crate::plan::snapshot::snapshot;
 use crate::ports::RefreshScope;
 
 /// The name of an evacuation in outputs.
-pub fn name(node: &NodeName) -> String {
+pub(crate) fn name(node: &NodeName) -> String {
     OperationRef::Evacuation(node.clone()).to_string()
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn find(
 }
 
 /// The cluster, and those of these nodes that are being evacuated; the others are reported.
-pub async fn resolve(
+pub(crate) async fn resolve(
     context: &CommandContext,
     targets: &[String],
 ) -> Result<(ClusterView, Vec<NodeName>), Problem> {

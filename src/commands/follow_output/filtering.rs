@@ -23,7 +23,7 @@ fn whole_seconds(from: Timestamp, to: Timestamp) -> u64 {
 impl Filtering {
     /// Whether this event is printed as a line for people: all events except most progress, of which one line
     /// per quarter and per minute is printed.
-    pub fn shows(&mut self, event: &Event) -> bool {
+    pub(crate) fn shows(&mut self, event: &Event) -> bool {
         let mark = event.percent.unwrap_or(0) / MARKS;
         if event.kind != EventType::Progress {
             self.last = Some((mark.max(self.last.map_or(0, |last| last.0)), event.time));

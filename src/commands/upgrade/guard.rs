@@ -35,7 +35,7 @@ pub struct Guard {
 
 impl Guard {
     /// A guard that writes as `manager`; `gates`: whether it may write readiness gates.
-    pub fn new(manager: &str, gates: bool) -> Self {
+    pub(crate) fn new(manager: &str, gates: bool) -> Self {
         Self {
             means: GuardPermissions { gates, fresh_seconds: PROOF_SECONDS },
             manager: manager.to_owned(),
@@ -47,7 +47,7 @@ impl Guard {
     }
 
     /// Executes the next step; `true` when none remains.
-    pub async fn turn(
+    pub(crate) async fn turn(
         &mut self,
         context: &CommandContext,
         cluster: &ClusterView,

@@ -24,7 +24,7 @@ pub struct UpgradeWatchTarget {
 }
 
 /// Resolves the upgrade; `None` when none is running.
-pub async fn resolve(
+pub(crate) async fn resolve(
     context: &CommandContext,
     name: Option<&InstanceName>,
 ) -> Result<Option<UpgradeWatchTarget>, Problem> {
@@ -70,7 +70,11 @@ pub(super) async fn run(context: &CommandContext, intent: &UpgradeWatch) -> Outc
 }
 
 /// Continues a guarded upgrade without output: the full screen shows the progress.
-pub async fn keep(context: &CommandContext, cluster: ClusterView, manager: &str) -> Result<(), Problem> {
+pub(crate) async fn keep(
+    context: &CommandContext,
+    cluster: ClusterView,
+    manager: &str,
+) -> Result<(), Problem> {
     let guard = guard(context, &cluster, manager).await;
     let operations = OperationTracker::of(&cluster.id);
     let follow = Follow::default();
@@ -79,7 +83,7 @@ pub async fn keep(context: &CommandContext, cluster: ClusterView, manager: &str)
 }
 
 /// Prints the edit that the user's own manifest needs.
-pub fn print_edit(context: &CommandContext, edit: &[String]) {
+pub(crate) fn print_edit(context: &CommandContext, edit: &[String]) {
     if edit.is_empty() {
         return;
     }

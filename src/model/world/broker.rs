@@ -33,7 +33,7 @@ impl BrokerState {
     }
 
     /// Whether EMQX answers a request for this list; `None` where it was not asked.
-    pub fn link(&self, resource: &str) -> Option<&Link> {
+    pub(crate) fn link(&self, resource: &str) -> Option<&Link> {
         self.sources.get(resource).map(|source| &source.link)
     }
 
@@ -43,7 +43,7 @@ impl BrokerState {
     }
 
     /// The evacuations of its last list; none before the first one.
-    pub fn evacuations(&self) -> &[Evacuation] {
+    pub(crate) fn evacuations(&self) -> &[Evacuation] {
         self.eviction_status().map(|load| load.evacuations.as_slice()).unwrap_or_default()
     }
 

@@ -90,7 +90,7 @@ impl Printer {
     }
 
     /// Running and past upgrades.
-    pub fn upgrades(&self, items: &[UpgradeItem], output: Output, now: Timestamp) {
+    pub(crate) fn upgrades(&self, items: &[UpgradeItem], output: Output, now: Timestamp) {
         let text = match output {
             Output::Text | Output::Wide if items.is_empty() => return self.talk("no upgrades found"),
             Output::Text | Output::Wide => text::lists::upgrades(items, now, self.layout(output)),
@@ -104,7 +104,7 @@ impl Printer {
         self.push(false, &text);
     }
 
-    pub fn report(&self, report: &Report, form: ReportForm) {
+    pub(crate) fn report(&self, report: &Report, form: ReportForm) {
         let text = match form {
             ReportForm::Markdown => report::markdown(report),
             ReportForm::Json => document::one("Report", report, Format::Json),
@@ -114,7 +114,7 @@ impl Printer {
     }
 
     /// Past operations of every kind.
-    pub fn history(&self, items: &[HistoryItem], output: Output, now: Timestamp) {
+    pub(crate) fn history(&self, items: &[HistoryItem], output: Output, now: Timestamp) {
         let text = match output {
             Output::Text | Output::Wide if items.is_empty() => return self.talk("no past operations found"),
             Output::Text | Output::Wide => text::lists::history(items, now, self.layout(output)),
@@ -186,7 +186,7 @@ impl Printer {
     }
 
     /// Evacuations, running and past: one document where one node was named, else a list of any length.
-    pub fn evacuations(
+    pub(crate) fn evacuations(
         &self,
         running: &[EvacuationItem],
         past: &[EvacuationItem],
@@ -215,7 +215,7 @@ impl Printer {
     }
 
     /// Drains: one document for one instance, a list for several.
-    pub fn drains(&self, drains: &[DrainPlan], output: Output) {
+    pub(crate) fn drains(&self, drains: &[DrainPlan], output: Output) {
         let name = |drain: &DrainPlan| resource(&drain.removal.instance);
         match (drains, &output) {
             ([one], Output::Json | Output::Yaml | Output::JsonPath(_)) => {
@@ -233,7 +233,7 @@ impl Printer {
         self.push(true, &text::scale::plan(scale, layout));
     }
 
-    pub fn scaled(&self, scale: &ScalePlan, output: Output) {
+    pub(crate) fn scaled(&self, scale: &ScalePlan, output: Output) {
         self.result(
             "Scale",
             scale,
@@ -244,7 +244,7 @@ impl Printer {
     }
 
     /// The name of what was started, where nothing else is printed about it. `note` follows it.
-    pub fn started(&self, name: &str, note: &str) {
+    pub(crate) fn started(&self, name: &str, note: &str) {
         self.line(&format!("{name}{note}"));
     }
 
@@ -260,14 +260,14 @@ impl Printer {
     }
 
     /// The result of one `stop` of several operations.
-    pub fn several_stopped(&self, all: &[Stopped], output: Output) {
+    pub(crate) fn several_stopped(&self, all: &[Stopped], output: Output) {
         let name = |stopped: &Stopped| rebalance_name(&stopped.name);
         let text = |layout: Layout| all.iter().map(|it| text::lists::stopped(it, layout)).collect();
         self.results("Stopped", all, output, name, text);
     }
 
     /// The checks of a cluster.
-    pub fn checks(&self, checks: &Checks, output: Output) {
+    pub(crate) fn checks(&self, checks: &Checks, output: Output) {
         self.result(
             "Checks",
             checks,

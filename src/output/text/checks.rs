@@ -16,7 +16,7 @@ fn order(status: CheckStatus) -> u8 {
 }
 
 /// All checks, the worst first, each with its hint, and the number of checks for each result.
-pub fn checks(checks: &Checks, layout: Layout) -> String {
+pub(crate) fn checks(checks: &Checks, layout: Layout) -> String {
     let theme = layout.theme;
     let width = checks.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
     let mut text = String::new();

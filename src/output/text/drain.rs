@@ -9,7 +9,7 @@ use crate::plan::drain::{DrainPlan, RemovalStep};
 use crate::plan::finding::Decision;
 use crate::plan::removal::RemovalPlan;
 
-pub fn plan(drain: &DrainPlan, layout: Layout) -> String {
+pub(crate) fn plan(drain: &DrainPlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
     let title = format!("drain plan for {}: {}", drain.removal.instance, drain.kubernetes_nodes.join(", "));
@@ -63,7 +63,7 @@ pub(super) fn table(steps: &[RemovalStep], layout: Layout) -> String {
 }
 
 /// The result for each pod.
-pub fn results(drains: &[DrainPlan], layout: Layout) -> String {
+pub(crate) fn results(drains: &[DrainPlan], layout: Layout) -> String {
     let mut text = String::new();
     for drain in drains {
         for step in &drain.removal.steps {

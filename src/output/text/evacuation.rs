@@ -8,7 +8,7 @@ use crate::output::theme::Tone;
 use crate::plan::evacuation::EvacuationPlan;
 use crate::plan::results::EvacuationItem;
 
-pub fn plan(plan: &EvacuationPlan, layout: Layout) -> String {
+pub(crate) fn plan(plan: &EvacuationPlan, layout: Layout) -> String {
     let theme = layout.theme;
     let settings = &plan.settings;
     let mut text = String::new();
@@ -99,7 +99,7 @@ fn step(name: &str) -> &str {
 }
 
 /// A row per evacuated node.
-pub fn list(items: &[EvacuationItem], layout: Layout) -> String {
+pub(crate) fn list(items: &[EvacuationItem], layout: Layout) -> String {
     let mut table = Table::new()
         .words("NODE")
         .words("STATE")

@@ -11,7 +11,7 @@ use crate::plan::history::{HistoryItem, UpgradeItem};
 use crate::plan::results::{RebalanceItem, Stopped, VersionReport};
 
 /// Running and past rebalances.
-pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> String {
+pub(crate) fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> String {
     let first = items.first().map(|item| item.instance.namespace.as_str());
     let spaces = layout.wide || items.iter().any(|item| Some(item.instance.namespace.as_str()) != first);
     let mut table = Table::new();
@@ -50,7 +50,7 @@ pub fn rebalances(items: &[RebalanceItem], now: Timestamp, layout: Layout) -> St
 }
 
 /// Past operations of every kind.
-pub fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String {
+pub(crate) fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String {
     let first = items.first().map(|item| item.instance.namespace.as_str());
     let spaces = layout.wide || items.iter().any(|item| Some(item.instance.namespace.as_str()) != first);
     let mut table = Table::new();
@@ -92,7 +92,7 @@ pub fn history(items: &[HistoryItem], now: Timestamp, layout: Layout) -> String 
 }
 
 /// Running and past upgrades.
-pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String {
+pub(crate) fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String {
     let first = items.first().map(|item| item.instance.namespace.as_str());
     let spaces = layout.wide || items.iter().any(|item| Some(item.instance.namespace.as_str()) != first);
     let mut table = Table::new();
@@ -124,7 +124,7 @@ pub fn upgrades(items: &[UpgradeItem], now: Timestamp, layout: Layout) -> String
 }
 
 /// The result of `stop`, and the observations that verify it.
-pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
+pub(crate) fn stopped(stopped: &Stopped, layout: Layout) -> String {
     let theme = layout.theme;
     let cell_or_dash = theme.paint(Tone::of(stopped.verdict), stopped.verdict.words());
     let mut text =
@@ -138,7 +138,7 @@ pub fn stopped(stopped: &Stopped, layout: Layout) -> String {
 }
 
 /// The versions of all components.
-pub fn version(version: &VersionReport, layout: Layout) -> String {
+pub(crate) fn version(version: &VersionReport, layout: Layout) -> String {
     let theme = layout.theme;
     let operator = match version.operator {
         OperatorLine::Unknown => "?",

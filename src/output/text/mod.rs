@@ -45,6 +45,6 @@ fn cell_or_dash(value: Option<&str>) -> Cell {
 }
 
 /// An instance as `-o name` prints it: `emqx.apps.emqx.io/emqx`.
-pub fn resource(instance: &InstanceId) -> String {
+pub(crate) fn resource(instance: &InstanceId) -> String {
     format!("{}.apps.emqx.io/{}", instance.kind.singular(), instance.name)
 }

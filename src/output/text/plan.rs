@@ -20,7 +20,7 @@ const BAR: u64 = 24;
 const MAX_NODES_LISTED: usize = 12;
 
 /// The plan. `through` is the backend and the reason for it; `now` gives the time of day of its end.
-pub fn plan(
+pub(crate) fn plan(
     plan: &RebalancePlan,
     through: Option<(Backend, &str)>,
     now: Option<(Timestamp, &TimeZone)>,

@@ -7,7 +7,7 @@ use crate::output::theme::Tone;
 use crate::plan::scale::ScalePlan;
 use crate::plan::stored_removal::amount;
 
-pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
+pub(crate) fn plan(scale: &ScalePlan, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = String::new();
     let title = format!(
@@ -36,7 +36,7 @@ pub fn plan(scale: &ScalePlan, layout: Layout) -> String {
     text
 }
 
-pub fn result(scale: &ScalePlan, layout: Layout) -> String {
+pub(crate) fn result(scale: &ScalePlan, layout: Layout) -> String {
     let mut text = String::new();
     for step in &scale.removal.steps {
         put!(text, "{}\n", layout.theme.clean(&format!("pod/{} {}", step.pod, step.state.as_str())));

@@ -12,7 +12,7 @@ use crate::plan::results::{Nodes, OperatorStatus, Status};
 use crate::plan::snapshot::{NodeRow, SourceState};
 
 /// One cluster.
-pub fn status(status: &Status, layout: Layout) -> String {
+pub(crate) fn status(status: &Status, layout: Layout) -> String {
     let theme = layout.theme;
     let mut text = format!("{}\n{}\n", theme.clean(&head(status)), verdict(status, theme));
     for (source, age) in status.sources.each() {
@@ -146,7 +146,7 @@ fn state(row: &NodeRow) -> Cell {
 }
 
 /// The nodes of one cluster or of several.
-pub fn nodes(clusters: &[Nodes], several: bool, layout: Layout) -> String {
+pub(crate) fn nodes(clusters: &[Nodes], several: bool, layout: Layout) -> String {
     let of: Vec<(&InstanceId, &[NodeRow])> =
         clusters.iter().map(|nodes| (&nodes.instance, nodes.items.as_slice())).collect();
     all_columns(&of, layout, several).render(layout.theme, layout.width)
@@ -205,7 +205,7 @@ fn all_columns<N: AsRef<[NodeRow]> + ?Sized>(
 }
 
 /// Several clusters, a row each.
-pub fn several(clusters: &[Status], layout: Layout) -> String {
+pub(crate) fn several(clusters: &[Status], layout: Layout) -> String {
     let mut table = Table::new().words("NAMESPACE").words("NAME");
     if layout.wide {
         table = table.words("KIND").words("API");

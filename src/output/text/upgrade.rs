@@ -16,7 +16,7 @@ use crate::plan::upgrade::forecast::UpgradePlan;
 const MAX_PODS_LISTED: usize = 12;
 
 /// The plan; `now` gives the time of day of its end.
-pub fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Layout) -> String {
+pub(crate) fn plan(plan: &UpgradePlan, now: Option<(Timestamp, &TimeZone)>, layout: Layout) -> String {
     let (cell_or_dash, tone) = decision(plan.decision);
     let decided =
         format!("{}: {}\n", layout.theme.paint(tone, cell_or_dash), layout.theme.clean(&plan.message));

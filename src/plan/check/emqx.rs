@@ -165,13 +165,13 @@ fn seen_by_any(report: &EmqxReport) -> BTreeSet<NodeName> {
 
 /// Whether a core does not see a node that another core sees. Cores are asked at different moments: a second report decides
 /// whether that is more than a node that joined or left in between.
-pub fn cores_differ(report: &EmqxReport) -> bool {
+pub(crate) fn cores_differ(report: &EmqxReport) -> bool {
     let all = seen_by_any(report);
     report.views.iter().filter_map(|view| view.running.as_ref().ok()).any(|seen| *seen != all)
 }
 
 /// The second of two reports, with what each core sees in either of them, of the nodes that are seen in both.
-pub fn confirmed(first: &EmqxReport, second: EmqxReport) -> EmqxReport {
+pub(crate) fn confirmed(first: &EmqxReport, second: EmqxReport) -> EmqxReport {
     let lasting: BTreeSet<NodeName> =
         seen_by_any(first).intersection(&seen_by_any(&second)).cloned().collect();
     let mut views = second.views;

@@ -16,7 +16,7 @@ use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
 
 /// What to do now.
-pub fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {
+pub(crate) fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {
     let view = RemovalView::of(world, run, now);
     let sets: BTreeSet<&str> = run.pods.iter().map(|it| it.set.as_str()).collect();
     if !world.broker(run.id).is_within(run.fresh_seconds, now) {

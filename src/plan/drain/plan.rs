@@ -62,7 +62,7 @@ impl DrainPlan {
     }
 
     /// A drain that was undone.
-    pub fn reverted(world: &World, snapshot: &Snapshot, state: &DrainState, message: String) -> Self {
+    pub(crate) fn reverted(world: &World, snapshot: &Snapshot, state: &DrainState, message: String) -> Self {
         let mut drain = Self::of(world, snapshot, &state.machines, state.pods.clone(), &Settings::default());
         for step in &mut drain.removal.steps {
             if step.state != StepState::Planned {

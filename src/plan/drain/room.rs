@@ -19,7 +19,7 @@ pub struct ClusterCapacity<'p> {
 
 impl<'p> ClusterCapacity<'p> {
     /// The free capacity before anything is moved off these Kubernetes nodes; with `back` they are not cordoned.
-    pub fn new(placement: &'p Placement, machines: &'p [String], back: bool) -> Self {
+    pub(crate) fn new(placement: &'p Placement, machines: &'p [String], back: bool) -> Self {
         let mut used: BTreeMap<&str, Amount> = BTreeMap::new();
         for pod in placement.pods.iter().filter(|pod| !pod.ended) {
             if let Some(machine) = &pod.machine {
@@ -31,7 +31,7 @@ impl<'p> ClusterCapacity<'p> {
     }
 
     /// The claim whose volume keeps a pod from every other node; `None` where no volume does.
-    pub fn bound(&self, pod: &Placed) -> Option<String> {
+    pub(crate) fn bound(&self, pod: &Placed) -> Option<String> {
         let mut claims = pod.claims.iter();
         claims
             .find(|claim| {
@@ -50,7 +50,7 @@ impl<'p> ClusterCapacity<'p> {
     }
 
     /// Moves a pod to a node that accepts it; an error with the reason when no node does.
-    pub fn place(&mut self, pod: &'p Placed) -> Result<(), String> {
+    pub(crate) fn place(&mut self, pod: &'p Placed) -> Result<(), String> {
         let mut reasons: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut others = 0;
         let mut best: Option<(u64, &'p Machine)> = None;

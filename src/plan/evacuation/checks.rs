@@ -25,7 +25,7 @@ pub enum EvacuatedBy<'a> {
 }
 
 /// The forecast for these nodes as the cluster is now, with what the checks find.
-pub fn plan(
+pub(crate) fn plan(
     world: &World,
     snapshot: &Snapshot,
     nodes: &[NodeName],

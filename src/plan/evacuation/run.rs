@@ -403,7 +403,7 @@ impl EvacuationRun {
     }
 
     /// Its present state, in one sentence.
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         if let Some(judgement) = &self.verdict {
             return judgement.message.clone();
         }
@@ -447,7 +447,7 @@ impl EvacuationRun {
 }
 
 /// Whether EMQX restored this evacuation from disk: it then counts from 0, and its node started not long ago.
-pub fn restored(entry: &Evacuation, uptime_millis: Option<u64>) -> bool {
+pub(crate) fn restored(entry: &Evacuation, uptime_millis: Option<u64>) -> bool {
     entry.initial_connections == Some(0)
         && entry.initial_sessions == Some(0)
         && entry.stage != Stage::WaitHealthCheck

@@ -40,7 +40,7 @@ pub struct EvacuationTracker {
 
 impl EvacuationTracker {
     /// Remembers the timing that this program requested, before EMQX lists the evacuation.
-    pub fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
+    pub(crate) fn asked(&mut self, node: NodeName, timing: DrainTiming, now: Timestamp) {
         self.requested.push(Requested::of(node, timing, now));
     }
 
@@ -50,12 +50,12 @@ impl EvacuationTracker {
     }
 
     /// The run of this name (`evacuation/NODE`) that was seen last.
-    pub fn run(&self, name: &str) -> Option<&EvacuationRun> {
+    pub(crate) fn run(&self, name: &str) -> Option<&EvacuationRun> {
         self.runs.named(name)
     }
 
     /// Observes the current world. `ours` are the nodes of upgrades.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         world: &World,
         id: &InstanceId,
@@ -152,7 +152,7 @@ impl EvacuationTracker {
     }
 
     /// The source ended.
-    pub fn finish(&mut self, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn finish(&mut self, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.open() {
             let end = match run.silent_since() {

@@ -41,7 +41,7 @@ pub struct Calibration {
 
 impl Calibration {
     /// The measured values as text.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         format!(
             "calibrated by {}: evicted clients are counted again after {}, a round lasts {} ms",
             plural(self.rebalances as u64, "recorded rebalance"),
@@ -52,7 +52,7 @@ impl Calibration {
 
     /// Fills in the measured values; a delay that the user gave is kept.
     #[must_use]
-    pub fn of(self, back: Return, given_delay: Option<u64>) -> Return {
+    pub(crate) fn of(self, back: Return, given_delay: Option<u64>) -> Return {
         Return { delay: given_delay.unwrap_or(self.delay), round_ms: self.round_ms, ..back }
     }
 }
@@ -68,7 +68,7 @@ pub struct Measurement {
 
 impl Measurement {
     /// Takes the facts of one line of a recording.
-    pub fn take(&mut self, at: Timestamp, facts: Vec<Fact>) {
+    pub(crate) fn take(&mut self, at: Timestamp, facts: Vec<Fact>) {
         for fact in facts {
             self.world.apply(fact);
         }
@@ -101,7 +101,7 @@ impl Measurement {
     }
 
     /// The end of a recording.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let running = std::mem::take(&mut self.running);
         self.done.extend(running.values().filter_map(measured));
         self.world = World::new();

@@ -25,7 +25,7 @@ pub enum ChangedLine {
 
 impl Difference {
     /// The lines of both as YAML, in order.
-    pub fn lines(&self) -> Vec<(ChangedLine, String)> {
+    pub(crate) fn lines(&self) -> Vec<(ChangedLine, String)> {
         let yaml = |value: &Value| serde_yaml::to_string(value).unwrap_or_default();
         let before = self.before.as_ref().map(yaml).unwrap_or_default();
         let after = yaml(&self.written);

@@ -27,7 +27,7 @@ pub struct Goals {
 
 /// Where this rebalance ends; the latest possible end where its thresholds are unknown. `None` when counts or
 /// rates are unknown, or when it is over.
-pub fn goals(of: &RebalanceRun) -> Option<Goals> {
+pub(crate) fn goals(of: &RebalanceRun) -> Option<Goals> {
     let (entry, strategy) = (of.entry.as_ref().filter(|_| of.ended.is_none())?, of.assumed()?);
     let (threshold, _) = thresholds(&strategy);
     let forecast = |counts: &Counts| {

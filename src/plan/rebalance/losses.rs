@@ -32,7 +32,7 @@ impl LostNode {
     }
 
     /// `emqx-core-1 (donor) stopped running at 10:02:03 UTC with 680 clients on it`.
-    pub fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let how = if self.restarted { "restarted" } else { "stopped running" };
         let who = format!("{} ({}) {how}", self.label, self.part);
         let held = self.held.map(|held| format!(" with {} on it", plural(held, "client")));

@@ -10,11 +10,11 @@ use crate::plan::finding::Finding;
 use crate::plan::rebalance::plan::PlannedNode;
 
 /// The only version of Rebalance that keeps all fields on every operator that serves the kind.
-pub const REBALANCE_API_VERSION: &str = "apps.emqx.io/v2beta1";
+pub(crate) const REBALANCE_API_VERSION: &str = "apps.emqx.io/v2beta1";
 
 /// The name of a Rebalance that is made now: `<instance>-<YYYYMMDD>-<HHMMSS>` in UTC, truncated to 63
 /// characters.
-pub fn name(instance: &str, now: Timestamp) -> String {
+pub(crate) fn name(instance: &str, now: Timestamp) -> String {
     let stamp = now.strftime("%Y%m%d-%H%M%S").to_string();
     let room = 63 - stamp.len() - 1;
     let mut end = instance.len().min(room);
@@ -25,7 +25,7 @@ pub fn name(instance: &str, now: Timestamp) -> String {
 }
 
 /// A threshold as every server takes it: `N.M`. The CRD of 2.3 refuses `2`, and any 0 before the dot.
-pub fn decimal(value: f64) -> String {
+pub(crate) fn decimal(value: f64) -> String {
     let text = format!("{value}");
     if text.contains('.') { text } else { format!("{text}.0") }
 }
@@ -45,7 +45,7 @@ pub(crate) const SHORTEST_WAIT_SECONDS: u64 = 1;
 /// The strategy as a Rebalance of this operator line keeps it. Operator 2.3 drops zeros when it updates the object, and the
 /// default of the CRD (60 s) takes the place of a wait of 0 [OP-26]; where the line is not known the same is assumed. The
 /// finding names what differs from the request.
-pub fn kept(strategy: &Strategy, operator: OperatorLine) -> (Strategy, Option<Finding>) {
+pub(crate) fn kept(strategy: &Strategy, operator: OperatorLine) -> (Strategy, Option<Finding>) {
     let mut kept = strategy.clone();
     if operator == OperatorLine::Two2 {
         return (kept, None);
@@ -164,7 +164,7 @@ pub fn served_as(mut manifest: Value, served: &Served) -> Value {
 }
 
 /// Adds an annotation.
-pub fn annotate(manifest: &mut Value, key: &str, text: &str) {
+pub(crate) fn annotate(manifest: &mut Value, key: &str, text: &str) {
     let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
     if let Some(annotations) = annotations.as_object_mut() {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 pub(crate) const MAX_NODES_NAMED: usize = 4;
 
 /// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
-pub fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
+pub(crate) fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
     let still_running = format!("{name} is still running in the cluster");
     let operation = OperationRef::of(name);
     if let OperationRef::Evacuation(node) = &operation {
@@ -81,7 +81,7 @@ pub(crate) fn counted_since(since: Timestamp) -> String {
 pub(crate) const RESUMED: &str = "it resumed";
 
 /// The first line. `ours`: this program started it in EMQX, without an object.
-pub fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
+pub(crate) fn created(name: &str, object: Option<&Rebalance>, ours: bool) -> String {
     match object {
         Some(object) => format!("created rebalance.apps.emqx.io/{}", object.name),
         None if ours => format!("started {name} in EMQX"),
@@ -129,7 +129,7 @@ pub(crate) fn entered(run: &RebalanceRun) -> String {
 }
 
 /// The message when counts changed.
-pub fn progress(run: &RebalanceRun) -> String {
+pub(crate) fn progress(run: &RebalanceRun) -> String {
     let mut parts = Vec::new();
     if let Some((donors, recipients)) =
         run.counts.means(run.donors(), run.recipients(), Counts::connections_of)
@@ -201,7 +201,7 @@ impl ProgressFact {
 }
 
 /// Whether clients are missing: `none missing`, `35 clients missing`; `None` when the start is not known.
-pub fn missing(run: &RebalanceRun) -> Option<ProgressFact> {
+pub(crate) fn missing(run: &RebalanceRun) -> Option<ProgressFact> {
     let lost = lost_clients(run.start.as_ref(), &run.counts)?;
     Some(if lost <= run.reconnecting() {
         ProgressFact::plain("none missing")
@@ -234,7 +234,7 @@ pub(crate) fn operator_failed(run: &RebalanceRun, now: Timestamp) -> String {
 }
 
 /// How the object contradicts EMQX.
-pub fn contradiction(object: Option<&Rebalance>) -> String {
+pub(crate) fn contradiction(object: Option<&Rebalance>) -> String {
     match object {
         Some(object) if object.deleting.is_some() => "the object is being deleted".to_owned(),
         Some(object) if object.phase == Phase::Processing => "the object is gone".to_owned(),

@@ -21,7 +21,7 @@ use crate::timing::{
 /// Whether this entry can be the rebalance that the object started: the operator asked EMQX to start it, its copy of
 /// EMQX's states has the same coordinator, nodes and rates, and the entry is not in an earlier
 /// stage than the object has reached.
-pub fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> bool {
+pub(crate) fn owns(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) -> bool {
     if !object.processed || object.phase == Phase::Completed || waits_too_long(object, entry, now) {
         return false;
     }
@@ -39,7 +39,7 @@ const OVERDUE_FACTOR: u64 = 3;
 /// Whether what the object started is over, although the object does not report it: EMQX reported after its
 /// start that nothing runs, or its plan ended long ago. A direct rebalance with the same nodes and rates is
 /// not that of the object.
-pub fn outlived(broker: &BrokerState, object: &Rebalance, now: Timestamp) -> bool {
+pub(crate) fn outlived(broker: &BrokerState, object: &Rebalance, now: Timestamp) -> bool {
     let Some(began) = object.started.or(object.created) else { return false };
     let idle = broker.idle.is_some_and(|(since, until)| {
         began < since && until <= now && seconds_between(since, until) >= IDLE_SECONDS
@@ -70,7 +70,7 @@ fn continued(state: &RunningRebalance, entry: &RunningRebalance) -> bool {
 }
 
 /// Whether an entry matches the plan that is recorded in the object, for an operator that writes no status.
-pub fn planned(object: &Rebalance, entry: &RunningRebalance) -> bool {
+pub(crate) fn planned(object: &Rebalance, entry: &RunningRebalance) -> bool {
     let rates = (Some(object.strategy.conn_evict_rate), Some(object.strategy.sess_evict_rate));
     let pending = object.phase == Phase::Pending && object.deleting.is_none();
     let donors = object.plan.as_deref().and_then(PlanRecord::read).map(|record| {
@@ -111,7 +111,7 @@ fn waits_too_long(object: &Rebalance, entry: &RunningRebalance, now: Timestamp) 
 }
 
 /// What runs in EMQX, by name: of each entry the object that owns it (the one that began last), or `coordinator/NODE`.
-pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)> {
+pub(crate) fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)> {
     let broker = world.broker(id);
     let Some(load) = &broker.load else { return Vec::new() };
     let mut free: Vec<&Rebalance> = world.rebalances_of(id).into_iter().map(|seen| &seen.value).collect();
@@ -128,7 +128,7 @@ pub fn running(world: &World, id: &InstanceId) -> Vec<(String, RunningRebalance)
 
 /// The object of an entry that was stopped within a span in which Rebalances could not be listed. The operator may have seen since
 /// that EMQX runs nothing, and have completed the object.
-pub fn stopped<'w>(
+pub(crate) fn stopped<'w>(
     world: &'w World,
     id: &'w InstanceId,
     entry: &RunningRebalance,
@@ -149,7 +149,7 @@ pub fn stopped<'w>(
 
 /// Whether the rebalance that this coordinator ran, and that was stopped within this span, can be that of the object: the operator
 /// copied the coordinator, or has completed the object since, for which it drops its copy.
-pub fn may_be_stopped_as(
+pub(crate) fn may_be_stopped_as(
     object: &Rebalance,
     coordinator: &NodeName,
     (from, to): (Timestamp, Timestamp),
@@ -170,7 +170,7 @@ fn completed_after(object: &Rebalance, (from, to): (Timestamp, Timestamp)) -> bo
 }
 
 /// The objects of an instance that no operator has picked up, oldest first.
-pub fn waiting<'a>(world: &'a World, id: &'a InstanceId, now: Timestamp) -> Vec<&'a Rebalance> {
+pub(crate) fn waiting<'a>(world: &'a World, id: &'a InstanceId, now: Timestamp) -> Vec<&'a Rebalance> {
     let objects = world.rebalances_of(id).into_iter().map(|seen| &seen.value);
     objects.filter(|object| super::waiting::seconds(object, now).is_some()).collect()
 }
@@ -205,7 +205,7 @@ pub(crate) fn not_run(object: &Rebalance, load: &EvictionStatus, now: Timestamp)
 }
 
 /// Whether the object reports Processing and EMQX's last answer is from before its start: EMQX was not asked about it.
-pub fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
+pub(crate) fn starting(seen: &Seen<Rebalance>, answered: Timestamp) -> bool {
     let object = &seen.value;
     // The operator's clock may be ahead of ours: the object was not observed later than now.
     let began = object.started.or(object.created).map_or(seen.at, |began| began.min(seen.at));

@@ -43,7 +43,7 @@ pub struct Return {
 }
 
 /// EMQX evicts once a second.
-pub const ROUND_MS: u64 = 1000;
+pub(crate) const ROUND_MS: u64 = 1000;
 
 impl Default for Return {
     fn default() -> Self {
@@ -206,7 +206,7 @@ impl RebalancePlan {
 }
 
 /// The thresholds of a strategy: for connections and for sessions.
-pub fn thresholds(strategy: &Strategy) -> (Threshold, Threshold) {
+pub(crate) fn thresholds(strategy: &Strategy) -> (Threshold, Threshold) {
     (
         Threshold { abs: strategy.abs_conn_threshold as f64, rel: strategy.rel_conn_threshold },
         Threshold { abs: strategy.abs_sess_threshold as f64, rel: strategy.rel_sess_threshold },

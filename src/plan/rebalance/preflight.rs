@@ -47,7 +47,7 @@ impl<'a> RebalanceCheck<'a> {
 }
 
 /// The nodes that would take part, with their counts; a problem when a count is not known.
-pub fn participants(snapshot: &Snapshot) -> Result<Vec<Participant>, Problem> {
+pub(crate) fn participants(snapshot: &Snapshot) -> Result<Vec<Participant>, Problem> {
     let name = &snapshot.instance.name;
     // EMQX and load balancers list nodes bytewise by name: this order decides who gets a remainder.
     let mut rows = snapshot.participants();
@@ -228,7 +228,7 @@ fn not_ready(check: &RebalanceCheck<'_>) -> Option<Finding> {
 }
 
 /// What runs already: the name of the object, or of the coordinator.
-pub fn running(check: &RebalanceCheck<'_>) -> Option<String> {
+pub(crate) fn running(check: &RebalanceCheck<'_>) -> Option<String> {
     running_name(check.world, check.instance, check.snapshot)
 }
 

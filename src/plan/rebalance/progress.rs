@@ -19,7 +19,7 @@ pub struct NodeCounts {
 
 impl NodeCounts {
     /// Counts that are known.
-    pub fn known(connections: u64, sessions: u64) -> Self {
+    pub(crate) fn known(connections: u64, sessions: u64) -> Self {
         Self { connections: Some(connections), sessions: Some(sessions) }
     }
 }
@@ -31,29 +31,29 @@ pub struct Counts(pub BTreeMap<NodeName, NodeCounts>);
 impl Counts {
     /// The counts of these nodes. A stopped node holds nothing and is left out, like a node that EMQX no
     /// longer lists.
-    pub fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+    pub(crate) fn of<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
         let counts = |node: &Node| NodeCounts { connections: node.connections, sessions: node.sessions };
         let running = nodes.into_iter().filter(|node| !node.stopped);
         Self(running.map(|node| (node.name.clone(), counts(node))).collect())
     }
 
     /// The live clients of one node.
-    pub fn connections(&self, node: &NodeName) -> Option<u64> {
+    pub(crate) fn connections(&self, node: &NodeName) -> Option<u64> {
         self.0.get(node).and_then(|counts| counts.connections)
     }
 
     /// The sessions of one node.
-    pub fn sessions(&self, node: &NodeName) -> Option<u64> {
+    pub(crate) fn sessions(&self, node: &NodeName) -> Option<u64> {
         self.0.get(node).and_then(|counts| counts.sessions)
     }
 
     /// The live clients of a node that holds this.
-    pub fn connections_of(held: NodeCounts) -> Option<u64> {
+    pub(crate) fn connections_of(held: NodeCounts) -> Option<u64> {
         held.connections
     }
 
     /// The sessions without a client of a node that holds this.
-    pub fn offline_of(NodeCounts { connections, sessions }: NodeCounts) -> Option<u64> {
+    pub(crate) fn offline_of(NodeCounts { connections, sessions }: NodeCounts) -> Option<u64> {
         Some(sessions?.saturating_sub(connections?))
     }
 
@@ -67,12 +67,12 @@ impl Counts {
 
     /// All live clients, to be compared with earlier counts; `None` where a node that was counted then runs and does not
     /// report its clients: those clients are not missing.
-    pub fn connections_since(&self, before: &Self) -> Option<u64> {
+    pub(crate) fn connections_since(&self, before: &Self) -> Option<u64> {
         if self.hides(before, Self::connections) { None } else { self.all_connections() }
     }
 
     /// The same for all sessions.
-    pub fn sessions_since(&self, before: &Self) -> Option<u64> {
+    pub(crate) fn sessions_since(&self, before: &Self) -> Option<u64> {
         if self.hides(before, Self::sessions) { None } else { self.all_sessions() }
     }
 
@@ -87,7 +87,7 @@ impl Counts {
     }
 
     /// All sessions of the nodes whose count is known.
-    pub fn all_sessions(&self) -> Option<u64> {
+    pub(crate) fn all_sessions(&self) -> Option<u64> {
         self.0
             .values()
             .filter_map(|counts| counts.sessions)
@@ -96,7 +96,11 @@ impl Counts {
 
     /// What each of these nodes holds, by `of`; nodes that do not run are left out. `None` when the count of one is not
     /// known, or nothing is known at all.
-    pub fn each(&self, nodes: &[NodeName], of: impl Fn(NodeCounts) -> Option<u64>) -> Option<Vec<u64>> {
+    pub(crate) fn each(
+        &self,
+        nodes: &[NodeName],
+        of: impl Fn(NodeCounts) -> Option<u64>,
+    ) -> Option<Vec<u64>> {
         if self.0.is_empty() {
             return None;
         }
@@ -104,7 +108,7 @@ impl Counts {
     }
 
     /// The means of the donors and of the recipients that run, by `of`; `None` where no node of one side runs.
-    pub fn means(
+    pub(crate) fn means(
         &self,
         donors: &[NodeName],
         recipients: &[NodeName],
@@ -128,7 +132,7 @@ pub struct Remaining {
 
 /// What is left, from these counts. `in_stage` are the seconds spent in the present stage, as far as they are known.
 /// `None` when the counts are not known or the stage is not one that EMQX documents.
-pub fn remaining(
+pub(crate) fn remaining(
     stage: &Stage,
     in_stage: u64,
     strategy: &Strategy,
@@ -177,31 +181,14 @@ pub fn remaining(
     Some(Remaining { rounds, session_rounds, seconds })
 }
 
-/// Work done in percent, by the remaining part of the whole forecast: it rises only with the work, never
-/// falls below `before`, and reaches 100 only with a verdict.
-pub fn work_done(total: u64, remaining: u64, before: u8) -> u8 {
-    if total == 0 {
-        return before;
-    }
-    let now = (u128::from(total.saturating_sub(remaining)) * 100 / u128::from(total)) as u8;
-    now.min(99).max(before)
-}
-
-/// The work done, in percent of the whole; never below an earlier value, and 100 only with a verdict.
-pub fn percent(elapsed: u64, remaining: u64, before: u8) -> u8 {
-    let whole = elapsed.saturating_add(remaining).max(1);
-    let now = (u128::from(elapsed) * 100 / u128::from(whole)) as u8;
-    now.min(99).max(before)
-}
-
 /// Clients fewer than at the start; `None` when either is not known.
-pub fn lost_clients(start: Option<&Counts>, now: &Counts) -> Option<u64> {
+pub(crate) fn lost_clients(start: Option<&Counts>, now: &Counts) -> Option<u64> {
     let start = start?;
     Some(start.all_connections()?.saturating_sub(now.connections_since(start)?))
 }
 
 /// Whether clients are missing.
-pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
+pub(crate) fn missing(start: Option<&Counts>, now: &Counts) -> bool {
     let Some(start) = start else { return false };
     match (start.all_connections(), now.connections_since(start)) {
         (Some(before), Some(after)) => (after as f64) < before as f64 * PRESENT,
@@ -210,13 +197,13 @@ pub fn missing(start: Option<&Counts>, now: &Counts) -> bool {
 }
 
 /// The number of clients that recipients gained since the start.
-pub fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
+pub(crate) fn arrived(start: Option<&Counts>, now: &Counts, recipients: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(recipients, Counts::connections_of)?.iter().sum::<u64>());
     Some(sum(now)?.saturating_sub(sum(start?)?))
 }
 
 /// The number of clients that donors lost since the start.
-pub fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
+pub(crate) fn gone(start: Option<&Counts>, now: &Counts, donors: &[NodeName]) -> Option<u64> {
     let sum = |counts: &Counts| Some(counts.each(donors, Counts::connections_of)?.iter().sum::<u64>());
     Some(sum(start?)?.saturating_sub(sum(now)?))
 }

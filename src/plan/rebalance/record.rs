@@ -30,7 +30,7 @@ pub struct PlanRecord {
 
 impl PlanRecord {
     /// The record of a plan that starts now.
-    pub fn of(plan: &RebalancePlan, now: Timestamp) -> Self {
+    pub(crate) fn of(plan: &RebalancePlan, now: Timestamp) -> Self {
         let seconds = i64::try_from(plan.total_seconds).unwrap_or(i64::MAX / 2).min(100 * 365 * 86_400);
         Self {
             version: 1,
@@ -46,7 +46,7 @@ impl PlanRecord {
     }
 
     /// The record in an annotation; `None` when it is not one of ours.
-    pub fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok().filter(|record: &Self| record.version == 1)
     }
 
@@ -63,14 +63,14 @@ impl PlanRecord {
     }
 
     /// Each node with its part, by EMQX's rule on the counts at the start.
-    pub fn parts(&self) -> Vec<(&NodeName, Part)> {
+    pub(crate) fn parts(&self) -> Vec<(&NodeName, Part)> {
         let counts: Vec<u64> = self.nodes.iter().map(|(_, connections, _)| *connections).collect();
         let part = |gives: bool| if gives { Part::Donor } else { Part::Recipient };
         self.nodes.iter().zip(donors(&counts)).map(|((node, _, _), gives)| (node, part(gives))).collect()
     }
 
     /// The nodes as they were at the start.
-    pub fn participants(&self) -> Vec<Participant> {
+    pub(crate) fn participants(&self) -> Vec<Participant> {
         let row = |(node, connections, sessions): &(NodeName, u64, u64)| Participant {
             node: node.clone(),
             pod: None,
@@ -81,7 +81,7 @@ impl PlanRecord {
     }
 
     /// The counts at the start.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let row = |(node, connections, sessions): &(NodeName, u64, u64)| {
             (node.clone(), NodeCounts::known(*connections, *sessions))
         };

@@ -388,14 +388,14 @@ fn last(least: u64, most: u64, fits: impl Fn(u64) -> bool) -> Option<u64> {
 }
 
 /// The largest deviation of a node from the mean at the end of a plan, in percent of the mean.
-pub fn spread_percent(plan: &RebalancePlan) -> Option<f64> {
+pub(crate) fn spread_percent(plan: &RebalancePlan) -> Option<f64> {
     let after: Vec<u64> = plan.nodes.iter().map(|node| node.connections_after).collect();
     let spread = Spread::of(&after)?;
     (spread.mean > 0.0).then(|| spread.deviation / spread.mean * 100.0)
 }
 
 /// Adds to a plan what was required of it, and the findings where it is not reached.
-pub fn judge(
+pub(crate) fn judge(
     plan: &mut RebalancePlan,
     required: Requirement,
     given: GivenSettings,
@@ -427,7 +427,7 @@ pub fn judge(
 }
 
 /// A percentage as it is typed: `5%`, `2.5%`.
-pub fn percent(value: f64) -> String {
+pub(crate) fn percent(value: f64) -> String {
     format!("{}%", (value * 100.0).round() / 100.0)
 }
 
@@ -563,7 +563,7 @@ fn too_uneven(
 }
 
 /// The command that runs the same rebalance with every setting written out.
-pub fn command(verb: &str, instance: &str, strategy: &Strategy) -> String {
+pub(crate) fn command(verb: &str, instance: &str, strategy: &Strategy) -> String {
     let usual = Strategy::default();
     let mut text = format!("kubectl emqx rebalance {verb} {instance}");
     text.truncate(text.trim_end().len());
@@ -600,7 +600,7 @@ fn participants(plan: &RebalancePlan) -> Vec<Participant> {
 }
 
 /// The same strategy with each load balancer; `None` where all send clients to the same node.
-pub fn landings(plan: &RebalancePlan, back: Return) -> Option<Vec<LandingForecast>> {
+pub(crate) fn landings(plan: &RebalancePlan, back: Return) -> Option<Vec<LandingForecast>> {
     let recipients = plan.nodes.iter().filter(|node| node.part == Some(Part::Recipient)).count();
     if plan.moves.rounds == 0 || recipients < 2 {
         return None;

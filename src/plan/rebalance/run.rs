@@ -150,7 +150,7 @@ pub(super) struct Alarms {
 
 impl RebalanceRun {
     /// Which of the rebalances of its name it is.
-    pub fn key(&self) -> RunKey {
+    pub(crate) fn key(&self) -> RunKey {
         (self.name.clone(), self.first_seen)
     }
 
@@ -213,7 +213,7 @@ impl RebalanceRun {
     }
 
     /// Its present state: its verdict, or that it runs, and whether that contradicts the object.
-    pub fn standing(&self) -> Verdict {
+    pub(crate) fn standing(&self) -> Verdict {
         match &self.verdict {
             Some(Judgement { verdict, .. }) => *verdict,
             None if self.entry.is_some() && self.ended.is_none() && self.contradicted() => {
@@ -239,7 +239,7 @@ impl RebalanceRun {
     }
 
     /// A node as people call it: its pod's name, or where that is not known, its address.
-    pub fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
+    pub(crate) fn label<'a>(&'a self, node: &'a NodeName) -> &'a str {
         self.pods.get(node).map_or_else(|| node.short(), PodName::as_str)
     }
 
@@ -370,28 +370,28 @@ impl RebalanceRun {
     }
 
     /// Clients that were evicted in one round reconnect in the next: this number may be reconnecting, and is not missing.
-    pub fn reconnecting(&self) -> u64 {
+    pub(crate) fn reconnecting(&self) -> u64 {
         let Some(entry) = &self.entry else { return 0 };
         entry.donors.len() as u64 * entry.conn_evict_rate.unwrap_or(0)
     }
 
-    pub fn donors(&self) -> &[NodeName] {
+    pub(crate) fn donors(&self) -> &[NodeName] {
         self.entry.as_ref().map(|entry| entry.donors.as_slice()).unwrap_or_default()
     }
 
-    pub fn recipients(&self) -> &[NodeName] {
+    pub(crate) fn recipients(&self) -> &[NodeName] {
         self.entry.as_ref().map(|entry| entry.recipients.as_slice()).unwrap_or_default()
     }
 
     /// Of what donors lost, the share that arrived on recipients; `None` before anything was evicted.
-    pub fn landing_ratio(&self) -> Option<f64> {
+    pub(crate) fn landing_ratio(&self) -> Option<f64> {
         let gone = gone(self.start.as_ref(), &self.counts, self.donors())?;
         let arrived = arrived(self.start.as_ref(), &self.counts, self.recipients())?;
         (gone > 0).then(|| arrived as f64 / gone as f64)
     }
 
     /// An event of the rebalance that the follower did not create itself.
-    pub fn report(&self, now: Timestamp, kind: EventType, message: String) -> Event {
+    pub(crate) fn report(&self, now: Timestamp, kind: EventType, message: String) -> Event {
         self.event(now, kind, message)
     }
 
@@ -506,7 +506,7 @@ impl RebalanceRun {
     }
 
     /// Why the rebalance should be stopped now; `None` while nothing supports that.
-    pub fn alarm(&self) -> Option<&Alarm> {
+    pub(crate) fn alarm(&self) -> Option<&Alarm> {
         self.alarms.raised.as_ref().filter(|_| self.ended.is_none() && self.verdict.is_none())
     }
 }

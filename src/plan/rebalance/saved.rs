@@ -23,7 +23,7 @@ pub(crate) fn is_plan(object: &Value) -> bool {
 }
 
 /// Reads a saved plan. `from` is where it came from, for messages.
-pub fn read(object: &Value, from: &str) -> Result<SavedPlan, Problem> {
+pub(crate) fn read(object: &Value, from: &str) -> Result<SavedPlan, Problem> {
     let bad = |why: String| {
         Problem::new(format!("cannot use {from}"), why)
             .hint("kubectl emqx rebalance plan NAME -o json > plan.json saves a plan")

@@ -22,7 +22,7 @@ pub struct Spread {
 
 impl Spread {
     /// Of these live connections; `None` for no node.
-    pub fn of(connections: &[u64]) -> Option<Self> {
+    pub(crate) fn of(connections: &[u64]) -> Option<Self> {
         let mean = mean(connections.iter().copied());
         let off = |place: &usize| (connections[*place] as f64 - mean).abs();
         let farthest = (0..connections.len()).max_by(|one, other| {
@@ -32,14 +32,14 @@ impl Spread {
     }
 
     /// Whether the deviation is large enough to be visibly uneven.
-    pub fn uneven(self) -> bool {
+    pub(crate) fn uneven(self) -> bool {
         self.deviation > LEAST_CLIENTS && self.deviation > self.mean * UNEVEN_PART
     }
 }
 
 /// Whether the nodes are uneven: visibly, or so that EMQX would start a rebalance by its default thresholds.
 /// `sessions` are all sessions, in the same order.
-pub fn uneven(connections: &[u64], sessions: &[u64]) -> bool {
+pub(crate) fn uneven(connections: &[u64], sessions: &[u64]) -> bool {
     Spread::of(connections).is_some_and(Spread::uneven)
         || would_start(connections, sessions, &Strategy::default())
 }

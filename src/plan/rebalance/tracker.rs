@@ -73,7 +73,7 @@ pub struct RebalanceTracker {
 
 impl RebalanceTracker {
     /// Follows the rebalances of one cluster.
-    pub fn new(id: InstanceId) -> Self {
+    pub(crate) fn new(id: InstanceId) -> Self {
         Self {
             runs: Runs::default(),
             id,
@@ -99,7 +99,7 @@ impl RebalanceTracker {
     }
 
     /// The run of this name: the running one, else the last.
-    pub fn run(&self, name: &str) -> Option<&RebalanceRun> {
+    pub(crate) fn run(&self, name: &str) -> Option<&RebalanceRun> {
         self.runs.named(name)
     }
 
@@ -109,7 +109,7 @@ impl RebalanceTracker {
     }
 
     /// The current run, if there is one.
-    pub fn running(&self) -> Option<&RebalanceRun> {
+    pub(crate) fn running(&self) -> Option<&RebalanceRun> {
         self.runs.iter().find(|run| run.verdict.is_none())
     }
 
@@ -120,17 +120,17 @@ impl RebalanceTracker {
 
     /// Follows an object that this process has just created, whichever source reports it first: a list may be
     /// late, refused, or answered from an old cache.
-    pub fn created(&mut self, object: Rebalance) {
+    pub(crate) fn created(&mut self, object: Rebalance) {
         self.made.push(object);
     }
 
     /// Remembers what EMQX itself is asked for under this name, before its entry is seen.
-    pub fn asked(&mut self, name: String, strategy: Strategy) {
+    pub(crate) fn asked(&mut self, name: String, strategy: Strategy) {
         self.asked.push((name, strategy));
     }
 
     /// Observes the current world; returns what changed.
-    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let passed =
             self.last_observed.replace(now).map_or(0, |last_observed| seconds_between(last_observed, now));
@@ -179,7 +179,7 @@ impl RebalanceTracker {
     }
 
     /// The source ended: returns the last events of the runs without a verdict.
-    pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         for run in self.runs.open() {
             if run.ended.is_some() {

@@ -125,7 +125,7 @@ fn balance(ending: &Ending<'_>, conn: Threshold, sess: Threshold) -> Option<Bala
 
 /// Whether a rebalance that came to its end is within its thresholds, in both directions; `None` where that
 /// is unknown.
-pub fn reached(ending: &Ending<'_>) -> Option<bool> {
+pub(crate) fn reached(ending: &Ending<'_>) -> Option<bool> {
     let (conn, sess) = thresholds(ending.strategy?);
     balance(ending, conn, sess).map(|it| it.within && it.reversed.is_none())
 }
@@ -163,7 +163,7 @@ fn tail(ending: &Ending<'_>) -> String {
 }
 
 /// The verdict: the first rule that fits.
-pub fn end(ending: &Ending<'_>) -> Judgement {
+pub(crate) fn end(ending: &Ending<'_>) -> Judgement {
     let tail = tail(ending);
     if !ending.lost.is_empty() {
         let verdict = if ending.may_precede_losses { Verdict::Unknown } else { Verdict::NodesLost };
@@ -349,7 +349,7 @@ fn uncounted(ending: &Ending<'_>) -> String {
 
 /// Judges one that EMQX never started: `failure` is the operator's reason, `start` the counts at that time as far as
 /// they are known, `others` whether EMQX was running another one.
-pub fn never_started(
+pub(crate) fn never_started(
     failure: Option<&str>,
     strategy: &Strategy,
     start: Option<&[Participant]>,
@@ -404,7 +404,7 @@ pub struct LaterEvents {
 
 impl LaterEvents {
     /// Events that can be seen now.
-    pub fn of(world: &World, object: &Rebalance) -> Self {
+    pub(crate) fn of(world: &World, object: &Rebalance) -> Self {
         let since = |at: Timestamp, millis: u64| {
             at.checked_sub(SignedDuration::from_millis(i64::try_from(millis).ok()?)).ok()
         };
@@ -455,7 +455,7 @@ fn ended(object: &Rebalance, record: &PlanRecord, now: Timestamp) -> Option<(Tim
 /// The verdict of a past rebalance that EMQX does not run, from its object, its annotation and the current
 /// counts. A verdict that its follower recorded has precedence. Current counts are those of the end for two
 /// minutes only ([`timing`](crate::timing)), and only if nothing began since.
-pub fn past(
+pub(crate) fn past(
     object: &Rebalance,
     now: Option<&Counts>,
     at: Timestamp,
@@ -561,7 +561,7 @@ pub fn past(
 
 /// The state after a stop of a rebalance that EMQX no longer runs, by the current counts. `who` stopped it;
 /// `None` where it ended by itself before.
-pub fn stopped(
+pub(crate) fn stopped(
     entry: &RunningRebalance,
     strategy: Option<&Strategy>,
     now: &Counts,

@@ -10,24 +10,24 @@ use crate::timing::WAITING_REPORTED_SECONDS;
 
 /// For how many seconds the object has waited for an operator; `None` when an operator has written its status, or when it
 /// is being deleted. An object without a creation time has waited 0 seconds.
-pub fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
+pub(crate) fn seconds(object: &Rebalance, now: Timestamp) -> Option<u64> {
     let waits = object.phase == Phase::Pending && !object.processed && object.deleting.is_none();
     waits.then(|| object.created.map_or(0, |created| seconds_between(created, now)))
 }
 
 /// `waiting` once the object has waited long enough for a report, `running` before: an operator may be about
 /// to start it.
-pub fn verdict(seconds: u64) -> Verdict {
+pub(crate) fn verdict(seconds: u64) -> Verdict {
     if seconds >= WAITING_REPORTED_SECONDS { Verdict::Waiting } else { Verdict::Running }
 }
 
 /// `waiting for the operator (2m30s)`.
-pub fn message(seconds: u64) -> String {
+pub(crate) fn message(seconds: u64) -> String {
     format!("waiting for the operator ({})", duration(seconds))
 }
 
 /// The command that shows whether an operator runs.
-pub const SEE_OPERATOR: &str = "kubectl get pods -A | grep emqx-operator";
+pub(crate) const SEE_OPERATOR: &str = "kubectl get pods -A | grep emqx-operator";
 
 /// What to type while no operator picks the object up: how to see the operator, and that `stop` deletes the object.
 fn advice(name: &str) -> String {
@@ -35,12 +35,12 @@ fn advice(name: &str) -> String {
 }
 
 /// The message without what to type.
-pub fn reason(message: &str) -> &str {
+pub(crate) fn reason(message: &str) -> &str {
     message.find(SEE_OPERATOR).map_or(message, |place| message[..place].trim_end_matches("; "))
 }
 
 /// The same, with the note that the operator's process is gone where its Lease shows that, and what to type next.
-pub fn explained(object: &Rebalance, seconds: u64, world: &World, now: Timestamp) -> String {
+pub(crate) fn explained(object: &Rebalance, seconds: u64, world: &World, now: Timestamp) -> String {
     if seconds < WAITING_REPORTED_SECONDS {
         return message(seconds);
     }
@@ -50,7 +50,7 @@ pub fn explained(object: &Rebalance, seconds: u64, world: &World, now: Timestamp
 }
 
 /// The judgement of an object that still waits when it is no longer followed.
-pub fn judgement(name: &str, seconds: u64) -> Judgement {
+pub(crate) fn judgement(name: &str, seconds: u64) -> Judgement {
     let verdict = verdict(seconds);
     let advice = if verdict == Verdict::Waiting { format!("; {}", advice(name)) } else { String::new() };
     Judgement::new(verdict, message(seconds) + &advice)

@@ -197,7 +197,7 @@ pub struct ReportedClusterEvent {
 
 impl ReportedOperation {
     /// An operation of which only the verdict is known.
-    pub fn new(operation: Operation, name: String, verdict: Verdict) -> Self {
+    pub(crate) fn new(operation: Operation, name: String, verdict: Verdict) -> Self {
         Self {
             operation,
             name,

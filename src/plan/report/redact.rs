@@ -25,7 +25,7 @@ impl ReportNames {
     }
 
     /// Processes the names of everything that is known.
-    pub fn observe(&mut self, world: &World) {
+    pub(crate) fn observe(&mut self, world: &World) {
         for id in world.kubernetes.instances.keys() {
             self.add(&id.namespace, "namespace");
             self.add(&id.name, "instance");

@@ -34,13 +34,18 @@ pub struct Change<'a> {
 }
 
 /// The number that the custom resource asks for.
-pub fn requested(world: &World, run: &RemovalRun<'_>, change: &Change<'_>) -> Option<u64> {
+pub(crate) fn requested(world: &World, run: &RemovalRun<'_>, change: &Change<'_>) -> Option<u64> {
     let instance = world.instance(run.id)?;
     Some(super::wanted(world, instance, change.field))
 }
 
 /// What to do now.
-pub fn next(world: &World, run: RemovalRun<'_>, change: Change<'_>, now: Timestamp) -> Vec<RemovalAction> {
+pub(crate) fn next(
+    world: &World,
+    run: RemovalRun<'_>,
+    change: Change<'_>,
+    now: Timestamp,
+) -> Vec<RemovalAction> {
     if !world.broker(run.id).is_within(run.fresh_seconds, now) {
         return vec![RemovalAction::Wait("EMQX has not answered for some seconds".to_owned())];
     }

@@ -191,7 +191,7 @@ pub fn kustomize(change: &Value) -> Value {
 
 /// The edit that the user's own manifest needs, line by line: `path: new  (was old)`. Without it the next
 /// apply of the old manifest rolls back.
-pub fn edit(instance: &Instance, target: &UpgradeTarget) -> Vec<String> {
+pub(crate) fn edit(instance: &Instance, target: &UpgradeTarget) -> Vec<String> {
     let change = body(instance, target, OperatorHold::Own);
     let mut lines = Vec::new();
     lines_of(&change["spec"], "spec", &mut lines);
@@ -233,19 +233,19 @@ pub fn edit(instance: &Instance, target: &UpgradeTarget) -> Vec<String> {
 pub struct ManifestEdit {
     /// The image of that upgrade.
     pub to: String,
-    /// The lines of [`edit`].
+    /// The lines of `edit`.
     pub lines: Vec<String>,
 }
 
 impl ManifestEdit {
     /// The edit of the upgrade that is stored for an instance.
-    pub fn stored(instance: &Instance) -> Option<Self> {
+    pub(crate) fn stored(instance: &Instance) -> Option<Self> {
         instance.upgrade_record().map(|record| Self { to: record.to, lines: record.edit })
     }
 
     /// Its lines, while the instance has the image of that upgrade. After another change of the image the
     /// edit would start another upgrade, so there are none.
-    pub fn lines_for(&self, instance: &Instance) -> &[String] {
+    pub(crate) fn lines_for(&self, instance: &Instance) -> &[String] {
         if instance.image.as_ref() == Some(&self.to) { &self.lines } else { &[] }
     }
 }

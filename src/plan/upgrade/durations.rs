@@ -33,7 +33,7 @@ pub struct DrainTiming {
 
 impl DrainTiming {
     /// The waits alone.
-    pub fn waits(&self) -> EvacuationWaits {
+    pub(crate) fn waits(&self) -> EvacuationWaits {
         EvacuationWaits { health_check_seconds: self.wait_health_check, takeover_seconds: self.wait_takeover }
     }
 }
@@ -63,12 +63,12 @@ pub struct NodeContent {
 
 impl NodeContent {
     /// Sessions without a client.
-    pub fn offline(self) -> u64 {
+    pub(crate) fn offline(self) -> u64 {
         self.sessions.saturating_sub(self.connections)
     }
 
     /// Whether the node is empty.
-    pub fn nothing(self) -> bool {
+    pub(crate) fn nothing(self) -> bool {
         self.connections == 0 && self.sessions == 0
     }
 }
@@ -100,7 +100,7 @@ fn rounds(count: u64, rate: Option<u64>) -> u64 {
 
 impl DrainTiming {
     /// The timing that follows from an instance's settings.
-    pub fn of(instance: &Instance) -> Self {
+    pub(crate) fn of(instance: &Instance) -> Self {
         let update = &instance.update;
         let api = instance.api;
         // Operator 2.2 does not send 0 (both versions), and EMQX then uses its default wait.
@@ -148,14 +148,14 @@ impl DrainTiming {
     }
 
     /// Whether the delay pauses the operator.
-    pub fn held(&self) -> bool {
+    pub(crate) fn held(&self) -> bool {
         self.api == ApiVersion::V1beta4 && self.delay >= HELD_FROM_SECONDS
     }
 
     /// The same with the rates for each of this number of nodes that are emptied together; their sum is never
     /// above the requested rate ([OP-16]: four at 50/s instead of one at 200/s).
     #[must_use]
-    pub fn shared(&self, nodes: u64) -> Self {
+    pub(crate) fn shared(&self, nodes: u64) -> Self {
         let share = |rate: Option<u64>| rate.map(|rate| shared_rate(rate, nodes));
         Self {
             conn_evict_rate: share(self.conn_evict_rate),
@@ -166,7 +166,7 @@ impl DrainTiming {
 
     /// Divides this number of nodes into groups that can be emptied together: where the rate is smaller than
     /// the number of nodes, each node of a group gets a rate of 1/s.
-    pub fn groups(&self, nodes: usize) -> Vec<usize> {
+    pub(crate) fn groups(&self, nodes: usize) -> Vec<usize> {
         let rate =
             |rate: Option<u64>| rate.map_or(usize::MAX, |rate| usize::try_from(rate).unwrap_or(usize::MAX));
         let size = nodes.min(rate(self.conn_evict_rate)).min(rate(self.sess_evict_rate)).max(1);
@@ -174,18 +174,18 @@ impl DrainTiming {
     }
 
     /// Seconds to empty a node: all stages of an evacuation.
-    pub fn drain(&self, holds: NodeContent) -> u64 {
+    pub(crate) fn drain(&self, holds: NodeContent) -> u64 {
         self.remaining(&Stage::WaitHealthCheck, 0, holds)
     }
 
     /// Seconds that remain of an evacuation that has spent `spent` seconds in this stage.
-    pub fn remaining(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
+    pub(crate) fn remaining(&self, stage: &Stage, spent: u64, holds: NodeContent) -> u64 {
         evacuation_left(stage, spent, self.waits(), (self.conn_evict_rate, self.sess_evict_rate), holds)
     }
 
     /// Seconds between an empty node and the evacuation of the next one: the operator needs this time to
     /// notice.
-    pub fn pod_removal(&self) -> u64 {
+    pub(crate) fn pod_removal(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => LOOP_SECONDS,
             ApiVersion::V2beta1 => 2,
@@ -197,7 +197,7 @@ impl DrainTiming {
 
     /// Seconds for an empty node: 2.3 removes it in its next loop; 2.2 waits for a takeover also here,
     /// counted from the last removal ([OP-72], [OP-14]).
-    pub fn overhead(&self) -> u64 {
+    pub(crate) fn overhead(&self) -> u64 {
         match self.api {
             ApiVersion::V2beta1 => self.wait_takeover + 1,
             _ => self.pod_removal(),
@@ -205,7 +205,7 @@ impl DrainTiming {
     }
 
     /// Seconds between the turn of one old pod and the turn of the next one.
-    pub fn per_pod(&self, holds: NodeContent) -> u64 {
+    pub(crate) fn per_pod(&self, holds: NodeContent) -> u64 {
         if holds.sessions == 0 && holds.connections == 0 {
             self.overhead()
         } else {
@@ -214,7 +214,7 @@ impl DrainTiming {
     }
 
     /// Seconds from the new pods being up to the first evacuation.
-    pub fn first_eviction_at(&self) -> u64 {
+    pub(crate) fn first_eviction_at(&self) -> u64 {
         match self.api {
             ApiVersion::V1beta4 => self.delay,
             // One more loop, in which the operator checks whether the delay is over.
@@ -227,7 +227,7 @@ impl DrainTiming {
 /// Seconds in which the operator of v1beta4 removes this number of pods when nothing stops it: the first at
 /// once, each further one 20 s later. Where pods still have clients ([OP-15]), its status is lost with every
 /// other pod, and the initial delay begins again. One more second until the last pod is deleted.
-pub fn removals(pods: u64, delay: Option<u64>) -> u64 {
+pub(crate) fn removals(pods: u64, delay: Option<u64>) -> u64 {
     let Some(gaps) = pods.checked_sub(1) else { return 0 };
     gaps * LOOP_SECONDS + delay.unwrap_or(0) * gaps.div_ceil(2) + 1
 }

@@ -87,7 +87,7 @@ fn named(keys: &Map<String, Value>) -> String {
 }
 
 /// The findings of [`owners`]; `hint` is what to do where another tool manages a field.
-pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding> {
+pub(crate) fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for owner in owners.iter().filter(|owner| !owner.fields.is_empty()) {
         let fields = owner.fields.join(", ");
@@ -118,7 +118,7 @@ pub fn conflicts(owners: &[FieldOwner], force: bool, hint: &str) -> Vec<Finding>
 }
 
 /// A GitOps tool manages the object.
-pub fn managed(instance: &Instance, hint: String) -> Option<Finding> {
+pub(crate) fn managed(instance: &Instance, hint: String) -> Option<Finding> {
     let by = instance.managed_by.first()?;
     let tool = match by.split(['/', '=']).next().unwrap_or_default() {
         "argocd.argoproj.io" => "Argo CD",
@@ -163,7 +163,7 @@ pub(crate) fn leftover_notes(object: &Value) -> Vec<String> {
 /// An apply that changes nothing: it makes this program an owner of all fields of `change` and of what an
 /// earlier version left, with their present values, because an apply removes only fields that its manager
 /// owns. `None` where nothing was left.
-pub fn claim(object: &Value, change: &Value) -> Option<Value> {
+pub(crate) fn claim(object: &Value, change: &Value) -> Option<Value> {
     let left = leftover_notes(object);
     if left.is_empty() {
         return None;

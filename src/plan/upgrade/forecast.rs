@@ -55,7 +55,7 @@ pub struct UpgradePlan {
 
 impl UpgradePlan {
     /// Adds what the checks found; a blocked finding refuses a plan that would go.
-    pub fn judge(&mut self, findings: Vec<Finding>) {
+    pub(crate) fn judge(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let blocked = self.findings.iter().find(|finding| finding.severity == Severity::Blocked);
@@ -269,7 +269,7 @@ fn budget(target: &UpgradeTarget, replicants: usize) -> usize {
 /// Disconnections when old pods are removed one after another and stay in the Service until then:
 /// disconnected clients reconnect evenly to all remaining pods, and are disconnected again ([OP-15], [OP-16]:
 /// 800 + 914 + 1,068 + 1,282).
-pub fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
+pub(crate) fn cuts(connections: &[u64], new: u64) -> Vec<u64> {
     let mut left = connections.to_vec();
     let mut cuts = Vec::with_capacity(left.len());
     for place in 0..left.len() {

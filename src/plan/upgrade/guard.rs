@@ -165,7 +165,7 @@ fn leave(
 }
 
 /// What remains to do of an unfinished guarded upgrade, for the status of an instance.
-pub fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
+pub(crate) fn unfinished(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
     let closed = deserted(instance);
     UpgradeTarget::resumed(instance).map(|_| ()).or(closed.then_some(()))?;

@@ -12,7 +12,7 @@ use crate::plan::rebalance::messages::ProgressFact;
 use crate::plan::upgrade::durations::DrainTiming;
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
-pub fn between(from: Option<&str>, to: Option<&str>) -> String {
+pub(crate) fn between(from: Option<&str>, to: Option<&str>) -> String {
     match (from, to) {
         (Some(from), Some(to)) if from != to => format!("from {from} to {to}"),
         (_, Some(to)) => format!("to {to}"),
@@ -22,7 +22,7 @@ pub fn between(from: Option<&str>, to: Option<&str>) -> String {
 }
 
 /// The steps of an upgrade in one word each, and the index of the present one.
-pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
+pub(crate) fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
     let here = match run.step {
         UpgradeStep::NewPods => 0,
         UpgradeStep::Moved => 1,
@@ -37,7 +37,7 @@ pub fn timeline(run: &UpgradeRun) -> (&'static [&'static str], usize) {
 }
 
 /// The progress, in the phrases of one line.
-pub fn facts(run: &UpgradeRun) -> Vec<ProgressFact> {
+pub(crate) fn facts(run: &UpgradeRun) -> Vec<ProgressFact> {
     let mut facts = vec![ProgressFact::plain(run.pods_gone())];
     if run.blind.is_some() {
         facts.push(ProgressFact::plain("clients unknown"));
@@ -62,7 +62,7 @@ pub fn facts(run: &UpgradeRun) -> Vec<ProgressFact> {
 }
 
 /// A running upgrade, in one sentence.
-pub fn standing(run: &UpgradeRun) -> String {
+pub(crate) fn standing(run: &UpgradeRun) -> String {
     if let Some(Judgement { verdict: Verdict::Stalled, message: reason }) = &run.verdict {
         return format!("upgrade {}: {reason}", between(run.from.as_deref(), run.to.as_deref()));
     }
@@ -74,7 +74,7 @@ pub fn standing(run: &UpgradeRun) -> String {
 }
 
 /// The message when the upgrade is first seen.
-pub fn created(run: &UpgradeRun) -> String {
+pub(crate) fn created(run: &UpgradeRun) -> String {
     let again = if run.from == run.to && !run.turned { " (the same image, another template)" } else { "" };
     format!("upgrade of {} {}{again}", run.id.name, between(run.from.as_deref(), run.to.as_deref()))
 }
@@ -135,7 +135,7 @@ pub(crate) fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Opt
 }
 
 /// What EMQX does in a stage of an evacuation.
-pub fn doing(stage: &Stage) -> String {
+pub(crate) fn doing(stage: &Stage) -> String {
     match stage {
         Stage::WaitHealthCheck => "waiting for load balancers to notice".to_owned(),
         Stage::EvictingConns => "disconnecting clients".to_owned(),
@@ -178,13 +178,13 @@ pub(crate) fn left_the_service(count: usize) -> String {
 }
 
 /// The command that ends an evacuation of another client: EMQX's own command, in that very pod.
-pub fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
+pub(crate) fn ends(namespace: &str, node: &NodeName, pod: Option<&PodName>) -> String {
     let pod = pod.map_or_else(|| node.short(), PodName::as_str);
     format!("kubectl exec -n {namespace} {pod} -c emqx -- emqx_ctl rebalance stop")
 }
 
 /// The message when a pod with clients is deleted ([OP-15]).
-pub fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
+pub(crate) fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
     format!(
         "{} is deleted with {} on it: {} disconnected at once, {} without a client lost",
         known.pod,
@@ -195,7 +195,7 @@ pub fn loaded(known: &PreviousPod, holds: NodeContent) -> String {
 }
 
 /// The message when the image was changed again during the upgrade.
-pub fn turned(run: &UpgradeRun, back: bool) -> String {
+pub(crate) fn turned(run: &UpgradeRun, back: bool) -> String {
     let to = run.to.as_deref().unwrap_or("another template");
     let way = if back { "changed back to" } else { "changed to" };
     match run.api {
@@ -207,7 +207,7 @@ pub fn turned(run: &UpgradeRun, back: bool) -> String {
 }
 
 /// Another client changed the image before the upgrade was over.
-pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
+pub(crate) fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String {
     let to = run.to.as_deref().unwrap_or("the new template");
     let image = revisions.instance.image.as_deref().unwrap_or("another image");
     let mut text =
@@ -219,12 +219,12 @@ pub fn superseded(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> String 
     text
 }
 
-pub fn third(sets: usize) -> String {
+pub(crate) fn third(sets: usize) -> String {
     format!("{sets} sets run at once: the oldest is emptied first")
 }
 
 /// The message when counts changed.
-pub fn progress(run: &UpgradeRun) -> String {
+pub(crate) fn progress(run: &UpgradeRun) -> String {
     let mut text = format!("{} %: {}", run.percent, run.pods_gone());
     let on_old: Option<u64> = run
         .known
@@ -244,7 +244,7 @@ pub fn progress(run: &UpgradeRun) -> String {
 }
 
 /// The progress while nothing moves, and what the upgrade waits for.
-pub fn waits(run: &UpgradeRun) -> String {
+pub(crate) fn waits(run: &UpgradeRun) -> String {
     let mut parts = vec![progress(run)];
     if run.holding && run.known.values().any(|known| known.gone.is_none()) {
         parts.push("held: nothing is removed until old pods are empty".to_owned());
@@ -259,7 +259,7 @@ pub fn waits(run: &UpgradeRun) -> String {
 }
 
 /// The numbers at the end of a verdict.
-pub fn tail(run: &UpgradeRun, now: Timestamp) -> String {
+pub(crate) fn tail(run: &UpgradeRun, now: Timestamp) -> String {
     let mut parts = Vec::new();
     if run.blind.is_some() {
         parts.push("clients unknown".to_owned());
@@ -288,7 +288,7 @@ pub fn tail(run: &UpgradeRun, now: Timestamp) -> String {
 }
 
 /// What to do after another client changed the image in the middle of a guarded upgrade to `to`.
-pub fn way_out(instance: &Instance, to: &str) -> String {
+pub(crate) fn way_out(instance: &Instance, to: &str) -> String {
     let name = &instance.id.name;
     let held = DrainTiming::of(instance).held();
     if let Some(image) = third_image(instance, to) {

@@ -122,7 +122,7 @@ impl<'a> UpgradeRevisions<'a> {
 
     /// Whether another image is requested than that of the sets of all pods: for 0.2 s after the change, on v1beta4 for 15 s,
     /// nothing else shows the upgrade.
-    pub fn requested(&self) -> bool {
+    pub(crate) fn requested(&self) -> bool {
         let image = |member: &Member<'_>| {
             let set = self.groups.iter().find(|group| group.name == member.set && group.wanted.is_some());
             set.and_then(|group| group.image.as_ref())
@@ -137,19 +137,19 @@ impl<'a> UpgradeRevisions<'a> {
     }
 
     /// Whether all pods are new and ready. The operator's status reports it a moment later ([OP-42]).
-    pub fn converged(&self) -> bool {
+    pub(crate) fn converged(&self) -> bool {
         let (ready, wanted) = self.ready();
         self.answered && self.old.is_empty() && wanted > 0 && ready >= wanted
     }
 
     /// The pod of a node.
-    pub fn pod(&self, node: &NodeName) -> Option<&'a PodName> {
+    pub(crate) fn pod(&self, node: &NodeName) -> Option<&'a PodName> {
         let of = |member: &&Member<'a>| member.node.as_ref() == Some(node);
         self.old.iter().chain(&self.new).find(of).map(|member| &member.pod.name)
     }
 
     /// The number of new pods that are ready, and the requested number.
-    pub fn ready(&self) -> (u64, u64) {
+    pub(crate) fn ready(&self) -> (u64, u64) {
         let ready = self.new.iter().filter(|member| member.pod.ready).count() as u64;
         let mut wanted = 0;
         for name in &self.new_sets {
@@ -201,7 +201,7 @@ impl<'a> UpgradeRevisions<'a> {
 
 /// Whether there is only one set of each kind, and nothing is rolled: no upgrade is visible. This must be
 /// cheap, because it runs for every fact; `false` where it is unknown.
-pub fn quiet(world: &World, id: &InstanceId) -> bool {
+pub(crate) fn quiet(world: &World, id: &InstanceId) -> bool {
     let Some(instance) = world.instance(id).filter(|instance| !instance.upgrading()) else { return false };
     let sets: Vec<_> = world.sets_of(id).filter(|set| set.replicas > 0 || set.present > 0).collect();
     let one = |kind| sets.iter().filter(|set| set.kind == kind).count() <= 1;
@@ -353,7 +353,7 @@ fn members<'a>(world: &'a World, instance: &'a Instance) -> Vec<Member<'a>> {
 }
 
 /// The number at the end of the name of a StatefulSet's pod.
-pub fn ordinal(name: &str) -> Option<u64> {
+pub(crate) fn ordinal(name: &str) -> Option<u64> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
@@ -361,7 +361,7 @@ pub fn ordinal(name: &str) -> Option<u64> {
 /// within a set the highest number first. Exceptions: replicants on v2 ([OP-14]) and v3beta1 (source: the 3.x
 /// operator sorts each set by name) by ascending names, pods on v1beta4 by names as text ([OP-65]), and on
 /// v3beta1 one old core stays until the replicants are done ([OP-76]).
-pub fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[RevisionSet]) {
+pub(crate) fn sort(old: &mut [Member<'_>], api: ApiVersion, groups: &[RevisionSet]) {
     let place =
         |member: &Member<'_>| groups.iter().position(|group| group.name == member.set).unwrap_or(usize::MAX);
     let replicant =

@@ -57,7 +57,7 @@ pub enum UpgradeStep {
 
 impl UpgradeStep {
     /// The name of the phase in machine output.
-    pub fn phase(self) -> &'static str {
+    pub(crate) fn phase(self) -> &'static str {
         match self {
             Self::NewPods => "newPods",
             Self::Moved => "trafficMoved",
@@ -242,7 +242,7 @@ impl UpgradeRun {
     }
 
     /// The present verdict.
-    pub fn standing(&self) -> Verdict {
+    pub(crate) fn standing(&self) -> Verdict {
         match &self.verdict {
             Some(Judgement { verdict, .. }) => *verdict,
             None if self.contradicted.is_some() => Verdict::StillRunning,
@@ -251,11 +251,11 @@ impl UpgradeRun {
     }
 
     /// Why it should be stopped now; `None` while nothing supports that, and once it is being undone.
-    pub fn alarm(&self) -> Option<&Alarm> {
+    pub(crate) fn alarm(&self) -> Option<&Alarm> {
         self.alarm.raised().filter(|_| self.verdict.is_none() && !self.turned)
     }
 
-    pub fn stop_command(&self) -> String {
+    pub(crate) fn stop_command(&self) -> String {
         format!("kubectl emqx upgrade undo {}", self.id.name)
     }
 
@@ -341,19 +341,19 @@ impl UpgradeRun {
     }
 
     /// Clients fewer than at the start.
-    pub fn lost_clients(&self) -> Option<u64> {
+    pub(crate) fn lost_clients(&self) -> Option<u64> {
         let now = self.counts.known_connections().filter(|_| self.blind.is_none())?;
         Some(self.start.connections?.saturating_sub(now))
     }
 
     /// Sessions fewer than at the start.
-    pub fn lost_sessions(&self) -> Option<u64> {
+    pub(crate) fn lost_sessions(&self) -> Option<u64> {
         let now = self.counts.all_sessions().filter(|_| self.blind.is_none())?;
         Some(self.start.sessions?.saturating_sub(now))
     }
 
     /// Whether more clients are missing than natural churn explains.
-    pub fn missing(&self) -> bool {
+    pub(crate) fn missing(&self) -> bool {
         // A node that does not report its clients may hold those that seem to be missing.
         match (self.start.connections, self.counts.known_connections()) {
             (Some(before), Some(now)) if self.blind.is_none() => (now as f64) < before as f64 * PRESENT,

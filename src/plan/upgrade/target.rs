@@ -116,14 +116,14 @@ impl UpgradeTarget {
     }
 
     /// The timing with which the operator, or a guard, will empty pods.
-    pub fn timing(&self, instance: &Instance) -> DrainTiming {
+    pub(crate) fn timing(&self, instance: &Instance) -> DrainTiming {
         let mut changed = instance.clone();
         changed.update = self.update.clone();
         DrainTiming::of(&changed)
     }
 
     /// EMQX's target version, where the tag has one.
-    pub fn version(&self) -> Option<EmqxVersion> {
+    pub(crate) fn version(&self) -> Option<EmqxVersion> {
         match &self.parts {
             Some(parts) => EmqxVersion::find(parts.version.as_deref()?),
             None => Image::parse(&self.to).ok()?.version(),
@@ -167,7 +167,7 @@ pub(crate) fn raised_waits(instance: &Instance, ask: &UpgradeRequest) -> Option<
 }
 
 /// The delay that is held, as it is stored.
-pub fn hold(instance: &Instance) -> Option<&HoldState> {
+pub(crate) fn hold(instance: &Instance) -> Option<&HoldState> {
     instance.guard.as_ref()?.hold.as_ref()
 }
 

@@ -65,7 +65,7 @@ pub struct UpgradeTracker {
 
 impl UpgradeTracker {
     /// Follows the upgrades of one cluster.
-    pub fn new(id: InstanceId) -> Self {
+    pub(crate) fn new(id: InstanceId) -> Self {
         Self {
             runs: Runs::default(),
             evacuations: EvacuationTracker::default(),
@@ -78,17 +78,17 @@ impl UpgradeTracker {
     }
 
     /// The upgrade that is not over: it is running, or it is stalled.
-    pub fn running(&self) -> Option<&UpgradeRun> {
+    pub(crate) fn running(&self) -> Option<&UpgradeRun> {
         self.runs.iter().find(|run| run.verdict.is_none() || stalled(run))
     }
 
     /// The last upgrade that was seen.
-    pub fn last(&self) -> Option<&UpgradeRun> {
+    pub(crate) fn last(&self) -> Option<&UpgradeRun> {
         self.runs.last()
     }
 
     /// Observes the current world; returns what changed.
-    pub fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn observe(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let broker = world.broker(&self.id);
         let nodes = broker.nodes.as_ref().map(|seen| seen.at);
@@ -187,7 +187,7 @@ impl UpgradeTracker {
     }
 
     /// The source ended: returns the last events of the runs without a verdict.
-    pub fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
+    pub(crate) fn finish(&mut self, world: &World, now: Timestamp) -> Vec<Event> {
         let mut events = Vec::new();
         let broker = world.broker(&self.id);
         for run in self.runs.open() {

@@ -32,7 +32,7 @@ pub enum Undo {
 }
 
 /// The image of the undo: that of the newest other set, else the recorded one.
-pub fn target(world: &World, id: &InstanceId) -> Option<String> {
+pub(crate) fn target(world: &World, id: &InstanceId) -> Option<String> {
     let instance = world.instance(id)?;
     // Another client changed the image back while old pods are held: the undo completes that change.
     if deserted(instance)
@@ -54,7 +54,7 @@ pub fn target(world: &World, id: &InstanceId) -> Option<String> {
 }
 
 /// The effect of an undo now.
-pub fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
+pub(crate) fn undo(world: &World, id: &InstanceId) -> Option<Undo> {
     let revisions = UpgradeRevisions::of(world, id)?;
     let instance = revisions.instance;
     let held = UpgradeTarget::resumed(instance).is_some();
@@ -99,7 +99,7 @@ fn touched(world: &World, revisions: &UpgradeRevisions<'_>) -> Option<String> {
 }
 
 /// Changes the plan of an upgrade into that of the undo.
-pub fn plan(plan: &mut UpgradePlan, undo: &Undo) {
+pub(crate) fn plan(plan: &mut UpgradePlan, undo: &Undo) {
     match undo {
         Undo::Upgrade | Undo::InPlace => {}
         Undo::Third { back, forward } => {

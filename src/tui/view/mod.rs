@@ -41,7 +41,7 @@ use painter::Painter;
 use waiting::board_or_waiting;
 
 /// On a narrower or lower screen everything is in one column.
-pub const NARROW: (u16, u16) = (72, 18);
+pub(crate) const NARROW: (u16, u16) = (72, 18);
 
 /// From this width on, the details of the node under the cursor are beside the table.
 const ROOMY: usize = 150;

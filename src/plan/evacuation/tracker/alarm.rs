@@ -14,12 +14,12 @@ use crate::timing::{ALARM_SECONDS, EMPTIED_WATCH_SECONDS};
 
 impl EvacuationTracker {
     /// Why the evacuations that run should be stopped; `None` while nothing supports that.
-    pub fn alarm(&self) -> Option<&Alarm> {
+    pub(crate) fn alarm(&self) -> Option<&Alarm> {
         self.watched.as_ref().and_then(EvictionWatch::raised).or(self.proved.as_ref())
     }
 
     /// The command that stops them.
-    pub fn stop_command(&self) -> Option<String> {
+    pub(crate) fn stop_command(&self) -> Option<String> {
         let nodes: Vec<&str> =
             self.runs.iter().filter(|run| run.listed).map(|run| run.entry.node.as_str()).collect();
         (!nodes.is_empty()).then(|| format!("kubectl emqx evacuate stop {}", nodes.join(" ")))
