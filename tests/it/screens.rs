@@ -9,6 +9,8 @@ mod news;
 mod opened;
 mod pages;
 mod panics;
+mod past;
+mod plans;
 mod playback;
 mod recording;
 mod requests;

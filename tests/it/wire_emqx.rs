@@ -10,17 +10,17 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 use kubectl_emqx::emqx::{EmqxBrokers, KeyFile};
-use kubectl_emqx::error::{Exit, Problem};
+use kubectl_emqx::error::Problem;
 use kubectl_emqx::model::{
-    ApiPort, BrokerState, BrokerUpdate, EmqxUrl, Fact, InstanceId, InstanceKind, Link, NodeName, PodName,
-    Strategy, Target, Update, World,
+    ApiPort, BrokerState, BrokerUpdate, Fact, InstanceId, InstanceKind, Link, PodName, Target, Update, World,
 };
-use kubectl_emqx::ports::{
-    ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, EvacuationOrder, Tunnel,
-};
-use serde_json::json;
+use kubectl_emqx::ports::{ApiKey, BoxedFuture, Broker, Brokers, Bytes, Clock, Credentials, Tunnel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+mod addresses;
+mod orders;
+mod pods;
 
 const NODES: &str = r#"[{"node":"emqx@a","node_status":"running","connections":5,"live_connections":3}]"#;
 const IDLE: &str = r#"{"evacuations":[],"rebalances":[],"purges":[]}"#;
@@ -291,14 +291,6 @@ async fn a_server_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
-async fn another_pod_takes_over_when_one_is_deleted() {
-    let (port, _) = serve(good).await;
-    let (broker, tunnel) = broker(&[("gone", 0), ("alive", port)]);
-    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
-    assert_eq!(*tunnel.opened.borrow(), ["gone", "alive"]);
-}
-
-#[tokio::test]
 async fn an_idle_connection_that_was_closed_is_replaced_silently() {
     let (port, connections) = serve(|head| {
         let body = if head.contains("global_status") { IDLE } else { NODES };
@@ -311,49 +303,6 @@ async fn an_idle_connection_that_was_closed_is_replaced_silently() {
         assert!(emqx(facts.clone()).load.is_some(), "{}", reported(&facts));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 6);
-}
-
-/// One of several addresses: the node of this name, in the middle of a rebalance whose only donor is
-/// `emqx@b`.
-async fn address_of(name: &'static str) -> EmqxUrl {
-    let (port, _) = serve(move |head| {
-        let running = r#"{"evacuations":[],"purges":[],"rebalances":[{"node":"emqx@a","coordinator_node":"emqx@a",
-            "state":"evicting_conns","donors":["emqx@b"],"recipients":["emqx@a"],"connection_eviction_rate":10,
-            "session_eviction_rate":10}]}"#;
-        let begun = r#"{"status":"enabled","process":"rebalance","coordinator_node":"emqx@a","state":"evicting_conns",
-            "stats":{"initial_connected":700,"initial_sessions":700,"current_connected":500,"current_sessions":500}}"#;
-        let body = match head {
-            head if head.contains("global_status") => running.to_owned(),
-            head if head.contains("load_rebalance/status") && name == "emqx@b" => begun.to_owned(),
-            head if head.contains("load_rebalance/status") => r#"{"status":"disabled"}"#.to_owned(),
-            head if head.contains("/status?format=json") => format!(r#"{{"node_name":"{name}"}}"#),
-            _ => NODES.to_owned(),
-        };
-        Reply::Send(http("200 OK", &body))
-    })
-    .await;
-    EmqxUrl { tls: false, host: "127.0.0.1".to_owned(), port }
-}
-
-#[tokio::test]
-async fn of_several_addresses_the_one_of_a_donor_is_asked_for_the_start() {
-    let addresses = vec![address_of("emqx@a").await, address_of("emqx@b").await];
-    let brokers = EmqxBrokers::at(addresses, Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-    let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
-    let place = |of: fn(&Update) -> bool| facts.iter().position(|fact| of(&fact.update));
-    let (began, listed) = (
-        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Began(_)))),
-        place(|it| matches!(it, Update::Broker(_, BrokerUpdate::Evictions(_)))),
-    );
-    assert!(began.is_some() && began < listed, "it comes before the list: {facts:?}");
-    let begun = emqx(facts).begun;
-    let starts: Vec<_> = begun.values().map(|it| (it.donor.as_str(), it.connections)).collect();
-    assert_eq!(starts, [("emqx@b", 700)]);
-    // No address belongs to the donor: the running rebalance is still reported.
-    let brokers =
-        EmqxBrokers::at(vec![address_of("emqx@a").await], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-    let emqx = emqx(brokers.broker(target(&[], false)).read().await.expect("never fails"));
-    assert!(emqx.begun.is_empty() && emqx.load.is_some());
 }
 
 #[tokio::test]
@@ -422,154 +371,6 @@ async fn an_answer_that_no_longer_lists_a_rebalance_is_checked_over_a_fresh_conn
 }
 
 #[tokio::test]
-async fn a_start_is_never_sent_twice_and_a_refusal_is_explained() {
-    let starts = Arc::new(AtomicUsize::new(0));
-    let counted = starts.clone();
-    let (port, _) = serve(move |head| {
-        if !head.starts_with("POST") {
-            return good(head);
-        }
-        assert!(head.starts_with("POST /api/v5/load_rebalance/emqx%40a/start "), "{head}");
-        counted.fetch_add(1, Ordering::SeqCst);
-        Reply::Last(Vec::new())
-    })
-    .await;
-    let (broker, _) = broker(&[("a", port), ("b", port)]);
-    broker.read().await.expect("never fails");
-    let node = NodeName::from("emqx@a");
-    let problem = broker.start(&node, &[], &Strategy::default()).await.expect_err("it was cut");
-    assert!(problem.why.contains("whether it was done is not known"), "{problem}");
-    assert_eq!(starts.load(Ordering::SeqCst), 1);
-
-    let refusal = "{\"code\":\"BAD_REQUEST\",\"message\":\"error on node 'emqx@a': nothing_to_balance\"}";
-    let (port, _) = serve(move |_| Reply::Send(http("400 Bad Request", refusal))).await;
-    let (broker, _) = self::broker(&[("a", port)]);
-    let problem = broker.start(&node, &[], &Strategy::default()).await.expect_err("it is refused");
-    assert!(problem.why.contains("nothing to balance") && problem.hint.is_some(), "{problem}");
-
-    let not_started = "{\"code\":400,\"message\":\"error on node 'emqx@a': not_started\"}";
-    let (port, _) = serve(move |_| Reply::Send(http("200 OK", not_started))).await;
-    let (broker, _) = self::broker(&[("a", port)]);
-    assert_eq!(broker.stop(&node).await, Ok(false));
-}
-
-#[tokio::test]
-async fn an_evacuation_that_is_refused_is_explained_in_both_versions() {
-    let node = NodeName::from("emqx@a");
-    let order = EvacuationOrder { conn_evict_rate: 5, sess_evict_rate: 5, ..EvacuationOrder::default() };
-    let cases = [
-        (
-            "error on node 'emqx@a': eviction_agent_busy",
-            "BAD_REQUEST",
-            400,
-            "donor of a running rebalance",
-            "rebalance stop",
-            Exit::Refused,
-        ),
-        (
-            "Nodes unavailable: ['emqx@b',\n     'emqx@c']",
-            "NOT_FOUND",
-            400,
-            "['emqx@b', 'emqx@c']",
-            "kubectl emqx nodes",
-            Exit::Refused,
-        ),
-        (
-            "Node not found: emqx@a",
-            "NOT_FOUND",
-            404,
-            "the node does not run",
-            "kubectl emqx nodes",
-            Exit::Error,
-        ),
-        (
-            "wait_health_check: unknown field",
-            "BAD_REQUEST",
-            400,
-            "does not accept one of the values",
-            "above 0",
-            Exit::Error,
-        ),
-        (
-            "RPC error on node 'emqx@a': timeout",
-            "RPC_ERROR",
-            503,
-            "did not answer",
-            "kubectl emqx nodes",
-            Exit::Error,
-        ),
-    ];
-    for (message, code, status, why, hint, exit) in cases {
-        for v4 in [false, true] {
-            let (status, code) = if v4 { (200, json!(400)) } else { (status, json!(code)) };
-            let answer = http(&format!("{status} X"), &json!({"code": code, "message": message}).to_string());
-            let root = if v4 { "v4" } else { "v5" };
-            let (port, _) = serve(move |head| {
-                assert!(
-                    head.starts_with(&format!("POST /api/{root}/load_rebalance/emqx%40a/evacuation/")),
-                    "{head}"
-                );
-                Reply::Send(answer.clone())
-            })
-            .await;
-            let tunnel = Rc::new(Pods { ports: BTreeMap::from([("a".to_owned(), port)]), ..Pods::default() });
-            let brokers = EmqxBrokers::through(tunnel, Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-            let broker = brokers.broker(target(&["a"], v4));
-            let problem = broker.evacuate(&node, &order).await.expect_err("it is refused");
-            assert!(problem.why.contains(why), "{root}: {problem}");
-            assert_eq!(problem.exit, exit, "{root}: {problem}");
-            assert!(
-                problem.hint.as_ref().is_some_and(|it| it.contains(hint)),
-                "{root} {message}: {:?}",
-                problem.hint
-            );
-            let stopped = broker.stop_evacuation(&node).await;
-            assert!(stopped.is_err_and(|problem| problem.what == "cannot stop the evacuation of emqx@a"));
-        }
-    }
-    let busy = r#"{"code":"BAD_REQUEST","message":"error on node 'emqx@a': already_started"}"#;
-    let (port, _) = serve(move |_| Reply::Send(http("400 Bad Request", busy))).await;
-    assert_eq!(broker(&[("a", port)]).0.evacuate(&node, &order).await, Ok(false));
-    let idle = r#"{"code":"BAD_REQUEST","message":"error on node 'emqx@a': not_started"}"#;
-    let (port, _) = serve(move |_| Reply::Send(http("400 Bad Request", idle))).await;
-    assert_eq!(broker(&[("a", port)]).0.stop_evacuation(&node).await, Ok(false));
-}
-
-fn at(url: &str) -> EmqxUrl {
-    EmqxUrl::parse(url).expect("a good URL")
-}
-
-#[tokio::test]
-async fn at_a_url_the_version_is_found_by_asking() {
-    for v4 in [false, true] {
-        let (port, _) = serve(move |head| {
-            let path = if v4 { "GET /api/v4/" } else { "GET /api/v5/" };
-            if head.starts_with(path) { good(head) } else { Reply::Send(http("404 Not Found", "")) }
-        })
-        .await;
-        let url = format!("http://127.0.0.1:{port}");
-        let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-        // The target's assumption is wrong on purpose.
-        let broker = brokers.broker(target(&[], !v4));
-        assert!(emqx(broker.read().await.expect("never fails")).load.is_some(), "v4: {v4}");
-    }
-    let brokers =
-        EmqxBrokers::at(vec![at("http://127.0.0.1:9")], Rc::new(Key(Ok(()))), Rc::new(Local), None, false);
-    let facts = brokers.broker(target(&[], false)).read().await.expect("never fails");
-    assert_eq!(reported(&facts), "EMQX at http://127.0.0.1:9 does not answer: connection refused");
-}
-
-#[tokio::test]
-async fn https_towards_http_is_explained() {
-    let (port, _) = serve(good).await;
-    let url = format!("https://127.0.0.1:{port}");
-    let brokers = EmqxBrokers::at(vec![at(&url)], Rc::new(Key(Ok(()))), Rc::new(Local), None, true);
-    let brokers = brokers.with_time_limit(Duration::from_millis(500));
-    let reported = reported(&brokers.broker(target(&[], false)).read().await.expect("never fails"));
-    assert!(reported.contains("does not answer"), "{reported}");
-}
-
-#[tokio::test]
 async fn without_a_key_emqx_is_forbidden_not_lost() {
     let problem =
         Problem::new("cannot read the key for EMQX's API from Secret mq/emqx-bootstrap-api-key", "forbidden");
@@ -599,94 +400,4 @@ async fn a_key_file_gives_its_first_line() {
     }
     std::fs::remove_file(&path).expect("it is removed");
     assert!(KeyFile::open(&path).is_err());
-}
-
-#[tokio::test]
-async fn beside_a_silent_pod_the_next_one_is_asked() {
-    let (silent, _) = serve(|_| Reply::Silence).await;
-    let (port, connections) = serve(good).await;
-    let (broker, pods) = self::broker(&[("a", silent), ("b", port)]);
-    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
-    // The next request goes directly to the address that answered.
-    assert!(emqx(broker.read().await.expect("never fails")).load.is_some());
-    assert_eq!(*pods.opened.borrow(), ["a", "b", "b"]);
-    assert_eq!(connections.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
-async fn silent_pods_cost_together_what_one_costs() {
-    let (silent, connections) = serve(|_| Reply::Silence).await;
-    let (broker, pods) = self::broker(&[("a", silent), ("b", silent), ("c", silent), ("d", silent)]);
-    let began = std::time::Instant::now();
-    let facts = broker.read().await.expect("never fails");
-    // The time limit is 500 ms: one for the cluster, one for the answer of each node about itself; three
-    // would be 1500.
-    assert!(began.elapsed() < Duration::from_millis(1490), "{:?}", began.elapsed());
-    assert!(reported(&facts).ends_with("does not answer: no answer within 0.5 s"), "{}", reported(&facts));
-    assert_eq!(*pods.opened.borrow(), ["a", "b", "c", "b", "c", "d"]);
-    assert_eq!(connections.load(Ordering::SeqCst), 6);
-}
-
-#[tokio::test]
-async fn a_fourth_pod_is_asked_when_three_do_not_answer() {
-    let (silent, _) = serve(|_| Reply::Silence).await;
-    let (port, _) = serve(good).await;
-    let silent_ones = [("a", silent), ("b", silent), ("c", silent), ("d", port)];
-    let gone_ones = [("a", 0), ("b", 0), ("c", 0), ("d", port)];
-    for pods in [silent_ones, gone_ones] {
-        let (broker, opened) = self::broker(&pods);
-        let facts = broker.read().await.expect("never fails");
-        assert!(emqx(facts.clone()).load.is_some(), "{}", reported(&facts));
-        assert_eq!(opened.opened.borrow().last().map(String::as_str), Some("d"));
-    }
-}
-
-#[tokio::test]
-async fn a_status_that_is_late_in_a_session_round_is_waited_for() {
-    let (port, _) =
-        serve(|line: &str| if line.contains("global_status") { Reply::Silence } else { good(line) }).await;
-    let (broker, _) = patient(&[("a", port)], Duration::from_millis(200));
-    let begun = std::time::Instant::now();
-    let facts = broker.read().await.expect("facts");
-    assert!(begun.elapsed() >= Duration::from_millis(400), "twice the usual time: {:?}", begun.elapsed());
-    assert!(
-        matches!(&facts[0].update, Update::Broker(_, BrokerUpdate::Nodes(nodes)) if nodes.len() == 1),
-        "{facts:?}"
-    );
-    let Update::Broker(_, BrokerUpdate::Link("load_rebalance", Link::Unreachable(why))) = &facts[1].update
-    else {
-        panic!("{facts:?}")
-    };
-    assert!(why.contains("lists its nodes but does not report what it moves"), "{why}");
-}
-
-#[tokio::test]
-async fn a_pod_that_answers_errors_does_not_keep_the_other_pods_from_being_asked() {
-    for answer in [
-        http("500 Internal Server Error", "{\"code\":\"INTERNAL_ERROR\",\"message\":\"x\"}"),
-        http("503 Service Unavailable", ""),
-        http("401 Unauthorized", ""),
-        http("200 OK", "<!DOCTYPE html><html>"),
-        http("200 OK", "{\"a\":1}"),
-    ] {
-        let (bad, _) = serve(move |_| Reply::Send(answer.clone())).await;
-        let (port, _) = serve(good).await;
-        let (broker, pods) = self::broker(&[("old", bad), ("new", port)]);
-        for _ in 0..2 {
-            let facts = broker.read().await.expect("never fails");
-            assert_eq!(reported(&facts), "");
-            assert!(emqx(facts).load.is_some());
-        }
-        // The next request goes directly to the pod that answered.
-        assert_eq!(*pods.opened.borrow(), ["old", "new", "new"]);
-    }
-}
-
-#[tokio::test]
-async fn where_every_pod_answers_an_error_the_first_one_is_reported() {
-    let (first, _) = serve(|_| Reply::Send(http("401 Unauthorized", ""))).await;
-    let (second, _) = serve(|_| Reply::Send(http("500 Internal Server Error", ""))).await;
-    let (broker, _) = self::broker(&[("a", first), ("b", second), ("gone", 0)]);
-    let facts = broker.read().await.expect("never fails");
-    assert!(reported(&facts).contains("does not accept this key"), "{}", reported(&facts));
 }

@@ -1,22 +1,16 @@
-//! The pages of the view beside the table: topology, history, plans, and changes of the selected node.
+//! The pages of the view beside the table: topology, details and changes of the selected node, and what a page shows
+//! without colours or permissions.
 
 use std::collections::BTreeMap;
 
 use kubectl_emqx::error::Problem;
-use kubectl_emqx::model::upgrade::Way;
-use kubectl_emqx::model::{
-    BrokerUpdate, Fact, HistoryEntry, InstanceId, Link, NodeName, Object, Operation, OperationState, PodName,
-    Strategy, Update, Verdict,
-};
-use kubectl_emqx::plan::finding::{Decision, Finding};
-use kubectl_emqx::plan::history::{PastEntry, Recorded};
-use kubectl_emqx::plan::upgrade::forecast::UpgradePlan;
-use kubectl_emqx::tui::{ActionResult, Done, Effect, Msg, ViewSetup};
-use serde_json::{Value, json};
+use kubectl_emqx::model::{BrokerUpdate, Link, NodeName, PodName};
+use kubectl_emqx::tui::{Done, Effect, Msg, ViewSetup};
+use serde_json::json;
 
 use crate::screens::make::{
-    Bench, answer, at, core, documented, emqx, evacuation, id, instance, kubernetes, node, nodes, nothing,
-    pod, received, recorded, setup, slice,
+    Bench, answer, at, core, documented, emqx, id, instance, kubernetes, node, nodes, nothing, pod, received,
+    recorded, setup, slice,
 };
 use crate::screens::situations::{SIZES, UNEVEN, idle, not_arriving};
 
@@ -117,153 +111,6 @@ fn cores_beside_replicants_are_not_missing_from_the_service() {
     assert!(screen.contains("in the Service: 3 of 3"), "{screen}");
 }
 
-fn past(name: &str, recorded: Option<&Value>, phase: &str) -> Value {
-    let mut object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
-        "metadata": {"name": name, "namespace": "mq", "uid": name, "resourceVersion": "7",
-            "creationTimestamp": "2026-11-23T08:50:00Z"},
-        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10}},
-        "status": {"phase": phase, "startedTime": "2026-11-23T08:50:01Z",
-            "completedTime": "2026-11-23T08:52:00Z"}});
-    if let Some(recorded) = recorded {
-        object["metadata"]["annotations"] = json!({"cli.emqx.io/verdict": recorded.to_string()});
-    }
-    object
-}
-
-fn with_past() -> Bench {
-    let recorded = json!({"uid": "evening", "verdict": "clientsMissing",
-        "message": "120 of 10,000 clients are missing", "started": "2026-11-23T09:50:01Z",
-        "ended": "2026-11-23T09:52:00Z", "connections": [10000, 9880], "sessions": [10000, 10000], "by": "ci"});
-    let mut facts = documented(0, &UNEVEN, &nothing());
-    facts.extend(kubernetes(0, "LISTED", &past("evening", Some(&recorded), "Failed")));
-    facts.extend(kubernetes(0, "LISTED", &past("morning", None, "Completed")));
-    let mut bench = Bench::of(setup(), facts);
-    bench.tick(3);
-    bench
-}
-
-#[test]
-fn of_two_past_verdicts_the_view_names_the_one_with_the_later_end() {
-    let recorded = |uid: &str, verdict: &str, ended: &str| {
-        json!({"uid": uid, "verdict": verdict, "message": format!("{uid} ended"), "started": "2026-11-23T08:50:01Z",
-            "ended": ended, "connections": [10000, 10000], "sessions": [10000, 10000], "by": "ci"})
-    };
-    // `long` was reported as Failed by the operator at 08:52 and ended in EMQX at 09:58; `short` ended at 09:40.
-    let mut long = past("long", Some(&recorded("long", "uneven", "2026-11-23T09:58:00Z")), "Failed");
-    long["status"]["conditions"] = json!([{"type": "Failed", "status": "True", "reason": "Failed",
-        "message": "EMQX emqx is not ready", "lastTransitionTime": "2026-11-23T08:52:00Z"}]);
-    long["status"].as_object_mut().expect("a status").remove("completedTime");
-    let mut short = past("short", Some(&recorded("short", "balanced", "2026-11-23T09:40:00Z")), "Completed");
-    short["status"]["completedTime"] = json!("2026-11-23T09:40:00Z");
-    for order in [[&long, &short], [&short, &long]] {
-        let mut facts = documented(0, &[2500, 2500, 2500, 2500], &nothing());
-        for object in &order {
-            facts.extend(kubernetes(0, "LISTED", object));
-        }
-        let mut bench = Bench::of(setup(), facts);
-        bench.tick(3);
-        let screen = bench.screen(120, 40);
-        assert!(screen.contains("UNEVEN") && screen.contains("long: long ended"), "{screen}");
-        assert!(!screen.contains("short ended"), "{screen}");
-    }
-}
-
-#[test]
-fn the_history_shows_recorded_verdicts_newest_first_and_opens_one() {
-    for (width, height) in SIZES {
-        let mut bench = with_past();
-        bench.keys("h");
-        let screen = bench.screen(width, height);
-        assert!(screen.contains("HISTORY") && screen.contains("2 operations"), "{screen}");
-        assert!(screen.contains("clientsMissing") && screen.contains("120 of 10,000"), "{screen}");
-        insta::assert_snapshot!(format!("history_{width}x{height}"), screen);
-        bench.keys("Enter");
-        let screen = bench.screen(width, height);
-        assert!(screen.contains("REBALANCE evening") && screen.contains("ci, recorded"), "{screen}");
-        insta::assert_snapshot!(format!("history_one_{width}x{height}"), screen);
-    }
-    let mut bench = with_past();
-    bench.keys("h");
-    let screen = bench.screen(120, 40);
-    let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
-    assert!(line("evening") < line("morning"), "{screen}");
-    assert!(screen.contains("120"), "{screen}");
-    // A past operation without a record is not judged again.
-    bench.keys("j");
-    assert!(bench.screen(120, 40).contains("not followed"));
-    let mut bench = idle();
-    bench.keys("h");
-    assert!(bench.screen(80, 24).contains("no rebalance, upgrade or evacuation is known"));
-}
-
-/// An entry as a client records it.
-fn entry(operation: Operation, name: &str, verdict: Verdict, message: &str, ended: i64) -> HistoryEntry {
-    HistoryEntry {
-        version: 1,
-        operation,
-        instance: id(),
-        cluster: None,
-        name: name.to_owned(),
-        uid: None,
-        object_unknown: false,
-        verdict,
-        message: message.to_owned(),
-        started: Some(at(ended - 120)),
-        ended_after: None,
-        ended: at(ended),
-        followed: None,
-        planned_seconds: None,
-        evacuations: None,
-        connections: (Some(10_000), Some(9_990)),
-        sessions: (None, None),
-        moved_connections: Some(3_334),
-        by: "ann@laptop".to_owned(),
-        recording: None,
-    }
-}
-
-#[test]
-fn the_history_shows_what_the_state_folder_and_the_config_map_of_the_instance_hold() {
-    let evacuation = "evacuation/emqx@core-2";
-    let own = [
-        entry(Operation::Evacuation, evacuation, Verdict::Evacuated, "empty", -7200),
-        // The same upgrade as in the ConfigMap, and an operation of another cluster.
-        entry(Operation::Upgrade, "upgrade/emqx", Verdict::Upgraded, "emqx 5.8.6 -> 5.8.7", -3600),
-        HistoryEntry {
-            instance: InstanceId { name: "other".to_owned(), ..id() },
-            ..entry(Operation::Drain, "drain/other", Verdict::Done, "moved", -60)
-        },
-    ];
-    let past = |entry: &HistoryEntry| PastEntry::recorded(entry.clone(), Recorded::Folder);
-    let setup = ViewSetup { recorded: own.iter().map(past).collect(), ..setup() };
-    let mut facts = documented(0, &[2500; 4], &nothing());
-    let state = OperationState {
-        instance: id(),
-        owner: "one".to_owned(),
-        uid: "map".to_owned(),
-        version: String::new(),
-        guard: None,
-        drain: None,
-        scale: None,
-        history: vec![own[1].clone()],
-    };
-    facts.push(Fact { at: at(0), update: Update::Upserted(Object::State(Box::new(state))) });
-    let mut bench = Bench::of(setup, facts);
-    bench.tick(3);
-    // The last operation is the headline, instead of `IDLE`.
-    let screen = bench.screen(120, 40);
-    assert!(screen.contains("UPGRADED") && screen.contains("60m ago, upgrade/emqx"), "{screen}");
-    bench.keys("h");
-    let screen = bench.screen(120, 40);
-    assert!(screen.contains("2 operations") && !screen.contains("drain/other"), "{screen}");
-    let line = |text: &str| screen.lines().position(|line| line.contains(text)).expect(text);
-    assert!(line("upgraded") < line("evacuated"), "{screen}");
-    assert!(screen.contains("3,334"), "{screen}");
-    bench.keys("Enter");
-    let screen = bench.screen(120, 40);
-    assert!(screen.contains("UPGRADE") && screen.contains("ann@laptop"), "{screen}");
-}
-
 #[test]
 fn an_error_that_is_longer_than_the_footer_is_wrapped_with_its_hint() {
     let why = "the API server answered: rebalances.apps.emqx.io is forbidden: user jane cannot create resource \
@@ -281,158 +128,6 @@ fn an_error_that_is_longer_than_the_footer_is_wrapped_with_its_hint() {
         let later = bench.screen(width, height);
         assert!(!later.contains("in the namespace mq; hint"), "the keys come back: {later}");
     }
-}
-
-#[test]
-fn the_plan_begins_with_what_is_required_and_m_shows_every_setting() {
-    let mut bench =
-        Bench::of(ViewSetup { strategy: Strategy::default(), ..setup() }, documented(0, &UNEVEN, &nothing()));
-    bench.tick(3);
-    bench.keys("p");
-    bench.send(Msg::Done(Done::Allowed(id(), Some(true))));
-    for (width, height) in SIZES {
-        let screen = bench.screen(width, height);
-        for text in [
-            "would end even",
-            "every node within",
-            "◂ 5 % ▸",
-            "30 min",
-            "/s per donor",
-            "threshold 169",
-            "3 donors",
-        ] {
-            assert!(screen.contains(text), "{text}\n{screen}");
-        }
-        insta::assert_snapshot!(format!("required_{width}x{height}"), screen);
-    }
-    // A deadline that cannot be met is a finding; the values stay visible.
-    bench.keys("j").types("2").keys("Enter");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("it takes 2m50s, 50s longer than --deadline 2m"), "{screen}");
-    assert!(screen.contains("in at most"), "{screen}");
-    bench.types("0").keys("Enter");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("0 is refused: at least 1 is needed") && screen.contains("2 min"), "{screen}");
-    bench.types("15").keys("Enter");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("would end even") && screen.contains("15 min"), "{screen}");
-    bench.keys("Enter");
-    assert!(bench.screen(80, 24).contains("core-…f5c8-3"), "Enter shows each node");
-    bench.keys("m");
-    let screen = bench.screen(80, 24);
-    // The settings are those of the shown plan, which must end within 15 minutes.
-    assert!(screen.contains("◂ 2 ▸") && screen.contains("or within a factor of"), "{screen}");
-}
-
-#[test]
-fn a_plan_that_ends_outside_its_thresholds_does_not_look_well() {
-    let mut bench = idle();
-    bench.keys("p");
-    // Every donor loses all of its clients in one round.
-    bench.types("5000").keys("Enter");
-    let screen = bench.screen(120, 40);
-    assert!(screen.contains("OVERSHOT") || screen.contains("refused"), "{screen}");
-    assert!(!screen.contains("would end even"), "{screen}");
-}
-
-#[test]
-fn a_node_is_evacuated_after_the_typed_name_and_its_evacuation_ends_after_enter() {
-    for (width, height) in SIZES {
-        let mut bench = idle();
-        bench.keys("j e");
-        let screen = bench.screen(width, height);
-        for text in
-            ["EVACUATE A NODE", "prod-eu", "3,333 clients", "kubectl emqx evacuate start", "Type emqx"]
-        {
-            assert!(screen.contains(text), "{text}\n{screen}");
-        }
-        insta::assert_snapshot!(format!("evacuate_asks_{width}x{height}"), screen);
-        bench.keys("Enter");
-        assert!(!bench.effects.iter().any(|it| matches!(it, Effect::Evacuate(..))), "the name was not typed");
-        bench.types("emqx").keys("Enter");
-        let node = NodeName::from(node(&core(1)).as_str());
-        assert!(bench.effects.contains(&Effect::Evacuate(id(), node)));
-        let acted = ActionResult { name: None, notices: Vec::new() };
-        bench.send(Msg::Done(Done::Acted("the evacuation has started".into(), Ok(acted))));
-        assert!(bench.screen(width, height).contains("the evacuation has started"));
-    }
-    let mut bench =
-        Bench::of(setup(), documented(0, &UNEVEN, &evacuation(&core(2), "evicting_conns", 1200, 3400)));
-    bench.tick(3);
-    bench.keys("E");
-    assert!(bench.screen(80, 24).contains("is not being evacuated"));
-    bench.keys("j j E");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("STOP THE EVACUATION") && screen.contains("Press Enter"), "{screen}");
-    bench.types("zz");
-    assert!(!bench.screen(80, 24).contains("zz"), "nothing is typed where no client is disconnected");
-    bench.keys("Enter");
-    assert!(bench.effects.iter().any(|it| matches!(it, Effect::StopEvacuation(..))));
-}
-
-#[test]
-fn an_upgrade_is_planned_before_it_can_be_applied() {
-    let mut bench = idle();
-    bench.keys("u");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("UPGRADE") && screen.contains("image: emqx/emqx-enterprise:5.8.6_"), "{screen}");
-    bench.keys("Backspace").types("7").keys("Enter");
-    let image = "emqx/emqx-enterprise:5.8.7".to_owned();
-    assert!(bench.effects.contains(&Effect::PlanUpgrade(id(), image.clone())));
-    bench.keys("a");
-    assert!(bench.screen(80, 24).contains("Enter plans the upgrade first"));
-    let plan = |decision| {
-        Box::new(UpgradePlan {
-            instance: id(),
-            from: Some("emqx/emqx-enterprise:5.8.6".into()),
-            to: image.clone(),
-            strategy: Way::BlueGreen,
-            guarded: false,
-            decision,
-            message: "one pod after the other".into(),
-            steps: Vec::new(),
-            total_seconds: 0,
-            findings: vec![Finding::warning("pods-pending", "be careful").hint("look first")],
-        })
-    };
-    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(Decision::Refused)))));
-    bench.keys("a");
-    assert!(bench.screen(80, 24).contains("does not allow it"));
-    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(plan(Decision::Go)))));
-    for (width, height) in SIZES {
-        bench.state.overlay = None;
-        assert!(bench.screen(width, height).contains("warning: be careful (pods-pending)"));
-        bench.keys("a");
-        let screen = bench.screen(width, height);
-        for text in ["UPGRADE THE CLUSTER", "10,000 clients", "--image", "Type emqx"] {
-            assert!(screen.contains(text), "{text}\n{screen}");
-        }
-        insta::assert_snapshot!(format!("upgrade_asks_{width}x{height}"), screen);
-    }
-    bench.keys("Esc");
-    let mut long = plan(Decision::Go);
-    long.findings = vec![long.findings[0].clone(); 20];
-    bench.send(Msg::Done(Done::UpgradePlan(image.clone(), Ok(long))));
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("1–18 of 65, j k scroll"), "{screen}");
-    bench.keys("j");
-    let screen = bench.screen(80, 24);
-    assert!(screen.contains("2–19 of 65"), "{screen}");
-    bench.keys("a").types("emqx").keys("Enter");
-    assert!(bench.effects.contains(&Effect::Upgrade(id(), image.clone())));
-    bench.send(Msg::Done(Done::Acted("image".into(), Err(Problem::new("cannot upgrade", "forbidden")))));
-    assert!(bench.screen(80, 24).contains("cannot upgrade: forbidden"));
-    // The page shows why there is no plan.
-    bench.keys("Esc u Enter");
-    bench.send(Msg::Done(Done::UpgradePlan(
-        "emqx/emqx-enterprise:5.8.6".into(),
-        Err(Problem::new("cannot plan", "no such image").hint("choose another")),
-    )));
-    let screen = bench.screen(80, 24);
-    assert!(
-        screen.contains("cannot plan: no such image") && screen.contains("hint: choose another"),
-        "{screen}"
-    );
 }
 
 #[test]
@@ -476,47 +171,6 @@ fn d_shows_why_a_rebalance_should_be_stopped() {
         assert!(screen.contains("STOP IT") && screen.contains("kubectl emqx rebalance stop"), "{screen}");
         insta::assert_snapshot!(format!("why_{width}x{height}"), screen);
         bench.keys("q");
-    }
-}
-
-/// The view of the documented cluster with the stored state of a drain or a scale; core 3 is being evacuated.
-fn removing(key: &str, state: &Value) -> Bench {
-    let mut bench = Bench::of(setup(), documented(0, &[3333, 3333, 3334, 1200], &nothing()));
-    let stored = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubectl-emqx-emqx-emqx",
-        "namespace": "mq", "uid": "stored", "resourceVersion": "2",
-        "labels": {"app.kubernetes.io/managed-by": "kubectl-emqx"},
-        "ownerReferences": [{"apiVersion": "apps.emqx.io/v2beta1", "kind": "EMQX", "name": "emqx", "uid": "one"}]},
-        "data": {key: state.to_string()}});
-    let mut facts = kubernetes(5, "ADDED", &stored);
-    let load = evacuation(&core(3), "evicting_conns", 700, 700);
-    facts.extend(emqx(5, "/api/v5/load_rebalance/global_status", &load));
-    bench.learn(5, facts);
-    bench.tick(6);
-    bench
-}
-
-#[test]
-fn an_unfinished_drain_or_scale_is_the_headline_with_its_user_and_its_progress() {
-    let pods: Vec<Value> = [3, 2]
-        .map(|number| {
-            let pod = core(number);
-            json!({"pod": pod, "uid": format!("uid-{pod}"), "node": node(&pod), "machine": format!("worker-{number}"),
-                "set": "emqx-core-66c88f5c8", "started": number == 3})
-        })
-        .to_vec();
-    let drain = json!({"version": 1, "time": "2026-11-23T09:58:00Z", "machines": ["worker-3", "worker-2"], "pods": pods,
-        "connections": 11_200, "by": "ops@bastion (process 7)"});
-    let scale = json!({"version": 1, "time": "2026-11-23T09:58:00Z", "field": "cores", "from": 4, "to": 2, "pods": pods,
-        "connections": 11_200, "by": "ops@bastion (process 7)"});
-    for (name, key, state) in [("drain", "drain.json", &drain), ("scale", "scale.json", &scale)] {
-        for (width, height) in [(60, 15), (80, 24)] {
-            let screen = removing(key, state).screen(width, height);
-            insta::assert_snapshot!(format!("unfinished_{name}_{width}x{height}"), screen);
-        }
-        let screen = removing(key, state).screen(200, 60);
-        let word = if name == "drain" { "DRAINING" } else { "SCALING" };
-        assert!(screen.contains(word) && screen.contains("ops@bastion (process 7)"), "{screen}");
-        assert!(screen.contains("0 of 2 pods"), "{screen}");
     }
 }
 
@@ -582,42 +236,6 @@ fn a_log_that_may_not_be_read_names_which_permission_is_missing_and_how_to_get_i
         for text in ["you may not get pods/log", "kubectl create role emqx-logs --verb get", "-n mq"] {
             assert!(words.contains(text), "{text}\n{screen}");
         }
-    }
-}
-
-#[test]
-fn a_rebalance_that_is_applied_is_one_operation_whichever_answer_comes_first() {
-    let object = json!({"apiVersion": "apps.emqx.io/v2beta1", "kind": "Rebalance",
-        "metadata": {"name": "evening", "namespace": "mq", "uid": "r9", "resourceVersion": "9",
-            "creationTimestamp": "2026-11-23T10:00:04Z"},
-        "spec": {"instanceKind": "EMQX", "instanceName": "emqx", "rebalanceStrategy": {"connEvictRate": 10, "sessEvictRate": 10}},
-        "status": {"phase": "Processing", "startedTime": "2026-11-23T10:00:04Z"}});
-    let donors: Vec<String> = (0..3).map(|number| node(&core(number))).collect();
-    let load = json!({"evacuations": [], "purges": [], "rebalances": [{"node": donors[0],
-        "coordinator_node": donors[0], "state": "wait_health_check", "donors": donors,
-        "recipients": [node(&core(3))], "connection_eviction_rate": 10, "session_eviction_rate": 10}]});
-    for result_first in [true, false] {
-        let mut bench = idle();
-        bench.keys("p");
-        let result = |bench: &mut Bench| {
-            let name = Some("rebalance.apps.emqx.io/evening".to_owned());
-            bench.send(Msg::Done(Done::Applied(Ok(ActionResult { name, notices: Vec::new() }))));
-        };
-        if result_first {
-            result(&mut bench);
-            bench.tick(4);
-        }
-        bench.learn(5, kubernetes(5, "ADDED", &object));
-        if !result_first {
-            result(&mut bench);
-        }
-        for second in 6..50 {
-            bench.learn(second, documented(second, &UNEVEN, &load));
-            bench.tick(second);
-        }
-        let screen = bench.screen(120, 40);
-        assert!(screen.contains("REBALANCING") && !screen.contains("did not list"), "{screen}");
-        assert_eq!(bench.state.here().expect("a cluster").operations.rebalances.runs.len(), 1, "{screen}");
     }
 }
 
