@@ -14,14 +14,13 @@ use crate::cli::intent::Follow;
 use crate::error::{Exit, Problem};
 use crate::model::human::utc;
 use crate::model::{Event, EventType, HistoryEntry, InstanceId, Judgement, Operation, OperationRef, Verdict};
-use crate::plan::history as past;
 use crate::plan::limits::{LimitTracker, OperationFacts, Stopping};
-use crate::plan::rebalance::messages;
 use crate::plan::rebalance::progress::Counts;
 use crate::plan::rebalance::run::{RebalanceRun, RunKey};
 use crate::plan::tracker::{OperationTracker, Tracker};
 use crate::plan::upgrade::guard;
 use crate::plan::upgrade::target::UpgradeTarget;
+use crate::plan::{history as past, next_step};
 use crate::ports::RefreshScope;
 use crate::timing::{GUARD_END_TIMEOUT, POLL, VERDICT_WAIT_ANNOUNCED};
 
@@ -74,7 +73,7 @@ pub struct FollowRequest {
 
 impl FollowRequest {
     /// A follow without a guard.
-    pub(crate) fn new(
+    pub fn new(
         cluster: ClusterView,
         operations: OperationTracker,
         name: String,
@@ -426,7 +425,7 @@ async fn stop(
 
 /// The message for an operation that is still running when the follow ends.
 pub(crate) fn left(cluster: &ClusterView, name: &str, what: &str) -> Problem {
-    let (why, hint) = messages::left(&cluster.world, &cluster.id, name);
+    let (why, hint) = next_step::still_running(&cluster.world, &cluster.id, name);
     Problem::new(what, why).hint(hint)
 }
 

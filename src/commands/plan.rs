@@ -8,9 +8,9 @@ use crate::cli::intent::{LoadBalancer, Plan, PlanSource};
 use crate::error::{Exit, Problem};
 use crate::model::{Backend, BackendRequest, NodeName, Strategy, StrategyRequest};
 use crate::plan::check::{Planned, Purpose};
-use crate::plan::endpoint;
 use crate::plan::finding::Decision;
 use crate::plan::limits::{LimitForecast, findings};
+use crate::plan::rebalance::backend::backend;
 use crate::plan::rebalance::calibration::Calibration;
 use crate::plan::rebalance::difference::Difference;
 use crate::plan::rebalance::forecast::{forecast, numbered};
@@ -167,10 +167,10 @@ pub(crate) async fn live(
     let instance = cluster.instance()?;
     let process = snapshot(&cluster.world, &cluster.id, context.clock.now()).operator_process;
     let (backend, why) = if nodes.is_empty() || choice == BackendRequest::Emqx {
-        endpoint::backend(choice, &cluster.world.kubernetes.served, instance, process)?
+        backend(choice, &cluster.world.kubernetes.served, instance, process)?
     } else {
         let (backend, _) =
-            endpoint::backend(BackendRequest::Emqx, &cluster.world.kubernetes.served, instance, process)?;
+            backend(BackendRequest::Emqx, &cluster.world.kubernetes.served, instance, process)?;
         (backend, "only EMQX's own API takes the nodes of --nodes".to_owned())
     };
     let nodes = participants(context, cluster, nodes)?;

@@ -8,7 +8,7 @@ use crate::model::{
     BackendRequest, Fact, InstanceKind, Judgement, Link, NodeName, Object, Phase, Rebalance, Source, Update,
 };
 use crate::plan::assessment::assess;
-use crate::plan::endpoint;
+use crate::plan::rebalance::backend::backend;
 use crate::plan::rebalance::ownership;
 use crate::plan::rebalance::preflight::{RebalanceCheck, running};
 use crate::plan::snapshot::{SourceState, snapshot};
@@ -206,13 +206,9 @@ pub(crate) fn what_runs(context: &CommandContext, cluster: &ClusterView) -> Opti
 pub(crate) fn runs(context: &CommandContext, cluster: &ClusterView) -> Option<String> {
     let instance = cluster.instance().ok()?;
     let snapshot = snapshot(&cluster.world, &cluster.id, context.clock.now());
-    let (backend, _) = endpoint::backend(
-        BackendRequest::Auto,
-        &cluster.world.kubernetes.served,
-        instance,
-        snapshot.operator_process,
-    )
-    .ok()?;
+    let (backend, _) =
+        backend(BackendRequest::Auto, &cluster.world.kubernetes.served, instance, snapshot.operator_process)
+            .ok()?;
     running(&RebalanceCheck {
         world: &cluster.world,
         instance,

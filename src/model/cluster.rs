@@ -135,7 +135,7 @@ pub struct BlueGreen {
     pub started: Option<Timestamp>,
 }
 
-/// The update settings of `spec`; `None` is "not set" ([OP-71] to [OP-73], [OP-76]; `plan::upgrade::durations` has the
+/// The update settings of `spec`; `None` is "not set" ([OP-71] to [OP-73], [OP-76]; `plan::durations` has the
 /// defaults).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpdateSpec {

@@ -133,6 +133,9 @@ pub(crate) fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// The most nodes that are named one by one; more are counted.
+pub(crate) const MAX_NODES_NAMED: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;

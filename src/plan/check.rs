@@ -15,7 +15,7 @@ use super::snapshot::Snapshot;
 use super::upgrade::field_owners::owners;
 use super::upgrade::preflight as upgrade;
 use super::upgrade::target::UpgradeTarget;
-use super::{drain, endpoint, upgrade::change};
+use super::{drain, upgrade::change};
 use crate::model::drain::Placement;
 use crate::model::image::Image;
 use crate::model::report::EmqxReport;
@@ -27,6 +27,7 @@ use crate::model::{
     World,
 };
 use crate::plan::cluster_checks;
+use crate::plan::rebalance::backend::backend;
 use crate::plan::rebalance::plan::Return;
 use crate::plan::upgrade::check::UpgradeCheck;
 
@@ -263,18 +264,14 @@ pub(crate) fn before(subject: Subject<'_>, purpose: Purpose, planned: Planned<'_
 /// The checks of `rebalance apply`, with EMQX's default strategy.
 fn of_rebalance(subject: Subject<'_>) -> (Vec<Finding>, Planned<'static>) {
     let Subject { world, instance, snapshot, .. } = subject;
-    let (backend, refused) = match endpoint::backend(
-        BackendRequest::Auto,
-        &world.kubernetes.served,
-        instance,
-        snapshot.operator_process,
-    ) {
-        Ok((backend, _)) => (backend, None),
-        Err(problem) => {
-            let finding = Finding::blocked("no-rebalance-api", problem.why);
-            (Backend::Emqx, Some(finding))
-        }
-    };
+    let (backend, refused) =
+        match backend(BackendRequest::Auto, &world.kubernetes.served, instance, snapshot.operator_process) {
+            Ok((backend, _)) => (backend, None),
+            Err(problem) => {
+                let finding = Finding::blocked("no-rebalance-api", problem.why);
+                (Backend::Emqx, Some(finding))
+            }
+        };
     let strategy = Strategy::default();
     let request = RebalanceRequest {
         strategy: &strategy,

@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::snapshot::Snapshot;
 use crate::model::human::{count, plural};
 use crate::model::image::EmqxVersion;
-use crate::model::{ApiVersion, Instance, InstanceId, NodeName, PodName, World};
+use crate::model::{ApiVersion, Instance, InstanceId, NodeName, PodName, Stage, World};
+use crate::plan::durations::PlannedPhase;
 use crate::plan::finding::{Decision, Finding, Severity};
-use crate::plan::rebalance::plan::PlannedPhase;
 use emqx_rebalance::eviction::round_robin;
 use emqx_rebalance::rules::SESSION_MOVE_MS;
 
@@ -278,6 +278,18 @@ pub(in crate::plan) fn waits_for_health_check(world: &World, instance: &Instance
         .iter()
         .filter_map(|node| EmqxVersion::find(node.version.as_deref()?))
         .any(|version| version < EmqxVersion(5, 1, 0))
+}
+
+/// What EMQX does in a stage of an evacuation.
+pub(crate) fn doing(stage: &Stage) -> String {
+    match stage {
+        Stage::WaitHealthCheck => "waiting for load balancers to notice".to_owned(),
+        Stage::EvictingConns => "disconnecting clients".to_owned(),
+        Stage::WaitTakeover => "waiting for sessions to be taken over".to_owned(),
+        Stage::EvictingSessions => "moving sessions without a client".to_owned(),
+        Stage::Prohibiting => "empty, refusing connections".to_owned(),
+        Stage::Unknown(text) => format!("EMQX reports {text}"),
+    }
 }
 
 #[cfg(test)]

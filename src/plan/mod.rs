@@ -7,6 +7,7 @@ pub mod check;
 pub(crate) mod cluster_checks;
 pub mod discrepancies;
 pub mod drain;
+pub mod durations;
 mod emqx_defects;
 pub mod endpoint;
 pub mod evacuation;

@@ -7,8 +7,10 @@ use super::rebalance::goal::Goals;
 use super::snapshot::NodeRow;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{count, duration, plural, seconds_between};
-use crate::model::{BrokerState, Evacuation, Instance, NodeName, Stage};
+use crate::model::{BrokerState, Evacuation, Instance, InstanceId, NodeName, OperationRef, Stage, World};
+use crate::plan::durations::DrainTiming;
 use crate::plan::rebalance::run::RebalanceRun;
+use crate::plan::upgrade::target::UpgradeTarget;
 
 /// What is known beside the row of the node.
 #[derive(Clone, Copy)]
@@ -167,4 +169,43 @@ fn evacuating(evacuation: &Evacuation, row: &NodeRow, upgrading: bool) -> Vec<St
         });
     }
     parts
+}
+
+/// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
+pub(crate) fn still_running(world: &World, id: &InstanceId, name: &str) -> (String, String) {
+    let still_running = format!("{name} is still running in the cluster");
+    let operation = OperationRef::of(name);
+    if let OperationRef::Evacuation(node) = &operation {
+        let hint = format!(
+            "kubectl emqx evacuate watch {node} follows it, kubectl emqx evacuate stop {node} stops it"
+        );
+        return (still_running, hint);
+    }
+    let OperationRef::Upgrade(instance) = &operation else {
+        let hint = format!(
+            "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
+        );
+        return (still_running, hint);
+    };
+    let hint = format!(
+        "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
+    );
+    let held = world
+        .instance(id)
+        .map(|instance| (DrainTiming::of(instance).held(), UpgradeTarget::resumed(instance).is_some()));
+    if let Some((false, true)) = held {
+        let why = format!(
+            "the operator removes the empty old pods of {id} by itself; its own delay comes back with `kubectl emqx upgrade watch \
+             {instance}`"
+        );
+        return (why, format!("kubectl emqx upgrade watch {instance}"));
+    }
+    if let Some((true, _)) = held {
+        let why = format!(
+            "the old pods of {id} are held: nothing is removed until `kubectl emqx upgrade watch {instance}`, which picks up \
+             where it stood"
+        );
+        return (why, hint);
+    }
+    (still_running, hint)
 }

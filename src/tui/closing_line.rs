@@ -4,7 +4,7 @@ use super::state::State;
 use super::view::headline::doing;
 use crate::model::InstanceId;
 use crate::model::human::{count, count_or_unknown, plural};
-use crate::plan::rebalance::messages;
+use crate::plan::next_step;
 
 /// The verdict, or what is still running and the command to follow it; of the list of clusters what is not idle; `None` before
 /// anything is known.
@@ -23,7 +23,8 @@ fn of_one(state: &State, id: &InstanceId) -> Option<String> {
     let clients = count_or_unknown(board.status.totals.connections);
     let text =
         format!("{}/{}: {word}{percent} {headline}, {clients} clients connected", id.namespace, id.name);
-    let follow = state.going().map(|name| format!("; {}", messages::left(&state.world, id, &name).1));
+    let follow =
+        state.going().map(|name| format!("; {}", next_step::still_running(&state.world, id, &name).1));
     Some(theme.clean(&text) + &follow.unwrap_or_default())
 }
 

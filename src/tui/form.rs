@@ -4,7 +4,7 @@
 use super::found_strategy::FoundStrategy;
 use crate::error::Problem;
 use crate::model::{Backend, BackendRequest, GivenSettings, Strategy, World};
-use crate::plan::endpoint;
+use crate::plan::rebalance::backend::backend;
 use crate::plan::rebalance::plan::{RebalancePlan, Return, thresholds};
 use crate::plan::rebalance::preflight::{self, RebalanceRequest};
 use crate::plan::rebalance::requirement::{self, Requirement};
@@ -368,7 +368,7 @@ impl PlanForm {
         let id = &snapshot.instance;
         let instance = world.instance(id).ok_or_else(|| Problem::new(format!("{id} is gone"), ""))?;
         let (backend, why) =
-            endpoint::backend(self.backend, &world.kubernetes.served, instance, snapshot.operator_process)?;
+            backend(self.backend, &world.kubernetes.served, instance, snapshot.operator_process)?;
         if !self.all
             && let Ok(nodes) = preflight::participants(snapshot)
         {

@@ -30,7 +30,7 @@ use crate::model::human::utc;
 use crate::model::{Fact, Verdict};
 use crate::output::theme::Tone;
 use crate::plan::history::FollowedOperation;
-use crate::plan::rebalance::messages;
+use crate::plan::next_step;
 use crate::timing::{CLOCK_REFRESH, FACTS_TOGETHER, FRAME, IDLE_REFRESH, REQUEST_PAUSE};
 
 /// With more nodes than this the plan is forecast after the frame that answers a key: with fewer it takes
@@ -368,7 +368,7 @@ impl Loop {
         let verdict = verdict(&self.state, wanted).filter(|_| judged);
         let still_running = |problem: Problem| match (&running, &self.state.open) {
             (Some(name), Some(id)) => {
-                let (why, hint) = messages::left(&self.state.world, id, name);
+                let (why, hint) = next_step::still_running(&self.state.world, id, name);
                 Problem { why, ..problem }.hint(hint)
             }
             _ => problem,

@@ -8,6 +8,7 @@ use crate::error::{Exit, Problem};
 use crate::model::human::{count, duration};
 use crate::model::{ApiVersion, Backend, NodeName};
 use crate::plan::check::{Planned, Purpose};
+use crate::plan::durations::DrainTiming;
 use crate::plan::evacuation::checks::{self, EvacuatedBy};
 use crate::plan::evacuation::{EvacuationPlan, Settings};
 use crate::plan::finding::Decision;
@@ -15,7 +16,6 @@ use crate::plan::limits::LimitForecast;
 use crate::plan::results::Applied;
 use crate::plan::snapshot::snapshot;
 use crate::plan::tracker::{OperationTracker, Tracker};
-use crate::plan::upgrade::durations::DrainTiming;
 use crate::ports::{EvacuationOrder, RefreshScope};
 
 use super::follow;

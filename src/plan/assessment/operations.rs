@@ -13,6 +13,7 @@ use super::rebalances::RebalanceStatus;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::and_more;
 use crate::model::{Evacuation, Judgement, NodeName, Operation, OperationRef, Stage, Verdict};
+use crate::plan::evacuation::doing;
 
 /// One operation that runs, or waits for the operator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -159,7 +160,7 @@ fn evacuating(entry: &Evacuation, current: &Current<'_>, operations: &OperationT
             None if entry.stage == Stage::Prohibiting => Verdict::Evacuated,
             None => Verdict::Running,
         },
-        format!("{}: {}", label(&entry.node, current), upgrade_words::doing(&entry.stage)),
+        format!("{}: {}", label(&entry.node, current), doing(&entry.stage)),
     );
     is.phase = Some(entry.stage.phase().to_owned());
     let Some(run) = run else { return is };

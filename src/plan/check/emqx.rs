@@ -9,10 +9,10 @@ use crate::model::human::{MAX_NAMED, count, first_names, plural, seconds_between
 use crate::model::report::{EmqxReport, Reading};
 use crate::model::strategy::EMQX_WAIT_SECONDS;
 use crate::model::{ApiVersion, Evacuation, NodeName, Pod, PodName};
+use crate::plan::durations::DrainTiming;
 use crate::plan::finding::Finding;
 use crate::plan::rebalance::ownership;
 use crate::plan::stored_removal::{scale_to_finish, stored_drain};
-use crate::plan::upgrade::durations::DrainTiming;
 use crate::plan::upgrade::revisions::UpgradeRevisions;
 use crate::timing::LICENCE_WARNING_DAYS;
 

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
 use super::super::removal::{RemovalView, absent, empty, out_of_service_first, restored, start};
-use super::super::upgrade::messages::doing;
 use crate::model::drain::DrainedPod;
 use crate::model::{NodeName, Role, World};
+use crate::plan::evacuation::doing;
 
 /// What to do now.
 pub(crate) fn next(world: &World, run: RemovalRun<'_>, now: Timestamp) -> Vec<RemovalAction> {

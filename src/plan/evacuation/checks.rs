@@ -4,14 +4,13 @@ use super::super::cluster_checks::{no_rebalance_api, nowhere_to_go};
 use super::super::snapshot::{Snapshot, SourceState};
 use super::{EvacuationPlan, Recipients, Settings, counted, forecast, recipients};
 use crate::error::Problem;
-use crate::model::human::{first_names, plural};
+use crate::model::human::{MAX_NODES_NAMED, first_names, plural};
 use crate::model::{
     ApiVersion, BrokerState, Instance, NodeName, OperatorLine, RunningRebalance, Source, World,
 };
 use crate::plan::evacuation::waits_for_health_check;
 use crate::plan::finding;
 use crate::plan::finding::{Finding, Severity};
-use crate::plan::rebalance::messages::MAX_NODES_NAMED;
 use crate::plan::stored_removal::unfinished_removal;
 
 /// Which command evacuates nodes.

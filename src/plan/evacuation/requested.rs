@@ -7,9 +7,9 @@ use crate::model::human::seconds_between;
 use crate::model::{
     BrokerState, Evacuation, Event, EventType, Judgement, Link, NodeName, Operation, OperationRef, World,
 };
+use crate::plan::durations::DrainTiming;
 use crate::plan::happened::Happened;
 use crate::plan::tracked::{Quiet, Tracked, silent, unreachable};
-use crate::plan::upgrade::durations::DrainTiming;
 use crate::timing::{SILENT_SECONDS, UPTIME_SLACK_MILLIS};
 
 /// An evacuation that EMQX was asked for and has not listed so far.

@@ -8,13 +8,13 @@ use crate::model::{
     BrokerState, Evacuation, Event, EventNode, EventType, InstanceId, Judgement, Node, NodeName, Operation,
     OperationRef, Part, Stage, Verdict, World,
 };
+use crate::plan::durations::{DrainTiming, NodeContent, evacuation_left};
+use crate::plan::evacuation::doing;
 use crate::plan::happened::Happened;
 use crate::plan::percent;
 use crate::plan::snapshot::label;
 use crate::plan::stored_removal::stored_waits;
 use crate::plan::tracked::{Quiet, Tracked as _};
-use crate::plan::upgrade::durations::{DrainTiming, NodeContent, evacuation_left};
-use crate::plan::upgrade::messages::doing;
 use crate::timing::{
     END_GAP_SECONDS, EVACUATION_MISSING_SECONDS, EVACUATION_STALLED_SECONDS, RESTORED_SECONDS,
     UPTIME_SLACK_MILLIS,

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::super::durations::DrainTiming;
 use super::super::eviction_alarm::EvictionWatch;
 use super::super::tracked::{Runs, Tracked as _};
-use super::super::upgrade::durations::DrainTiming;
 use crate::model::cluster::evacuations_or_copy;
 use crate::model::human::{seconds_between, utc};
 use crate::model::{Event, EventType, InstanceId, Judgement, NodeName, Verdict, World};

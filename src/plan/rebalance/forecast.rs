@@ -5,8 +5,9 @@
 use super::warnings::{blind, warnings};
 
 use crate::model::human::{average, plural};
+use crate::plan::durations::PlannedPhase;
 use crate::plan::rebalance::plan::{
-    Averages, Moves, Participant, PlannedNode, PlannedPhase, RebalancePlan, Return, SessionRounds, thresholds,
+    Averages, Moves, Participant, PlannedNode, RebalancePlan, Return, SessionRounds, thresholds,
 };
 use emqx_rebalance::eviction::{Landing, Loop, Outcome, round_robin, run};
 use emqx_rebalance::rules::{Threshold, donors, mean};

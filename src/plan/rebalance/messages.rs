@@ -1,57 +1,13 @@
 //! The messages of a rebalance, for every output of the program.
 
 use super::progress::Counts;
-use crate::model::human::{average, count, plural, seconds_between, share, utc, utc_from};
-use crate::model::{InstanceId, NodeName, OperationRef, Phase, Rebalance, Stage, World};
+use crate::model::human::{MAX_NODES_NAMED, average, count, plural, seconds_between, share, utc, utc_from};
+use crate::model::{NodeName, Phase, Rebalance, Stage};
 use crate::plan::alarm::Alarm;
 use crate::plan::rebalance::progress::lost_clients;
 use crate::plan::rebalance::run::RebalanceRun;
-use crate::plan::upgrade::durations::DrainTiming;
-use crate::plan::upgrade::target::UpgradeTarget;
 use crate::timing::OBSERVED_SECONDS;
 use jiff::Timestamp;
-
-/// The most nodes that are named one by one; more are counted.
-pub(crate) const MAX_NODES_NAMED: usize = 4;
-
-/// The message for an operation that is still running when the follow ends: what is paused, and how to continue.
-pub(crate) fn left(world: &World, id: &InstanceId, name: &str) -> (String, String) {
-    let still_running = format!("{name} is still running in the cluster");
-    let operation = OperationRef::of(name);
-    if let OperationRef::Evacuation(node) = &operation {
-        let hint = format!(
-            "kubectl emqx evacuate watch {node} follows it, kubectl emqx evacuate stop {node} stops it"
-        );
-        return (still_running, hint);
-    }
-    let OperationRef::Upgrade(instance) = &operation else {
-        let hint = format!(
-            "kubectl emqx rebalance watch {name} follows it, kubectl emqx rebalance stop {name} stops it"
-        );
-        return (still_running, hint);
-    };
-    let hint = format!(
-        "kubectl emqx upgrade watch {instance} follows it, kubectl emqx upgrade undo {instance} turns back"
-    );
-    let held = world
-        .instance(id)
-        .map(|instance| (DrainTiming::of(instance).held(), UpgradeTarget::resumed(instance).is_some()));
-    if let Some((false, true)) = held {
-        let why = format!(
-            "the operator removes the empty old pods of {id} by itself; its own delay comes back with `kubectl emqx upgrade watch \
-             {instance}`"
-        );
-        return (why, format!("kubectl emqx upgrade watch {instance}"));
-    }
-    if let Some((true, _)) = held {
-        let why = format!(
-            "the old pods of {id} are held: nothing is removed until `kubectl emqx upgrade watch {instance}`, which picks up \
-             where it stood"
-        );
-        return (why, hint);
-    }
-    (still_running, hint)
-}
 
 /// `donors core-0 core-1`, `900 donors`.
 fn several(run: &RebalanceRun, nodes: &[NodeName], one: &str) -> String {

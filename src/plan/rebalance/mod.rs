@@ -1,4 +1,5 @@
 //! Rebalances: forecast and checks before, tracking and verdict after.
+pub mod backend;
 pub mod calibration;
 pub mod difference;
 pub mod forecast;

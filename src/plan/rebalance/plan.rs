@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::model::verdict::{two_decimals, two_decimals_or_null};
 use crate::model::{Backend, InstanceId, NodeName, Part, PodName, Strategy};
+use crate::plan::durations::PlannedPhase;
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::plan::rebalance::difference::Difference;
 
@@ -101,13 +102,6 @@ pub struct Moves {
     pub sessions: u64,
     /// The most clients that one recipient gets in one second.
     pub peak_reconnects_per_second: u64,
-}
-
-/// A phase and its length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct PlannedPhase {
-    pub name: &'static str,
-    pub seconds: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -17,10 +17,11 @@ use crate::plan::finding::{Finding, Severity};
 use crate::plan::health::{HealthProblem, health};
 use crate::plan::membership::Membership;
 use crate::plan::operator::status_age;
+use crate::plan::rebalance::backend::backend;
 use crate::plan::rebalance::plan::{Participant, RebalancePlan, Return};
 use crate::plan::snapshot::{NodeRow, Snapshot, SourceState};
 use crate::plan::stored_removal::unfinished_removal;
-use crate::plan::{cluster_checks, emqx_defects, endpoint, finding};
+use crate::plan::{cluster_checks, emqx_defects, finding};
 use crate::timing::{FAILED_FROM_SECONDS, OLD_REPORT_SECONDS};
 
 /// What is checked.
@@ -167,12 +168,9 @@ fn of_cluster(check: &RebalanceCheck<'_>) -> Vec<Finding> {
 
 /// What would refuse every plan of a rebalance, by object or direct: such a plan is not suggested.
 pub(crate) fn obstacles(world: &World, instance: &Instance, snapshot: &Snapshot) -> Vec<Finding> {
-    let Ok((backend, _)) = endpoint::backend(
-        BackendRequest::Auto,
-        &world.kubernetes.served,
-        instance,
-        snapshot.operator_process,
-    ) else {
+    let Ok((backend, _)) =
+        backend(BackendRequest::Auto, &world.kubernetes.served, instance, snapshot.operator_process)
+    else {
         return vec![Finding::blocked("no-rebalance-api", "this EMQX cannot rebalance")];
     };
     let check = RebalanceCheck { world, instance, snapshot, backend, name: None, allowed: None };

@@ -12,11 +12,11 @@ use jiff::Timestamp;
 
 pub use super::super::removal::{PodProgress, RemovalAction, RemovalRun};
 use super::super::removal::{RemovalView, absent, empty, out_of_service_first, restored, start};
-use super::super::upgrade::messages::doing;
 use super::plan::{listed, living, sets};
 use crate::model::human::plural;
 use crate::model::scale::{FIRST_COST, ScaledField};
 use crate::model::{NodeName, Pod, World};
+use crate::plan::evacuation::doing;
 
 /// What is changed.
 #[derive(Clone, Copy, Debug)]

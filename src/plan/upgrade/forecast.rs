@@ -4,11 +4,11 @@
 
 use serde::Serialize;
 
-use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions, sort};
 use super::target::{UpgradeTarget, Way};
 use crate::model::human::{count, duration, plural};
 use crate::model::{ApiVersion, InstanceId, NodeName, PodName, World};
+use crate::plan::durations::{self, DrainTiming, NodeContent, boot};
 use crate::plan::finding::{Decision, Finding, Severity};
 use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS};
 

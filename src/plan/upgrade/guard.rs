@@ -14,12 +14,13 @@
 
 use jiff::Timestamp;
 
-use super::durations::DrainTiming;
 use super::messages;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::{UpgradeTarget, hold, one_by_one, undoing};
 use crate::model::human::{plural, seconds_between};
 use crate::model::{ApiVersion, Evacuation, Instance, InstanceId, NodeName, PodName, Seen, Stage, World};
+use crate::plan::durations::DrainTiming;
+use crate::plan::evacuation::doing;
 use crate::plan::upgrade::messages::{third_image, way_out};
 use crate::plan::upgrade::sources::answers;
 use crate::timing::SETTLE_SECONDS;
@@ -328,7 +329,7 @@ fn stand<'e>(member: &'e Member<'_>, evacuations: &'e [Evacuation]) -> Node<'e> 
                 plural(holds.sessions, "session")
             ),
         ),
-        _ => Node::Busy(entry, format!("{}: {}", node.short(), messages::doing(&entry.stage))),
+        _ => Node::Busy(entry, format!("{}: {}", node.short(), doing(&entry.stage))),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::durations::NodeContent;
 use super::revisions::UpgradeRevisions;
 use super::run::{PreviousPod, UpgradeRun, UpgradeStep};
 use super::target::undoing;
 use crate::model::human::{count, plural, seconds_between, utc};
 use crate::model::{ApiVersion, Instance, Judgement, NodeName, PodName, Stage, Verdict};
+use crate::plan::durations::{DrainTiming, NodeContent};
+use crate::plan::evacuation::doing;
 use crate::plan::rebalance::messages::ProgressFact;
-use crate::plan::upgrade::durations::DrainTiming;
 
 /// The change of the image, short: the tags where both have the same name, else the whole references.
 pub(crate) fn between(from: Option<&str>, to: Option<&str>) -> String {
@@ -131,18 +131,6 @@ pub(crate) fn entered(run: &UpgradeRun, revisions: &UpgradeRevisions<'_>) -> Opt
         }
         UpgradeStep::Settling => Some("only new pods remain; waiting for EMQX to report the same".to_owned()),
         UpgradeStep::Waiting => None,
-    }
-}
-
-/// What EMQX does in a stage of an evacuation.
-pub(crate) fn doing(stage: &Stage) -> String {
-    match stage {
-        Stage::WaitHealthCheck => "waiting for load balancers to notice".to_owned(),
-        Stage::EvictingConns => "disconnecting clients".to_owned(),
-        Stage::WaitTakeover => "waiting for sessions to be taken over".to_owned(),
-        Stage::EvictingSessions => "moving sessions without a client".to_owned(),
-        Stage::Prohibiting => "empty, refusing connections".to_owned(),
-        Stage::Unknown(text) => format!("EMQX reports {text}"),
     }
 }
 

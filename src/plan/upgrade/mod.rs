@@ -3,7 +3,6 @@
 //!
 //! ```text
 //!   revisions    which pods are old, which are new, in which order the old ones are removed
-//!   durations    how long it takes: the settings of each API version, and what was measured ([OP-13] to [OP-22])
 //!   target       the requested image, and what follows from it for the object
 //!   forecast     the plan: which pod is removed when, and how long all of it takes
 //!   preflight    the checks that refuse it   (check, impact, versions)
@@ -18,7 +17,7 @@
 mod announcements;
 pub mod change;
 pub mod check;
-pub mod durations;
+
 pub mod field_owners;
 pub mod forecast;
 pub mod guard;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::durations::{self, DrainTiming, NodeContent, boot};
 use super::revisions::{Member, UpgradeRevisions};
 use super::run::{ForecastBasis, Milestone, PodTurn, UpgradeRun, UpgradeStep, evacuations};
 use super::target::one_by_one;
 use crate::model::human::seconds_between;
 use crate::model::{ApiVersion, Evacuation, NodeName, Stage, World};
+use crate::plan::durations::{self, DrainTiming, NodeContent, boot};
 use crate::plan::percent;
 use crate::timing::{BOOT_SECONDS, GUARD_SECONDS, LOOP_SECONDS, NEW_PODS_SECONDS};
 

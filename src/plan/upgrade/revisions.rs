@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::snapshot::Pods;
-use super::durations::NodeContent;
 use crate::model::{ApiVersion, Instance, InstanceId, Node, NodeName, Pod, PodName, SetKind, World};
+use crate::plan::durations::NodeContent;
 
 /// A set, as far as it is known: from itself, or from its pods where sets may not be read.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,6 @@ use super::super::eviction_alarm::{EvictionAlarm, EvictionCounts};
 use super::super::happened::Happened;
 use super::super::limits::flight;
 use super::super::tracked::Quiet;
-use super::durations::NodeContent;
 use super::revisions::{Member, UpgradeRevisions};
 use super::target::one_by_one;
 use crate::model::cluster::evacuations_or_copy;
@@ -18,6 +17,7 @@ use crate::model::{
     SetKind, Stage, Verdict, World,
 };
 use crate::plan::alarm::Alarm;
+use crate::plan::durations::NodeContent;
 use crate::plan::rebalance::progress::{Counts, PRESENT};
 use crate::plan::upgrade::sources::load_answers;
 

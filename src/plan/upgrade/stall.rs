@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 
 use super::super::operator::{OperatorProcess, evidence};
-use super::durations::DrainTiming;
 use super::messages;
 use super::revisions::UpgradeRevisions;
 use super::run::{UpgradeRun, UpgradeStep, evacuations};
 use super::target::undoing;
 use crate::model::human::{count, duration, plural, seconds_between};
 use crate::model::{ApiVersion, Pod, Stage, World};
+use crate::plan::durations::DrainTiming;
 use crate::plan::upgrade::sources::{blind, known_until, load_answers};
 use crate::timing::{IMAGE_PULL_SECONDS, LOOP_SECONDS, POD_GRACE_SECONDS, SHORTEST_STALL_SECONDS};
 

@@ -1,11 +1,11 @@
 //! The target of an upgrade: which image, which way, and which rates and waits follow for the object.
 
-use super::durations::{DrainTiming, OPERATOR_RATE, OPERATOR_WAIT_SECONDS};
 use crate::error::Problem;
 use crate::model::image::{self, EmqxVersion, Image};
 use crate::model::strategy::{EMQX_RATE, EMQX_WAIT_SECONDS};
 pub use crate::model::upgrade::{DrainMethod, UpgradeRequest, Wanted, Way};
 use crate::model::{ApiVersion, HoldManner, HoldState, ImageParts, Instance, InstanceKind, UpdateSpec};
+use crate::plan::durations::{DrainTiming, OPERATOR_RATE, OPERATOR_WAIT_SECONDS};
 use crate::plan::rebalance::manifest::SHORTEST_WAIT_SECONDS;
 
 /// The target that follows from a request for one object.

@@ -34,7 +34,7 @@ use crate::model::{
 use crate::plan::upgrade::sources::{blind, known_until, outage_reason};
 
 use super::super::tracked::{Quiet, Runs, Tracked as _};
-use super::durations::DrainTiming;
+use crate::plan::durations::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
 use crate::plan::rebalance::progress::Counts;
 use crate::timing::{

@@ -1,7 +1,6 @@
 //! The undo: to which image, and with which effect in each API version. Where it is not known to come to an
 //! end, it is refused.
 
-use super::durations::NodeContent;
 use super::forecast::{UpgradePlan, turn_back};
 use super::guard::deserted;
 use super::revisions::{Member, UpgradeRevisions};
@@ -9,6 +8,7 @@ use super::run::evacuations;
 use super::target::{UpgradeTarget, undoing};
 use crate::model::human::{duration, plural};
 use crate::model::{ApiVersion, InstanceId, Stage, World};
+use crate::plan::durations::NodeContent;
 use crate::plan::finding::{Decision, Finding};
 
 /// The effect of an undo.

@@ -1,6 +1,8 @@
 //! How long the steps of an upgrade take: the settings of each API version with their defaults ([OP-71] to
 //! [OP-73], [OP-76]), and the times that the operators were measured to need ([OP-13] to [OP-16]).
 
+use serde::Serialize;
+
 use crate::model::evacuation::{EvacuationWaits, shared_rate};
 use crate::model::human::seconds_between;
 use crate::model::strategy::EMQX_WAIT_SECONDS;
@@ -232,11 +234,18 @@ pub(crate) fn removals(pods: u64, delay: Option<u64>) -> u64 {
     gaps * LOOP_SECONDS + delay.unwrap_or(0) * gaps.div_ceil(2) + 1
 }
 
+/// A phase and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedPhase {
+    pub name: &'static str,
+    pub seconds: u64,
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::super::fixtures;
     use super::*;
     use crate::model::UpdateSpec;
+    use crate::plan::fixtures;
 
     fn timing(api: ApiVersion, update: UpdateSpec) -> DrainTiming {
         let mut instance = fixtures::instance(api);
