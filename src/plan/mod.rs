@@ -1,5 +1,19 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
+//!
+//! No modules use each other in a circle; each uses modules above it in this list only.
+//!
+//! ```text
+//!   alarm durations emqx_defects finding happened membership operator percent      ground
+//!   health limits snapshot stored_removal tracked                                  one cluster at one moment, the runs of trackers
+//!   answers discrepancies eviction_alarm purges                                    what its answers and its nodes show
+//!   cluster_checks                                                                 checks that all operations share
+//!   evacuation rebalance                                                           forecast, checks, tracking, verdict
+//!   removal upgrade                                                                the same for removals of pods, and for upgrades
+//!   drain scale endpoint next_step tracker                                         which pods to ask, what happens next, all trackers
+//!   assessment check playback                                                      one verdict about a cluster, the doctor, recordings
+//!   history report results status                                                  what is recorded and returned
+//! ```
 pub mod alarm;
 pub mod answers;
 pub mod assessment;

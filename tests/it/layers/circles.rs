@@ -221,14 +221,45 @@ fn circles(uses: &Uses<'_>) -> Vec<(BTreeSet<String>, Vec<String>)> {
     all
 }
 
+/// The same for the modules within a folder: a file counts for the part of its path after the folder.
+fn of_modules<'a>(uses: &Uses<'a>, folder: &str) -> Uses<'a> {
+    let module = |file: &'a str| {
+        let first = file.strip_prefix(folder)?.split('/').next()?;
+        Some(first.strip_suffix(".rs").unwrap_or(first)).filter(|name| *name != "mod")
+    };
+    let mut modules: Uses<'a> = BTreeMap::new();
+    for (file, targets) in uses {
+        let Some(from) = module(file) else { continue };
+        let used = modules.entry(from).or_default();
+        for (target, names) in targets {
+            if let Some(to) = module(target).filter(|to| *to != from) {
+                used.entry(to).or_default().extend(names.iter().cloned());
+            }
+        }
+    }
+    modules
+}
+
+fn report(circles: impl IntoIterator<Item = (BTreeSet<String>, Vec<String>)>) {
+    let wrong: Vec<String> = circles
+        .into_iter()
+        .map(|(circle, edges)| format!("a circle of {}:\n    {}", circle.len(), edges.join("\n    ")))
+        .collect();
+    assert!(wrong.is_empty(), "move what is shared into the lower one:\n  {}", wrong.join("\n  "));
+}
+
 #[test]
 fn no_files_use_each_other_in_a_circle() {
+    report(crates().values().flat_map(|of| circles(&of.uses())));
+}
+
+#[test]
+fn no_modules_of_plan_use_each_other_in_a_circle() {
     let crates = crates();
-    let circles = crates.values().flat_map(|of| circles(&of.uses()));
-    let wrong: Vec<String> = circles
-        .map(|(circle, edges)| format!("a circle of {} files:\n    {}", circle.len(), edges.join("\n    ")))
-        .collect();
-    assert!(wrong.is_empty(), "move what is shared into the lower file:\n  {}", wrong.join("\n  "));
+    let modules: Vec<Uses<'_>> =
+        crates.values().map(|of| of_modules(&of.uses(), "src/plan/")).filter(|of| !of.is_empty()).collect();
+    assert!(modules.iter().map(BTreeMap::len).sum::<usize>() > 20, "the modules of plan are found");
+    report(modules.iter().flat_map(circles));
 }
 
 #[test]
