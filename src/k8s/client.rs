@@ -19,7 +19,7 @@ use super::kubeconfig::{
 };
 use super::login::{Login, LoginCommand, Relay, basic};
 use super::proxy::{named, proxy};
-use super::transport::{ConnectionSettings, decoded, layered, tls_config, transport, trust_of};
+use super::transport::{ConnectionSettings, layered, name_and_password, tls_config, transport, trust_of};
 use crate::error::{Cause, Problem};
 use crate::model::access::KubernetesFlags;
 use crate::timing::CONNECT_TIMEOUT;
@@ -278,8 +278,8 @@ impl Connect {
         namespace.clone_into(&mut stack.default_namespace);
         stack.headers = headers;
         if let Some(userinfo) = settings.userinfo.as_deref().filter(|_| user.token.is_none()) {
-            let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            stack.headers.push((hyper::header::AUTHORIZATION, basic(&decoded(name), &decoded(password))));
+            let (name, password) = name_and_password(userinfo);
+            stack.headers.push((hyper::header::AUTHORIZATION, basic(&name, &password)));
         }
         // kube implements the ways to log in that client-go no longer has (`auth-provider`).
         if let Some(provider) = &user.provider
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(it.userinfo.as_deref(), Some("joe:hunter2"));
         let bad = outcome("", |it| it.server = Some("https://joe:hunter2@a b".to_owned())).err();
         assert!(!bad.expect("no address").to_string().contains("hunter2"));
-        assert_eq!(decoded("pa%40ss%zz%"), "pa@ss%zz%");
+        assert_eq!(name_and_password("j%6fe:pa%40ss%zz%"), ("joe".to_owned(), "pa@ss%zz%".to_owned()));
     }
 
     #[test]

@@ -143,8 +143,8 @@ pub(super) fn transport(
             "socks5" | "socks5h" => {
                 let mut socks = SocksV5::new(proxy.url.clone(), tcp);
                 if let Some(userinfo) = &proxy.userinfo {
-                    let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-                    socks = socks.with_auth(decoded(name), decoded(password));
+                    let (name, password) = name_and_password(userinfo);
+                    socks = socks.with_auth(name, password);
                 }
                 ApiConnector::new(secured(config, name, offer, socks), time_limit)
             }
@@ -165,8 +165,8 @@ pub(super) fn transport(
 pub(super) fn authorised<C>(tunnel: Tunnel<C>, proxy: &Proxy) -> Tunnel<C> {
     match &proxy.userinfo {
         Some(userinfo) => {
-            let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            tunnel.with_auth(basic(&decoded(name), &decoded(password)))
+            let (name, password) = name_and_password(userinfo);
+            tunnel.with_auth(basic(&name, &password))
         }
         None => tunnel,
     }
@@ -186,8 +186,14 @@ pub(super) fn layered(transport: HttpTransport, stack: &Config, login: Arc<Login
     })
 }
 
+/// Name and password in the part of an address before its `@`.
+pub(super) fn name_and_password(userinfo: &str) -> (String, String) {
+    let (name, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    (decoded(name), decoded(password))
+}
+
 /// Decodes percent-encoded bytes, such as `%40`, in a URL.
-pub(super) fn decoded(text: &str) -> String {
+fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -142,7 +142,6 @@ pub(crate) fn strategy() -> Strategy {
     }
 }
 
-/// EMQX's entry of the documented run: three donors, one recipient.
 /// The entry of a rebalance of which only its end is known.
 pub(crate) fn history_entry(
     instance: &InstanceId,
@@ -171,6 +170,7 @@ pub(crate) fn operation_state(instance: &InstanceId, owner: &str) -> OperationSt
     }
 }
 
+/// EMQX's entry of the documented run: three donors, one recipient.
 pub(crate) fn load(state: &str) -> EvictionStatus {
     EvictionStatus {
         rebalances: vec![RunningRebalance {

@@ -16,7 +16,7 @@ use super::view;
 use crate::error::Problem;
 
 /// The most bytes that are copied to the clipboard; terminals drop longer texts.
-const CLIPBOARD: usize = 70_000;
+const MAX_CLIPBOARD_BYTES: usize = 70_000;
 
 /// The terminal while the view is open.
 pub(super) struct Screen {
@@ -112,16 +112,16 @@ impl Screen {
     /// Rings the bell and sets the window's title (OSC 2); the previous title is saved (XTWINOPS 22). `title`
     /// has no control characters.
     pub(super) fn alarm(&mut self, title: &str) -> Result<(), Problem> {
-        let aside = if std::mem::replace(&mut self.titled, true) { "" } else { "\u{1b}[22;2t" };
+        let save = if std::mem::replace(&mut self.titled, true) { "" } else { "\u{1b}[22;2t" };
         let mut out = io::stdout();
-        write!(out, "{aside}\u{1b}]2;{title}\u{7}\u{7}")
+        write!(out, "{save}\u{1b}]2;{title}\u{7}\u{7}")
             .and_then(|()| out.flush())
             .map_err(|error| lost(&error))
     }
 
     /// Copies a text to the clipboard of the terminal (OSC 52), also over ssh.
     pub(super) fn copy(text: &str) -> Result<(), Problem> {
-        let mut end = text.len().min(CLIPBOARD);
+        let mut end = text.len().min(MAX_CLIPBOARD_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::resources::Resource;
 
-/// The users: token and user name are the same word.
+/// The users; the token of each is its name.
 pub(super) const USERS: [&str; 10] = [
     "admin",
     "viewer",
@@ -63,10 +63,13 @@ impl User {
 
     /// Answers a `SelfSubjectAccessReview`.
     pub(super) fn review(self, review: &Value) -> Value {
-        let asked = &review["spec"]["resourceAttributes"];
-        let word = |key: &str| asked[key].as_str().unwrap_or_default();
-        let access =
-            AccessRequest { verb: word("verb"), resource: word("resource"), sub: word("subresource") };
+        let requested = &review["spec"]["resourceAttributes"];
+        let attribute = |key: &str| requested[key].as_str().unwrap_or_default();
+        let access = AccessRequest {
+            verb: attribute("verb"),
+            resource: attribute("resource"),
+            sub: attribute("subresource"),
+        };
         let mut answer = review.clone();
         answer["kind"] = json!("SelfSubjectAccessReview");
         answer["apiVersion"] = json!("authorization.k8s.io/v1");
@@ -97,20 +100,14 @@ impl User {
 
 /// The kubeconfig: a context `demo` for the admin, and one for every other user.
 pub(super) fn kubeconfig(url: &str, namespace: &str) -> String {
-    let contexts: Vec<Value> = USERS
-        .iter()
-        .map(|user| {
-            let name = if *user == "admin" { "demo" } else { user };
-            json!({ "name": name, "context": { "cluster": name, "namespace": namespace, "user": user } })
-        })
-        .collect();
-    let clusters: Vec<Value> = USERS
-        .iter()
-        .map(|user| {
-            let name = if *user == "admin" { "demo" } else { user };
-            json!({ "name": name, "cluster": { "server": format!("{url}/as/{user}") } })
-        })
-        .collect();
+    let name = |user: &'static str| if user == "admin" { "demo" } else { user };
+    let context = |user: &&'static str| {
+        let name = name(user);
+        json!({ "name": name, "context": { "cluster": name, "namespace": namespace, "user": user } })
+    };
+    let cluster = |user: &&'static str| json!({ "name": name(user), "cluster": { "server": format!("{url}/as/{user}") } });
+    let contexts: Vec<Value> = USERS.iter().map(context).collect();
+    let clusters: Vec<Value> = USERS.iter().map(cluster).collect();
     let users: Vec<Value> =
         USERS.iter().map(|user| json!({ "name": user, "user": { "token": user } })).collect();
     let config = json!({

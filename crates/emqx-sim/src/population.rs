@@ -21,11 +21,11 @@ const OPERATOR_NAMESPACE: &str = "emqx-operator-system";
 /// The age of all objects.
 const AGE: Duration = Duration::from_secs(5120);
 
-/// A uid derived from words: the same in each run.
-fn uid(words: &str) -> String {
+/// A uid derived from a text: the same in each run.
+fn uid(text: &str) -> String {
     let mut high: u64 = 0xcbf2_9ce4_8422_2325;
     let mut low: u64 = 0x9ae1_6a3b_2f90_404f;
-    for byte in words.bytes() {
+    for byte in text.bytes() {
         high = (high ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         low = (low.rotate_left(5) ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
@@ -39,7 +39,12 @@ fn uid(words: &str) -> String {
     )
 }
 
-/// The start time of a pod, here as later in the run.
+/// The creation time of all objects.
+fn born_before(now: Timestamp) -> Timestamp {
+    now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now)
+}
+
+/// How long a pod takes to start, here as later in the run.
 const BOOT: SignedDuration = SignedDuration::from_secs(2);
 
 struct Maker<'a> {
@@ -53,7 +58,7 @@ struct Maker<'a> {
 /// their pods themselves, and the part that serves pods there gives them their addresses.
 pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     let now = emqx.clock().now();
-    let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);
+    let born = born_before(now);
     let started = born.checked_add(BOOT).unwrap_or(born);
     let maker = Maker { scenario, born: rfc3339(born), started: rfc3339(started) };
     let members = scenario.members();
@@ -79,7 +84,7 @@ pub fn objects(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
 /// The Kubernetes nodes. Not on a real API server, which has its own.
 pub(super) fn machines(scenario: &Scenario, emqx: &Emqx) -> Vec<Value> {
     let now = emqx.clock().now();
-    let born = rfc3339(now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now));
+    let born = rfc3339(born_before(now));
     let machine = |number: u32| {
         let name = format!("sim-{number}");
         let amounts =
@@ -278,7 +283,7 @@ impl Maker<'_> {
                 .collect()
         });
         let replicants = set(Role::Replicant);
-        let born = now.checked_sub(SignedDuration::try_from(AGE).unwrap_or_default()).unwrap_or(now);
+        let born = born_before(now);
         let view = View {
             api: self.scenario.api,
             generation: 1,

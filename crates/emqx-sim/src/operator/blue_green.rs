@@ -11,42 +11,42 @@
 use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
-use super::observation::{Picture, Template, another, name, ready, terminating, text, wanted};
+use super::observation::{Observation, Template, another, name, ready, terminating, text, wanted};
 use crate::clock::rfc3339;
 use crate::instance::{RoleView, SetView};
 use crate::scenario::{Api, Role};
 
 /// The sets that count as part of the cluster: EMQX runs in the number of pods that the set has. The first
 /// set requests the most pods; among equal ones the newest is first.
-pub(super) fn in_cluster(picture: &Picture) -> Vec<&Value> {
+pub(super) fn in_cluster(observation: &Observation) -> Vec<&Value> {
     let counts = |set: &&Value| {
-        let running = picture.nodes_of(set).len() as u64;
+        let running = observation.nodes_of(set).len() as u64;
         wanted(set) > 0 && running == set["status"]["currentReplicas"].as_u64().unwrap_or(0)
     };
-    let mut sets: Vec<&Value> = picture.sets_of(Role::Core).rev().filter(counts).collect();
+    let mut sets: Vec<&Value> = observation.sets_of(Role::Core).rev().filter(counts).collect();
     sets.sort_by_key(|set| std::cmp::Reverse(wanted(set)));
     sets
 }
 
 /// The set that is emptied and its successor.
-fn pair(picture: &Picture) -> Option<(&Value, &Value)> {
-    match in_cluster(picture).as_slice() {
+fn pair(observation: &Observation) -> Option<(&Value, &Value)> {
+    match in_cluster(observation).as_slice() {
         [.., current, origin] => Some((origin, current)),
         _ => None,
     }
 }
 
 /// The sets as the status counts them.
-pub(super) fn role(picture: &Picture) -> RoleView {
-    let counted = in_cluster(picture);
-    let newest = counted.first().copied().or_else(|| picture.sets_of(Role::Core).next_back());
+pub(super) fn role(observation: &Observation) -> RoleView {
+    let counted = in_cluster(observation);
+    let newest = counted.first().copied().or_else(|| observation.sets_of(Role::Core).next_back());
     let update = newest.map(|set| SetView {
         revision: text(&set["status"]["currentRevision"]),
         replicas: super::observation::present(set),
         ready: ready(set),
     });
     RoleView {
-        replicas: picture.object["spec"]["replicas"].as_u64().unwrap_or(3),
+        replicas: observation.object["spec"]["replicas"].as_u64().unwrap_or(3),
         update: update.unwrap_or_default(),
         ..RoleView::default()
     }
@@ -54,9 +54,9 @@ pub(super) fn role(picture: &Picture) -> RoleView {
 
 /// `blueGreenUpdateStatus`: present while two sets count and the new one has been ready; its start time does
 /// not change while it is present.
-pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
-    let (origin, current) = pair(picture)?;
-    let before = &picture.object["status"]["blueGreenUpdateStatus"];
+pub(super) fn status(observation: &Observation, now: jiff::Timestamp) -> Option<Value> {
+    let (origin, current) = pair(observation)?;
+    let before = &observation.object["status"]["blueGreenUpdateStatus"];
     let started = &before["startedAt"];
     if started.is_null() && ready(current) < wanted(current) {
         return None;
@@ -65,27 +65,27 @@ pub(super) fn status(picture: &Picture, now: jiff::Timestamp) -> Option<Value> {
         "originStatefulSet": name(origin), "currentStatefulSet": name(current),
         "startedAt": if started.is_null() { json!(rfc3339(now)) } else { started.clone() },
     });
-    if !picture.evacuations.is_empty() {
-        status["evacuationsStatus"] = json!(picture.evacuations);
+    if !observation.evacuations.is_empty() {
+        status["evacuationsStatus"] = json!(observation.evacuations);
     }
     Some(status)
 }
 
 /// The changes that the spec requests.
-pub(super) fn change(picture: &Picture) -> Option<OperatorAction> {
-    let spec = &picture.object["spec"];
+pub(super) fn change(observation: &Observation) -> Option<OperatorAction> {
+    let spec = &observation.object["spec"];
     let template = Template::wanted(Api::V1beta4, spec, Role::Core);
     let replicas = spec["replicas"].as_u64().unwrap_or(3);
-    let known = picture.sets_of(Role::Core).rfind(|set| template.fits(set));
+    let known = observation.sets_of(Role::Core).rfind(|set| template.fits(set));
     if let Some(set) = known {
         return (wanted(set) != replicas).then(|| OperatorAction::Scale { set: set.clone(), to: replicas });
     }
-    let model = picture.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
+    let model = observation.sets_of(Role::Core).rfind(|set| wanted(set) > 0)?;
     if spec["blueGreenUpdate"].is_null() {
         return Some(OperatorAction::Template { set: model.clone(), template });
     }
     let hash = template.hash(None);
-    let set = another(model, &format!("{}-{hash}", name(&picture.object)), &hash, &template, replicas);
+    let set = another(model, &format!("{}-{hash}", name(&observation.object)), &hash, &template, replicas);
     Some(OperatorAction::Create(set))
 }
 
@@ -102,11 +102,12 @@ fn event(message: String) -> OperatorAction {
 }
 
 /// The next step, by the status as it was written in this pass.
-pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> Step {
-    let update = &picture.object["spec"]["blueGreenUpdate"];
+pub(super) fn step(observation: &Observation, status: &Value, now: jiff::Timestamp) -> Step {
+    let update = &observation.object["spec"]["blueGreenUpdate"];
     let started = status["blueGreenUpdateStatus"]["startedAt"].as_str();
     let started = started.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let (Some(started), Some((origin, current)), false) = (started, pair(picture), update.is_null()) else {
+    let (Some(started), Some((origin, current)), false) = (started, pair(observation), update.is_null())
+    else {
         return Step::Nothing;
     };
     let delay = update["initialDelaySeconds"].as_u64().unwrap_or(0);
@@ -117,12 +118,12 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
     let down = || event(format!("Scale down StatefulSet {} to {left}", name(origin)));
     let scale = OperatorAction::Scale { set: origin.clone(), to: left };
     // The highest name as text: of eleven pods `-9`, while the set removes `-10`.
-    let living = picture.pods_of(origin).into_iter().rfind(|pod| !terminating(pod));
-    let Some(node) = living.and_then(|pod| picture.node_in(name(pod))) else { return Step::Nothing };
-    if picture.evacuations.is_empty() {
+    let living = observation.pods_of(origin).into_iter().rfind(|pod| !terminating(pod));
+    let Some(node) = living.and_then(|pod| observation.node_in(name(pod))) else { return Step::Nothing };
+    if observation.evacuations.is_empty() {
         let start = OperatorAction::Evacuate {
             node: node.name.clone(),
-            body: body(picture, update, current),
+            body: body(observation, update, current),
             ignore: true,
         };
         let event = event(format!("Evacuate node {} start", node.name));
@@ -133,7 +134,7 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
             && entry["stats"]["current_connected"] == 0
             && entry["stats"]["current_sessions"] == 0
     };
-    if picture.evacuation(&node.name).is_some_and(empty) {
+    if observation.evacuation(&node.name).is_some_and(empty) {
         let event = event(format!("Evacuated node {} successfully", node.name));
         return Step::Do(vec![event, down(), scale]);
     }
@@ -141,12 +142,12 @@ pub(super) fn step(picture: &Picture, status: &Value, now: jiff::Timestamp) -> S
 }
 
 /// The request to EMQX: rates that are not set are sent as 0, which EMQX refuses.
-fn body(picture: &Picture, update: &Value, current: &Value) -> Map<String, Value> {
+fn body(observation: &Observation, update: &Value, current: &Value) -> Map<String, Value> {
     let number = |key: &str| update["evacuationStrategy"][key].as_u64().unwrap_or(0);
     let mut body = Map::from_iter([
         ("conn_evict_rate".to_owned(), json!(number("connEvictRate"))),
         ("sess_evict_rate".to_owned(), json!(number("sessEvictRate"))),
-        ("migrate_to".to_owned(), json!(picture.nodes_of(current))),
+        ("migrate_to".to_owned(), json!(observation.nodes_of(current))),
     ]);
     if number("waitTakeover") > 0 {
         body.insert("wait_takeover".to_owned(), json!(number("waitTakeover")));

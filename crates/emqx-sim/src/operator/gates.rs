@@ -4,7 +4,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::observation::{Picture, name};
+use super::observation::{Observation, name};
 use super::shared::{MANAGER, Shared};
 use crate::clock::rfc3339;
 use crate::conditions::is_true;
@@ -23,7 +23,7 @@ enum Gate {
 /// Sets the gates of all pods; returns whether any changed.
 pub(super) async fn keep(
     shared: &Shared,
-    picture: &Picture,
+    observation: &Observation,
     status: &Value,
     roles: &[(Role, &RoleView)],
 ) -> Result<bool, kube::Error> {
@@ -33,7 +33,7 @@ pub(super) async fn keep(
     let api = shared.plain("", "Pod", "pods");
     let now = rfc3339(shared.clock.now());
     let mut moved = false;
-    for pod in &picture.pods {
+    for pod in &observation.pods {
         let known =
             pod["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == GATE);
         if known.is_none() && shared.api != Api::V1beta4 {
@@ -47,7 +47,7 @@ pub(super) async fn keep(
         let status = match gate(shared.api, pod, status, roles) {
             Gate::Left => continue,
             Gate::Shut => "False",
-            Gate::Asked => match picture.available_in(name(pod)) {
+            Gate::Asked => match observation.available_in(name(pod)) {
                 None => continue,
                 Some(true) => "True",
                 Some(false) => "False",

@@ -2,8 +2,8 @@
 //! its pods, and the evacuation of old pods.
 //!
 //! ```text
-//! its timer, or the instance's spec changed ─► picture ─► sets ─► status ─► gates ─► old pods     (2.2 and 2.3, 3.x)
-//!                                                      └► status ─► sets ─► old pods ─► status ─► gates   (v1beta4)
+//! its timer, or the instance's spec changed ─► observation ─► sets ─► status ─► gates ─► old pods     (2.2 and 2.3, 3.x)
+//!                                                          └► status ─► sets ─► old pods ─► status ─► gates   (v1beta4)
 //! ```
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::actions::{self, OperatorAction};
 use super::blue_green::{self, Step};
 use super::events::Events;
-use super::observation::Picture;
+use super::observation::Observation;
 use super::sets::{self, SetChange};
 use super::shared::{MANAGER, Shared, to_object};
 use super::{gates, rolling};
@@ -80,26 +80,26 @@ impl InstanceReconciler<'_> {
     /// One pass; returns the time until the next one.
     async fn pass(&mut self) -> Pause {
         let shared = self.shared;
-        let Some(picture) = Picture::take(shared).await.map_err(text_of)? else { return Ok(READY) };
+        let Some(observation) = Observation::take(shared).await.map_err(text_of)? else { return Ok(READY) };
         if shared.emqx.answer().is_some() {
             // EMQX does not answer: nothing is written, every status keeps its age.
             return Ok(if shared.api == Api::V1beta4 { V1BETA4 } else { UNREADY });
         }
         match shared.api {
-            Api::V1beta4 => self.v1beta4(picture).await,
-            Api::V2beta1 | Api::V2 => self.sets(picture).await,
-            Api::V3beta1 => self.rolling(picture).await,
+            Api::V1beta4 => self.v1beta4(observation).await,
+            Api::V2beta1 | Api::V2 => self.sets(observation).await,
+            Api::V3beta1 => self.rolling(observation).await,
         }
     }
 
-    fn view(&self, picture: &Picture, cores: RoleView, replicants: Option<RoleView>) -> View {
+    fn view(&self, observation: &Observation, cores: RoleView, replicants: Option<RoleView>) -> View {
         View {
             api: self.shared.api,
-            generation: picture.object["metadata"]["generation"].as_u64().unwrap_or(1),
-            nodes: picture.nodes.clone(),
+            generation: observation.object["metadata"]["generation"].as_u64().unwrap_or(1),
+            nodes: observation.nodes.clone(),
             cores,
             replicants,
-            evacuations: picture.evacuations.clone(),
+            evacuations: observation.evacuations.clone(),
             in_cluster: 1,
             blue_green: None,
             renewed: None,
@@ -107,53 +107,53 @@ impl InstanceReconciler<'_> {
         }
     }
 
-    async fn act(&mut self, picture: &Picture, actions: Vec<OperatorAction>) -> Result<(), String> {
-        actions::act(self.shared, &mut self.events, &picture.object, actions).await
+    async fn act(&mut self, observation: &Observation, actions: Vec<OperatorAction>) -> Result<(), String> {
+        actions::act(self.shared, &mut self.events, &observation.object, actions).await
     }
 
     /// Writes a status that differs from the present one.
-    async fn write(&self, picture: &mut Picture, after: Value) -> Result<(), String> {
-        let before = &picture.object["status"];
+    async fn write(&self, observation: &mut Observation, after: Value) -> Result<(), String> {
+        let before = &observation.object["status"];
         if !differs(self.shared.api, before, &after) {
             return Ok(());
         }
-        picture.object["status"] = after;
+        observation.object["status"] = after;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let object = to_object(picture.object.clone()).map_err(text_of)?;
+        let object = to_object(observation.object.clone()).map_err(text_of)?;
         let written = self.shared.instances().replace_status(&self.shared.instance, &params, &object).await;
         let version = written.map_err(text_of)?.metadata.resource_version;
-        picture.object["metadata"]["resourceVersion"] = serde_json::json!(version);
+        observation.object["metadata"]["resourceVersion"] = serde_json::json!(version);
         Ok(())
     }
 
-    async fn sets(&mut self, mut picture: Picture) -> Pause {
+    async fn sets(&mut self, mut observation: Observation) -> Pause {
         let shared = self.shared;
         for role in [Role::Core, Role::Replicant] {
-            if let Some(change) = sets::change(&picture, shared.api, role) {
-                return self.change(picture, change).await;
+            if let Some(change) = sets::change(&observation, shared.api, role) {
+                return self.change(observation, change).await;
             }
         }
-        let Some(cores) = sets::role(&picture, Role::Core) else { return Ok(UNREADY) };
-        let replicants = sets::role(&picture, Role::Replicant);
-        let before = picture.object["status"].clone();
+        let Some(cores) = sets::role(&observation, Role::Core) else { return Ok(UNREADY) };
+        let replicants = sets::role(&observation, Role::Replicant);
+        let before = observation.object["status"].clone();
         let key = "/coreNodesStatus/currentRevision";
         let known = before.pointer(key).and_then(Value::as_str);
         if shared.api == Api::V2beta1 && known.is_some_and(|known| known != cores.current.revision) {
             // The revision is written first, while an old node is still listed.
             let mut after = before.clone();
             after["coreNodesStatus"]["currentRevision"] = serde_json::json!(cores.current.revision);
-            self.write(&mut picture, after).await?;
+            self.write(&mut observation, after).await?;
             return Ok(OWNED_SET);
         }
-        let view = self.view(&picture, cores.clone(), replicants.clone());
+        let view = self.view(&observation, cores.clone(), replicants.clone());
         let after = instance::status(&view, &before);
-        self.write(&mut picture, after.clone()).await?;
+        self.write(&mut observation, after.clone()).await?;
         let mut roles = vec![(Role::Core, &cores)];
         roles.extend(replicants.as_ref().map(|role| (Role::Replicant, role)));
-        let moved = gates::keep(shared, &picture, &after, &roles).await.map_err(text_of)?;
+        let moved = gates::keep(shared, &observation, &after, &roles).await.map_err(text_of)?;
         let now = shared.clock.elapsed();
         let removed = self.removed.map(|at| now.saturating_sub(at));
-        let actions = sets::drain(&picture, shared.api, &after, shared.clock.now(), removed);
+        let actions = sets::drain(&observation, shared.api, &after, shared.clock.now(), removed);
         let actions = match actions {
             Ok(actions) => actions,
             // Only the operator's log reports it.
@@ -165,9 +165,10 @@ impl InstanceReconciler<'_> {
         if actions.iter().any(|action| matches!(action, OperatorAction::Scale { .. })) {
             self.removed = Some(now);
         }
-        if let Err(why) = self.act(&picture, actions).await {
+        if let Err(why) = self.act(&observation, actions).await {
             let message = format!("reconcile failed at step syncSets, reason: {why}");
-            self.act(&picture, vec![OperatorAction::Emit { reason: "ReconcilerFailed", message }]).await?;
+            self.act(&observation, vec![OperatorAction::Emit { reason: "ReconcilerFailed", message }])
+                .await?;
             return Err(why);
         }
         // The last stages follow each other at once.
@@ -183,11 +184,11 @@ impl InstanceReconciler<'_> {
     }
 
     /// A set was created or taken back: the stages begin again, and the next pass comes at once.
-    async fn change(&mut self, mut picture: Picture, change: SetChange) -> Pause {
+    async fn change(&mut self, mut observation: Observation, change: SetChange) -> Pause {
         let SetChange { role, actions, revision, collisions, why } = change;
-        self.act(&picture, actions).await?;
+        self.act(&observation, actions).await?;
         let (Some(mut cores), mut replicants) =
-            (sets::role(&picture, Role::Core), sets::role(&picture, Role::Replicant))
+            (sets::role(&observation, Role::Core), sets::role(&observation, Role::Replicant))
         else {
             return Ok(OWNED_SET);
         };
@@ -199,57 +200,57 @@ impl InstanceReconciler<'_> {
             changed.update.ready = 0;
             changed.collisions = collisions;
         }
-        let mut view = self.view(&picture, cores, replicants);
+        let mut view = self.view(&observation, cores, replicants);
         view.renewed = Some(why);
-        let after = instance::status(&view, &picture.object["status"]);
-        self.write(&mut picture, after).await?;
+        let after = instance::status(&view, &observation.object["status"]);
+        self.write(&mut observation, after).await?;
         Ok(OWNED_SET)
     }
 
-    async fn v1beta4(&mut self, mut picture: Picture) -> Pause {
-        self.v1beta4_status(&mut picture).await?;
-        if let Some(action) = blue_green::change(&picture) {
+    async fn v1beta4(&mut self, mut observation: Observation) -> Pause {
+        self.v1beta4_status(&mut observation).await?;
+        if let Some(action) = blue_green::change(&observation) {
             // Nothing else happens in this pass: the instance looks idle until the next one.
-            self.act(&picture, vec![action]).await?;
+            self.act(&observation, vec![action]).await?;
             return Ok(V1BETA4);
         }
-        match blue_green::step(&picture, &picture.object["status"], self.shared.clock.now()) {
+        match blue_green::step(&observation, &observation.object["status"], self.shared.clock.now()) {
             Step::Nothing => {}
             Step::Sleep(seconds) => {
                 let message = format!("Delay {seconds} seconds");
-                self.act(&picture, vec![OperatorAction::Emit { reason: "Evacuate", message }]).await?;
+                self.act(&observation, vec![OperatorAction::Emit { reason: "Evacuate", message }]).await?;
                 return Ok(Duration::from_secs(seconds));
             }
             Step::Do(actions) => {
-                self.act(&picture, actions).await?;
+                self.act(&observation, actions).await?;
                 self.worker.sleep_until(self.shared.clock.elapsed() + AFTER_SCALE).await;
-                let Some(again) = Picture::take(self.shared).await.map_err(text_of)? else {
+                let Some(again) = Observation::take(self.shared).await.map_err(text_of)? else {
                     return Ok(V1BETA4);
                 };
-                picture = again;
-                self.v1beta4_status(&mut picture).await?;
+                observation = again;
+                self.v1beta4_status(&mut observation).await?;
             }
         }
-        gates::keep(self.shared, &picture, &Value::Null, &[]).await.map_err(text_of)?;
+        gates::keep(self.shared, &observation, &Value::Null, &[]).await.map_err(text_of)?;
         Ok(V1BETA4)
     }
 
-    async fn v1beta4_status(&self, picture: &mut Picture) -> Result<(), String> {
-        let mut view = self.view(picture, blue_green::role(picture), None);
-        view.in_cluster = blue_green::in_cluster(picture).len();
-        view.blue_green = blue_green::status(picture, view.now);
-        let after = instance::status(&view, &picture.object["status"]);
-        self.write(picture, after).await
+    async fn v1beta4_status(&self, observation: &mut Observation) -> Result<(), String> {
+        let mut view = self.view(observation, blue_green::role(observation), None);
+        view.in_cluster = blue_green::in_cluster(observation).len();
+        view.blue_green = blue_green::status(observation, view.now);
+        let after = instance::status(&view, &observation.object["status"]);
+        self.write(observation, after).await
     }
 
-    async fn rolling(&mut self, mut picture: Picture) -> Pause {
-        let (cores, replicants) = rolling::roles(&picture);
-        let view = self.view(&picture, cores, replicants);
-        let after = instance::status(&view, &picture.object["status"]);
-        self.write(&mut picture, after.clone()).await?;
-        let actions = rolling::step(&picture);
+    async fn rolling(&mut self, mut observation: Observation) -> Pause {
+        let (cores, replicants) = rolling::roles(&observation);
+        let view = self.view(&observation, cores, replicants);
+        let after = instance::status(&view, &observation.object["status"]);
+        self.write(&mut observation, after.clone()).await?;
+        let actions = rolling::step(&observation);
         let idle = actions.is_empty() && instance::is_ready(Api::V3beta1, &after);
-        self.act(&picture, actions).await?;
+        self.act(&observation, actions).await?;
         Ok(if idle { READY } else { UNREADY })
     }
 }

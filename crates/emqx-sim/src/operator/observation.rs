@@ -15,7 +15,7 @@ use crate::scenario::{Api, Role};
 pub(super) const HASH: &str = "apps.emqx.io/pod-template-hash";
 
 /// One observation.
-pub(super) struct Picture {
+pub(super) struct Observation {
     pub(super) object: Value,
     pub(super) pods: Vec<Value>,
     /// Oldest first.
@@ -26,7 +26,7 @@ pub(super) struct Picture {
     pub(super) evacuations: Vec<Value>,
 }
 
-impl Picture {
+impl Observation {
     /// `None` when there is no instance.
     pub(super) async fn take(shared: &Shared) -> Result<Option<Self>, kube::Error> {
         let Some(object) = shared.instances().get_opt(&shared.instance).await? else { return Ok(None) };

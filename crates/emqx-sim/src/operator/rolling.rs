@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
 use super::observation::{
-    HASH, Picture, Template, another, name, present, ready, revision, terminating, text, view, wanted,
+    HASH, Observation, Template, another, name, present, ready, revision, terminating, text, view, wanted,
 };
 use crate::conditions::is_true;
 use crate::instance::{RoleView, SetView};
@@ -16,32 +16,32 @@ use crate::workloads::COST;
 /// The annotation on a replicant that is to be removed.
 const SCALING_DOWN: &str = "apps.emqx.io/scaling-down";
 
-fn core_set(picture: &Picture) -> Option<&Value> {
-    picture.sets_of(Role::Core).next()
+fn core_set(observation: &Observation) -> Option<&Value> {
+    observation.sets_of(Role::Core).next()
 }
 
 fn ordinal(pod: &Value) -> u64 {
     name(pod).rsplit_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
-fn wanted_template(picture: &Picture, role: Role) -> Template {
-    Template::wanted(Api::V3beta1, &picture.object["spec"], role)
+fn wanted_template(observation: &Observation, role: Role) -> Template {
+    Template::wanted(Api::V3beta1, &observation.object["spec"], role)
 }
 
 /// The new and the old replicants: the set with the requested template, and the others that have or request
 /// pods.
-fn replicant_sets(picture: &Picture) -> (Option<&Value>, Vec<&Value>) {
-    let template = wanted_template(picture, Role::Replicant);
-    let new = picture.sets_of(Role::Replicant).rfind(|set| template.fits(set));
-    let old = picture
+fn replicant_sets(observation: &Observation) -> (Option<&Value>, Vec<&Value>) {
+    let template = wanted_template(observation, Role::Replicant);
+    let new = observation.sets_of(Role::Replicant).rfind(|set| template.fits(set));
+    let old = observation
         .sets_of(Role::Replicant)
         .filter(|set| Some(name(set)) != new.map(name) && (wanted(set) > 0 || present(set) > 0));
     (new, old.collect())
 }
 
 /// The roles as the status counts them.
-pub(super) fn roles(picture: &Picture) -> (RoleView, Option<RoleView>) {
-    let cores = core_set(picture).map(|set| {
+pub(super) fn roles(observation: &Observation) -> (RoleView, Option<RoleView>) {
+    let cores = core_set(observation).map(|set| {
         let count = |key: &str| set["status"][key].as_u64().unwrap_or(0);
         let part = |revision: &str, replicas: &str| SetView {
             revision: text(&set["status"][revision]),
@@ -55,10 +55,10 @@ pub(super) fn roles(picture: &Picture) -> (RoleView, Option<RoleView>) {
             collisions: 0,
         }
     });
-    let (new, old) = replicant_sets(picture);
+    let (new, old) = replicant_sets(observation);
     let update = new.or_else(|| old.last().copied());
     let replicants = update.map(|update| RoleView {
-        replicas: wanted_replicants(picture),
+        replicas: wanted_replicants(observation),
         current: view(old.first().copied().unwrap_or(update)),
         update: view(update),
         collisions: 0,
@@ -66,8 +66,8 @@ pub(super) fn roles(picture: &Picture) -> (RoleView, Option<RoleView>) {
     (cores.unwrap_or_default(), replicants)
 }
 
-fn wanted_replicants(picture: &Picture) -> u64 {
-    picture.object["spec"]["replicantTemplate"]["spec"]["replicas"].as_u64().unwrap_or(0)
+fn wanted_replicants(observation: &Observation) -> u64 {
+    observation.object["spec"]["replicantTemplate"]["spec"]["replicas"].as_u64().unwrap_or(0)
 }
 
 /// A number or a percentage of the replicants, rounded up or down.
@@ -80,18 +80,19 @@ fn amount(value: &Value, of: u64, default: u64, up: bool) -> u64 {
 }
 
 /// The actions of this pass.
-pub(super) fn step(picture: &Picture) -> Vec<OperatorAction> {
-    let template = wanted_template(picture, Role::Core);
-    let Some(cores) = core_set(picture).filter(|_| !template.image.is_empty()) else { return Vec::new() };
+pub(super) fn step(observation: &Observation) -> Vec<OperatorAction> {
+    let template = wanted_template(observation, Role::Core);
+    let Some(cores) = core_set(observation).filter(|_| !template.image.is_empty()) else { return Vec::new() };
     if !template.fits(cores) {
         return vec![OperatorAction::Template { set: cores.clone(), template }];
     }
     let target = &cores["status"]["updateRevision"];
     let is_new = |pod: &&&Value| pod["metadata"]["labels"]["controller-revision-hash"] == *target;
-    let mut pods = picture.pods_of(cores);
+    let mut pods = observation.pods_of(cores);
     pods.sort_by_key(|pod| std::cmp::Reverse(ordinal(pod)));
     // Another number of cores: the highest ones are removed, each evacuated before.
-    let number = picture.object["spec"]["coreTemplate"]["spec"]["replicas"].as_u64().unwrap_or(wanted(cores));
+    let number =
+        observation.object["spec"]["coreTemplate"]["spec"]["replicas"].as_u64().unwrap_or(wanted(cores));
     if wanted(cores) < number {
         return vec![OperatorAction::Scale { set: cores.clone(), to: number }];
     }
@@ -100,10 +101,10 @@ pub(super) fn step(picture: &Picture) -> Vec<OperatorAction> {
     if let Some(first) = going.first().filter(|_| wanted(cores) > number) {
         let others: Vec<&str> = staying
             .iter()
-            .filter_map(|pod| picture.node_in(name(pod)))
+            .filter_map(|pod| observation.node_in(name(pod)))
             .map(|node| node.name.as_str())
             .collect();
-        return empty(picture, first, &others, || {
+        return empty(observation, first, &others, || {
             vec![OperatorAction::Scale { set: cores.clone(), to: wanted(cores) - 1 }]
         });
     }
@@ -111,8 +112,8 @@ pub(super) fn step(picture: &Picture) -> Vec<OperatorAction> {
     let freed: Vec<&str> = pods
         .iter()
         .filter(is_new)
-        .filter_map(|pod| picture.node_in(name(pod)))
-        .filter(|node| picture.evacuation(&node.name).is_some())
+        .filter_map(|pod| observation.node_in(name(pod)))
+        .filter(|node| observation.evacuation(&node.name).is_some())
         .map(|node| node.name.as_str())
         .collect();
     if !freed.is_empty() {
@@ -126,46 +127,46 @@ pub(super) fn step(picture: &Picture) -> Vec<OperatorAction> {
         return freed.iter().flat_map(stop).collect();
     }
     let old: Vec<&Value> = pods.iter().copied().filter(|pod| !is_new(&pod)).collect();
-    let (_, old_sets) = replicant_sets(picture);
-    let moved = old_sets.is_empty() && wanted_replicants(picture) <= new_ready(picture);
+    let (_, old_sets) = replicant_sets(observation);
+    let moved = old_sets.is_empty() && wanted_replicants(observation) <= new_ready(observation);
     // The last old core stays until the replicants have moved.
-    let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(picture) == 0);
-    let actions = turn.map(|pod| core(picture, pod, &pods)).unwrap_or_default();
-    if actions.is_empty() && (old.len() <= 1) { replicants(picture) } else { actions }
+    let turn = old.first().filter(|_| old.len() > 1 || moved || wanted_replicants(observation) == 0);
+    let actions = turn.map(|pod| core(observation, pod, &pods)).unwrap_or_default();
+    if actions.is_empty() && (old.len() <= 1) { replicants(observation) } else { actions }
 }
 
-fn new_ready(picture: &Picture) -> u64 {
-    replicant_sets(picture).0.map_or(0, ready)
+fn new_ready(observation: &Observation) -> u64 {
+    replicant_sets(observation).0.map_or(0, ready)
 }
 
 /// The turn of one core.
-fn core(picture: &Picture, pod: &Value, all: &[&Value]) -> Vec<OperatorAction> {
+fn core(observation: &Observation, pod: &Value, all: &[&Value]) -> Vec<OperatorAction> {
     let others_serve =
         all.iter().all(|other| name(other) == name(pod) || (is_true(other, "Ready") && !terminating(other)));
-    if terminating(pod) || !others_serve || (all.len() as u64) < core_set(picture).map_or(0, wanted) {
+    if terminating(pod) || !others_serve || (all.len() as u64) < core_set(observation).map_or(0, wanted) {
         return Vec::new();
     }
     let others: Vec<&str> = all
         .iter()
         .filter(|other| name(other) != name(pod))
-        .filter_map(|other| picture.node_in(name(other)))
+        .filter_map(|other| observation.node_in(name(other)))
         .map(|node| node.name.as_str())
         .collect();
-    empty(picture, pod, &others, || vec![OperatorAction::Delete { pod: name(pod).to_owned() }])
+    empty(observation, pod, &others, || vec![OperatorAction::Delete { pod: name(pod).to_owned() }])
 }
 
 /// Evacuates a pod, and does `then` once the pod is empty.
 fn empty(
-    picture: &Picture,
+    observation: &Observation,
     pod: &Value,
     recipients: &[&str],
     then: impl FnOnce() -> Vec<OperatorAction>,
 ) -> Vec<OperatorAction> {
-    let strategy = &picture.object["spec"]["updateStrategy"]["evacuationStrategy"];
-    let Some(node) = picture.node_in(name(pod)).filter(|_| strategy["type"] != "Disabled") else {
+    let strategy = &observation.object["spec"]["updateStrategy"]["evacuationStrategy"];
+    let Some(node) = observation.node_in(name(pod)).filter(|_| strategy["type"] != "Disabled") else {
         return then();
     };
-    match picture.evacuation(&node.name) {
+    match observation.evacuation(&node.name) {
         Some(entry) if entry["state"] == "prohibiting" => then(),
         Some(_) => Vec::new(),
         None if node.sessions == 0 => then(),
@@ -194,9 +195,9 @@ fn empty(
 }
 
 /// A replicant that was being removed stays if its set is the target again: its evacuation is stopped.
-fn stays(picture: &Picture, pod: &Value) -> Vec<OperatorAction> {
+fn stays(observation: &Observation, pod: &Value) -> Vec<OperatorAction> {
     let mut actions = Vec::new();
-    let node = picture.node_in(name(pod)).filter(|node| picture.evacuation(&node.name).is_some());
+    let node = observation.node_in(name(pod)).filter(|node| observation.evacuation(&node.name).is_some());
     if let Some(node) = node {
         let message = format!("Node {} evacuation stopped", node.name);
         actions.push(OperatorAction::Stop { node: node.name.clone() });
@@ -209,9 +210,9 @@ fn stays(picture: &Picture, pod: &Value) -> Vec<OperatorAction> {
 }
 
 /// Scale-down of replicants: the youngest are evacuated, and each is removed when it is empty.
-fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<OperatorAction> {
+fn fewer(observation: &Observation, set: &Value, total: u64) -> Vec<OperatorAction> {
     let goes = |pod: &&Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
-    let pods: Vec<&Value> = picture.pods_of(set).into_iter().filter(|pod| !terminating(pod)).collect();
+    let pods: Vec<&Value> = observation.pods_of(set).into_iter().filter(|pod| !terminating(pod)).collect();
     let leaving = pods.iter().copied().filter(|pod| goes(pod)).count() as u64;
     let missing = (pods.len() as u64).saturating_sub(total).saturating_sub(leaving);
     if missing > 0 {
@@ -228,11 +229,11 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<OperatorAction> {
     let others: Vec<&str> = pods
         .iter()
         .filter(|pod| !goes(pod))
-        .filter_map(|pod| picture.node_in(name(pod)))
+        .filter_map(|pod| observation.node_in(name(pod)))
         .map(|node| node.name.as_str())
         .collect();
     for pod in pods.iter().filter(|pod| goes(pod)) {
-        let actions = empty(picture, pod, &others, || {
+        let actions = empty(observation, pod, &others, || {
             vec![
                 OperatorAction::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
                 OperatorAction::Scale { set: set.clone(), to: wanted(set).saturating_sub(1) },
@@ -246,19 +247,19 @@ fn fewer(picture: &Picture, set: &Value, total: u64) -> Vec<OperatorAction> {
 }
 
 /// The turn of the replicants: the new set grows by `maxSurge`, old pods are removed by `maxUnavailable`.
-fn replicants(picture: &Picture) -> Vec<OperatorAction> {
-    let total = wanted_replicants(picture);
-    let limits = &picture.object["spec"]["updateStrategy"]["replicants"];
+fn replicants(observation: &Observation) -> Vec<OperatorAction> {
+    let total = wanted_replicants(observation);
+    let limits = &observation.object["spec"]["updateStrategy"]["replicants"];
     let surge = amount(&limits["maxSurge"], total, 0, true);
     let missing = amount(&limits["maxUnavailable"], total, 1, false).max(u64::from(surge == 0));
-    let (new, old) = replicant_sets(picture);
+    let (new, old) = replicant_sets(observation);
     let old_wanted: u64 = old.iter().map(|set| wanted(set)).sum();
     let room = total.min((total + surge).saturating_sub(old_wanted));
     let Some(new) = new else {
         let Some(model) = old.last() else { return Vec::new() };
-        let template = wanted_template(picture, Role::Replicant);
+        let template = wanted_template(observation, Role::Replicant);
         let hash = template.hash(None);
-        let set_name = format!("{}-replicant-{hash}", name(&picture.object));
+        let set_name = format!("{}-replicant-{hash}", name(&observation.object));
         return vec![OperatorAction::Create(another(model, &set_name, &hash, &template, room))];
     };
     if wanted(new) < room {
@@ -266,35 +267,35 @@ fn replicants(picture: &Picture) -> Vec<OperatorAction> {
     }
     let pods: Vec<(&&Value, &Value)> = old
         .iter()
-        .flat_map(|set| picture.pods_of(set).into_iter().map(move |pod| (set, pod)))
+        .flat_map(|set| observation.pods_of(set).into_iter().map(move |pod| (set, pod)))
         .filter(|(_, pod)| !terminating(pod))
         .collect();
     let goes = |pod: &Value| !pod["metadata"]["annotations"][SCALING_DOWN].is_null();
     if old.is_empty() && wanted(new) > total {
-        return fewer(picture, new, total);
+        return fewer(observation, new, total);
     }
     if old.is_empty() && present(new) == total {
-        return picture
+        return observation
             .pods_of(new)
             .into_iter()
             .filter(|pod| goes(pod))
-            .flat_map(|pod| stays(picture, pod))
+            .flat_map(|pod| stays(observation, pod))
             .collect();
     }
-    let new_nodes = picture.nodes_of(new);
+    let new_nodes = observation.nodes_of(new);
     // Pods that are being removed come first: empty ones are deleted.
     for (set, pod) in pods.iter().filter(|(_, pod)| goes(pod)) {
         let others: Vec<&str> = if new_nodes.is_empty() {
             let stays = |(_, other): &&(&&Value, &Value)| !goes(other) && is_true(other, "Ready");
             pods.iter()
                 .filter(stays)
-                .filter_map(|(_, it)| picture.node_in(name(it)))
+                .filter_map(|(_, it)| observation.node_in(name(it)))
                 .map(|it| it.name.as_str())
                 .collect()
         } else {
             new_nodes.clone()
         };
-        let actions = empty(picture, pod, &others, || {
+        let actions = empty(observation, pod, &others, || {
             vec![
                 OperatorAction::Annotate { pod: name(pod).to_owned(), key: COST, value: "-99999" },
                 OperatorAction::Scale { set: (**set).clone(), to: wanted(set).saturating_sub(1) },
@@ -307,7 +308,7 @@ fn replicants(picture: &Picture) -> Vec<OperatorAction> {
     // Then further pods, up to the number that may be missing.
     let of_new = |pod: &&Value| pod["metadata"]["labels"][HASH] == revision(new);
     let serving = pods.iter().filter(|(_, pod)| !goes(pod) && is_true(pod, "Ready")).count()
-        + picture.pods.iter().filter(of_new).filter(|pod| is_true(pod, "Ready")).count();
+        + observation.pods.iter().filter(of_new).filter(|pod| is_true(pod, "Ready")).count();
     let spare = (serving as u64).saturating_sub(total.saturating_sub(missing));
     pods.iter()
         .filter(|(_, pod)| !goes(pod))

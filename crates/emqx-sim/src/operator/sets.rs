@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::actions::OperatorAction;
-use super::observation::{Picture, Template, another, name, revision, terminating, text, view, wanted};
+use super::observation::{Observation, Template, another, name, revision, terminating, text, view, wanted};
 use crate::instance::{RoleView, holds};
 use crate::scenario::{Api, Role};
 use crate::workloads::COST;
@@ -33,44 +33,44 @@ pub(super) struct SetChange {
     pub(super) why: &'static str,
 }
 
-fn counts(picture: &Picture, role: Role) -> &Value {
+fn counts(observation: &Observation, role: Role) -> &Value {
     let key = if role == Role::Core { "coreNodesStatus" } else { "replicantNodesStatus" };
-    &picture.object["status"][key]
+    &observation.object["status"][key]
 }
 
 /// The target set: the one that the status names, else the newest that requests pods.
-fn update(picture: &Picture, role: Role) -> Option<&Value> {
-    let named = &counts(picture, role)["updateRevision"];
-    let newest = || picture.sets_of(role).rfind(|set| wanted(set) > 0);
-    picture.sets_of(role).find(|set| *named == revision(set)).or_else(newest)
+fn update(observation: &Observation, role: Role) -> Option<&Value> {
+    let named = &counts(observation, role)["updateRevision"];
+    let newest = || observation.sets_of(role).rfind(|set| wanted(set) > 0);
+    observation.sets_of(role).find(|set| *named == revision(set)).or_else(newest)
 }
 
 /// The previous set: the oldest other one that has or requests pods.
-fn current<'p>(picture: &'p Picture, role: Role, update: &'p Value) -> &'p Value {
+fn current<'p>(observation: &'p Observation, role: Role, update: &'p Value) -> &'p Value {
     let other =
         |set: &&Value| name(set) != name(update) && (wanted(set) > 0 || super::observation::present(set) > 0);
-    picture.sets_of(role).find(other).unwrap_or(update)
+    observation.sets_of(role).find(other).unwrap_or(update)
 }
 
 /// The sets of a role as the status counts them.
-pub(super) fn role(picture: &Picture, role: Role) -> Option<RoleView> {
-    let update = update(picture, role)?;
+pub(super) fn role(observation: &Observation, role: Role) -> Option<RoleView> {
+    let update = update(observation, role)?;
     Some(RoleView {
         replicas: wanted(update),
-        current: view(current(picture, role, update)),
+        current: view(current(observation, role, update)),
         update: view(update),
-        collisions: counts(picture, role)["collisionCount"].as_u64().unwrap_or(0),
+        collisions: counts(observation, role)["collisionCount"].as_u64().unwrap_or(0),
     })
 }
 
 /// The change that the spec requests: another template creates another set.
-pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChange> {
-    let (spec, status) = (&picture.object["spec"], &picture.object["status"]);
-    let update = update(picture, role)?;
+pub(super) fn change(observation: &Observation, api: Api, role: Role) -> Option<SetChange> {
+    let (spec, status) = (&observation.object["spec"], &observation.object["status"]);
+    let update = update(observation, role)?;
     let template = Template::wanted(api, spec, role);
     let key = if role == Role::Core { "coreTemplate" } else { "replicantTemplate" };
     let replicas = spec[key]["spec"]["replicas"].as_u64().unwrap_or_else(|| wanted(update));
-    let collisions = counts(picture, role)["collisionCount"].as_u64().unwrap_or(0);
+    let collisions = counts(observation, role)["collisionCount"].as_u64().unwrap_or(0);
     let to = |actions, revision: &str, collisions, why| {
         Some(SetChange { role, actions, revision: revision.to_owned(), collisions, why })
     };
@@ -86,21 +86,21 @@ pub(super) fn change(picture: &Picture, api: Api, role: Role) -> Option<SetChang
     if role == Role::Replicant && !holds(status, "CoreNodesReady") {
         return None;
     }
-    let current = current(picture, role, update);
+    let current = current(observation, role, update);
     if !holds(status, "Available") && template.fits(current) {
         // Taken back before anything was emptied: the old set is the target again.
         let why = if role == Role::Core { "RevertStatefulSet" } else { "RevertReplicaSet" };
         let actions = vec![OperatorAction::Scale { set: update.clone(), to: 0 }];
         return to(actions, revision(current), collisions, why);
     }
-    let taken = |hash: &str| picture.sets_of(role).any(|set| revision(set) == hash);
-    let mut number = collisions + u64::from(picture.sets_of(role).any(|set| template.fits(set)));
+    let taken = |hash: &str| observation.sets_of(role).any(|set| revision(set) == hash);
+    let mut number = collisions + u64::from(observation.sets_of(role).any(|set| template.fits(set)));
     let mut fresh = template.hash(Some(number));
     while taken(&fresh) {
         number += 1;
         fresh = template.hash(Some(number));
     }
-    let instance = name(&picture.object);
+    let instance = name(&observation.object);
     let set = another(update, &format!("{instance}-{}-{fresh}", role.name()), &fresh, &template, replicas);
     let why = match (role, api) {
         (Role::Core, _) => "CreateNewStatefulSet",
@@ -149,13 +149,13 @@ impl Strategy<'_> {
 
 /// The actions on old pods in this pass; `removed` is the time since the last removal.
 pub(super) fn drain(
-    picture: &Picture,
+    observation: &Observation,
     api: Api,
     status: &Value,
     now: Timestamp,
     removed: Option<Duration>,
 ) -> Result<Vec<OperatorAction>, String> {
-    let strategy = Strategy { api, spec: &picture.object["spec"]["updateStrategy"] };
+    let strategy = Strategy { api, spec: &observation.object["spec"]["updateStrategy"] };
     let available = status["conditions"].as_array().into_iter().flatten();
     let since = available
         .filter(|condition| condition["type"] == "Available" && condition["status"] == "True")
@@ -166,37 +166,37 @@ pub(super) fn drain(
     }
     // Cores wait until the replicants' revisions match.
     let unsettled = [Role::Replicant, Role::Core].into_iter().find_map(|role| {
-        let update = update(picture, role)?;
-        let current = current(picture, role, update);
+        let update = update(observation, role)?;
+        let current = current(observation, role, update);
         (name(current) != name(update) && wanted(current) > 0).then_some((role, current, update))
     });
     let Some((role, set, update)) = unsettled else { return Ok(Vec::new()) };
     // Only the first entry is read, whichever client started it.
-    let first = picture.evacuations.first();
+    let first = observation.evacuations.first();
     if first.is_some_and(|entry| entry["state"] != "prohibiting") {
         return Ok(Vec::new());
     }
     let pods: Vec<&str> =
-        picture.pods_of(set).into_iter().filter(|pod| !terminating(pod)).map(name).collect();
+        observation.pods_of(set).into_iter().filter(|pod| !terminating(pod)).map(name).collect();
     let target = match (role, first) {
         (Role::Core, _) => Some(format!("{}-{}", name(set), wanted(set) - 1)),
         (Role::Replicant, Some(entry)) => {
             let node = text(&entry["node"]);
-            let pod = pods.iter().find(|pod| picture.node_in(pod).is_some_and(|it| it.name == node));
+            let pod = pods.iter().find(|pod| observation.node_in(pod).is_some_and(|it| it.name == node));
             Some((*pod.ok_or_else(|| format!("evacuated node {node} already deleted"))?).to_owned())
         }
         (Role::Replicant, None) if api == Api::V2 => pods.first().map(|pod| (*pod).to_owned()),
         (Role::Replicant, None) => pods.last().map(|pod| (*pod).to_owned()),
     };
     let Some(target) = target else { return Ok(Vec::new()) };
-    let node = picture.node_in(&target).filter(|node| node.sessions > 0);
+    let node = observation.node_in(&target).filter(|node| node.sessions > 0);
     if let Some(node) = node {
         let message = if api == Api::V2 {
             format!("Node {} evacuation started", node.name)
         } else {
             format!("Node {} is being evacuated", node.name)
         };
-        let body = strategy.body(&picture.nodes_of(update));
+        let body = strategy.body(&observation.nodes_of(update));
         let start = OperatorAction::Evacuate { node: node.name.clone(), body, ignore: false };
         return Ok(vec![start, OperatorAction::Emit { reason: "NodeEvacuation", message }]);
     }
