@@ -14,33 +14,31 @@
 //! True and both revisions are equal, v1beta4 looks idle for 15 s, `blueGreenUpdateStatus` appears and
 //! disappears ([OP-42]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+use self::beginning::{awaited, begin};
+use self::old_pods::know;
+use self::turning::{Turn, turn};
 use super::super::evacuation::tracker::EvacuationTracker;
-use super::super::eviction_alarm::EvictionAlarm;
+use super::super::tracked::{Runs, Tracked as _};
 use super::announcements::announce;
-use super::change::UpgradeRecord;
 use super::revisions::{self, UpgradeRevisions};
-use super::run::{
-    FurthestProgress, Milestone, PreviousPod, UpgradeBaseline, UpgradeRun, UpgradeStep, evacuations,
-};
+use super::run::{UpgradeRun, UpgradeStep};
 use super::{messages, stall, verdict};
 use crate::model::human::seconds_between;
-use crate::model::{
-    ApiVersion, Event, EventType, InstanceId, Judgement, NodeName, OperationRef, Stage, Verdict, World,
-};
-use crate::plan::upgrade::sources::{blind, known_until, outage_reason};
-
-use super::super::tracked::{Quiet, Runs, Tracked as _};
+use crate::model::{ApiVersion, Event, EventType, InstanceId, Judgement, NodeName, Verdict, World};
 use crate::plan::durations::DrainTiming;
 use crate::plan::rebalance::messages::RESUMED;
-use crate::plan::rebalance::progress::Counts;
+use crate::plan::upgrade::sources::{blind, known_until, outage_reason};
 use crate::timing::{
-    BEGINNING_SECONDS, COMPLETE_VIEW_SECONDS, END_GAP_SECONDS, LONG_OUTAGE_SECONDS, OLD_CONDITION_SECONDS,
-    OWN_UNDO_SECONDS, SECOND_SET_SECONDS,
+    COMPLETE_VIEW_SECONDS, END_GAP_SECONDS, LONG_OUTAGE_SECONDS, OLD_CONDITION_SECONDS, SECOND_SET_SECONDS,
 };
+
+mod beginning;
+mod old_pods;
+mod turning;
 
 /// The image of an object that was seen; `None` where the object names none.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,108 +221,6 @@ impl UpgradeTracker {
     }
 }
 
-/// Whether the operator has not reacted yet to a change that was stored recently: only the record shows the
-/// upgrade then.
-fn awaited(revisions: &UpgradeRevisions<'_>, now: Timestamp) -> bool {
-    let record = revisions.instance.upgrade_record();
-    !revisions.answered
-        && !revisions.old.is_empty()
-        && record.is_some_and(|record| {
-            Some(&record.to) == revisions.instance.image.as_ref()
-                && seconds_between(record.time, now) <= BEGINNING_SECONDS
-        })
-}
-
-/// An upgrade that is seen for the first time; `fresh` when its begin was seen.
-fn begin(
-    revisions: &UpgradeRevisions<'_>,
-    world: &World,
-    from: Option<String>,
-    fresh: bool,
-    now: Timestamp,
-) -> UpgradeRun {
-    let instance = revisions.instance;
-    let images = revisions.old_images();
-    let oldest = images.first().map(|image| (*image).to_owned());
-    let broker = world.broker(&instance.id);
-    let counts = broker.nodes.as_ref().map(|seen| Counts::of(&seen.value)).unwrap_or_default();
-    // A third set with the image of the first, and another image between them: an undo began before this
-    // process.
-    let record = instance.upgrade_record().filter(|record| Some(&record.to) == instance.image.as_ref());
-    // The record can show an undo that has no third set.
-    let noted = record.as_ref().is_some_and(|record| record.from.as_ref() == Some(&record.to));
-    let turned = !fresh && (noted || (images.len() > 1 && oldest == instance.image));
-    let began = if fresh { now } else { birth(revisions).filter(|birth| *birth <= now).unwrap_or(now) };
-    let mut seen = BTreeSet::new();
-    if fresh {
-        seen.insert(Milestone::Beginning);
-    }
-    let wanted = instance.cores.unwrap_or(0) + instance.replicants.unwrap_or(0);
-    if !fresh && (revisions.old.len() as u64) < wanted {
-        seen.insert(Milestone::LateStart);
-    }
-    // The counts that the client recorded when it started the upgrade.
-    let recorded = record.as_ref().map_or(UpgradeBaseline::default(), |record| UpgradeBaseline {
-        connections: record.connections,
-        sessions: record.sessions,
-    });
-    let began =
-        record.as_ref().map(|record| record.time).filter(|time| !fresh && *time <= now).unwrap_or(began);
-    let start = UpgradeBaseline { connections: counts.all_connections(), sessions: counts.all_sessions() };
-    UpgradeRun {
-        name: OperationRef::Upgrade(instance.id.name.clone()).to_string(),
-        id: instance.id.clone(),
-        api: instance.api,
-        from: from.or(record.and_then(|record| record.from)).or(oldest).or_else(|| instance.image.clone()),
-        to: instance.image.clone(),
-        began,
-        started: None,
-        start: if fresh { start } else { recorded },
-        counts,
-        arrived: 0,
-        step: UpgradeStep::NewPods,
-        known: BTreeMap::new(),
-        ready: (0, 0),
-        rolling: instance.api == ApiVersion::V3beta1
-            || (instance.api == ApiVersion::V1beta4 && !instance.update.present),
-        held: false,
-        holding: false,
-        percent: 0,
-        seconds: None,
-        planned: None,
-        turns: BTreeMap::new(),
-        cut: 0,
-        turned,
-        ended: None,
-        known_until: now,
-        before_outage: None,
-        verdict: None,
-        asked: (fresh || revisions.requested()).then_some(now),
-        nodes: Vec::new(),
-        best: FurthestProgress::default(),
-        moved: now,
-        step_since: now,
-        unobserved: (!fresh).then_some(now),
-        seen,
-        key: String::new(),
-        removed: None,
-        contradicted: None,
-        changed: None,
-        blind: blind(broker, now).then(|| outage_reason(broker)),
-        trouble: None,
-        work: None,
-        forecast_from: None,
-        alarm: EvictionAlarm::default(),
-        quiet: Quiet::new(now),
-    }
-}
-
-/// When the newest of the new sets was created.
-fn birth(revisions: &UpgradeRevisions<'_>) -> Option<Timestamp> {
-    let new = |name: &String| revisions.new_sets.contains(name);
-    revisions.groups.iter().filter(|group| new(&group.name)).filter_map(|group| group.created).min()
-}
-
 fn absorb(
     run: &mut UpgradeRun,
     revisions: &UpgradeRevisions<'_>,
@@ -398,178 +294,6 @@ fn resume(
         run.verdict = verdict;
         events.extend(steps.into_iter().filter(|step| step.kind == EventType::Notice));
     }
-}
-
-/// The meaning of a change of the image in the middle of an upgrade.
-enum Turn {
-    /// The image did not change, or the upgrade continues with the new target.
-    On,
-    /// It may be the undo of this program: that is stored before the image changes, but may be observed after
-    /// the change.
-    Unsure,
-    /// Another client changed the image.
-    Superseded(String),
-}
-
-/// Judges a change of the image. An undo of this program continues the run, and so does a change back where
-/// the operator itself drains the newer set; any other change ends the run.
-fn turn(
-    run: &mut UpgradeRun,
-    revisions: &UpgradeRevisions<'_>,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) -> Turn {
-    let image = &revisions.instance.image;
-    if *image == run.to || image.is_none() {
-        run.changed = None;
-        finish_back(run, revisions);
-        return Turn::On;
-    }
-    let back = *image == run.from;
-    let record = revisions.instance.upgrade_record().filter(|record| Some(&record.to) == image.as_ref());
-    let undo = record.is_some_and(|record| record.is_undo());
-    let guarded = run.api == ApiVersion::V1beta4 && !run.rolling && run.held;
-    if !undo && (!back || guarded) {
-        let since = *run.changed.get_or_insert(now);
-        if back && seconds_between(since, now) < OWN_UNDO_SECONDS {
-            return Turn::Unsure;
-        }
-        return Turn::Superseded(messages::superseded(run, revisions));
-    }
-    run.changed = None;
-    run.to.clone_from(image);
-    run.turned = true;
-    let message = messages::turned(run, back);
-    events.push(run.event(now, EventType::Notice, message));
-    run.asked = Some(now);
-    run.began = now;
-    run.started = None;
-    run.moved = now;
-    // What an undo has to do is not what the upgrade had to do.
-    run.work = None;
-    Turn::On
-}
-
-/// Another client changed the image back before this process began, and now an undo is stored that completes
-/// that change: the image does not change any more.
-fn finish_back(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
-    if run.turned || run.seen.contains(&Milestone::Beginning) {
-        return;
-    }
-    let record = revisions.instance.upgrade_record().filter(|record| Some(&record.to) == run.to.as_ref());
-    let Some(record) = record.filter(UpgradeRecord::is_undo) else { return };
-    run.turned = true;
-    // The duration of an undo is counted from its own start.
-    run.began = record.time;
-    run.from = record.from;
-    run.start.connections = run.start.connections.or(record.connections);
-    run.start.sessions = run.start.sessions.or(record.sessions);
-}
-
-/// Updates what is known of the old pods.
-fn know(
-    run: &mut UpgradeRun,
-    revisions: &UpgradeRevisions<'_>,
-    world: &World,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    let evacuations = evacuations(world, revisions);
-    let mut going: Vec<String> = Vec::new();
-    for member in &revisions.old {
-        let known = run.known.entry(member.pod.uid.clone()).or_insert_with(|| PreviousPod {
-            pod: member.pod.name.as_str().to_owned(),
-            node: None,
-            set: member.set.clone(),
-            holds: None,
-            stage: None,
-            deleting: false,
-            again: false,
-            gone: None,
-        });
-        known.node = member.node.clone().or(known.node.take());
-        if member.pod.deleting.is_some() {
-            if !known.deleting {
-                known.deleting = true;
-                going.push(member.pod.uid.clone());
-            }
-            continue;
-        }
-        // The counts of an old pod from before an outage of EMQX are not its present ones.
-        known.holds = if run.blind.is_some() { None } else { member.holds.or(known.holds) };
-        let entry = evacuations.iter().find(|entry| Some(&entry.node) == known.node.as_ref());
-        match (entry, &known.stage) {
-            (Some(entry), Some((stage, _, _))) if *stage == entry.stage => {}
-            (Some(entry), _) => known.stage = Some((entry.stage.clone(), entry.state.clone(), now)),
-            (None, _) => known.stage = None,
-        }
-    }
-    restarted(run, revisions);
-    let here: BTreeSet<&str> = world.pods_of(&run.id).map(|pod| pod.uid.as_str()).collect();
-    let new: BTreeSet<&str> = revisions.new.iter().map(|member| member.pod.uid.as_str()).collect();
-    // Pods of a set that is used again are not old.
-    run.known.retain(|uid, _| !new.contains(uid.as_str()));
-    for (uid, known) in &mut run.known {
-        if known.gone.is_none() && !here.contains(uid.as_str()) {
-            known.gone = (!known.again).then_some(now);
-            if !known.deleting {
-                known.deleting = true;
-                going.push(uid.clone());
-            }
-        }
-    }
-    for uid in going {
-        run.removed = Some(now);
-        loaded(run, &uid, revisions, now, events);
-    }
-}
-
-/// Marks old pods that were deleted, or vanished, and that their sets create again: the operator did not
-/// remove them.
-fn restarted(run: &mut UpgradeRun, revisions: &UpgradeRevisions<'_>) {
-    if run.rolling {
-        return;
-    }
-    let stays = |member: &&super::revisions::Member<'_>| member.pod.deleting.is_none();
-    // A pod that was created again has another uid, and replaces the first one.
-    run.known.retain(|uid, known| {
-        !known.again
-            || !revisions.old.iter().filter(stays).any(|member| {
-                member.pod.name.as_str() == known.pod && member.set == known.set && member.pod.uid != *uid
-            })
-    });
-    for (uid, known) in run.known.iter_mut().filter(|(_, known)| known.gone.is_none()) {
-        let there = revisions.old.iter().filter(stays).any(|member| member.pod.uid == *uid);
-        let others =
-            revisions.old.iter().filter(stays).filter(|member| member.set == known.set).count() as u64;
-        let wanted =
-            revisions.groups.iter().find(|group| group.name == known.set).and_then(|group| group.wanted);
-        known.again = !there && wanted.is_some_and(|wanted| wanted > others);
-    }
-}
-
-/// Reports a pod that was deleted with clients or sessions on it.
-fn loaded(
-    run: &mut UpgradeRun,
-    uid: &str,
-    revisions: &UpgradeRevisions<'_>,
-    now: Timestamp,
-    events: &mut Vec<Event>,
-) {
-    let Some(known) = run.known.get(uid) else { return };
-    let Some(holds) = known.holds.filter(|holds| !holds.nothing()) else { return };
-    // EMQX is asked once a second, and the node may have been emptied since; the operator's copy may be
-    // newer.
-    let empty = |stage: &Stage| *stage == Stage::Prohibiting;
-    let copied = revisions.instance.evacuations.iter().find(|it| Some(&it.node) == known.node.as_ref());
-    if known.stage.as_ref().is_some_and(|(stage, _, _)| empty(stage))
-        || copied.is_some_and(|copy| empty(&copy.stage))
-    {
-        return;
-    }
-    let message = messages::loaded(known, holds);
-    run.cut += holds.connections;
-    events.push(run.event(now, EventType::Notice, message));
 }
 
 /// When the new pods received the traffic, if that was after the present target was requested.
