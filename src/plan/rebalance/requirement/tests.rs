@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::forecast::numbered;
+use super::search::Search;
 use super::*;
 use crate::model::Strategy;
 
