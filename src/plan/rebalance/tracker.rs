@@ -13,35 +13,27 @@
 
 use jiff::Timestamp;
 
-use self::steps::{
-    absorb_object, attach_object, begin, complete, continues, counted, enter, forecast, reopen, resume,
-    same_nodes,
+use self::endings::{
+    cause_seen, conclude, cut_short, late_counts, lost, silent, unconfirmed, unseen, verdict_if_final,
 };
+use self::steps::{counted, forecast, resume};
 use super::messages;
-use super::ownership::{self, outlived, owns};
 use super::progress::{Counts, NodeCounts};
 use crate::model::human::seconds_between;
 use crate::model::{
-    BrokerState, Event, EventType, EvictionStatus, InstanceId, Judgement, Link, NodeName, Phase, Rebalance,
-    RunningRebalance, Seen, Source, Strategy, Verdict, World,
+    BrokerState, Event, EventType, InstanceId, Judgement, NodeName, Rebalance, Strategy, Verdict, World,
 };
 use crate::plan::rebalance::run::{Baseline, RebalanceRun, RunKey};
 use crate::plan::tracked::{Runs, Tracked as _};
-use crate::timing::{
-    CONFIRM_SECONDS, CREATED_UNLISTED_SECONDS, END_GAP_SECONDS, NEW_ENTRY_SECONDS, OPERATOR_STATUS_SECONDS,
-    PENDING_SECONDS, STOP_SECONDS,
-};
+use crate::timing::STOP_SECONDS;
 
 pub(in crate::plan) mod alarm;
 mod endings;
+mod entries;
+mod objects;
 mod planned;
 mod report;
 mod steps;
-
-use endings::{
-    cause_seen, conclude, cut_short, late_counts, lost, outage, silent, stopped, unconfirmed, unseen,
-    verdict_if_final,
-};
 
 /// The time between two refreshes counts for at most this many seconds without an answer: a laptop may have
 /// slept in between, or a clock was corrected.
@@ -209,139 +201,6 @@ impl RebalanceTracker {
         object.is_of(&self.id)
     }
 
-    fn absorb_objects(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        for Seen { value: object, .. } in world.kubernetes.rebalances.values() {
-            if !self.concerns(object) || self.past.contains(&object.uid) {
-                continue;
-            }
-            let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
-            self.join(object, now);
-            if let Some(run) = self.runs.iter_mut().find(|run| of(run)) {
-                absorb_object(run, object, now, events);
-                continue;
-            }
-            // EMQX's entry may arrive before its object does.
-            let owns = |run: &RebalanceRun| {
-                run.object.is_none()
-                    && run.is_open()
-                    && run.ended.is_none()
-                    && run.entry.as_ref().is_some_and(|entry| owns(object, entry, now))
-                    && !run.direct
-            };
-            if let Some(run) = self.runs.iter_mut().find(|run| owns(run)) {
-                attach_object(run, object);
-                absorb_object(run, object, now, events);
-                continue;
-            }
-            let over = matches!(object.phase, Phase::Completed | Phase::Failed);
-            if over && !self.began && self.wanted.as_ref() != Some(&object.name) {
-                self.past.push(object.uid.clone());
-                continue;
-            }
-            let run = begin(Some(object), None, (world, &self.id), now, self.began);
-            // An object that existed before this process began was not created now: it has no such event.
-            if self.began {
-                let message = messages::created(&run.name, run.object.as_ref(), false);
-                events.push(run.event(now, EventType::Created, message));
-            }
-            self.runs.push(run);
-            if let Some(run) = self.runs.last_mut() {
-                absorb_object(run, object, now, events);
-            }
-        }
-        let listed = world.kubernetes.sources.get(&(Source::Kubernetes, "rebalances"));
-        let listed = listed.filter(|source| source.link == Link::Up).and_then(|source| source.last_seen);
-        for run in self.runs.iter_mut().filter(|run| !run.object_gone) {
-            // A list that was requested before the creation, or comes from an old cache, does not have the
-            // object.
-            let late =
-                listed.is_none_or(|listed| seconds_between(run.began, listed) < CREATED_UNLISTED_SECONDS);
-            if run.unlisted && late {
-                continue;
-            }
-            let Some(object) = &run.object else { continue };
-            let key = (object.namespace.clone(), object.name.clone());
-            let here = world.kubernetes.rebalances.get(&key).is_some_and(|seen| seen.value.uid == object.uid);
-            if !here {
-                run.object_gone = true;
-                if let Some(last) =
-                    world.kubernetes.departed.iter().rfind(|seen| seen.value.uid == object.uid)
-                {
-                    let deleting = last.value.deleting.unwrap_or(last.at);
-                    if last.value.phase == Phase::Processing && run.deleted.is_none() {
-                        run.deleted = Some(deleting.max(run.began));
-                    }
-                    run.object = Some(last.value.clone());
-                }
-            }
-        }
-    }
-
-    /// For an operator that writes its status late: an entry that seemed to have no object belongs to this
-    /// object, if the object's own run has seen no entry.
-    fn join(&mut self, object: &Rebalance, now: Timestamp) {
-        let of = |run: &RebalanceRun| run.object.as_ref().is_some_and(|it| it.uid == object.uid);
-        let idle = |run: &RebalanceRun| of(run) && run.entry.is_none() && run.verdict.is_none();
-        let Some(own) = self.runs.iter().position(idle) else { return };
-        // The object may be observed later than EMQX's entry: its creation time is compared.
-        let since = object.created.unwrap_or(now).min(self.runs[own].began);
-        // Another copy of EMQX's entries since the last version: the operator follows it now, whatever the age of the
-        // object is by the clock of the API server, which may have jumped before this process began.
-        let before = self.runs[own].object.as_ref();
-        let copied = before.is_some_and(|before| before.states != object.states && ownership::copied(object));
-        let started = |run: &RebalanceRun| {
-            let owned = || run.entry.as_ref().is_some_and(|entry| owns(object, entry, now));
-            let later = run.began >= since && seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS;
-            let later = later || copied;
-            run.object.is_none() && !run.direct && run.verdict.is_none() && later && owned()
-        };
-        let Some(other) = self.runs.iter().position(started) else { return };
-        let (own_run, run) = (self.runs[own].clone(), &mut self.runs[other]);
-        // A follower of one of the two follows both from now on.
-        run.formerly.extend([run.key(), own_run.key()]);
-        run.name.clone_from(&own_run.name);
-        run.object = own_run.object;
-        if seconds_between(since, run.began) <= OPERATOR_STATUS_SECONDS {
-            run.begin_known = own_run.begin_known;
-            run.began = run.began.min(own_run.began);
-            attach_object(run, object);
-        } else {
-            // The clock of the API server is no measure of how long it has run.
-            run.strategy = Some(object.strategy.clone());
-        }
-        self.runs.remove(own);
-    }
-
-    /// Follows what this process created or started, under the name that was printed.
-    fn absorb_ours(&mut self, world: &World, now: Timestamp, events: &mut Vec<Event>) {
-        for object in std::mem::take(&mut self.made) {
-            let known =
-                self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid));
-            if known {
-                continue;
-            }
-            let mut run = begin(Some(&object), None, (world, &self.id), now, true);
-            run.unlisted = true;
-            events.push(run.event(
-                now,
-                EventType::Created,
-                messages::created(&run.name, Some(&object), false),
-            ));
-            self.runs.push(run);
-        }
-        for (name, strategy) in std::mem::take(&mut self.asked) {
-            // The entry may have been observed before EMQX answered the request to start.
-            if let Some(run) = self.runs.iter_mut().find(|run| run.name == name && run.verdict.is_none()) {
-                run.strategy.get_or_insert(strategy);
-                continue;
-            }
-            let mut run = begin(None, None, (world, &self.id), now, true);
-            (run.name, run.strategy, run.direct) = (name, Some(strategy), true);
-            events.push(run.event(now, EventType::Created, messages::created(&run.name, None, true)));
-            self.runs.push(run);
-        }
-    }
-
     /// Reports each node that stopped running, once.
     fn absorb_losses(&mut self, broker: &BrokerState, now: Timestamp, events: &mut Vec<Event>) {
         let Some(nodes) = &broker.nodes else { return };
@@ -411,161 +270,6 @@ impl RebalanceTracker {
                 events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
             }
         }
-    }
-
-    /// Whether the owner of each entry is known; if not, the same entries are examined again.
-    fn absorb_load(
-        &mut self,
-        load: &Seen<EvictionStatus>,
-        world: &World,
-        now: Timestamp,
-        events: &mut Vec<Event>,
-    ) -> bool {
-        let mut is_judged = true;
-        let broker = world.broker(&self.id);
-        let mut fresh: Vec<&RunningRebalance> = load.value.rebalances.iter().collect();
-        for run in self.runs.iter_mut().filter(|run| run.is_open() && !run.confirmed) {
-            reopen(run, now, events);
-            let Some(old) = &run.entry else { continue };
-            let same = fresh.iter().position(|entry| continues(old, entry));
-            let earlier = fresh.iter().position(|entry| same_nodes(old, entry));
-            let backwards = earlier.filter(|_| same.is_none() && run.ended.is_none());
-            if let Some(place) = backwards.filter(|_| stopped(run, now).is_none())
-                && *run.backwards.get_or_insert(load.at) == load.at
-            {
-                // One answer with an earlier stage may be wrong; a second one means another rebalance on the
-                // same nodes.
-                fresh.remove(place);
-                run.seen = now;
-            } else if let Some(place) = same {
-                run.backwards = None;
-                let entry = complete(fresh.remove(place).clone(), old);
-                if entry.stage != old.stage {
-                    resume(run, now, events);
-                }
-                if let Some(ended) = run.ended.take() {
-                    run.outage = None;
-                    let message = messages::listed_again(ended);
-                    events.push(run.event(now, EventType::Notice, message));
-                }
-                enter(run, entry, now, events);
-            } else if let Some(ended) = run.ended {
-                if seconds_between(run.missed, now) > END_GAP_SECONDS {
-                    // One answer without it shows no end, and EMQX did not answer since: it ended at some time before this answer.
-                    run.outage = Some((run.seen, now));
-                    (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
-                }
-                run.missed = now;
-                // Another rebalance on the same coordinator verifies that this one is over.
-                let replaced = fresh.iter().any(|entry| entry.coordinator == old.coordinator);
-                run.confirmed =
-                    replaced || seconds_between(ended, now) >= CONFIRM_SECONDS || cause_seen(run, now);
-            } else {
-                resume(run, now, events);
-                run.outage = outage(run, now);
-                run.ended = Some(run.backwards.take().unwrap_or(now));
-                run.missed = now;
-                (run.at_end, run.end_counted) = (run.counts.clone(), run.counted);
-                let replaced = fresh
-                    .iter()
-                    .any(|entry| run.entry.as_ref().is_some_and(|old| entry.coordinator == old.coordinator));
-                run.confirmed = replaced || cause_seen(run, now);
-            }
-        }
-        if !fresh.is_empty() {
-            for run in self.runs.iter_mut().filter(|run| run.verdict.is_none() && run.ended.is_some()) {
-                run.overtaken = true;
-            }
-        }
-        // An entry in EMQX's first answer, or in the first one after an outage, may have run for a long time.
-        let unlisted = self.seen_load.filter(|_| self.began).map(|seen| seconds_between(seen, load.at));
-        let appeared = unlisted.is_some_and(|seconds| seconds <= NEW_ENTRY_SECONDS);
-        for entry in fresh {
-            let mine = |run: &&mut RebalanceRun| {
-                let free = run.verdict.is_none() && run.entry.is_none() && run.ended.is_none();
-                let object =
-                    run.object.as_ref().is_some_and(|object| run.unlisted || owns(object, entry, now));
-                // No rebalance ran when the object was created, and the entry that appeared within seconds
-                // matches its plan.
-                let planned = run.expects.as_ref() == Some(&entry.coordinator)
-                    && run.object.as_ref().is_some_and(|object| ownership::planned(object, entry));
-                let object = object || (planned && seconds_between(run.began, now) >= PENDING_SECONDS);
-                free && (object || (run.direct && run.name == entry.operation().to_string()))
-            };
-            // The entry that appears now belongs to the object that started last.
-            let run = self.runs.iter_mut().filter(mine).max_by_key(|run| (run.direct, run.began));
-            if let Some(run) = run {
-                // An operator may start it long after the object was created.
-                run.starts_late(unlisted, now);
-                run.close_baseline(entry, now);
-                if let Some(since) = run.count_from(counted(broker, now), now) {
-                    events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
-                }
-                enter(run, entry.clone(), now, events);
-                if appeared {
-                    run.appeared();
-                }
-                continue;
-            }
-            if self.may_be_of_a_pending_one(entry, now) {
-                is_judged = false;
-                continue;
-            }
-            let object = self.orphan(world, entry, now);
-            if let Some(object) = &object {
-                self.past.retain(|uid| *uid != object.uid);
-            }
-            let mut run = begin(object.as_ref(), Some(entry), (world, &self.id), now, appeared);
-            run.close_baseline(entry, now);
-            run.take_starts(broker, entry);
-            if appeared {
-                let message = messages::created(&run.name, run.object.as_ref(), false);
-                events.push(run.event(now, EventType::Created, message));
-            }
-            if let Some(since) = run.counted_since {
-                events.push(run.event(now, EventType::Notice, messages::counted_since(since)));
-            }
-            if let Some(object) = &object {
-                absorb_object(&mut run, object, now, events);
-            }
-            enter(&mut run, entry.clone(), now, events);
-            if appeared {
-                run.appeared();
-            }
-            self.runs.push(run);
-        }
-        is_judged
-    }
-
-    /// The operator calls EMQX first and writes `Processing` afterwards: in between, an entry seems to have
-    /// no object.
-    fn may_be_of_a_pending_one(&mut self, entry: &RunningRebalance, now: Timestamp) -> bool {
-        let pending = |run: &RebalanceRun| {
-            run.verdict.is_none()
-                && run.entry.is_none()
-                && seconds_between(run.began, now) < PENDING_SECONDS
-                && run.object.as_ref().is_some_and(|it| it.phase == Phase::Pending && it.deleting.is_none())
-        };
-        let mut all = self.runs.iter_mut().filter(|run| pending(run)).peekable();
-        let may = all.peek().is_some() && !entry.coordinator.as_str().is_empty();
-        all.for_each(|run| run.expects = Some(entry.coordinator.clone()));
-        may
-    }
-
-    /// The object behind an entry that existed before this process began; the newest of several.
-    fn orphan(&self, world: &World, entry: &RunningRebalance, now: Timestamp) -> Option<Rebalance> {
-        let taken = |object: &Rebalance| {
-            self.runs.iter().any(|run| run.object.as_ref().is_some_and(|it| it.uid == object.uid))
-        };
-        world
-            .kubernetes
-            .rebalances
-            .values()
-            .map(|seen| &seen.value)
-            .filter(|object| self.concerns(object) && !taken(object) && owns(object, entry, now))
-            .filter(|object| !outlived(world.broker(&self.id), object, now))
-            .max_by_key(|object| object.started.or(object.created))
-            .cloned()
     }
 
     fn progress(&mut self, counted: bool, now: Timestamp, events: &mut Vec<Event>) {

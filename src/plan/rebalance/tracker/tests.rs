@@ -10,7 +10,8 @@ mod starts;
 
 use super::*;
 use crate::model::{
-    ApiVersion, BrokerUpdate, DonorStart, EvictionStatus, Judgement, Object, StopMark, Update,
+    ApiVersion, BrokerUpdate, DonorStart, EvictionStatus, Judgement, Link, Object, Phase, RunningRebalance,
+    StopMark, Update,
 };
 use crate::plan::fixtures;
 use crate::plan::rebalance::plan::{Participant, Return};
