@@ -1,7 +1,7 @@
 //! Decisions: what is known (and was asked, and the time) in, a plan or a judgement out. Pure: values in,
 //! values out; no clock, no IO. May import `model`.
 //!
-//! No modules use each other in a circle; each uses modules above it in this list only.
+//! No modules use each other in a circle: each uses only modules of the lines above its own.
 //!
 //! ```text
 //!   alarm durations emqx_defects finding happened membership operator percent      ground
@@ -12,7 +12,8 @@
 //!   removal upgrade                                                                the same for removals of pods, and for upgrades
 //!   drain scale endpoint next_step tracker                                         which pods to ask, what happens next, all trackers
 //!   assessment check playback                                                      one verdict about a cluster, the doctor, recordings
-//!   history report results status                                                  what is recorded and returned
+//!   history report results                                                         what is recorded and returned
+//!   status                                                                         one cluster at one moment
 //! ```
 pub mod alarm;
 pub mod answers;
