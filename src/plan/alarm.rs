@@ -1,7 +1,8 @@
 //! Why a running operation should be stopped, and the parts of that decision that all operations share.
 
-use jiff::Timestamp;
 use std::collections::VecDeque;
+
+use jiff::Timestamp;
 
 use crate::model::human::seconds_between;
 use crate::timing::ALARM_SECONDS;
@@ -16,7 +17,7 @@ pub(in crate::plan) const ARRIVED_SHARE: f64 = 0.5;
 /// flight.
 const IN_FLIGHT: (u64, f64) = (10, 0.9);
 
-/// Why a running rebalance should be stopped.
+/// Why a running operation should be stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     /// The reason, as a sentence without a command: `2,370 of 10,000 clients are offline and do not come back`.
@@ -40,10 +41,12 @@ impl Alarm {
     }
 }
 
+/// Keeps the time since when a condition has held, which begins at `from`.
 pub(in crate::plan) fn hold(since: &mut Option<Timestamp>, holds: bool, from: Timestamp) {
     *since = if holds { Some(since.unwrap_or(from)) } else { None };
 }
 
+/// Adds what was evicted and what arrived so far, and drops what is older than the window of an alarm.
 pub(in crate::plan) fn remember(
     moved: &mut VecDeque<(Timestamp, u64, u64)>,
     at: Timestamp,

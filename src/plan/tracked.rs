@@ -180,7 +180,7 @@ fn forget<T>(runs: &mut Vec<T>, over: impl Fn(&T) -> bool) -> Vec<T> {
     runs.extract_if(.., old).collect()
 }
 
-/// EMQX does not answer while a rebalance runs.
+/// EMQX does not answer while an operation runs.
 pub(super) fn silent(since: Timestamp, link: Option<&Link>) -> String {
     if let Some(Link::Hung(why)) = link {
         return format!("{why}; nothing is concluded until EMQX answers again");

@@ -25,12 +25,16 @@ struct Scene {
 }
 
 impl Scene {
-    fn of(connections: &[u64]) -> Self {
-        let mut scene = Self {
+    fn empty() -> Self {
+        Self {
             world: World::new(),
             follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
             events: Vec::new(),
-        };
+        }
+    }
+
+    fn of(connections: &[u64]) -> Self {
+        let mut scene = Self::empty();
         scene.world.apply(fixtures::fact(
             0,
             Update::Upserted(Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)))),

@@ -120,11 +120,7 @@ fn another_watcher_of_a_rebalance_that_was_stopped_by_our_stop_sees_a_stop_and_n
 
 #[test]
 fn past_objects_are_left_alone() {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     scene.world.apply(fixtures::rebalance("r", Phase::Completed, |it| it.processed = true));
     scene.asked(0, &START, EvictionStatus::default());
     assert!(scene.follower.runs.is_empty());

@@ -4,11 +4,7 @@ use super::*;
 
 #[test]
 fn who_comes_in_the_last_moment_of_the_wait_does_not_take_evicted_clients_for_the_start() {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     let started = |it: &mut Rebalance| {
         it.processed = true;
         it.started = Some(fixtures::at(0));
@@ -55,11 +51,7 @@ fn the_duration_is_printed_only_where_the_start_is_known() {
 #[test]
 fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
     let record = record();
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     scene.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     scene.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     assert_eq!(scene.follower.runs.len(), 1);
@@ -70,11 +62,7 @@ fn one_that_was_under_way_when_we_came_is_judged_by_what_was_written_down() {
 
 #[test]
 fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     scene.world.apply(fixtures::rebalance("r", Phase::Processing, |_| {}));
     scene.asked(50, &[2953, 2953, 2954, 1110], fixtures::load("evicting_conns"));
     let notices = scene.messages(EventType::Notice).join("; ");
@@ -90,11 +78,7 @@ fn who_comes_late_to_the_object_of_another_client_counts_from_then_on() {
 #[test]
 fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that_joins_late() {
     let record = record();
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     scene.world.apply(fixtures::rebalance("r", Phase::Processing, |it| it.plan = Some(record)));
     let add = |scene: &mut Scene, at: i64, counts: &[u64], load: EvictionStatus| {
         let mut nodes = fixtures::nodes(counts);
@@ -119,11 +103,7 @@ fn clients_of_a_node_that_was_added_in_mid_run_are_not_missing_for_a_client_that
 #[test]
 fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_percentage() {
     let joined = |began: Option<u64>| {
-        let mut scene = Scene {
-            world: World::new(),
-            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-            events: Vec::new(),
-        };
+        let mut scene = Scene::empty();
         let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
         scene.world.apply(fixtures::fact(0, Update::Upserted(instance)));
         scene
@@ -161,11 +141,7 @@ fn one_that_another_client_started_in_emqx_has_its_latest_end_its_goal_and_a_per
 
 /// A rebalance that another client started in EMQX, seen now for the first time; no donor reports its start.
 fn foreign(counts: &[u64; 4], state: &str) -> Scene {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     let instance = Object::Instance(Box::new(fixtures::instance(ApiVersion::V2beta1)));
     scene.world.apply(fixtures::fact(0, Update::Upserted(instance)));
     scene.asked(50, counts, fixtures::load(state));
@@ -194,11 +170,7 @@ fn the_work_of_a_joined_rebalance_without_a_reported_start_is_bounded_by_what_re
 
 #[test]
 fn what_emqx_lists_in_its_first_answer_was_under_way_before() {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     // The list of nodes arrives first, and is observed before it is known what EMQX runs.
     scene.world.apply(fixtures::answer(50, BrokerUpdate::Nodes(fixtures::nodes(&[2953, 2953, 2954, 1140]))));
     scene.look(50);
@@ -253,11 +225,7 @@ fn a_joined_rebalance_has_percent_end_and_goal_in_every_stage() {
 #[test]
 fn a_watcher_that_joins_does_not_use_the_counts_of_a_plan_that_was_made_long_before_the_start() {
     let of = |started: i64| {
-        let mut scene = Scene {
-            world: World::new(),
-            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-            events: Vec::new(),
-        };
+        let mut scene = Scene::empty();
         let plan = record();
         scene.world.apply(fixtures::rebalance("r", Phase::Processing, |it| {
             it.plan = Some(plan);

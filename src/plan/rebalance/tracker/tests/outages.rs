@@ -22,11 +22,7 @@ fn an_emqx_that_falls_silent_for_good_leaves_the_end_unknown() {
 
 #[test]
 fn without_emqx_the_verdict_is_unknown_and_no_numbers_are_invented() {
-    let mut scene = Scene {
-        world: World::new(),
-        follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-        events: Vec::new(),
-    };
+    let mut scene = Scene::empty();
     scene.look(0);
     scene.object(1, Phase::Processing, |_| {});
     scene.object(40, Phase::Completed, |it| it.processed = true);

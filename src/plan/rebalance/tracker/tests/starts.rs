@@ -16,11 +16,7 @@ fn one_that_an_operator_starts_late_is_not_stalled_since_its_object_was_created(
 #[test]
 fn an_object_that_waits_for_an_operator_is_waiting_also_when_the_recording_ends() {
     for answered in [true, false] {
-        let mut scene = Scene {
-            world: World::new(),
-            follower: RebalanceTracker::new(fixtures::id(ApiVersion::V2)),
-            events: Vec::new(),
-        };
+        let mut scene = Scene::empty();
         if answered {
             scene.asked(0, &START, EvictionStatus::default());
         }
